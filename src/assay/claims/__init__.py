@@ -1,0 +1,1 @@
+"""Claims, rules, controls, experiments, studies and verdicts: data and pure judgement."""

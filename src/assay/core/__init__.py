@@ -1,0 +1,1 @@
+"""Seeds, errors and settings: what every other room stands on. Imports nothing of Assay."""

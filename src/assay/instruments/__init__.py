@@ -1,0 +1,1 @@
+"""Measurements on a model that leave the model unchanged."""

@@ -1,0 +1,1 @@
+"""Tiny transformers and policies, and pretrained models behind one vocabulary of sites."""

@@ -1,0 +1,1 @@
+"""Settings times seeds, through an executor, into the store; resumes by content address."""

@@ -1,0 +1,1 @@
+"""Exact optima for small worlds, with certificates."""

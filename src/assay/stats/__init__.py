@@ -1,0 +1,1 @@
+"""Intervals and tests: every number that carries uncertainty is made here. NumPy and SciPy only."""

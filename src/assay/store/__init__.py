@@ -1,0 +1,1 @@
+"""SQLite rows, artefacts by hash, memoised expensive steps, migrations."""
