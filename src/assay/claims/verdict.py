@@ -1,0 +1,308 @@
+"""Verdicts: pure judgement of stored rows under declared claims.
+
+The interval shown and the verdict always agree: each claim is judged at the confidence level that Holm's step-down procedure
+over all claims of the study assigns to it, and that interval is the one reported. Statements that must hold in every run are
+judged on the range over runs and take no part in the correction.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from assay.claims.rules import Judgement, Ordered, Rule
+from assay.claims.study import Claim, Control, Experiment, Study, Summary
+from assay.core.seeds import Seeds
+from assay.stats import intervals, sequential
+from assay.stats.intervals import Interval
+
+__all__ = ["ControlVerdict", "RunRow", "Verdict", "VerdictName", "judge", "undecided"]
+
+VerdictName = Literal["supported", "refuted", "inconclusive", "void"]
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run as the store holds it: what judgement needs and nothing else."""
+
+    experiment: str
+    seed: int
+    status: Literal["ok", "diverged", "failed"]
+    estimands: Mapping[str, float]
+    items: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ControlVerdict:
+    """How a claim's control came out.
+
+    Attributes:
+        says: what was changed and what must happen then.
+        rule: the rule it was judged by, and `expected`, the judgement it had to reach.
+        estimate: with `low` and `high`, the control's interval at the unadjusted level; None where there was no number.
+        judgement: what it reached; None where there was no number.
+    """
+
+    says: str
+    rule: str
+    expected: Judgement
+    estimate: float | None
+    low: float | None
+    high: float | None
+    judgement: Judgement | None
+
+    @property
+    def flips(self) -> bool:
+        """Whether the control came out as it had to."""
+        return self.judgement == self.expected
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim, judged. The fields up to `verdict` are the row that `--json` prints; numbers are None where there is none."""
+
+    study: str
+    experiment: str
+    claim: str
+    says: str
+    source: str
+    rule: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+    level: float | None
+    n_runs: int
+    unit: str
+    paper_value: str | float | None
+    control: ControlVerdict
+    verdict: VerdictName
+    reason: str  # why void, or which step of an ordering decided; empty otherwise
+    effect: float | None  # distance of the estimate from the rule's boundary in standard deviations over runs
+    method: str  # how the interval was made
+
+
+def judge(
+    study: Study,
+    rows: Mapping[str, Sequence[RunRow]],
+    *,
+    quick: bool = False,
+    anytime: bool = False,
+    level: float = LEVEL,
+) -> list[Verdict]:
+    """One verdict per claim of every experiment in `rows`, in the study's order.
+
+    Args:
+        study: the declared claims.
+        rows: runs by experiment name; all of one settings value and one code version (pooling others is the caller's bug).
+        quick: the rows come from the quick preset, which may not speak: every verdict is void.
+        anytime: use intervals that stay valid although runs are added until the claim is decided.
+        level: confidence level of the whole family before Holm's correction.
+    """
+    pending = [(experiment, claim, list(rows[experiment.name])) for experiment in study.experiments if experiment.name in rows for claim in experiment.claims]
+    evidence = [_evidence(study, claim, runs, quick=quick, anytime=anytime) for _, claim, runs in pending]
+    levels = _holm_levels(evidence, [claim for _, claim, _ in pending], family=sum(c.summary != "every" for c in study.claims), level=level)
+    return [
+        _verdict(study, experiment, claim, runs, found, claim_level, level)
+        for (experiment, claim, runs), found, claim_level in zip(pending, evidence, levels, strict=True)
+    ]
+
+
+def undecided(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts that more runs could still change: inconclusive ones, and void ones whose control is not decided yet."""
+    return [v for v in verdicts if v.verdict == "inconclusive" or (v.verdict == "void" and v.control.judgement == "inconclusive")]
+
+
+IntervalAt = Callable[[float], Interval]
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """Either a reason why the claim may not speak, or its interval(s) and its control's as functions of the level."""
+
+    void: str
+    steps: tuple[IntervalAt, ...] = ()  # one, or one per step of an Ordered claim
+    spread: float = math.nan  # standard deviation over runs (of the first step)
+    control_steps: tuple[IntervalAt, ...] = ()
+
+
+def _evidence(study: Study, claim: Claim, runs: list[RunRow], *, quick: bool, anytime: bool) -> _Evidence:
+    reason = _may_not_speak(claim, runs, quick)
+    if reason:
+        return _Evidence(reason)
+    rng_seed = Seeds(0).child(study.slug).child(claim.name)
+    steps, spread = _interval_functions(claim.estimand, claim.summary, runs, anytime, rng_seed.child("claim"))
+    control_steps, _ = _interval_functions(claim.control.estimand, claim.summary, runs, anytime, rng_seed.child("control"))
+    return _Evidence("", steps, spread, control_steps)
+
+
+def _may_not_speak(claim: Claim, runs: list[RunRow], quick: bool) -> str:
+    """Why these runs may not decide this claim; empty when they may."""
+    if quick:
+        return "the quick preset exercises the plumbing and judges nothing"
+    if not runs:
+        return "no runs are stored"
+    lost = {status: sum(run.status == status for run in runs) for status in ("diverged", "failed")}
+    for status, count in lost.items():
+        if count:
+            return f"{count} of {len(runs)} runs {status}"
+    source = "items" if claim.summary == "clustered" else "estimands"
+    for names in (claim.estimand, claim.control.estimand):
+        for name in (names,) if isinstance(names, str) else names:
+            absent = sum(not _present(getattr(run, source).get(name)) for run in runs)
+            if absent:
+                return f"'{name}' is missing or not a number in {absent} of {len(runs)} runs"
+    if len(runs) < 2 and claim.summary != "every":
+        return "an interval needs at least 2 runs; 1 is stored"
+    if claim.summary == "share":
+        values = {run.estimands[claim.estimand] for run in runs if isinstance(claim.estimand, str)}
+        if not values <= {0.0, 1.0}:
+            return f"'{claim.estimand}' must be 0 or 1 in each run for an exact share; got {sorted(values)[:3]}"
+    return ""
+
+
+def _present(value: float | Sequence[float] | None) -> bool:
+    if value is None:
+        return False
+    array = np.atleast_1d(np.asarray(value, dtype=float))
+    return array.size > 0 and bool(np.isfinite(array).all())
+
+
+def _interval_functions(
+    names: str | tuple[str, ...], summary: Summary, runs: list[RunRow], anytime: bool, seeds: Seeds
+) -> tuple[tuple[IntervalAt, ...], float]:
+    if summary == "clustered":
+        if isinstance(names, tuple):
+            raise TypeError("an ordering over clustered items is not defined; give the items as paired differences")
+        clusters = [np.asarray(run.items[names], dtype=float) for run in runs]
+        means = np.array([cluster.mean() for cluster in clusters])
+        if anytime:
+            return ((lambda level: sequential.mean_anytime(means, level=level)),), _spread(means)
+        return ((lambda level: intervals.clustered_mean(clusters, level=level, rng=seeds("bootstrap"))),), _spread(means)
+    columns = [np.array([run.estimands[name] for run in runs], dtype=float) for name in ((names,) if isinstance(names, str) else names)]
+    series = columns if len(columns) == 1 else [later - earlier for earlier, later in zip(columns, columns[1:], strict=False)]
+    return tuple(_summarised(values, summary, anytime, seeds) for values in series), _spread(series[0])
+
+
+def _summarised(values: np.ndarray, summary: Summary, anytime: bool, seeds: Seeds) -> IntervalAt:
+    n = len(values)
+    if summary == "every":
+        return lambda level: intervals.every(values)
+    if summary == "share":
+        successes = round(float(values.sum()))
+        if anytime:
+            return lambda level: sequential.proportion_anytime(successes, n, level=level)
+        return lambda level: intervals.proportion(successes, n, level=level)
+    if summary == "median":
+        if anytime:
+            return lambda level: sequential.median_anytime(values, level=level)
+        return lambda level: intervals.median(values, level=level)
+    if anytime:  # bca and iqm have no anytime-valid form of their own; the mean's is the nearest honest one
+        return lambda level: sequential.mean_anytime(values, level=level)
+    if summary == "bca":
+        return lambda level: intervals.mean_bca(values, level=level, rng=seeds("bootstrap"))
+    if summary == "iqm":
+        return lambda level: intervals.iqm(values, level=level, rng=seeds("bootstrap"))
+    return lambda level: intervals.mean(values, level=level)
+
+
+def _spread(values: np.ndarray) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+
+def _judge_steps(rule: Rule, steps: tuple[IntervalAt, ...], level: float) -> tuple[Judgement, Interval]:
+    """The judgement at one level, and the interval that decided it (the weakest step of an ordering)."""
+    found = [step(level) for step in steps]
+    if not isinstance(rule, Ordered):
+        return rule.judge(found[0]), found[0]
+    weakest = min(found, key=lambda interval: interval.low)
+    judgements = [rule.judge(interval) for interval in found]
+    if all(judgement == "supported" for judgement in judgements):
+        return "supported", weakest
+    return ("refuted" if "refuted" in judgements else "inconclusive"), min(found, key=lambda interval: interval.high)
+
+
+def _p_value(rule: Rule, steps: tuple[IntervalAt, ...]) -> float:
+    """The smallest error rate at which the claim is decided either way, by bisection on its logarithm; 1 if never."""
+    if _judge_steps(rule, steps, 0.5)[0] == "inconclusive":
+        return 1.0
+    low, high = math.log(1e-12), math.log(0.5)
+    if _judge_steps(rule, steps, 1 - math.exp(low))[0] != "inconclusive":
+        return math.exp(low)
+    for _ in range(30):
+        middle = (low + high) / 2
+        if _judge_steps(rule, steps, 1 - math.exp(middle))[0] == "inconclusive":
+            low = middle
+        else:
+            high = middle
+    return math.exp(high)
+
+
+def _holm_levels(evidence: list[_Evidence], claims: list[Claim], *, family: int, level: float) -> list[float]:
+    """The confidence level of each claim under Holm's step-down procedure.
+
+    The family is every claim of the study that is judged by an interval, also those that have no runs yet, so that judging one
+    experiment alone never makes its claims easier.
+    """
+    alpha = 1 - level
+    chosen = [level] * len(claims)
+    tested = [i for i, claim in enumerate(claims) if claim.summary != "every" and not evidence[i].void]
+    p_values = {i: _p_value(claims[i].rule, evidence[i].steps) for i in tested}
+    threshold, passing = alpha / max(family, 1), True
+    for rank, i in enumerate(sorted(tested, key=lambda i: p_values[i])):
+        if passing:
+            threshold = alpha / (family - rank)
+            passing = p_values[i] <= threshold
+        chosen[i] = 1 - threshold
+    return chosen
+
+
+def _verdict(
+    study: Study, experiment: Experiment, claim: Claim, runs: list[RunRow], found: _Evidence, claim_level: float, level: float
+) -> Verdict:
+    control = _control_verdict(claim, found, level)
+    judgement: VerdictName = "void"
+    reason, interval, effect = found.void, None, None
+    if not found.void:
+        judgement, interval = _judge_steps(claim.rule, found.steps, claim_level)
+        if found.spread > 0:
+            effect = claim.rule.distance(interval.estimate) / found.spread
+        if not control.flips:
+            judgement, reason = "void", f"the control did not come out as it must: {control.judgement}, not {control.expected}"
+    return Verdict(
+        study=study.slug,
+        experiment=experiment.name,
+        claim=claim.name,
+        says=claim.says,
+        source=claim.source,
+        rule=claim.rule.text,
+        estimate=_number(interval.estimate if interval else None),
+        low=_number(interval.low if interval else None),
+        high=_number(interval.high if interval else None),
+        level=interval.level if interval else None,
+        n_runs=len(runs),
+        unit=claim.unit,
+        paper_value=claim.paper_value,
+        control=control,
+        verdict=judgement,
+        reason=reason,
+        effect=_number(effect),
+        method=interval.method if interval else "",
+    )
+
+
+def _control_verdict(claim: Claim, found: _Evidence, level: float) -> ControlVerdict:
+    control: Control = claim.control
+    rule, expected = (claim.rule, "refuted") if control.rule is None else (control.rule, "supported")
+    text, wanted = rule.text, expected
+    if found.void:
+        return ControlVerdict(control.says, text, wanted, None, None, None, None)  # type: ignore[arg-type]
+    judgement, interval = _judge_steps(rule, found.control_steps, level)
+    return ControlVerdict(control.says, text, wanted, _number(interval.estimate), _number(interval.low), _number(interval.high), judgement)  # type: ignore[arg-type]
+
+
+def _number(value: float | None) -> float | None:
+    """None for a number that does not exist: an infinite end of an interval is shown as absent, never as a value."""
+    return value if value is not None and math.isfinite(value) else None
