@@ -77,7 +77,7 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Heat:
-    """Matrices: mean of `value` over runs in cell (`row`, `column`), one panel per value of `panel`; zero is the middle colour."""
+    """Matrices: mean of `value` over runs in a cell (`row`, `column`), one panel per `panel`; zero is the middle colour."""
 
     table: str
     row: str

@@ -20,7 +20,7 @@ class Rule(Protocol):
         ...
 
     def distance(self, value: float) -> float:
-        """Signed distance of a value from the rule's nearest boundary, in the estimand's unit; positive where the rule holds."""
+        """Signed distance of a value from the rule's nearest boundary, in the estimand's unit; positive inside the rule."""
         ...
 
     @property

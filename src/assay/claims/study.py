@@ -86,14 +86,24 @@ class Claim:
     def __post_init__(self) -> None:
         # Studies arrive through entry points too, untyped; a claim that nothing could refute is refused at load.
         if not isinstance(self.control, Control):
-            raise SettingsError(f"claim '{self.name}' must have a control that could refute it; got {self.control!r}. Add control=Control(...)")
+            raise SettingsError(
+                f"claim '{self.name}' must have a control that could refute it; got {self.control!r}. Add control=Control(...)"
+            )
         for what, text in (("name", self.name), ("says", self.says), ("source", self.source), ("margin", self.margin)):
             if not text.strip():
                 raise SettingsError(f"claim '{self.name}': {what} must not be empty")
         if isinstance(self.rule, Ordered) != isinstance(self.estimand, tuple):
-            raise SettingsError(f"claim '{self.name}': the rule Ordered goes with a tuple of estimands, every other rule with one; got {self.estimand!r}")
+            raise SettingsError(
+                f"claim '{self.name}': the rule Ordered goes with a tuple of estimands, every other rule with one; "
+                f"got {self.estimand!r}"
+            )
         if isinstance(self.estimand, tuple) and len(self.estimand) < 2:
             raise SettingsError(f"claim '{self.name}': Ordered needs at least two estimands; got {self.estimand!r}")
+        if self.control.rule is None and isinstance(self.control.estimand, tuple) != isinstance(self.estimand, tuple):
+            raise SettingsError(
+                f"claim '{self.name}': a control judged by the claim's own rule needs estimands of the same form; "
+                f"got {self.control.estimand!r} beside {self.estimand!r}. Give the control a rule of its own"
+            )
 
     @property
     def digest(self) -> str:
@@ -126,8 +136,10 @@ class Experiment:
         name: a slug, unique within the study.
         question: one sentence.
         claims: what this arm decides.
-        presets: `quick` (seconds, plumbing only) and `laptop` (two cores, real verdicts) are required; `paper` where it differs.
-        measure: one run. Pure: same settings and seed, same rows, on the same machine class and thread count. May raise `Diverged`.
+        presets: `quick` (seconds, plumbing only) and `laptop` (two cores, real verdicts) are required; `paper` where
+            it differs.
+        measure: one run. Pure: same settings and seed, same rows, on the same machine class and thread count. May
+            raise `Diverged`.
         measure_many: the same for several seeds in one program; a run's row must not depend on its batch mates. A run that
             diverged is returned as its `Diverged`.
         batch: how many runs one call of `measure_many` should get at the most (memory, and what a kill can lose).
@@ -151,13 +163,17 @@ class Experiment:
         _slug("experiment", self.name)
         for name in ("quick", "laptop"):
             if name not in self.presets:
-                raise SettingsError(f"experiment '{self.name}' must have the preset '{name}'; it has {', '.join(self.presets) or 'none'}")
+                raise SettingsError(
+                    f"experiment '{self.name}' must have the preset '{name}'; it has {', '.join(self.presets) or 'none'}"
+                )
         for name in self.presets:
             if name not in PRESETS:
                 raise SettingsError(f"experiment '{self.name}': presets are {', '.join(PRESETS)}; got '{name}'")
         kinds = {type(preset.settings) for preset in self.presets.values()}
         if len(kinds) != 1:
-            raise SettingsError(f"experiment '{self.name}': all presets must share one settings type; got {sorted(k.__name__ for k in kinds)}")
+            raise SettingsError(
+                f"experiment '{self.name}': all presets must share one settings type; got {sorted(k.__name__ for k in kinds)}"
+            )
         _unique(f"experiment '{self.name}': figure", [figure.name for figure in self.figures])
 
     def preset(self, name: str) -> Preset:
@@ -175,8 +191,8 @@ class Experiment:
 class Study:
     """One paper: where it is from, what we do differently, and its experiments.
 
-    The story stands once, in the module's docstring: `Title: question.` on the first line, then the sections `Paper`, `Scale` and
-    `Departs` (items D1, D2, ...), each starting at the margin.
+    The story stands once, in the module's docstring: `Title: question.` on the first line, then the sections `Paper`,
+    `Scale` and `Departs` (items D1, D2, ...), each starting at the margin.
 
     Attributes:
         slug: the study's name on the command line; its file has the same name with underscores.

@@ -8,12 +8,14 @@ judged on the range over runs and take no part in the correction.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from assay.claims.rules import Judgement, Ordered, Rule
-from assay.claims.study import Claim, Control, Experiment, Study, Summary
+from assay.claims.study import Claim, Experiment, Study, Summary
 from assay.core.seeds import Seeds
 from assay.stats import intervals, sequential
 from assay.stats.intervals import Interval
@@ -22,6 +24,7 @@ __all__ = ["ControlVerdict", "RunRow", "Verdict", "VerdictName", "judge", "undec
 
 VerdictName = Literal["supported", "refuted", "inconclusive", "void"]
 LEVEL = 0.95
+Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,16 @@ def judge(
         anytime: use intervals that stay valid although runs are added until the claim is decided.
         level: confidence level of the whole family before Holm's correction.
     """
-    pending = [(experiment, claim, list(rows[experiment.name])) for experiment in study.experiments if experiment.name in rows for claim in experiment.claims]
+    pending = [
+        (experiment, claim, list(rows[experiment.name]))
+        for experiment in study.experiments
+        if experiment.name in rows
+        for claim in experiment.claims
+    ]
     evidence = [_evidence(study, claim, runs, quick=quick, anytime=anytime) for _, claim, runs in pending]
-    levels = _holm_levels(evidence, [claim for _, claim, _ in pending], family=sum(c.summary != "every" for c in study.claims), level=level)
+    levels = _holm_levels(
+        evidence, [claim for _, claim, _ in pending], family=sum(c.summary != "every" for c in study.claims), level=level
+    )
     return [
         _verdict(study, experiment, claim, runs, found, claim_level, level)
         for (experiment, claim, runs), found, claim_level in zip(pending, evidence, levels, strict=True)
@@ -111,8 +121,10 @@ def judge(
 
 
 def undecided(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts that more runs could still change: inconclusive ones, and void ones whose control is not decided yet."""
-    return [v for v in verdicts if v.verdict == "inconclusive" or (v.verdict == "void" and v.control.judgement == "inconclusive")]
+    """The verdicts that more runs could still change: inconclusive ones, and void ones with an undecided control."""
+    return [
+        v for v in verdicts if v.verdict == "inconclusive" or (v.verdict == "void" and v.control.judgement == "inconclusive")
+    ]
 
 
 IntervalAt = Callable[[float], Interval]
@@ -124,7 +136,7 @@ class _Evidence:
 
     void: str
     steps: tuple[IntervalAt, ...] = ()  # one, or one per step of an Ordered claim
-    spread: float = math.nan  # standard deviation over runs (of the first step)
+    spreads: tuple[float, ...] = ()  # standard deviation over runs, per step
     control_steps: tuple[IntervalAt, ...] = ()
 
 
@@ -133,9 +145,9 @@ def _evidence(study: Study, claim: Claim, runs: list[RunRow], *, quick: bool, an
     if reason:
         return _Evidence(reason)
     rng_seed = Seeds(0).child(study.slug).child(claim.name)
-    steps, spread = _interval_functions(claim.estimand, claim.summary, runs, anytime, rng_seed.child("claim"))
+    steps, spreads = _interval_functions(claim.estimand, claim.summary, runs, anytime, rng_seed.child("claim"))
     control_steps, _ = _interval_functions(claim.control.estimand, claim.summary, runs, anytime, rng_seed.child("control"))
-    return _Evidence("", steps, spread, control_steps)
+    return _Evidence("", steps, spreads, control_steps)
 
 
 def _may_not_speak(claim: Claim, runs: list[RunRow], quick: bool) -> str:
@@ -172,21 +184,23 @@ def _present(value: float | Sequence[float] | None) -> bool:
 
 def _interval_functions(
     names: str | tuple[str, ...], summary: Summary, runs: list[RunRow], anytime: bool, seeds: Seeds
-) -> tuple[tuple[IntervalAt, ...], float]:
+) -> tuple[tuple[IntervalAt, ...], tuple[float, ...]]:
     if summary == "clustered":
         if isinstance(names, tuple):
             raise TypeError("an ordering over clustered items is not defined; give the items as paired differences")
         clusters = [np.asarray(run.items[names], dtype=float) for run in runs]
         means = np.array([cluster.mean() for cluster in clusters])
         if anytime:
-            return ((lambda level: sequential.mean_anytime(means, level=level)),), _spread(means)
-        return ((lambda level: intervals.clustered_mean(clusters, level=level, rng=seeds("bootstrap"))),), _spread(means)
-    columns = [np.array([run.estimands[name] for run in runs], dtype=float) for name in ((names,) if isinstance(names, str) else names)]
-    series = columns if len(columns) == 1 else [later - earlier for earlier, later in zip(columns, columns[1:], strict=False)]
-    return tuple(_summarised(values, summary, anytime, seeds) for values in series), _spread(series[0])
+            return ((lambda level: sequential.mean_anytime(means, level=level)),), (_spread(means),)
+        return ((lambda level: intervals.clustered_mean(clusters, level=level, rng=seeds("bootstrap"))),), (_spread(means),)
+    columns = [
+        np.array([run.estimands[name] for run in runs], dtype=float) for name in ((names,) if isinstance(names, str) else names)
+    ]
+    series = columns if len(columns) == 1 else [later - earlier for earlier, later in pairwise(columns)]
+    return tuple(_summarised(values, summary, anytime, seeds) for values in series), tuple(_spread(values) for values in series)
 
 
-def _summarised(values: np.ndarray, summary: Summary, anytime: bool, seeds: Seeds) -> IntervalAt:
+def _summarised(values: Values, summary: Summary, anytime: bool, seeds: Seeds) -> IntervalAt:
     n = len(values)
     if summary == "every":
         return lambda level: intervals.every(values)
@@ -208,20 +222,21 @@ def _summarised(values: np.ndarray, summary: Summary, anytime: bool, seeds: Seed
     return lambda level: intervals.mean(values, level=level)
 
 
-def _spread(values: np.ndarray) -> float:
+def _spread(values: Values) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
 
-def _judge_steps(rule: Rule, steps: tuple[IntervalAt, ...], level: float) -> tuple[Judgement, Interval]:
-    """The judgement at one level, and the interval that decided it (the weakest step of an ordering)."""
+def _judge_steps(rule: Rule, steps: tuple[IntervalAt, ...], level: float) -> tuple[Judgement, Interval, int]:
+    """The judgement at one level, the interval that decided it (of an ordering: the weakest step's) and that step's place."""
     found = [step(level) for step in steps]
     if not isinstance(rule, Ordered):
-        return rule.judge(found[0]), found[0]
-    weakest = min(found, key=lambda interval: interval.low)
+        return rule.judge(found[0]), found[0], 0
     judgements = [rule.judge(interval) for interval in found]
     if all(judgement == "supported" for judgement in judgements):
-        return "supported", weakest
-    return ("refuted" if "refuted" in judgements else "inconclusive"), min(found, key=lambda interval: interval.high)
+        place = min(range(len(found)), key=lambda i: found[i].low)
+        return "supported", found[place], place
+    place = min(range(len(found)), key=lambda i: found[i].high)
+    return ("refuted" if "refuted" in judgements else "inconclusive"), found[place], place
 
 
 def _p_value(rule: Rule, steps: tuple[IntervalAt, ...]) -> float:
@@ -266,9 +281,9 @@ def _verdict(
     judgement: VerdictName = "void"
     reason, interval, effect = found.void, None, None
     if not found.void:
-        judgement, interval = _judge_steps(claim.rule, found.steps, claim_level)
-        if found.spread > 0:
-            effect = claim.rule.distance(interval.estimate) / found.spread
+        judgement, interval, place = _judge_steps(claim.rule, found.steps, claim_level)
+        if found.spreads[place] > 0:
+            effect = claim.rule.distance(interval.estimate) / found.spreads[place]
         if not control.flips:
             judgement, reason = "void", f"the control did not come out as it must: {control.judgement}, not {control.expected}"
     return Verdict(
@@ -294,13 +309,14 @@ def _verdict(
 
 
 def _control_verdict(claim: Claim, found: _Evidence, level: float) -> ControlVerdict:
-    control: Control = claim.control
-    rule, expected = (claim.rule, "refuted") if control.rule is None else (control.rule, "supported")
-    text, wanted = rule.text, expected
+    control = claim.control
+    rule = claim.rule if control.rule is None else control.rule
+    expected: Judgement = "refuted" if control.rule is None else "supported"
     if found.void:
-        return ControlVerdict(control.says, text, wanted, None, None, None, None)  # type: ignore[arg-type]
-    judgement, interval = _judge_steps(rule, found.control_steps, level)
-    return ControlVerdict(control.says, text, wanted, _number(interval.estimate), _number(interval.low), _number(interval.high), judgement)  # type: ignore[arg-type]
+        return ControlVerdict(control.says, rule.text, expected, None, None, None, None)
+    judgement, interval, _ = _judge_steps(rule, found.control_steps, level)
+    numbers = (_number(interval.estimate), _number(interval.low), _number(interval.high))
+    return ControlVerdict(control.says, rule.text, expected, *numbers, judgement)
 
 
 def _number(value: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""How far a long computation is: `measure` says it, the runner shows it, and nobody passes a callback through five functions."""
+"""How far a long computation is: `measure` says it, the runner shows it, and no callback is passed through five functions."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -74,7 +74,9 @@ def resolve(settings: S, overrides: Sequence[str], *, where: str) -> list[S]:
             see = f"The settings of {where} are: {', '.join(known)}"
             raise SettingsError(f"{where}: {unknown_name('setting', name, known, see=see)}")
         if name in axes:
-            raise SettingsError(f"{where}: {name} must be given once; got it twice (from --set {text}). Use {name}=a,b for a grid")
+            raise SettingsError(
+                f"{where}: {name} must be given once; got it twice (from --set {text}). Use {name}=a,b for a grid"
+            )
         axes[name] = _values(name, hints[name], value.strip(), where)
     grid = []
     for combination in product(*axes.values()):
@@ -97,7 +99,9 @@ def from_mapping(kind: type[S], values: dict[str, Any], *, where: str) -> S:
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in values:
         if name not in known:
-            raise SettingsError(f"{where}: {unknown_name('setting', name, known, see='The record has changed since it was stored')}")
+            raise SettingsError(
+                f"{where}: {unknown_name('setting', name, known, see='The record has changed since it was stored')}"
+            )
     return kind(**{name: _checked(name, hints[name], value, where) for name, value in values.items()})
 
 
@@ -110,7 +114,9 @@ def canonical_json(value: object) -> str:
     try:
         return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"settings must be finite numbers, texts, booleans, None or sequences of them; got {value!r}") from error
+        raise SettingsError(
+            f"settings must be finite numbers, texts, booleans, None or sequences of them; got {value!r}"
+        ) from error
 
 
 def digest(value: object) -> str:
@@ -133,7 +139,10 @@ def _plain(value: object) -> object:
 def _values(name: str, hint: Any, text: str, where: str) -> list[Any]:
     base = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
     if get_origin(base) is tuple or base is tuple:
-        return [_checked(name, hint, [part.strip() for part in value.split(",") if part.strip()], where) for value in text.split(";")]
+        return [
+            _checked(name, hint, [part.strip() for part in value.split(",") if part.strip()], where)
+            for value in text.split(";")
+        ]
     return [_checked(name, hint, part.strip(), where) for part in text.split(",")]
 
 
@@ -146,4 +155,6 @@ def _checked(name: str, hint: Any, value: Any, where: str) -> Any:
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        raise SettingsError(f"{where}: {name}: {first['msg'].lower()}; got {value!r}. See 'assay show' for types and limits") from error
+        raise SettingsError(
+            f"{where}: {name}: {first['msg'].lower()}; got {value!r}. See 'assay show' for types and limits"
+        ) from error
