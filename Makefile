@@ -1,0 +1,52 @@
+# One command each; CI runs the very same. Everything lives in .venv, nothing is installed outside it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+REPORTS ?= reports
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format quick bench docs clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# The constraints file pins the tested versions (torch to its CPU build); the package's own metadata keeps lower bounds.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+setup: $(STAMP)  ## build the environment in .venv
+
+demo: setup  ## the main job: re-run the core paper, print its verdicts, leave a report
+	$(BIN)/assay run out-of-context-reasoning --experiment symbolic --store $(REPORTS)/store
+	$(BIN)/assay report out-of-context-reasoning --store $(REPORTS)/store --out $(REPORTS)
+
+test: setup  ## the whole test suite
+	$(BIN)/python -m pytest -n 2
+
+check: setup  ## format, lint, strict types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layers.py
+
+format: setup  ## put the source into its one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+quick: setup  ## every study at its quick preset: plumbing only
+	$(BIN)/assay run --all --preset quick --store $(REPORTS)/quick
+
+bench: setup  ## ratios against plain baselines, side by side
+	$(BIN)/python -m benchmarks
+
+docs: setup  ## the documentation site
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/assay docs-reference > docs/cli.md
+	$(BIN)/zensical build --strict
+
+clean:  ## remove the environment and everything generated
+	rm -rf $(VENV) $(REPORTS) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,62 @@
+"""`assay`: one thin command a verb. Heavy libraries are loaded inside the command that needs them."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from assay import __version__
+from assay.cli import doctor, game, models, reference, reporting, running, store, studies
+from assay.core.errors import AssayError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="assay",
+    help=(
+        "A laboratory for one question: what does a learning system do with what it is told?\n\n"
+        "Begin with: assay run out-of-context-reasoning --experiment symbolic"
+    ),
+    epilog="Exit codes: 0 the command did its work, 1 --strict and a claim failed, 2 usage, 3 input refused, 4 the work failed.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"assay {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version and leave."),
+) -> None:
+    pass
+
+
+app.command("list")(studies.list_studies)
+app.command("show")(studies.show)
+app.command("run")(running.run)
+app.command("judge")(running.judge)
+app.command("report")(reporting.report)
+app.add_typer(store.app, name="store")
+app.add_typer(models.app, name="models")
+app.add_typer(game.app, name="game")
+app.command("doctor")(doctor.doctor)
+app.command("docs-reference", hidden=True)(reference.docs_reference)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code; an expected error is one message on standard error, never a traceback."""
+    try:
+        app(args=None if arguments is None else list(arguments), standalone_mode=True)
+    except AssayError as error:
+        typer.echo(f"assay: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of a pipe left early (assay list | head)
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,88 @@
+"""`assay list` and `assay show`: what can be run, and what one study claims."""
+
+import dataclasses
+
+import typer
+
+from assay.cli.output import JSON_OPTION, emit, note, table
+from assay.core.settings import fields_of
+from assay.core.text import visible
+
+__all__ = ["list_studies", "show"]
+
+
+def list_studies(as_json: bool = JSON_OPTION) -> None:
+    """List the studies: slug, claims, experiments, title.
+
+    Examples:
+      assay list
+      assay list --json
+    """
+    from assay.runner.discovery import studies
+
+    catalogue = studies()
+    rows = [
+        {
+            "study": study.slug,
+            "claims": len(study.claims),
+            "experiments": ", ".join(experiment.name for experiment in study.experiments),
+            "title": study.title,
+        }
+        for study in catalogue.studies.values()
+    ]
+    emit(rows, as_json=as_json, empty="no studies are installed")
+    for name, reason in catalogue.broken.items():
+        note(f"assay: the study plug-in '{visible(name)}' was skipped: {visible(reason)}")
+
+
+def show(
+    study: str = typer.Argument(help="A slug of 'assay list'."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Show one study: its paper, experiments, claims with their rules and controls, settings and cost.
+
+    Examples:
+      assay show out-of-context-reasoning
+      assay show out-of-context-reasoning --json
+    """
+    from assay.runner.discovery import studies
+
+    found = studies().find(study)
+    claims = [
+        {
+            "experiment": experiment.name,
+            "claim": claim.name,
+            "says": claim.says,
+            "source": claim.source,
+            "rule": f"{_estimand(claim.estimand)} {claim.rule.text}",
+            "margin": claim.margin,
+            "control": claim.control.says,
+            "paper_value": claim.paper_value,
+        }
+        for experiment in found.experiments
+        for claim in experiment.claims
+    ]
+    settings = [
+        {"experiment": experiment.name, "preset": name, "n_runs": preset.n_runs, **dataclasses.asdict(field)}
+        for experiment in found.experiments
+        for name, preset in experiment.presets.items()
+        for field in fields_of(preset.settings)
+    ]
+    if as_json:
+        story = {"study": found.slug, "title": found.title, "paper": found.paper, "scale": found.scale, "version": found.version}
+        emit([story | {"departures": found.departures, "claims": claims, "settings": settings}], as_json=True)
+        return
+    typer.echo(f"{visible(found.title)}\n\nPaper  {visible(found.paper)}\nScale  {visible(found.scale)}")
+    for number, departure in enumerate(found.departures, 1):
+        typer.echo(f"D{number}     {visible(departure)}")
+    for experiment in found.experiments:
+        cost = f" – {experiment.cost} at the laptop preset" if experiment.cost else ""
+        typer.echo(f"\n{experiment.name}: {visible(experiment.question)}{cost}\n")
+        own = [row for row in claims if row["experiment"] == experiment.name]
+        typer.echo(table(own, ["claim", "says", "rule", "control", "paper_value"]))
+        laptop = [row for row in settings if row["experiment"] == experiment.name and row["preset"] == "laptop"]
+        typer.echo(table(laptop, ["name", "type", "value", "limits", "says"]) if laptop else "no settings\n")
+
+
+def _estimand(names: str | tuple[str, ...]) -> str:
+    return names if isinstance(names, str) else " → ".join(names)
