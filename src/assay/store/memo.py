@@ -1,0 +1,174 @@
+"""Expensive steps (a pretrained base, a corpus index): built once, under a lock, whole or not at all, shared by all studies.
+
+    base = memoised("pretrained-base", {"settings": settings, "seed": 0}, build)   # a folder that build(folder) has filled
+
+The key is joined with a digest of the sources of the module that defines `build`, so that changed code builds anew. A study
+calls `memoised` from inside `measure`; in every executor's workers it means the folder of the store that the command writes.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from assay.core.errors import SettingsError, StoreError
+from assay.core.settings import canonical_json, digest
+from assay.store.files import sync_folder, write_atomically
+from assay.store.sources import source_digest
+
+__all__ = ["Memo", "Memos", "memoised", "memos_in"]
+
+Build = Callable[[Path], None]
+_folder: ContextVar[Path | None] = ContextVar("memo folder", default=None)
+_MANIFEST = "memo.json"
+
+
+@dataclass(frozen=True)
+class Memo:
+    """One memoised step: its name, key, the folder's path, size in bytes and when it was built (UTC)."""
+
+    name: str
+    key: Mapping[str, object]
+    path: Path
+    size: int
+    created: str
+
+
+class Memos:
+    """The memoised steps in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, name: str, key: Mapping[str, object], build: Build) -> Path:
+        """The folder that `build(folder)` filled for this name, key and code; built now if it is not there.
+
+        Several processes may ask at once: one builds, the others wait. What `build` had written when it failed or was killed is
+        thrown away.
+
+        Args:
+            name: a slug.
+            key: what the result depends on: settings, seed; JSON values or settings records.
+            build: writes files into the empty folder it is given.
+
+        Raises:
+            SettingsError: the name is not a slug or the key has no JSON form.
+            StoreError: the folder cannot be written.
+        """
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 80:
+            raise SettingsError(f"a memoised step is named by a slug of at most 80 characters; got {name!r}")
+        whole = {"name": name, "key": dict(key), "code": source_digest([_module(build)])}
+        path = self.folder / f"{name}-{digest(whole)}"
+        if (path / _MANIFEST).is_file():
+            return path
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / f"{path.name}.lock"):
+                if not (path / _MANIFEST).is_file():
+                    self._build(path, whole, build)
+        except OSError as error:
+            says = f"{error.filename or path}: {error.strerror}. Free space, or name another store with ASSAY_STORE"
+            raise StoreError(f"a memoised step must be writable; {says}") from error
+        return path
+
+    def _build(self, path: Path, whole: Mapping[str, object], build: Build) -> None:
+        unfinished = path.with_name(path.name + ".part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        try:
+            build(unfinished)
+            files = {}
+            for file in sorted(unfinished.rglob("*")):
+                if file.is_file():
+                    files[file.relative_to(unfinished).as_posix()] = [file.stat().st_size, _hash(file)]
+                    _sync(file)
+            manifest = json.loads(canonical_json(dict(whole))) | {
+                "files": files,
+                "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
+            write_atomically(unfinished / _MANIFEST, json.dumps(manifest, indent=1).encode())
+            unfinished.rename(path)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+        sync_folder(self.folder)
+
+    def listed(self) -> list[Memo]:
+        """All finished steps, by name."""
+        found = []
+        for manifest in sorted(self.folder.glob(f"*/{_MANIFEST}")):
+            path = manifest.parent
+            if path.suffix == ".part":
+                continue
+            try:
+                content = json.loads(manifest.read_text())
+                size = sum(entry[0] for entry in content["files"].values())
+                found.append(Memo(str(content["name"]), content["key"], path, size, content["created"]))
+            except (OSError, ValueError, KeyError, TypeError):
+                found.append(Memo(path.name, {}, path, 0, ""))
+        return found
+
+    def faults(self, memo: Memo) -> list[str]:
+        """What is wrong with the files of a step, by name; empty when they are as they were built."""
+        try:
+            files = json.loads((memo.path / _MANIFEST).read_text())["files"]
+        except (OSError, ValueError, KeyError):
+            return [f"{memo.path / _MANIFEST} cannot be read. Remove the step; it is built again when needed"]
+        faults = []
+        for name, (size, expected) in files.items():
+            file = memo.path / name
+            if not file.is_file() or file.stat().st_size != size or _hash(file) != expected:
+                faults.append(f"{file} is missing or altered. Remove the step; it is built again when needed")
+        return faults
+
+    def remove(self, memo: Memo) -> None:
+        """Delete a step; a process that is building it finishes first."""
+        with FileLock(self.folder / f"{memo.path.name}.lock"):
+            shutil.rmtree(memo.path)
+
+
+@contextmanager
+def memos_in(folder: Path) -> Iterator[None]:
+    """Inside the block, `memoised` keeps its folders below `folder`."""
+    token = _folder.set(folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+def memoised(name: str, key: Mapping[str, object], build: Build) -> Path:
+    """`Memos.get` in the store that the running command uses (outside of a command: the default store)."""
+    folder = _folder.get()
+    if folder is None:
+        from assay.store.store import default_folder
+
+        folder = default_folder() / "memos"
+    return Memos(folder).get(name, key, build)
+
+
+def _module(build: Build) -> str:
+    function = build
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function.__module__
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
