@@ -1,0 +1,161 @@
+"""`assay store`: what is kept, whether it is sound, and how to remove or move it."""
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+import typer
+
+from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
+from assay.core.errors import StoreError, UsageError
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Look at, check, remove and move stored runs.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("ls")
+def ls(
+    study: str | None = typer.Argument(None, help="Only this study."),
+    store: Path | None = STORE_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """List what is stored: runs by study, experiment and settings, and memoised steps. Stale rows are those of older code.
+
+    Examples:
+      assay store ls
+      assay store ls out-of-context-reasoning --json
+    """
+    from assay.runner.discovery import studies
+    from assay.runner.fingerprint import fingerprint
+    from assay.store.store import Store
+
+    known = studies().studies
+    with Store.open(store, read_only=True) as opened:
+        pools = Counter((run.study, run.experiment, run.preset, run.custom, run.settings_digest, run.fingerprint) for run in opened.runs(study))
+        memos = opened.memos() if study is None else []
+    current = {slug: fingerprint(known[slug]) for slug in {pool[0] for pool in pools} if slug in known}
+    rows: list[dict[str, object]] = [
+        {
+            "study": slug,
+            "experiment": experiment,
+            "preset": preset + (" (changed)" if custom else ""),
+            "settings": settings,
+            "runs": count,
+            "state": "current" if current.get(slug) == code else "stale" if slug in current else "study not installed",
+        }
+        for (slug, experiment, preset, custom, settings, code), count in sorted(pools.items())
+    ]
+    rows += [
+        {"study": f"memo {memo.name}", "experiment": "", "preset": "", "settings": memo.path.name, "runs": None, "state": f"{memo.size / 2**20:.1f} MiB"}
+        for memo in memos
+    ]
+    emit(rows, as_json=as_json, empty="the store is empty")
+
+
+@app.command("verify")
+def verify(store: Path | None = STORE_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """Check every row, artefact and memoised step against its hash; exit 4 and name each problem if any is wrong.
+
+    Examples:
+      assay store verify
+      assay store verify --json
+    """
+    from assay.store.store import Store
+
+    with Store.open(store, read_only=True) as opened:
+        problems = opened.verify()
+        count = None if problems else len(opened.runs(history=True))
+    emit([dataclasses.asdict(problem) for problem in problems], as_json=as_json, empty=f"all {count} rows and their artefacts are sound")
+    if problems:
+        note(f"assay: {len(problems)} problems. Remove what is damaged with 'assay store rm --damaged', then run again what is missing")
+        raise typer.Exit(StoreError.exit_code)
+
+
+@app.command("rm")
+def rm(
+    study: str | None = typer.Argument(None, help="Remove the runs of this study."),
+    experiment: str | None = typer.Option(None, "--experiment", "-e", help="Only this experiment."),
+    stale: bool = typer.Option(False, "--stale", help="Only rows whose code has changed since."),
+    damaged: bool = typer.Option(False, "--damaged", help="Rows and artefacts that do not verify."),
+    memo: str | None = typer.Option(None, "--memo", help="Memoised steps of this name."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+    store: Path | None = STORE_OPTION,
+) -> None:
+    """Remove stored runs or memoised steps. Asks first unless --yes is given.
+
+    Examples:
+      assay store rm out-of-context-reasoning --stale
+      assay store rm --damaged --yes
+    """
+    from assay.runner.discovery import studies
+    from assay.runner.fingerprint import fingerprint
+    from assay.store.store import Store
+
+    if sum((study is not None or stale, damaged, memo is not None)) != 1:
+        raise UsageError("store rm: name one thing to remove: a STUDY (with --experiment, --stale), --stale, --damaged or --memo NAME")
+    with Store.open(store) as opened:
+        if damaged:
+            _confirm("every damaged row", yes)
+            note(f"removed {opened.remove_damaged()} damaged rows")
+            return
+        if memo is not None:
+            found = [one for one in opened.memos() if one.name == memo]
+            _confirm(f"{len(found)} memoised steps called '{memo}'", yes)
+            for one in found:
+                opened.remove_memo(one)
+            note(f"removed {len(found)} memoised steps")
+            return
+        known = studies().studies
+        current = {slug: fingerprint(declared) for slug, declared in known.items()} if stale else {}
+        chosen = [
+            run.run_id
+            for run in opened.runs(study, experiment=experiment)
+            if not stale or run.fingerprint != current.get(run.study)
+        ]
+        _confirm(f"{len(chosen)} runs", yes)
+        note(f"removed {opened.remove(chosen)} rows")
+
+
+@app.command("export")
+def export(
+    folder: Path = typer.Argument(help="A folder that does not exist yet."),
+    study: str | None = typer.Option(None, "--study", help="Only this study."),
+    store: Path | None = STORE_OPTION,
+) -> None:
+    """Write stored runs to a self-contained folder (JSON lines, artefacts, manifest) that another store can import.
+
+    Examples:
+      assay store export backup
+      assay store export for-the-reviewer --study out-of-context-reasoning
+    """
+    from assay.store.exchange import export_runs
+    from assay.store.store import Store
+
+    with Store.open(store, read_only=True) as opened:
+        count = export_runs(opened, folder, study=study)
+    note(f"wrote {count} runs to {folder}")
+
+
+@app.command("import")
+def import_(
+    folder: Path = typer.Argument(help="A folder that 'assay store export' wrote."),
+    store: Path | None = STORE_OPTION,
+) -> None:
+    """Add the runs of an exported folder; every row and artefact is checked, and runs that are stored already are left as they are.
+
+    Examples:
+      assay store import backup
+      assay store import for-the-reviewer --store review
+    """
+    from assay.store.exchange import import_runs
+    from assay.store.store import Store
+
+    with Store.open(store) as opened:
+        added = import_runs(opened, folder)
+    note(f"added {added} runs")
+
+
+def _confirm(what: str, yes: bool) -> None:
+    if not yes and not typer.confirm(f"Remove {what}?"):
+        raise typer.Exit(0)
