@@ -1,0 +1,295 @@
+"""One-layer attention models of the recall task: many independent ones in one stack, with their gradient written out.
+
+The paper's model reads a sequence of one-hot tokens X (length x d), the last being EOS, through a single head:
+
+    f(X) = W_OV Xᵀ a,   a = X W_KQ x_T (linear attention)   or   a = softmax(X W_KQ x_T / √d)
+
+There are no positions, no residual stream and no MLP, embedding and unembedding are the identity. So only the EOS column of
+W_KQ acts (one score per token), and only how often a token occurs in the sequence:
+
+    linear    f = Σ_v  n_v s_v W_OV[:, v]
+    softmax   f = Σ_v  n_v e_v W_OV[:, v] / Σ_v n_v e_v,   e_v = exp(s_v / √d)
+
+with n_v the count and s_v the score of token v. The *factorised* model trains W_O and W_V with W_OV = W_O W_Vᵀ, the *combined*
+one trains W_OV itself. Both express the same functions; the question is which of them training finds.
+
+Source: Huang et al. 2025, arXiv:2506.10887, section 3.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from assay.core.errors import SettingsError
+from assay.worlds.recall import RecallWorld
+
+__all__ = ["Architecture", "RecallStack"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is trained.
+
+    Attributes:
+        depth: matrices whose product is W_OV: 1 is the combined model, 2 the factorised one, more is deeper still.
+        d_hidden: width between the factors; None is the width of the model, which limits no rank.
+        attention: `linear` (scores as they are) or `softmax`.
+        key_query: `trained`, or `fixed` to weight one on subject and relation and nought on the rest, as the theory assumes.
+    """
+
+    depth: int = 2
+    d_hidden: int | None = None
+    attention: Literal["linear", "softmax"] = "linear"
+    key_query: Literal["trained", "fixed"] = "trained"
+
+    def __post_init__(self) -> None:
+        if self.depth < 1:
+            raise SettingsError(f"W_OV must be the product of at least one matrix; got depth={self.depth}")
+        if self.d_hidden is not None and self.d_hidden < 1:
+            raise SettingsError(f"the width between factors must be at least 1; got d_hidden={self.d_hidden}")
+        if self.attention == "softmax" and self.key_query == "fixed":
+            raise SettingsError(
+                "softmax attention cannot put weight nought on a token; use attention='linear' with key_query='fixed'"
+            )
+
+
+class RecallStack:
+    """Independent models of one architecture on worlds of one size, one per run, with all their parameters in one tensor.
+
+    Rows of W_OV are output tokens, columns the tokens that occur in sequences (`RecallWorld.input_ids`); columns of other
+    tokens never act. With a constant initialisation all output tokens that are never a label start equal and have equal
+    gradients, hence stay equal: one row stands for all of them, with its multiplicity in the softmax. This is exact.
+
+    No run reads another's numbers, so a run does not depend on its stack mates.
+
+    Attributes:
+        parameters: (runs, n_parameters); `factors` and `scores` are views into it.
+        gradient: of the same shape; `backward` writes it.
+        factors: the matrices F_1 … F_depth with W_OV = F_1 ⋯ F_depth; (runs, rows, d_hidden), …, (runs, d_hidden, n_inputs).
+        scores: W_KQ[v, EOS] for every input token v; (runs, n_inputs).
+        multiplicity: how many output tokens a row stands for; (rows,).
+        answer_rows: the rows of facts, implications and "unknown", in the order of `RecallWorld.answer_ids`.
+    """
+
+    def __init__(
+        self,
+        world: RecallWorld,
+        architecture: Architecture,
+        n_runs: int,
+        *,
+        tied_rows: bool,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.architecture = architecture
+        self.vocab_size, self.n_answers, self.n_inputs = world.vocab_size, world.n_answers, world.n_inputs
+        self.tied_rows = tied_rows
+        if tied_rows:
+            self.answer_rows = slice(0, world.n_answers)
+            self.multiplicity = torch.tensor([1.0] * world.n_answers + [float(world.vocab_size - world.n_answers)], dtype=dtype)
+        else:
+            self.answer_rows = slice(int(world.answer_ids[0]), int(world.answer_ids[-1]) + 1)
+            self.multiplicity = torch.ones(world.vocab_size, dtype=dtype)
+        n_rows, d_hidden = len(self.multiplicity), architecture.d_hidden or world.vocab_size
+        edges = [n_rows, *[d_hidden] * (architecture.depth - 1), world.n_inputs]
+        shapes = list(pairwise(edges))
+        n_scores = world.n_inputs if architecture.key_query == "trained" else 0
+        used = sum(rows * columns for rows, columns in shapes) + n_scores
+        # Whole cache lines per run, so that vector instructions meet every run at the same alignment.
+        self.parameters = torch.zeros(n_runs, -(-used // 16) * 16, dtype=dtype)
+        self.gradient = torch.zeros_like(self.parameters)
+        self._shapes = shapes
+        self.factors, self.scores = self._views(self.parameters)
+        self._factor_gradients, self._score_gradient = self._views(self.gradient)
+        if architecture.key_query == "fixed":
+            self.scores = torch.zeros(n_runs, world.n_inputs, dtype=dtype)
+            self.scores[:, : 2 + world.n_subjects] = 1.0
+
+    # --------------------------------------------------------------------------------------------------- initialisation
+
+    @classmethod
+    def constant(
+        cls,
+        world: RecallWorld,
+        architecture: Architecture,
+        *,
+        n_runs: int,
+        scale: float = 1e-4,
+        dtype: torch.dtype = torch.float32,
+    ) -> "RecallStack":
+        """Models in the paper's headline initialisation: W_O and W_KQ all `scale`, W_V `scale` times the identity.
+
+        Where d_hidden is not the model's width there is no identity, and W_V is all `scale` too, as in the official code. The
+        combined model's W_OV is all `scale`.
+        """
+        stack = cls(world, architecture, n_runs, tied_rows=True, dtype=dtype)
+        for factor in stack.factors:
+            factor.fill_(scale)
+        if architecture.depth > 1 and (architecture.d_hidden or world.vocab_size) == world.vocab_size:
+            for factor in stack.factors[1:-1]:
+                factor.copy_(scale * torch.eye(world.vocab_size, dtype=dtype))
+            stack.factors[-1].copy_(scale * torch.eye(world.vocab_size, dtype=dtype)[:, torch.from_numpy(world.input_ids)])
+        if architecture.key_query == "trained":
+            stack.scores.fill_(scale)
+        return stack
+
+    @classmethod
+    def gaussian(
+        cls,
+        world: RecallWorld,
+        architecture: Architecture,
+        *,
+        rngs: Sequence[np.random.Generator],
+        std: float | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> "RecallStack":
+        """Models with independent normal entries, one per generator; `std` is 1/√d unless given, as in the rank sweep."""
+        stack = cls(world, architecture, len(rngs), tied_rows=False, dtype=dtype)
+        std = 1 / math.sqrt(world.vocab_size) if std is None else std
+        trained = [*stack.factors, *([stack.scores] if architecture.key_query == "trained" else [])]
+        for run, rng in enumerate(rngs):
+            for tensor in trained:
+                tensor[run] = torch.from_numpy(std * rng.standard_normal(tuple(tensor.shape[1:]))).to(dtype)
+        return stack
+
+    def combined(self) -> "RecallStack":
+        """Combined models that compute the same functions: W_OV set to the product of the factors, the same scores."""
+        one = Architecture(1, None, self.architecture.attention, self.architecture.key_query)
+        other = object.__new__(RecallStack)
+        other.__dict__.update(self.__dict__)
+        other.architecture = one
+        other._shapes = [(len(self.multiplicity), self.n_inputs)]
+        used = len(self.multiplicity) * self.n_inputs + (self.n_inputs if one.key_query == "trained" else 0)
+        other.parameters = torch.zeros(self.n_runs, -(-used // 16) * 16, dtype=self.dtype)
+        other.gradient = torch.zeros_like(other.parameters)
+        other.factors, other.scores = other._views(other.parameters)
+        other._factor_gradients, other._score_gradient = other._views(other.gradient)
+        other.factors[0].copy_(self.value_output())
+        if one.key_query == "fixed":
+            other.scores = self.scores
+        else:
+            other.scores.copy_(self.scores)
+        return other
+
+    @property
+    def n_runs(self) -> int:
+        """Models in the stack."""
+        return len(self.parameters)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of all parameters."""
+        return self.parameters.dtype
+
+    # ---------------------------------------------------------------------------------------------------------- forward
+
+    def value_output(self) -> Float[Tensor, "runs rows n_inputs"]:
+        """W_OV of every run."""
+        return self._tails()[0]
+
+    def token_weights(self) -> Float[Tensor, "runs n_inputs"]:
+        """The weight of a token in the sum over the sequence: its score, or e^(score/√d) before normalisation."""
+        if self.architecture.attention == "linear":
+            return self.scores
+        return torch.exp(self.scores / math.sqrt(self.vocab_size))
+
+    def logits(self, counts: Float[Tensor, "runs batch n_inputs"]) -> Float[Tensor, "runs batch rows"]:
+        """The logit of every row's token (of each single token, where a row stands for several)."""
+        weights = self.token_weights()
+        logits = counts @ (self.value_output() * weights[:, None, :]).mT
+        if self.architecture.attention == "softmax":
+            logits = logits / (counts @ weights[:, :, None])
+        return logits
+
+    # --------------------------------------------------------------------------------------------------------- backward
+
+    def backward(
+        self,
+        counts: Float[Tensor, "runs batch n_inputs"],
+        labels: Int[Tensor, "runs batch"],
+        *,
+        weights: Float[Tensor, " batch"] | None = None,
+        floor: float = 0.0,
+        product_penalty: float = 0.0,
+    ) -> Float[Tensor, " runs"]:
+        """The cross-entropy of every run in nats, and its gradient written to `gradient`.
+
+        Written out rather than recorded by autograd: the products below are all there is, and a small stack's time goes into
+        them instead of into bookkeeping. Loss per sequence: -log(p_label + floor), the paper's form with floor = 1e-8.
+
+        Args:
+            counts: how often each input token occurs in each sequence.
+            labels: the right answers, as positions in `RecallWorld.answer_ids`.
+            weights: weight of each sequence; their mean if None.
+            floor: see above.
+            product_penalty: λ of an added penalty λ ‖W_OV‖_F² on the product of the factors; not part of the returned loss.
+        """
+        tails = self._tails()
+        value_output, token_weights = tails[0], self.token_weights()
+        effective = value_output * token_weights[:, None, :]
+        log_multiplicity = torch.log(self.multiplicity)
+        if self.architecture.attention == "linear":
+            # A row that stands for k tokens of equal logit adds k times their exponential to the softmax.
+            logits = torch.baddbmm(log_multiplicity.expand(1, 1, -1), counts, effective.mT)
+        else:
+            normaliser = counts @ token_weights[:, :, None]
+            plain = torch.bmm(counts, effective.mT).div_(normaliser)
+            logits = plain + log_multiplicity
+        index = (labels + self.answer_rows.start).unsqueeze(2)
+        error = torch.softmax(logits, dim=2)
+        right = error.gather(2, index)
+        # 1 - right as the sum of what is wrong: keeps its digits when right rounds to one.
+        wrong = error.scatter_(2, index, 0.0).sum(dim=2, keepdim=True)
+        error.scatter_(2, index, -wrong)
+        if floor:
+            loss = -torch.log(right + floor)
+            scale = right / (right + floor)
+        else:
+            loss = torch.where(right < 0.5, -torch.log(right), -torch.log1p(-wrong))
+            scale = torch.ones_like(right)
+        share = 1 / counts.shape[1] if weights is None else weights[:, None]
+        error.mul_(scale.mul_(share))  # now dLoss/dlogits of the summed rows
+        mean_loss = (loss * share).sum(dim=(1, 2))
+
+        if self.architecture.attention == "softmax":
+            d_normaliser = -(error * plain).sum(dim=2, keepdim=True).div_(normaliser)
+            error.div_(normaliser)
+        d_effective = torch.bmm(error.mT, counts)
+        if self.architecture.key_query == "trained":
+            d_weights = torch.sum(value_output * d_effective, dim=1)
+            if self.architecture.attention == "softmax":
+                d_weights += (counts.mT @ d_normaliser)[:, :, 0]
+                d_weights *= token_weights / math.sqrt(self.vocab_size)
+            self._score_gradient.copy_(d_weights)
+        d_product = d_effective.mul_(token_weights[:, None, :])
+        if product_penalty:
+            d_product += 2 * product_penalty * self.multiplicity[:, None] * value_output
+        for i, (factor, gradient) in enumerate(zip(self.factors, self._factor_gradients, strict=True)):
+            # A row that stands for k tokens sums k equal gradients; each of the tokens has one of them.
+            incoming = d_product / self.multiplicity[:, None] if i == 0 and self.tied_rows else d_product
+            if i + 1 < len(self.factors):
+                torch.bmm(incoming, tails[i + 1].mT, out=gradient)
+                d_product = torch.bmm(factor.mT, d_product)
+            else:
+                gradient.copy_(incoming)
+        return mean_loss
+
+    def _tails(self) -> list[Tensor]:
+        """F_i ⋯ F_depth for every i; the first is W_OV."""
+        tails = [self.factors[-1]]
+        for factor in reversed(self.factors[:-1]):
+            tails.insert(0, torch.bmm(factor, tails[0]))
+        return tails
+
+    def _views(self, flat: Tensor) -> tuple[list[Tensor], Tensor]:
+        views, start = [], 0
+        for rows, columns in self._shapes:
+            views.append(flat[:, start : start + rows * columns].view(len(flat), rows, columns))
+            start += rows * columns
+        return views, flat[:, start : start + self.n_inputs]

@@ -1,0 +1,154 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from assay.core.errors import SettingsError
+from assay.core.seeds import Seeds
+from assay.models.recall import Architecture, RecallStack
+from assay.worlds.recall import RecallWorld
+
+WORLD = RecallWorld.intact(n=4, m_train=1, m_test=2, n_noise=3, length=8)
+
+
+def drawn(world, n_runs, n=12, seed=0):
+    """Batches (counts, labels as positions among the answers, tokens) of every run."""
+    rng = np.random.default_rng(seed)
+    draws = world.draw(dict.fromkeys(world.taught, n), n_runs, rng)
+    return (
+        torch.from_numpy(world.counts(draws)),
+        torch.from_numpy(world.labels(draws)),
+        torch.from_numpy(world.sequences(draws, rng)),
+    )
+
+
+def dense_attention(tokens, W_OV, W_KQ, *, softmax):
+    """f(X) = W_OV Xᵀ a as the paper writes it, on one-hot sequences X with the last token as the query."""
+    d = W_OV.shape[-1]
+    X = torch.nn.functional.one_hot(tokens, d).to(W_OV.dtype)
+    a = X @ W_KQ @ X[..., -1, :, None]
+    if softmax:
+        a = torch.softmax(a / math.sqrt(d), dim=-2)
+    return (W_OV @ X.mT @ a)[..., 0]
+
+
+def dense_parameters(stack, world):
+    """The stack's parameters spread out to the full vocabulary, as independent leaves with gradients."""
+    d, inputs, answers = world.vocab_size, torch.from_numpy(world.input_ids), torch.from_numpy(world.answer_ids)
+    row_of = torch.full((d,), len(stack.multiplicity) - 1)
+    row_of[answers] = torch.arange(world.n_answers)
+    if not stack.tied_rows:
+        row_of = torch.arange(d)
+    factors = []
+    for i, factor in enumerate(stack.factors):
+        full = factor[0].clone()
+        if i == 0:
+            full = full[row_of]
+        if i == len(stack.factors) - 1:
+            wide = torch.zeros(full.shape[0], d, dtype=full.dtype)
+            wide[:, inputs] = full
+            full = wide
+        factors.append(full.requires_grad_())
+    W_KQ = torch.zeros(d, d, dtype=stack.dtype)
+    W_KQ[inputs, d - 1] = stack.scores[0]
+    return factors, W_KQ.requires_grad_(), row_of
+
+
+@pytest.mark.parametrize("attention", ["linear", "softmax"])
+@pytest.mark.parametrize(("depth", "d_hidden"), [(1, None), (2, None), (2, 3), (3, 5)])
+@pytest.mark.parametrize("initialisation", ["constant", "gaussian"])
+def test_logits_loss_and_gradient_agree_with_dense_attention_and_autograd(attention, depth, d_hidden, initialisation):
+    architecture = Architecture(depth, d_hidden, attention)
+    if initialisation == "constant":
+        stack = RecallStack.constant(WORLD, architecture, n_runs=1, scale=0.3, dtype=torch.float64)
+    else:
+        stack = RecallStack.gaussian(WORLD, architecture, rngs=[Seeds(3)("init")], std=0.4, dtype=torch.float64)
+    counts, labels, tokens = drawn(WORLD, 1)
+    factors, W_KQ, row_of = dense_parameters(stack, WORLD)
+    W_OV = factors[0]
+    for factor in factors[1:]:
+        W_OV = W_OV @ factor
+    logits = dense_attention(tokens[0], W_OV, W_KQ, softmax=attention == "softmax")
+    probability = torch.softmax(logits, -1).gather(1, labels[0, :, None] + 2)
+    loss = -torch.log(probability + 1e-3).mean() + 0.05 * W_OV[:, torch.from_numpy(WORLD.input_ids)].square().sum()
+    loss.backward()
+
+    torch.testing.assert_close(
+        stack.logits(counts)[0], logits[:, [int((row_of == r).nonzero()[0]) for r in range(len(stack.multiplicity))]]
+    )
+    ours = stack.backward(counts, labels, floor=1e-3, product_penalty=0.05)
+    torch.testing.assert_close(ours[0], -torch.log(probability + 1e-3).mean())
+    inputs = torch.from_numpy(WORLD.input_ids)
+    for i, (factor, gradient) in enumerate(zip(factors, stack._factor_gradients, strict=True)):
+        expected = factor.grad
+        if i == len(factors) - 1:
+            expected = expected[:, inputs]
+        got = gradient[0][row_of] if i == 0 else gradient[0]
+        torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(stack._score_gradient[0], W_KQ.grad[inputs, -1])
+
+
+def test_rows_tied_together_stay_equal_when_they_are_kept_apart():
+    # The claim behind tied rows: with a constant start, training never tells tokens apart that are never a label.
+    tied = RecallStack.constant(WORLD, Architecture(), n_runs=1, scale=0.1, dtype=torch.float64)
+    apart = RecallStack(WORLD, Architecture(), 1, tied_rows=False, dtype=torch.float64)
+    apart.factors[0].fill_(0.1)
+    apart.factors[1].copy_(tied.factors[1])
+    apart.scores.copy_(tied.scores)
+    for seed in range(30):
+        counts, labels, _ = drawn(WORLD, 1, seed=seed)
+        for stack in (tied, apart):
+            stack.backward(counts, labels)
+            stack.parameters.sub_(stack.gradient, alpha=0.5)
+    others = [v for v in range(WORLD.vocab_size) if v not in WORLD.answer_ids]
+    full = apart.value_output()[0]
+    assert (full[others] == full[others[0]]).all()
+    torch.testing.assert_close(tied.value_output()[0, :-1], full[apart.answer_rows], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(tied.value_output()[0, -1], full[others[0]], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_run_does_not_depend_on_its_stack_mates(dtype):
+    rngs = [Seeds(i)("init") for i in range(7)]
+    world = RecallWorld.intact()
+    stack = RecallStack.gaussian(world, Architecture(d_hidden=6), rngs=rngs, dtype=dtype)
+    counts, labels, _ = drawn(world, 7, n=84)
+    counts = counts.to(dtype)
+    losses = stack.backward(counts, labels, floor=1e-8)
+    for run in (0, 3, 6):
+        alone = RecallStack.gaussian(world, Architecture(d_hidden=6), rngs=[Seeds(run)("init")], dtype=dtype)
+        loss = alone.backward(counts[run : run + 1], labels[run : run + 1], floor=1e-8)
+        assert loss[0] == losses[run]
+        assert torch.equal(alone.gradient[0], stack.gradient[run])
+
+
+@pytest.mark.parametrize("attention", ["linear", "softmax"])
+def test_the_combined_form_computes_the_same_function(attention):
+    stack = RecallStack.gaussian(WORLD, Architecture(3, 4, attention), rngs=[Seeds(1)("init")], dtype=torch.float64)
+    counts, _, _ = drawn(WORLD, 1)
+    torch.testing.assert_close(stack.combined().logits(counts), stack.logits(counts))
+
+
+def test_a_certain_answer_keeps_a_small_loss_and_gradient():
+    # Logits of 60: the probability rounds to one in float64, loss and gradient are about 1e-26 and must not be nought.
+    world = RecallWorld.intact(n=2, m_train=1, m_test=1, n_noise=0, length=3)
+    stack = RecallStack.constant(world, Architecture(1, key_query="fixed"), n_runs=1, scale=0.0, dtype=torch.float64)
+    draws, weights = world.population(world.taught)
+    counts, labels = torch.from_numpy(world.counts(draws))[None], torch.from_numpy(world.labels(draws))[None]
+    for relation, rows in ((0, slice(0, 2)), (1, slice(2, 4))):
+        stack.factors[0][0, rows, relation] = 60.0
+    for subject, group in enumerate(world.group):
+        stack.factors[0][0, group, 2 + subject] = stack.factors[0][0, 2 + group, 2 + subject] = 60.0
+    loss = stack.backward(counts, labels, weights=torch.from_numpy(weights))
+    assert 0 < loss[0] < 1e-25
+    assert stack.gradient.abs().max() > 0
+
+
+def test_impossible_architectures_are_refused():
+    with pytest.raises(SettingsError, match="depth=0"):
+        Architecture(depth=0)
+    with pytest.raises(SettingsError, match="d_hidden=0"):
+        Architecture(d_hidden=0)
+    with pytest.raises(SettingsError, match="softmax"):
+        Architecture(attention="softmax", key_query="fixed")
