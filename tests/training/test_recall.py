@@ -59,7 +59,7 @@ def test_a_diverged_run_is_reported_with_its_step_and_disturbs_nobody():
     seeds = [Seeds(i) for i in range(3)]
 
     def break_the_second_run(step, stack):
-        stack.factors[0][1] = 1e300
+        stack.factors[0][1] = torch.inf
 
     trace = train(gaussian(seeds), [WORLD] * 3, seeds=seeds, n_steps=20, observe=break_the_second_run, observe_at=(7,))
     assert [failure is not None for failure in trace.diverged] == [False, True, False]
