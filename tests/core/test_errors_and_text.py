@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.core.errors import AssayError, Diverged, InputError, MissingExtra, SettingsError, StoreError, UsageError, unknown_name
+from assay.core.errors import (
+    AssayError,
+    Diverged,
+    InputError,
+    MissingExtra,
+    SettingsError,
+    StoreError,
+    UsageError,
+    unknown_name,
+)
 from assay.core.progress import listening, progress
 from assay.core.text import visible
 

@@ -17,7 +17,7 @@ app = typer.Typer(
         "A laboratory for one question: what does a learning system do with what it is told?\n\n"
         "Begin with: assay run out-of-context-reasoning --experiment symbolic"
     ),
-    epilog="Exit codes: 0 the command did its work, 1 --strict and a claim failed, 2 usage, 3 input refused, 4 the work failed.",
+    epilog="Exit codes: 0 the work was done, 1 --strict and a claim fails, 2 usage, 3 input refused, 4 the work failed.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -51,7 +51,7 @@ app.command("docs-reference", hidden=True)(reference.docs_reference)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code; an expected error is one message on standard error, never a traceback."""
+    """Run the command line and leave with its exit code; an expected error is one message, never a traceback."""
     try:
         app(args=None if arguments is None else list(arguments), standalone_mode=True)
     except AssayError as error:

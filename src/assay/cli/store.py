@@ -32,7 +32,10 @@ def ls(
 
     known = studies().studies
     with Store.open(store, read_only=True) as opened:
-        pools = Counter((run.study, run.experiment, run.preset, run.custom, run.settings_digest, run.fingerprint) for run in opened.runs(study))
+        pools = Counter(
+            (run.study, run.experiment, run.preset, run.custom, run.settings_digest, run.fingerprint)
+            for run in opened.runs(study)
+        )
         memos = opened.memos() if study is None else []
     current = {slug: fingerprint(known[slug]) for slug in {pool[0] for pool in pools} if slug in known}
     rows: list[dict[str, object]] = [
@@ -47,7 +50,14 @@ def ls(
         for (slug, experiment, preset, custom, settings, code), count in sorted(pools.items())
     ]
     rows += [
-        {"study": f"memo {memo.name}", "experiment": "", "preset": "", "settings": memo.path.name, "runs": None, "state": f"{memo.size / 2**20:.1f} MiB"}
+        {
+            "study": f"memo {memo.name}",
+            "experiment": "",
+            "preset": "",
+            "settings": memo.path.name,
+            "runs": None,
+            "state": f"{memo.size / 2**20:.1f} MiB",
+        }
         for memo in memos
     ]
     emit(rows, as_json=as_json, empty="the store is empty")
@@ -66,9 +76,15 @@ def verify(store: Path | None = STORE_OPTION, as_json: bool = JSON_OPTION) -> No
     with Store.open(store, read_only=True) as opened:
         problems = opened.verify()
         count = None if problems else len(opened.runs(history=True))
-    emit([dataclasses.asdict(problem) for problem in problems], as_json=as_json, empty=f"all {count} rows and their artefacts are sound")
+    emit(
+        [dataclasses.asdict(problem) for problem in problems],
+        as_json=as_json,
+        empty=f"all {count} rows and their artefacts are sound",
+    )
     if problems:
-        note(f"assay: {len(problems)} problems. Remove what is damaged with 'assay store rm --damaged', then run again what is missing")
+        note(
+            f"assay: {len(problems)} problems. Run 'assay store rm --damaged', then run again what is missing"
+        )
         raise typer.Exit(StoreError.exit_code)
 
 
@@ -93,7 +109,9 @@ def rm(
     from assay.store.store import Store
 
     if sum((study is not None or stale, damaged, memo is not None)) != 1:
-        raise UsageError("store rm: name one thing to remove: a STUDY (with --experiment, --stale), --stale, --damaged or --memo NAME")
+        raise UsageError(
+            "store rm: name one thing to remove: a STUDY (with --experiment, --stale), --stale, --damaged or --memo NAME"
+        )
     with Store.open(store) as opened:
         if damaged:
             _confirm("every damaged row", yes)
@@ -142,7 +160,7 @@ def import_(
     folder: Path = typer.Argument(help="A folder that 'assay store export' wrote."),
     store: Path | None = STORE_OPTION,
 ) -> None:
-    """Add the runs of an exported folder; every row and artefact is checked, and runs that are stored already are left as they are.
+    """Add the runs of an exported folder, each checked; runs that are stored already are left as they are.
 
     Examples:
       assay store import backup

@@ -69,7 +69,13 @@ def show(
         for field in fields_of(preset.settings)
     ]
     if as_json:
-        story = {"study": found.slug, "title": found.title, "paper": found.paper, "scale": found.scale, "version": found.version}
+        story = {
+            "study": found.slug,
+            "title": found.title,
+            "paper": found.paper,
+            "scale": found.scale,
+            "version": found.version,
+        }
         emit([story | {"departures": found.departures, "claims": claims, "settings": settings}], as_json=True)
         return
     typer.echo(f"{visible(found.title)}\n\nPaper  {visible(found.paper)}\nScale  {visible(found.scale)}")
