@@ -1,0 +1,146 @@
+"""Resampling: bootstrap replicates of units, of pairs and of clusters, and the ends of an interval read from them.
+
+The unit of independence is what is drawn. A row of a two-column array is a pair and stays together; a cluster (a run with its
+items) is drawn whole. Functions return plain arrays; `assay.stats.intervals` makes intervals of them.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.stats.units import Array, tail
+
+__all__ = ["N_RESAMPLES", "bca_ends", "bootstrap", "bootstrap_clusters", "jackknife", "order_ends", "studentised_ends"]
+
+N_RESAMPLES = 9_999  # so that (B + 1) p is a whole number for the usual p; resolves tails down to 1e-4
+_CHUNK = 4_000_000  # numbers drawn at once: bounds the memory, whatever the number of units
+
+Statistic = Callable[[Array], Array]
+
+
+def bootstrap(values: Array, statistic: Statistic, *, rng: np.random.Generator, n_resamples: int = N_RESAMPLES) -> Array:
+    """Replicates [n_resamples] of a statistic over units drawn with replacement.
+
+    Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 6.
+
+    Args:
+        values: [n] one value per unit, or [n, columns]: columns of one unit stay together (paired bootstrap).
+        statistic: maps resamples [k, n] or [k, n, columns] to [k].
+        rng: the only source of randomness.
+        n_resamples: how many replicates.
+    """
+    return np.concatenate([statistic(values[index]) for index in _draws(len(values), n_resamples, rng)])
+
+
+def bootstrap_clusters(
+    clusters: Sequence[Array],
+    statistic: Callable[[list[Array]], float],
+    *,
+    rng: np.random.Generator,
+    items_too: bool = False,
+    n_resamples: int = N_RESAMPLES,
+) -> Array:
+    """Replicates [n_resamples] of a statistic over clusters drawn whole, with replacement.
+
+    `items_too` draws items inside every drawn cluster as well (the two-stage bootstrap). Cluster-only is the default because
+    the clusters as observed already carry their items' noise: for the mean of cluster means its variance is (k - 1)/k times the
+    unbiased one, whereas two stages count the noise of the items twice. Two stages suit a statistic that depends on the
+    make-up of a cluster (a maximum, a rank) when clusters are few and items many.
+
+    Source: Davison & Hinkley 1997, Bootstrap Methods and their Application, section 3.8.
+    """
+
+    def resample(chosen: NDArray[np.int64]) -> list[Array]:
+        drawn = [clusters[i] for i in chosen]
+        return [items[rng.integers(len(items), size=len(items))] for items in drawn] if items_too else drawn
+
+    k = len(clusters)
+    return np.array([statistic(resample(rng.integers(k, size=k))) for _ in range(n_resamples)])
+
+
+def jackknife(values: Array, statistic: Statistic) -> Array:
+    """The statistic with each unit left out in turn, [n]; `values` and `statistic` as for `bootstrap`."""
+    n = len(values)
+    rows, others = np.arange(n)[:, None], np.arange(n - 1)
+    step = max(1, _CHUNK // n)
+    # others + (others >= i) runs over all positions but i
+    return np.concatenate([statistic(values[others + (others >= rows[i : i + step])]) for i in range(0, n, step)])
+
+
+def order_ends(replicates: Array, low: float, high: float, *, finest: float = 0.0) -> tuple[float, float]:
+    """The replicates at the tail probabilities `low` and 1 - `high`, as order statistics rounded outwards.
+
+    An end is infinite where the replicates cannot tell: below one in B + 1, or below `finest`, the probability of the most
+    extreme resample that n units can give. A bootstrap that has never seen a tail does not bound it.
+    """
+    ordered = np.sort(replicates)
+    b = len(ordered)
+    k_low, k_high = math.floor((b + 1) * low + 1e-9), math.floor((b + 1) * high + 1e-9)
+    return (
+        float(ordered[k_low - 1]) if k_low >= 1 and low >= finest else -math.inf,
+        float(ordered[b - k_high]) if k_high >= 1 and high >= finest else math.inf,
+    )
+
+
+def bca_ends(estimate: float, replicates: Array, left_out: Array, *, level: float, n: int) -> tuple[float, float]:
+    """Bias-corrected and accelerated ends from bootstrap replicates and jackknife values of n units.
+
+    Source: Efron 1987, Better bootstrap confidence intervals, JASA 82; acceleration by the jackknife as in Efron & Tibshirani
+    1993, eq. 14.15.
+    """
+    from scipy.special import ndtr, ndtri
+
+    b = len(replicates)
+    below = (np.sum(replicates < estimate) + np.sum(replicates <= estimate)) / (2 * b)  # ties count half
+    bias = float(ndtri(np.clip(below, 0.5 / b, 1 - 0.5 / b)))
+    pull = left_out.mean() - left_out
+    spread = float(np.sum(pull**2)) ** 1.5
+    acceleration = float(np.sum(pull**3)) / (6 * spread) if spread > 0 else 0.0
+
+    def adjusted(z: float) -> float:
+        shrink = 1 - acceleration * (bias + z)
+        return float(ndtr(bias + (bias + z) / shrink)) if shrink > 0 else float(z > 0)
+
+    z = float(ndtri(tail(level) / 2))
+    return order_ends(replicates, adjusted(z), 1 - adjusted(-z), finest=float(n) ** -n)
+
+
+def studentised_ends(
+    values: Array,
+    estimate_and_error: Callable[[Array], tuple[Array, Array]],
+    *,
+    level: float,
+    rng: np.random.Generator,
+    n_resamples: int = N_RESAMPLES,
+) -> tuple[float, float]:
+    """Symmetric studentised bootstrap ends (bootstrap-t): the estimate ± a bootstrapped quantile of |t| times its error.
+
+    Resamples without spread count as |t| = inf, so with very few units the ends are infinite instead of wrong.
+
+    Source: Hall 1988, On symmetric bootstrap confidence intervals, JRSS-B 50.
+
+    Args:
+        values: [n] one value per unit.
+        estimate_and_error: maps resamples [k, n] to estimates [k] and their standard errors [k].
+        level: the confidence level.
+        rng: the only source of randomness.
+        n_resamples: how many resamples.
+    """
+    estimate, error = (float(part[0]) for part in estimate_and_error(values[None]))
+
+    def distance(resamples: Array) -> Array:
+        estimates, errors = estimate_and_error(resamples)
+        spread = errors > 1e-9 * error  # a resample of equal values leaves rounding, not zero
+        return np.where(spread, np.abs(estimates - estimate) / np.where(spread, errors, 1.0), np.inf)
+
+    _, quantile = order_ends(bootstrap(values, distance, rng=rng, n_resamples=n_resamples), 0.0, tail(level))
+    return estimate - quantile * error, estimate + quantile * error
+
+
+def _draws(n: int, n_resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Indices [k, n] in chunks that sum to `n_resamples` rows."""
+    step = max(1, _CHUNK // n)
+    for start in range(0, n_resamples, step):
+        yield rng.integers(n, size=(min(step, n_resamples - start), n))
