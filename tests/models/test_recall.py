@@ -145,6 +145,32 @@ def test_a_certain_answer_keeps_a_small_loss_and_gradient():
     assert stack.gradient.abs().max() > 0
 
 
+@pytest.mark.parametrize("attention", ["linear", "softmax"])
+def test_the_rescaled_gradient_has_the_gradients_direction(attention):
+    stack = RecallStack.gaussian(
+        WORLD, Architecture(2, 3, attention), rngs=[Seeds(i)("init") for i in range(2)], dtype=torch.float64
+    )
+    counts, labels, _ = drawn(WORLD, 2)
+    stack.backward(counts, labels)
+    plain = stack.gradient.clone()
+    stack.backward(counts, labels, direction_only=True)
+    factor = (stack.gradient * plain).sum(dim=1) / plain.square().sum(dim=1)
+    assert (factor > 0).all()
+    torch.testing.assert_close(stack.gradient, factor[:, None] * plain)
+
+
+def test_the_rescaled_gradient_survives_margins_that_underflow():
+    world = RecallWorld.intact(n=2, m_train=1, m_test=1, n_noise=0, length=3)
+    stack = RecallStack.constant(world, Architecture(1, key_query="fixed"), n_runs=1, scale=0.0, dtype=torch.float64)
+    draws, weights = world.population(world.taught)
+    counts, labels = torch.from_numpy(world.counts(draws))[None], torch.from_numpy(world.labels(draws))[None]
+    stack.factors[0][0, :4, 2:6] = 3000 * (torch.tensor([1.0, 0, 1, 0])[:, None] == torch.tensor([1.0, 0, 1, 0]))
+    stack.factors[0][0, :4, :2] = 3000 * torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]], dtype=torch.float64)
+    assert stack.backward(counts, labels, weights=torch.from_numpy(weights), direction_only=True)[0] == 0.0
+    assert torch.isfinite(stack.gradient).all()
+    assert stack.gradient.abs().max() > 0.5
+
+
 def test_impossible_architectures_are_refused():
     with pytest.raises(SettingsError, match="depth=0"):
         Architecture(depth=0)

@@ -89,6 +89,15 @@ def test_a_normalised_step_has_the_length_asked_for_in_every_run():
     torch.testing.assert_close((stack.parameters - before).norm(dim=1), torch.full((3,), 0.01, dtype=torch.float64))
 
 
+def test_a_growing_step_is_a_share_of_the_weights_once_that_is_more():
+    for growth, expected in ((0.5, 0.5), (1e-6, None)):
+        stack = gaussian([Seeds(6)])
+        before = stack.parameters.clone()
+        descend(stack, [WORLD], n_steps=1, step_size=0.01, normalised=True, growth=growth)
+        moved = float((stack.parameters - before).norm())
+        assert moved == pytest.approx(0.01 if expected is None else expected * float(before.norm()))
+
+
 def test_small_plain_steps_lower_the_population_loss_at_the_rate_of_gradient_flow():
     # d loss / dt = -|gradient|^2, to first order in the step.
     stack = gaussian([Seeds(4)])

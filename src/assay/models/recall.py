@@ -217,8 +217,9 @@ class RecallStack:
         weights: Float[Tensor, " batch"] | None = None,
         floor: float = 0.0,
         product_penalty: float = 0.0,
+        direction_only: bool = False,
     ) -> Float[Tensor, " runs"]:
-        """The cross-entropy of every run in nats, and its gradient written to `gradient`.
+        """The cross-entropy of every run in nats; its gradient is written to `gradient`.
 
         Written out rather than recorded by autograd: the products below are all there is, and a small stack's time goes into
         them instead of into bookkeeping. Loss per sequence: -log(p_label + floor), the paper's form with floor = 1e-8.
@@ -229,6 +230,8 @@ class RecallStack:
             weights: weight of each sequence; their mean if None.
             floor: see above.
             product_penalty: λ of an added penalty λ ‖W_OV‖_F² on the product of the factors; not part of the returned loss.
+            direction_only: multiply each run's gradient by a positive factor of its own such that the largest error is 1. Late
+                in training the gradient is smaller than the smallest float; its direction is not.
         """
         tails = self._tails()
         value_output, token_weights = tails[0], self.token_weights()
@@ -242,19 +245,18 @@ class RecallStack:
             plain = torch.bmm(counts, effective.mT).div_(normaliser)
             logits = plain + log_multiplicity
         index = (labels + self.answer_rows.start).unsqueeze(2)
+        share = torch.full((1, 1), 1 / counts.shape[1], dtype=self.dtype) if weights is None else weights[:, None]
         error = torch.softmax(logits, dim=2)
         right = error.gather(2, index)
         # 1 - right as the sum of what is wrong: keeps its digits when right rounds to one.
         wrong = error.scatter_(2, index, 0.0).sum(dim=2, keepdim=True)
-        error.scatter_(2, index, -wrong)
-        if floor:
-            loss = -torch.log(right + floor)
-            scale = right / (right + floor)
+        loss = -torch.log(right + floor) if floor else torch.where(right < 0.5, -torch.log(right), -torch.log1p(-wrong))
+        if direction_only:
+            log_error = torch.log_softmax(logits, dim=2).scatter_(2, index, -math.inf) + torch.log(share)
+            error = torch.exp(log_error - log_error.amax(dim=(1, 2), keepdim=True))
+            error.scatter_(2, index, -error.sum(dim=2, keepdim=True))
         else:
-            loss = torch.where(right < 0.5, -torch.log(right), -torch.log1p(-wrong))
-            scale = torch.ones_like(right)
-        share = 1 / counts.shape[1] if weights is None else weights[:, None]
-        error.mul_(scale.mul_(share))  # now dLoss/dlogits of the summed rows
+            error.scatter_(2, index, -wrong).mul_(right / (right + floor) * share if floor else share)
         mean_loss = (loss * share).sum(dim=(1, 2))
 
         if self.architecture.attention == "softmax":

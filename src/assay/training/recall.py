@@ -107,13 +107,16 @@ def descend(
     n_steps: int,
     step_size: float,
     normalised: bool,
+    growth: float = 0.0,
     observe: Observe | None = None,
     observe_at: Collection[int] = (),
 ) -> Trace:
     """Loss of every step of gradient descent on the exact population, in nats; the stack is trained in place.
 
-    A plain step is `step_size` times the gradient; a normalised one has length `step_size` in each run, so that time does not
-    stop as the loss vanishes. Nothing is random here.
+    Nothing is random here. A plain step is `step_size` times the gradient. A normalised one has a length of its own in each
+    run, so that time does not stop as the loss vanishes: `step_size`, or `growth` times the length of the parameters where that
+    is more. With growth, weights rise geometrically, and the direction they tend to comes into reach although margins grow only
+    with the logarithm of time under plain gradient flow.
 
     Raises:
         SettingsError: stack and worlds differ in number, or worlds in size.
@@ -127,10 +130,13 @@ def descend(
     if observe and 0 in observe_at:
         observe(0, stack)
     for step in range(n_steps):
-        losses[step] = stack.backward(counts, labels, weights=weight)
+        losses[step] = stack.backward(counts, labels, weights=weight, direction_only=normalised)
         if normalised:
-            stack.gradient.div_(torch.linalg.vector_norm(stack.gradient, dim=1, keepdim=True))
-        stack.parameters.sub_(stack.gradient, alpha=step_size)
+            length = torch.linalg.vector_norm(stack.parameters, dim=1, keepdim=True).mul_(growth).clamp_(min=step_size)
+            stack.gradient.mul_(length / torch.linalg.vector_norm(stack.gradient, dim=1, keepdim=True))
+            stack.parameters.sub_(stack.gradient)
+        else:
+            stack.parameters.sub_(stack.gradient, alpha=step_size)
         if observe and step + 1 in observe_at:
             observe(step + 1, stack)
     return _trace(losses)
