@@ -57,8 +57,17 @@ def _machine() -> list[dict[str, str]]:
         _row("assay", "ok", __version__),
         _row("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         _row("cores", "ok" if cores > 1 else "note", str(cores), "" if cores > 1 else "--on processes needs two cores to pay"),
-        _row("memory", "ok" if memory > 2 else "note", f"{memory:.1f} GiB free", "" if memory > 2 else "the core study needs 2 GiB"),
-        _row("threads", "ok", ", ".join(f"{k}={v}" for k, v in threads.items()) or "as the libraries choose; recorded with each run"),
+        _row(
+            "memory",
+            "ok" if memory > 2 else "note",
+            f"{memory:.1f} GiB free",
+            "" if memory > 2 else "the core study needs 2 GiB",
+        ),
+        _row(
+            "threads",
+            "ok",
+            ", ".join(f"{k}={v}" for k, v in threads.items()) or "as the libraries choose; recorded with each run",
+        ),
     ]
 
 
@@ -73,7 +82,9 @@ def _folders() -> list[dict[str, str]]:
             rows.append(_row(part, "missing", f"{path} cannot be written", "name another folder with --store or $ASSAY_STORE"))
         else:
             state = "ok" if free > 1 else "note"
-            rows.append(_row(part, state, f"{path}, {_size(path)}, {free:.0f} GiB free", "" if free > 1 else "less than 1 GiB is free"))
+            rows.append(
+                _row(part, state, f"{path}, {_size(path)}, {free:.0f} GiB free", "" if free > 1 else "less than 1 GiB is free")
+            )
     return rows
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from assay import __version__
-from assay.cli import doctor, game, models, reference, reporting, running, store, studies
+from assay.cli import doctor, reference, reporting, running, store, studies
 from assay.core.errors import AssayError
 
 __all__ = ["app", "main"]
@@ -44,8 +44,6 @@ app.command("run")(running.run)
 app.command("judge")(running.judge)
 app.command("report")(reporting.report)
 app.add_typer(store.app, name="store")
-app.add_typer(models.app, name="models")
-app.add_typer(game.app, name="game")
 app.command("doctor")(doctor.doctor)
 app.command("docs-reference", hidden=True)(reference.docs_reference)
 

@@ -27,7 +27,6 @@ def ls(
       assay store ls out-of-context-reasoning --json
     """
     from assay.runner.discovery import studies
-    from assay.runner.fingerprint import fingerprint
     from assay.store.store import Store
 
     known = studies().studies
@@ -37,7 +36,7 @@ def ls(
             for run in opened.runs(study)
         )
         memos = opened.memos() if study is None else []
-    current = {slug: fingerprint(known[slug]) for slug in {pool[0] for pool in pools} if slug in known}
+    current = _codes({(pool[0], pool[1]) for pool in pools})
     rows: list[dict[str, object]] = [
         {
             "study": slug,
@@ -45,7 +44,11 @@ def ls(
             "preset": preset + (" (changed)" if custom else ""),
             "settings": settings,
             "runs": count,
-            "state": "current" if current.get(slug) == code else "stale" if slug in current else "study not installed",
+            "state": "current"
+            if current.get((slug, experiment)) == code
+            else "stale"
+            if slug in known
+            else "study not installed",
         }
         for (slug, experiment, preset, custom, settings, code), count in sorted(pools.items())
     ]
@@ -82,9 +85,7 @@ def verify(store: Path | None = STORE_OPTION, as_json: bool = JSON_OPTION) -> No
         empty=f"all {count} rows and their artefacts are sound",
     )
     if problems:
-        note(
-            f"assay: {len(problems)} problems. Run 'assay store rm --damaged', then run again what is missing"
-        )
+        note(f"assay: {len(problems)} problems. Run 'assay store rm --damaged', then run again what is missing")
         raise typer.Exit(StoreError.exit_code)
 
 
@@ -104,8 +105,6 @@ def rm(
       assay store rm out-of-context-reasoning --stale
       assay store rm --damaged --yes
     """
-    from assay.runner.discovery import studies
-    from assay.runner.fingerprint import fingerprint
     from assay.store.store import Store
 
     if sum((study is not None or stale, damaged, memo is not None)) != 1:
@@ -124,13 +123,9 @@ def rm(
                 opened.remove_memo(one)
             note(f"removed {len(found)} memoised steps")
             return
-        known = studies().studies
-        current = {slug: fingerprint(declared) for slug, declared in known.items()} if stale else {}
-        chosen = [
-            run.run_id
-            for run in opened.runs(study, experiment=experiment)
-            if not stale or run.fingerprint != current.get(run.study)
-        ]
+        found_runs = opened.runs(study, experiment=experiment)
+        current = _codes({(run.study, run.experiment) for run in found_runs}) if stale else {}
+        chosen = [run.run_id for run in found_runs if not stale or run.fingerprint != current.get((run.study, run.experiment))]
         _confirm(f"{len(chosen)} runs", yes)
         note(f"removed {opened.remove(chosen)} rows")
 
@@ -172,6 +167,19 @@ def import_(
     with Store.open(store) as opened:
         added = import_runs(opened, folder)
     note(f"added {added} runs")
+
+
+def _codes(arms: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Today's fingerprint of each (study, experiment) that is installed."""
+    from assay.runner.discovery import studies
+    from assay.runner.fingerprint import fingerprint
+
+    known = studies().studies
+    return {
+        (slug, name): fingerprint(known[slug], name)
+        for slug, name in arms
+        if slug in known and name in {experiment.name for experiment in known[slug].experiments}
+    }
 
 
 def _confirm(what: str, yes: bool) -> None:

@@ -45,9 +45,10 @@ def show(
       assay show out-of-context-reasoning
       assay show out-of-context-reasoning --json
     """
-    from assay.runner.discovery import studies
+    from assay.core.settings import fields_of
+    from assay.runner.discovery import find
 
-    found = studies().find(study)
+    found = find(study)
     claims = [
         {
             "experiment": experiment.name,

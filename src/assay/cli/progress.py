@@ -1,0 +1,71 @@
+"""Progress for a person: a bar with an estimate at a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from assay.cli.output import note
+from assay.core.text import visible
+from assay.runner.run import Event
+
+__all__ = ["duration", "shown"]
+
+PLAIN_EVERY_S = 15.0
+
+
+@contextmanager
+def shown(title: str, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
+    """A listener for the runner's events that shows them on standard error."""
+    if quiet:
+        yield lambda event: None
+    elif sys.stderr.isatty():
+        with _bar(title) as listener:
+            yield listener
+    else:
+        yield _PlainLines()
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person says them: "40 s", "3 min", "1 h 20 min"; "unknown" for None."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class _PlainLines:
+    """What is planned and stored as it comes; how far it is every few seconds."""
+
+    def __init__(self) -> None:
+        self.last = -float("inf")
+
+    def __call__(self, event: Event) -> None:
+        now = time.monotonic()
+        if event.kind in ("plan", "round"):
+            note(visible(event.says))
+        elif event.total and (now - self.last >= PLAIN_EVERY_S or (event.kind == "stored" and event.done >= event.total)):
+            self.last = now
+            left = "" if event.done >= event.total else f", about {duration(event.remaining_s)} left"
+            note(f"{event.done:.1f} of {event.total} runs{left} – {visible(event.says)}")
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[Event], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[state]}", markup=False))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(visible(title), total=None, state="")
+
+        def listener(event: Event) -> None:
+            if event.kind in ("plan", "round"):
+                progress.console.print(visible(event.says), markup=False, highlight=False)
+            left = f"{event.done:.1f}/{event.total} runs, about {duration(event.remaining_s)} left"
+            label = visible(event.says)[:60] if event.kind == "progress" else title
+            progress.update(task, total=event.total or None, completed=event.done, state=left, description=label)
+
+        yield listener

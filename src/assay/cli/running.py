@@ -1,0 +1,187 @@
+"""`assay run` and `assay judge`: measurements into the store, verdicts out of it."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
+from assay.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from assay.claims.study import Study
+    from assay.runner.run import Judged
+    from assay.store.store import Store
+
+__all__ = ["EXPERIMENT_OPTION", "PRESET_OPTION", "SET_OPTION", "judge", "run"]
+
+EXPERIMENT_OPTION = typer.Option(None, "--experiment", "-e", metavar="NAME", help="Only this experiment; may be repeated.")
+PRESET_OPTION = typer.Option("laptop", "--preset", metavar="quick|laptop|paper", help="quick: plumbing, verdicts are void.")
+SET_OPTION = typer.Option(None, "--set", metavar="NAME=VALUE", help="Change a setting; commas make a grid; may be repeated.")
+CLAIM_OPTION = typer.Option(None, "--claim", "-c", metavar="NAME", help="Show only this claim; may be repeated.")
+COLUMNS = ("claim", "verdict", "estimate", "low", "high", "rule", "paper_value", "n_runs", "control")
+
+
+def run(
+    study: str | None = typer.Argument(None, help="A slug of 'assay list'."),
+    every: bool = typer.Option(False, "--all", help="Every study, instead of one."),
+    experiment: list[str] | None = EXPERIMENT_OPTION,
+    preset: str = PRESET_OPTION,
+    overrides: list[str] | None = SET_OPTION,
+    n_runs: int | None = typer.Option(None, "--runs", min=1, help="Runs (seeds) per experiment. [default: the preset's]"),
+    seed: int = typer.Option(0, "--seed", min=0, help="Seed of the first run; the others follow."),
+    on: str = typer.Option("local", "--on", metavar="local|processes|ray", help="Where runs are computed."),
+    until_decided: bool = typer.Option(False, "--until-decided", help="Add runs until no claim is open; needs --max-runs."),
+    max_runs: int | None = typer.Option(None, "--max-runs", min=2, help="The most runs per experiment with --until-decided."),
+    fresh: bool = typer.Option(False, "--fresh", help="Compute again what is stored."),
+    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim is refuted or void."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on standard error."),
+    store: Path | None = STORE_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Run a study and print a verdict for each of its claims. What is stored already is not computed again.
+
+    Examples:
+      assay run out-of-context-reasoning --experiment symbolic
+      assay run out-of-context-reasoning --set weight_decay=0,0.03 --experiment symbolic --on processes
+      assay run out-of-context-reasoning --until-decided --max-runs 40
+    """
+    from assay.cli.progress import shown
+    from assay.runner.discovery import studies
+    from assay.runner.executors import executor
+    from assay.runner.plan import plan
+    from assay.runner.run import execute
+    from assay.store.store import Store
+
+    if (study is None) == (not every):
+        raise UsageError("run: name one STUDY, or give --all; 'assay list' shows them")
+    chosen = list(studies().studies.values()) if every else [_find(study or "")]
+    rows, failed = [], False
+    with Store.open(store) as opened:
+        for one in chosen:
+            asked = plan(
+                one,
+                opened,
+                experiments=experiment,
+                preset=preset,
+                overrides=overrides or (),
+                n_runs=n_runs,
+                seed=seed,
+                fresh=fresh,
+            )
+            with shown(one.slug, quiet=quiet) as on_event:
+                outcome = execute(
+                    asked, opened, executor=executor(on), until_decided=until_decided, max_runs=max_runs, on_event=on_event
+                )
+            failed = failed or outcome.failed > 0
+            for message in outcome.failures:
+                note(f"assay: a run of {one.slug} failed: {message}")
+            rows += _judged_rows(one, opened, experiment, preset, overrides or (), as_json)
+    if as_json:
+        emit(rows, as_json=True)
+    if failed:
+        raise typer.Exit(4)
+    if strict and any(row["verdict"] in ("refuted", "void") for row in rows):
+        raise typer.Exit(1)
+
+
+def judge(
+    study: str = typer.Argument(help="A slug of 'assay list'."),
+    experiment: list[str] | None = EXPERIMENT_OPTION,
+    claim: list[str] | None = CLAIM_OPTION,
+    preset: str = PRESET_OPTION,
+    overrides: list[str] | None = SET_OPTION,
+    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim is refuted or void."),
+    store: Path | None = STORE_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Judge stored rows again, computing nothing.
+
+    Examples:
+      assay judge out-of-context-reasoning
+      assay judge out-of-context-reasoning --claim C2 --json
+    """
+    from assay.store.store import Store
+
+    found = _find(study)
+    for name in claim or ():
+        found.claim(name)
+    with Store.open(store, read_only=True) as opened:
+        rows = _judged_rows(found, opened, experiment, preset, overrides or (), as_json, claim)
+    if as_json:
+        emit(rows, as_json=True)
+    if strict and any(row["verdict"] in ("refuted", "void") for row in rows):
+        raise typer.Exit(1)
+
+
+def _find(slug: str) -> "Study":
+    from assay.runner.discovery import find
+
+    return find(slug)
+
+
+def _judged_rows(
+    study: "Study",
+    store: "Store",
+    experiments: Sequence[str] | None,
+    preset: str,
+    overrides: Sequence[str],
+    as_json: bool,
+    claims: Sequence[str] | None = None,
+) -> list[dict[str, object]]:
+    """The JSON rows of every point of the grid; without JSON each point's table is printed, with what a reader must know."""
+    from assay.report.tables import VerdictTable
+    from assay.runner.run import judge_stored
+
+    rows: list[dict[str, object]] = []
+    points = judge_stored(study, store, experiments=experiments, preset=preset, overrides=overrides)
+    for judged in points:
+        verdicts = [verdict for verdict in judged.verdicts if not claims or verdict.claim in claims]
+        changed = _changed(judged)
+        found = VerdictTable(tuple(verdicts)).records()
+        rows += [{**row, "preset": preset, "settings": changed} for row in found] if len(points) > 1 else found
+        if not as_json:
+            _print_point(study, judged, found, changed)
+    return rows
+
+
+def _changed(judged: "Judged") -> dict[str, object]:
+    """The settings that differ from the preset's, over all experiments."""
+    changed: dict[str, object] = {}
+    for cell in judged.cells.values():
+        base = cell.experiment.preset(judged.preset).settings
+        for field in dataclasses.fields(cell.settings):  # type: ignore[arg-type]
+            value = getattr(cell.settings, field.name)
+            if value != getattr(base, field.name):
+                changed[field.name] = value
+    return changed
+
+
+def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, object]], changed: dict[str, object]) -> None:
+    at = ", ".join(f"{name}={value}" for name, value in changed.items())
+    typer.echo(f"\n{study.title}\n{study.slug}, preset {judged.preset}{', ' + at if at else ''}")
+    for name in judged.cells:
+        own = [_short(row) for row in rows if row["experiment"] == name]
+        if own:
+            typer.echo(f"\n{name}: {judged.cells[name].experiment.question}\n")
+            emit(own, as_json=False, columns=COLUMNS)
+    for row in rows:
+        if row["verdict"] == "void":
+            note(f"{row['claim']} is void: {row['reason']}")
+    for name, count in judged.stale.items():
+        if count:
+            note(f"{name}: {count} stored runs are of other sources (stale) and were left aside")
+    if judged.edited:
+        note(f"these claims were declared otherwise when rows were made: {', '.join(judged.edited)}")
+    if len(judged.environments) > 1:
+        note(f"the rows come from {len(judged.environments)} environments; numbers are equal to the bit only within one")
+
+
+def _short(row: dict[str, object]) -> dict[str, object]:
+    control = row["control"]
+    assert isinstance(control, dict)
+    judgement, expected = control["judgement"], control["expected"]
+    outcome = "–" if judgement is None else "flips" if judgement == expected else f"{judgement}, not {expected}"
+    return {**row, "control": outcome}

@@ -1,0 +1,79 @@
+"""What we wrote is true: the pages' examples run and the generated parts are current."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")])
+
+
+def assay(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "", "HOME": str(cwd), "PYTHONPATH": str(path) if path else "", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "assay", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
+
+
+def test_the_study_of_adding_a_study_runs_by_touching_only_its_own_file(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "adding-a-study.md").read_text()
+    (source,) = re.findall(r'```python title="coin_weighing.py"\n(.*?)```', page, re.S)
+    (tmp_path / "coin_weighing.py").write_text(source)
+    metadata = tmp_path / "coins-1.0.dist-info"  # what installing a package with that one file leaves behind
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: coins\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[assay.studies]\ncoin-weighing = coin_weighing:STUDY\n")
+    commands = re.findall(r"^(assay [^\n#]*)", page, re.M)
+    assert len(commands) >= 4
+    for command in commands:
+        done = assay(*command.split()[1:], "--store", str(tmp_path / "store"), cwd=tmp_path, path=tmp_path)
+        assert done.returncode == 0, done.stderr
+    judged = assay("judge", "coin-weighing", "--json", "--store", str(tmp_path / "store"), cwd=tmp_path, path=tmp_path)
+    assert judged.stdout.count('"supported"') == 2, judged.stdout
+    ruff = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--select", "E,F,B", tmp_path / "coin_weighing.py"], capture_output=True
+    )
+    assert ruff.returncode == 0, ruff.stdout.decode()
+
+
+def test_the_command_line_page_is_what_the_commands_say() -> None:
+    from assay.cli.reference import reference
+
+    assert (ROOT / "docs" / "cli.md").read_text() == reference(), "run: assay docs-reference > docs/cli.md"
+
+
+def test_every_public_command_has_help_and_two_examples() -> None:
+    from assay.cli.reference import reference
+
+    for section in reference().split("\n## ")[1:]:
+        name = section.splitlines()[0]
+        if "COMMAND [ARGS]" in section:
+            continue
+        assert section.count("  assay ") >= 2, f"{name}: its help needs two runnable examples"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_on_the_pages_exist(page: Path) -> None:
+    import typer
+
+    from assay.cli.main import app
+
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for line in re.findall(r"^(?:\.venv/bin/)?assay ([a-z-]+)", page.read_text(), re.M):
+        assert line in known, f"{page.name}: assay {line}"
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`?make ([a-z]+)`?", page.read_text()):
+        assert re.search(rf"^{target}:", makefile, re.M), f"{page.name}: make {target}"
+
+
+def test_the_readme_fits_one_screen() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 70
