@@ -7,14 +7,16 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from assay.core.errors import InputError, StoreError
+from assay.core.errors import StoreError
 
-__all__ = ["Artefacts", "Row", "decode_table", "encode_table", "sync_folder", "write_atomically"]
+__all__ = ["Artefacts", "Row", "decode_table", "encode_table", "plain_rows", "sync_folder", "write_atomically"]
 
 Scalar = float | int | str | bool
 Row = dict[str, Scalar]
 _TEMPORARY = ".part-"
+_LARGEST_TABLE = 1 << 28
 _REPAIR = "Restore it, or remove its runs ('assay store rm --damaged') and repeat them"
 
 
@@ -108,7 +110,7 @@ def encode_table(table: Sequence[Mapping[str, Scalar]]) -> bytes:
     JSON and every row comes back as it was.
 
     Raises:
-        InputError: a value is neither a number nor a text.
+        TypeError: a value is neither a number nor a text.
     """
     names = list(dict.fromkeys(name for row in table for name in row))
     columns: dict[str, list[Scalar | None]] = {}
@@ -129,8 +131,22 @@ def encode_table(table: Sequence[Mapping[str, Scalar]]) -> bytes:
 
 
 def decode_table(data: bytes) -> list[Row]:
-    """The rows that `encode_table` was given, keys in order of first appearance."""
-    stored = json.loads(zlib.decompress(data))
+    """The rows that `encode_table` was given, keys in order of first appearance.
+
+    Raises:
+        StoreError: the data are not a table, or one so large that it can only be meant to fill the memory.
+    """
+    reader = zlib.decompressobj()
+    try:
+        text = reader.decompress(data, _LARGEST_TABLE)
+        if not reader.eof:
+            raise StoreError(f"a table must be whole and of at most {_LARGEST_TABLE} bytes; this one is not. {_REPAIR}")
+        return _rows(json.loads(text))
+    except (zlib.error, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise StoreError(f"a table must be readable; {type(error).__name__}: {error}. {_REPAIR}") from error
+
+
+def _rows(stored: dict[str, Any]) -> list[Row]:
     special = {name: {int(index): what for index, what in cells.items()} for name, cells in stored["special"].items()}
     rows: list[Row] = [{} for _ in range(stored["n_rows"])]
     for name in stored["order"]:
@@ -144,6 +160,15 @@ def decode_table(data: bytes) -> list[Row]:
     return rows
 
 
+def plain_rows(table: Sequence[Mapping[str, object]]) -> list[Row]:
+    """The rows with Python's own numbers and texts, NumPy's and torch's scalars converted.
+
+    Raises:
+        TypeError: a value is neither a number nor a text.
+    """
+    return [{str(name): _plain(value, name) for name, value in row.items()} for row in table]
+
+
 def _plain(value: object, column: str) -> Scalar:
     if isinstance(value, (bool, str, int, float)) and type(value).__module__ == "builtins":
         return value
@@ -152,6 +177,6 @@ def _plain(value: object, column: str) -> Scalar:
         value = item()
     if isinstance(value, (bool, int, float, str)):
         return value
-    raise InputError(
+    raise TypeError(
         f"a table holds numbers and texts; got {type(value).__name__} in column '{column}'. Reduce it, or leave the cell out"
     )

@@ -1,8 +1,8 @@
 """What version of the code computed something: a digest over the sources that could have changed the numbers.
 
-Starting from the modules that compute, every module of the same top-level package that they import is followed, also imports
-inside functions, and data files that a module names. Not followed are `assay.claims` and `assay.store`: they declare, judge and
-keep, and decide no number of a run. Packages of others are not read; their versions stand in a run's environment.
+Starting from the modules that compute, every module of Assay and of their own package that they import is followed, also
+imports inside functions, and data files that a module names. Not followed are `assay.claims` and `assay.store`: they declare,
+judge and keep, and decide no number of a run. Packages of others are not read; their versions stand in a run's environment.
 
 Comments, docstrings and blank lines do not count. In a study's own file or folder, neither do top-level assignments that no
 function or class uses: claims, figures and presets can be reworded without making a row stale (a claim has a digest of its own,
@@ -29,7 +29,7 @@ _EVERYTHING = "*"
 
 
 def source_digest(modules: Iterable[str], *, own: str = "") -> str:
-    """Sixteen hexadecimal digits over the sources of `modules` and of all they import from their own package.
+    """Sixteen hexadecimal digits over the sources of `modules` and of what they import from their package and Assay.
 
     The same in every checkout of the same sources. Computed once per process.
 
@@ -57,11 +57,12 @@ class _Module:
 
 @functools.cache
 def _digest(modules: tuple[str, ...], own: str) -> str:
+    packages = {"assay", *(name.partition(".")[0] for name in modules)}
     found: dict[str, _Module] = {}
     waiting: list[tuple[str, str]] = [(name, "") for name in modules]  # a module, and a name that is wanted of it
     while waiting:
         name, wanted = waiting.pop()
-        if name.startswith(_NOT_FOLLOWED) or (path := _path(name)) is None:
+        if name.partition(".")[0] not in packages or name.startswith(_NOT_FOLLOWED) or (path := _path(name)) is None:
             continue
         module = found.get(name)
         if module is None:

@@ -28,7 +28,7 @@ from assay.store.lock import WriterLock
 from assay.store.memo import Memo, Memos
 from assay.store.schema import MIGRATIONS, migrate, schema_version
 
-__all__ = ["Problem", "Status", "Store", "StoredRun", "default_folder", "run_address"]
+__all__ = ["Problem", "Status", "Store", "StoredRun", "default_folder", "number", "row_hash", "run_address"]
 
 Status = Literal["ok", "diverged", "failed"]
 _DATABASE = "store.sqlite3"
@@ -120,7 +120,7 @@ class Store:
         self._connection = connection
         self._lock = lock
         self._inode = inode
-        self._artefacts = Artefacts(folder / "artefacts")
+        self.artefacts = Artefacts(folder / "artefacts")
         self._memos = Memos(folder / "memos")
         self._texts: dict[str, Any] = {}
 
@@ -227,7 +227,7 @@ class Store:
         self._writable()
         with _named(self._database):
             complete = [
-                replace(run, tables={name: self._artefacts.put(encode_table(table)) for name, table in tables.items()})
+                replace(run, tables={name: self.artefacts.put(encode_table(table)) for name, table in tables.items()})
                 for run, tables in finished
             ]
         with self._transaction() as connection:
@@ -252,7 +252,7 @@ class Store:
         content = _content(run)
         connection.execute(
             f"INSERT INTO runs ({', '.join(_COLUMNS)}, row_hash) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})",
-            (*content, _row_hash(content)),
+            (*content, _hash_of(content)),
         )
 
     def _reseal(
@@ -265,7 +265,7 @@ class Store:
                 hashes = [row[0] for row in connection.execute(f"SELECT row_hash FROM runs WHERE {where}", pool)]
                 count, total = 0, 0
             else:
-                hashes = [_row_hash(_content(run)) for run in added if run.pool == pool]
+                hashes = [row_hash(run) for run in added if run.pool == pool]
                 known = connection.execute(f"SELECT n_rows, row_hash_sum FROM seals WHERE {where}", pool).fetchone()
                 count, total = (known[0], int(known[1], 16)) if known else (0, 0)
             count += len(hashes)
@@ -335,13 +335,13 @@ class Store:
         found: dict[object, StoredRun] = {}
         tally: dict[tuple[str, ...], list[int]] = {}
         for row in stored:
-            content, row_hash, entry = row[:-2], row[-2], row[-1]
-            if _row_hash(content) != row_hash:
+            content, written, entry = row[:-2], row[-2], row[-1]
+            if _hash_of(content) != written:
                 raise StoreError(_damaged(f"row {entry} does not match its hash"))
             run = self._revive(content, entry)
             counted = tally.setdefault(run.pool, [0, 0])
             counted[0] += 1
-            counted[1] += int(row_hash, 16)
+            counted[1] += int(written, 16)
             found[entry if history else run.run_id] = run
         sealed = {tuple(seal[:4]): [seal[4], int(seal[5], 16)] for seal in seals}
         for pool in tally.keys() | sealed.keys():
@@ -369,7 +369,7 @@ class Store:
         if name not in run.tables:
             known = ", ".join(run.tables) or "none"
             raise StoreError(f"run {run.run_id} of {run.study}/{run.experiment} must have the table '{name}'; it has {known}")
-        return decode_table(self._artefacts.get(run.tables[name]))
+        return decode_table(self.artefacts.get(run.tables[name]))
 
     def _learn(self, key: str, text: str) -> None:
         if key in self._texts:
@@ -434,14 +434,14 @@ class Store:
                 problems.append(Problem("text", key, "does not match its digest"))
         tally: dict[tuple[str, ...], list[int]] = {}
         artefacts: dict[str, str] = {}
-        for *content, row_hash, entry in self._connection.execute(_SELECT + " ORDER BY entry"):
+        for *content, written, entry in self._connection.execute(_SELECT + " ORDER BY entry"):
             where = f"row {entry}"
             counted = tally.setdefault((content[1], content[3], content[4], content[5]), [0, 0])
             counted[0] += 1
-            if _row_hash(content) != row_hash:
+            if _hash_of(content) != written:
                 problems.append(Problem("row", where, "does not match its hash"))
                 continue
-            counted[1] += int(row_hash, 16)
+            counted[1] += int(written, 16)
             run_id, study, version, experiment, settings_digest, fingerprint, seed, _, _, text = content
             if run_id != run_address(study, version, experiment, settings_digest, seed, fingerprint):
                 problems.append(Problem("row", where, "its address does not match its content"))
@@ -460,7 +460,7 @@ class Store:
                 )
         for value, owner in artefacts.items():
             try:
-                self._artefacts.get(value)
+                self.artefacts.get(value)
             except StoreError as error:
                 problems.append(Problem("artefact", owner, str(error)))
         return problems
@@ -496,8 +496,8 @@ class Store:
             connection.execute(
                 "DELETE FROM texts WHERE digest NOT IN (SELECT value FROM json_each(?))", (json.dumps(sorted(texts)),)
             )
-            for *content, row_hash, entry in connection.execute(_SELECT).fetchall():
-                if not self._sound(content, row_hash, texts):
+            for *content, written, entry in connection.execute(_SELECT).fetchall():
+                if not self._sound(content, written, texts):
                     gone += connection.execute("DELETE FROM runs WHERE entry = ?", (entry,)).rowcount
             connection.execute("DELETE FROM seals")
             self._reseal(connection, connection.execute(f"SELECT DISTINCT {', '.join(_POOL)} FROM runs").fetchall())
@@ -505,8 +505,8 @@ class Store:
         self.sweep()
         return gone
 
-    def _sound(self, content: Sequence[Any], row_hash: str, texts: set[str]) -> bool:
-        if _row_hash(content) != row_hash:
+    def _sound(self, content: Sequence[Any], written: str, texts: set[str]) -> bool:
+        if _hash_of(content) != written:
             return False
         run_id, study, version, experiment, settings_digest, fingerprint, seed, _, _, text = content
         body = json.loads(text)
@@ -514,7 +514,7 @@ class Store:
             return False
         try:
             for value in body["tables"].values():
-                self._artefacts.get(value)
+                self.artefacts.get(value)
         except StoreError:
             return False
         return bool(run_id == run_address(study, version, experiment, settings_digest, seed, fingerprint))
@@ -528,7 +528,7 @@ class Store:
                 for (text,) in self._connection.execute("SELECT body FROM runs")
                 for value in json.loads(text)["tables"].values()
             }
-            return self._artefacts.sweep(keep)
+            return self.artefacts.sweep(keep)
 
     # Memoised steps
 
@@ -551,8 +551,8 @@ def _content(run: StoredRun) -> tuple[str | int, ...]:
     body = {
         "custom": run.custom,
         "error": run.error,
-        "estimands": {name: _number(value) for name, value in run.estimands.items()},
-        "items": {name: [_number(value) for value in values] for name, values in run.items.items()},
+        "estimands": {name: number(value) for name, value in run.estimands.items()},
+        "items": {name: [number(value) for value in values] for name, values in run.items.items()},
         "tables": dict(run.tables),
         "claims": digest(dict(run.claims)),
         "environment": digest(dict(run.environment)),
@@ -575,13 +575,18 @@ def _content(run: StoredRun) -> tuple[str | int, ...]:
     )
 
 
-def _number(value: float) -> float | str:
+def number(value: float) -> float | str:
     """A number as JSON; one that is not finite by its name, which `float` reads back."""
     value = float(value)
     return value if math.isfinite(value) else repr(value)
 
 
-def _row_hash(content: Sequence[Any]) -> str:
+def row_hash(run: StoredRun) -> str:
+    """SHA-256 over everything a row says, in hexadecimal."""
+    return _hash_of(_content(run))
+
+
+def _hash_of(content: Sequence[Any]) -> str:
     return hashlib.sha256("\x1f".join(map(str, content)).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,0 +1,161 @@
+"""Which studies there are: files and folders of `assay.studies`, and the entry points other packages declare.
+
+A study in the tree is found by its file: `studies/out_of_context_reasoning.py` (or a folder of that name) defines `STUDY` with
+the slug `out-of-context-reasoning`. A study of another package is declared in that package's metadata:
+
+    [project.entry-points."assay.studies"]
+    my-study = "my_package.my_study:STUDY"
+
+What cannot be loaded is reported in `Catalogue.broken` and skipped; asking for it by name says why.
+"""
+
+import functools
+import importlib
+import pkgutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+
+import assay.studies
+from assay.claims.study import Experiment, Study
+from assay.core.errors import InputError, UsageError, unknown_name
+
+__all__ = ["GROUP", "Address", "Catalogue", "address_of", "find", "modules_of", "studies"]
+
+GROUP = "assay.studies"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All studies that can be run.
+
+    Attributes:
+        studies: by slug, in alphabetical order.
+        origins: where each slug comes from: "assay", or the name of the package that brought it.
+        broken: why a study that is there cannot be used, by its slug.
+    """
+
+    studies: Mapping[str, Study]
+    origins: Mapping[str, str]
+    broken: Mapping[str, str]
+
+    def find(self, slug: str) -> Study:
+        """The study called `slug`.
+
+        Raises:
+            UsageError: there is none; the message names the nearest.
+            InputError: it is there and cannot be loaded.
+        """
+        if slug in self.studies:
+            return self.studies[slug]
+        if slug in self.broken:
+            raise InputError(f"the study '{slug}' must load; {self.broken[slug]}. Mend or uninstall it")
+        see = f"'assay list' shows all {len(self.studies)}"
+        raise UsageError(unknown_name("study", slug, self.studies, see=see))
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where another process finds a study: an attribute of an importable module."""
+
+    module: str
+    attribute: str
+
+    def load(self) -> Study:
+        """The study at this address."""
+        study = getattr(importlib.import_module(self.module), self.attribute)
+        if not isinstance(study, Study):
+            raise InputError(f"{self.module}.{self.attribute} must be a Study; it is a {type(study).__name__}")
+        return study
+
+
+@functools.cache
+def studies() -> Catalogue:
+    """Every study that is installed. Loads the studies' modules; looks once per process."""
+    found: dict[str, Study] = {}
+    origins: dict[str, str] = {}
+    broken: dict[str, str] = {}
+    for slug, origin, load in [*_in_tree(), *_installed()]:
+        if slug in found or slug in broken:
+            broken.setdefault(f"{slug} ({origin})", f"'{slug}' is already the name of a study of {origins.get(slug, 'assay')}")
+            continue
+        try:
+            found[slug] = _checked(load(), slug)
+            origins[slug] = origin
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # code of others: a SystemExit at import must not take the command down either
+            broken[slug] = f"{origin}: {type(error).__name__}: {error}"
+    return Catalogue(dict(sorted(found.items())), origins, dict(sorted(broken.items())))
+
+
+def find(slug: str) -> Study:
+    """The study called `slug`; loads no other study when that one is in the tree. Raises as `Catalogue.find`."""
+    for name, _, load in _in_tree():
+        if name == slug:
+            try:
+                return _checked(load(), slug)
+            except Exception:
+                break  # the catalogue reports it
+    return studies().find(slug)
+
+
+def _in_tree() -> list[tuple[str, str, "functools.partial[object]"]]:
+    modules = sorted(module.name for module in pkgutil.iter_modules(assay.studies.__path__) if not module.name.startswith("_"))
+    return [(name.replace("_", "-"), "assay", functools.partial(_attribute, f"assay.studies.{name}")) for name in modules]
+
+
+def _installed() -> list[tuple[str, str, "functools.partial[object]"]]:
+    points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
+    return [(point.name, point.dist.name if point.dist else "a package", functools.partial(_loaded, point)) for point in points]
+
+
+def _attribute(module: str) -> object:
+    loaded = importlib.import_module(module)
+    if not hasattr(loaded, "STUDY"):
+        raise InputError(f"a study's module must define STUDY; {module} does not")
+    return loaded.STUDY
+
+
+def _loaded(point: EntryPoint) -> object:
+    loaded = point.load()
+    return loaded if point.attr else getattr(loaded, "STUDY", loaded)
+
+
+def _checked(study: object, slug: str) -> Study:
+    if not isinstance(study, Study):
+        raise InputError(f"STUDY must be an assay.claims.study.Study; it is a {type(study).__name__}")
+    if study.slug != slug:
+        raise InputError(f"a study's slug must be the name it is found by; found as '{slug}', its slug is '{study.slug}'")
+    return study
+
+
+def modules_of(experiment: Experiment) -> list[str]:
+    """The modules that define what an experiment computes."""
+    functions: list[object] = [experiment.measure, *([experiment.measure_many] if experiment.measure_many else [])]
+    names = []
+    for function in functions:
+        while isinstance(function, functools.partial):
+            function = function.func
+        names.append(str(getattr(function, "__module__", None) or type(function).__module__))
+    return sorted(set(names))
+
+
+def address_of(study: Study) -> Address:
+    """Where the study can be imported from, found through the module of its code.
+
+    Raises:
+        InputError: no module holds it, so that another process could not find it.
+    """
+    for experiment in study.experiments:
+        for name in modules_of(experiment):
+            while name:
+                for attribute, value in vars(sys.modules[name]).items() if name in sys.modules else ():
+                    if value is study:
+                        return Address(name, attribute)
+                name = name.rpartition(".")[0]
+    raise InputError(
+        f"to be run in other processes, '{study.slug}' must be an attribute (STUDY) of the module, or of a package above it, "
+        "that defines its measure; it is not. Run it with --on local"
+    )

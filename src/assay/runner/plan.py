@@ -1,0 +1,203 @@
+"""What a command will do, before it does anything: settings values times seeds, what is stored of them and what is left."""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from assay.claims.study import Experiment, Study
+from assay.core.errors import MissingExtra, SettingsError, UsageError
+from assay.core.settings import digest, resolve
+from assay.runner.fingerprint import fingerprint
+from assay.store.store import Store, StoredRun
+
+__all__ = ["Cell", "Plan", "cells_of", "plan"]
+
+_LARGEST_SEED = 2**62
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment at one settings value.
+
+    Attributes:
+        experiment: the arm.
+        settings: its settings record, with `settings_digest`.
+        custom: whether they differ from the preset's.
+        fingerprint: of today's sources.
+        seeds: the runs that were asked for.
+        done: those of them that are stored.
+        retried: those whose stored run failed, which is no result; they are run again.
+        stale: how many stored runs of this arm (same settings, or same preset) were made by other sources.
+        seconds_per_run: mean over the stored runs; None where there are none.
+    """
+
+    experiment: Experiment
+    settings: object
+    settings_digest: str
+    custom: bool
+    fingerprint: str
+    seeds: tuple[int, ...] = ()
+    done: tuple[int, ...] = ()
+    retried: tuple[int, ...] = ()
+    stale: int = 0
+    seconds_per_run: float | None = None
+
+    @property
+    def todo(self) -> tuple[int, ...]:
+        """The seeds that are left to run."""
+        return tuple(sorted(set(self.seeds) - set(self.done)))
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from the other cells of a study."""
+        return (self.experiment.name, self.settings_digest)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of one command, cell by cell; the cells are grouped by points of the settings grid.
+
+    Attributes:
+        study: the study.
+        preset: the scale asked for.
+        points: for each point of the grid, one cell per experiment.
+        seed: of the first run.
+    """
+
+    study: Study
+    preset: str
+    points: tuple[tuple[Cell, ...], ...]
+    seed: int
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells, each once (an experiment that the grid does not touch is in several points)."""
+        return tuple({cell.key: cell for point in self.points for cell in point}.values())
+
+    @property
+    def n_todo(self) -> int:
+        """Runs to do."""
+        return sum(len(cell.todo) for cell in self.cells)
+
+    @property
+    def lines(self) -> list[str]:
+        """What is stored and what will be done, one sentence per cell, so that a resumed command says that it resumes."""
+        several = len(self.points) > 1
+        return [_line(self.study, cell, several) for cell in self.cells]
+
+
+def plan(
+    study: Study,
+    store: Store,
+    *,
+    experiments: Sequence[str] | None = None,
+    preset: str = "laptop",
+    overrides: Sequence[str] = (),
+    n_runs: int | None = None,
+    seed: int = 0,
+    fresh: bool = False,
+) -> Plan:
+    """The runs that are asked for and those of them that are stored already.
+
+    Everything that can be refused is refused here, before anything starts.
+
+    Args:
+        study: the study.
+        store: where runs are kept.
+        experiments: names; None for all.
+        preset: "quick", "laptop" or "paper".
+        overrides: texts `name=value`; see `assay.core.settings.resolve`.
+        n_runs: how many seeds; None for the preset's number.
+        seed: the first; the others follow one by one.
+        fresh: run again what is stored; the newer rows count.
+
+    Raises:
+        UsageError: unknown experiment or preset, or numbers that make no sense.
+        SettingsError: an override is refused.
+        MissingExtra: an experiment needs a package that is not installed.
+        StoreError: stored rows do not verify.
+    """
+    if n_runs is not None and n_runs < 1:
+        raise UsageError(f"an experiment needs at least one run; got {n_runs} (from --runs)")
+    if not 0 <= seed < _LARGEST_SEED:
+        raise UsageError(f"a seed must lie between 0 and 2^62; got {seed} (from --seed)")
+    points = cells_of(study, experiments=experiments, preset=preset, overrides=overrides)
+    for cell in points[0]:
+        _check_needs(study, cell.experiment)
+    stored = {cell.experiment.name: store.runs(study.slug, experiment=cell.experiment.name) for cell in points[0]}
+    filled = []
+    for point in points:
+        cells = []
+        for cell in point:
+            count = n_runs if n_runs is not None else cell.experiment.preset(preset).n_runs
+            cells.append(_filled(cell, tuple(range(seed, seed + count)), stored[cell.experiment.name], preset, fresh))
+        filled.append(tuple(cells))
+    return Plan(study, preset, tuple(filled), seed)
+
+
+def cells_of(
+    study: Study, *, experiments: Sequence[str] | None, preset: str, overrides: Sequence[str]
+) -> tuple[tuple[Cell, ...], ...]:
+    """For each point of the settings grid, one cell per experiment, without seeds.
+
+    Raises:
+        UsageError: unknown experiment or preset.
+        SettingsError: an override is refused, or is not a setting of every experiment that is asked for.
+    """
+    wanted = [study.experiment(name) for name in dict.fromkeys(experiments)] if experiments else list(study.experiments)
+    presets = {experiment.name: experiment.preset(preset).settings for experiment in wanted}
+    for text in overrides:
+        name = text.partition("=")[0].strip()
+        having = [e.name for e in wanted if name in {field.name for field in fields(presets[e.name])}]
+        if having and len(having) < len(wanted):
+            chosen = " ".join(f"--experiment {one}" for one in having)
+            raise SettingsError(
+                f"{study.slug}: a setting must belong to every experiment that is run; "
+                f"'{name}' belongs to {', '.join(having)}. Add {chosen}"
+            )
+    grids = []
+    for experiment in wanted:
+        base, where = presets[experiment.name], f"{study.slug}/{experiment.name}"
+        code = fingerprint(study, experiment.name)
+        grid = resolve(base, overrides, where=where)
+        grids.append([Cell(experiment, one, digest(one), digest(one) != digest(base), code) for one in grid])
+    return tuple(zip(*grids, strict=True))
+
+
+def _filled(cell: Cell, seeds: tuple[int, ...], runs: Sequence[StoredRun], preset: str, fresh: bool) -> Cell:
+    mine = [run for run in runs if run.settings_digest == cell.settings_digest and run.fingerprint == cell.fingerprint]
+    kin = [
+        run
+        for run in runs
+        if run.settings_digest == cell.settings_digest or (run.preset == preset and run.custom == cell.custom)
+    ]
+    finished = [run for run in mine if run.status != "failed"]
+    return Cell(
+        cell.experiment,
+        cell.settings,
+        cell.settings_digest,
+        cell.custom,
+        cell.fingerprint,
+        seeds,
+        done=() if fresh else tuple(sorted({run.seed for run in finished} & set(seeds))),
+        retried=tuple(sorted({run.seed for run in mine if run.status == "failed"} & set(seeds))),
+        stale=sum(run.fingerprint != cell.fingerprint for run in kin),
+        seconds_per_run=sum(run.wall_s for run in finished) / len(finished) if finished else None,
+    )
+
+
+def _check_needs(study: Study, experiment: Experiment) -> None:
+    for module, extra in experiment.needs.items():
+        if importlib.util.find_spec(module.partition(".")[0]) is None:
+            raise MissingExtra(module, extra, f"{study.slug}/{experiment.name}")
+
+
+def _line(study: Study, cell: Cell, several: bool) -> str:
+    at = f" at settings {cell.settings_digest[:8]}" if several else ""
+    state = f"{len(cell.done)} of {len(cell.seeds)} runs are stored, {len(cell.todo)} to do"
+    parts = [f"{study.slug}/{cell.experiment.name}{at}: {state}"]
+    if cell.retried and cell.todo:
+        parts.append(f"{len(cell.retried)} failed before and are tried again")
+    if cell.stale:
+        parts.append(f"{cell.stale} stored runs are of other sources (stale) and are left aside")
+    return "; ".join(parts)

@@ -1,0 +1,366 @@
+"""Carry out a plan: tasks to an executor, finished runs into the store at once, verdicts from what is stored."""
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from assay.claims.study import Study
+from assay.claims.verdict import RunRow, Verdict, judge, undecided
+from assay.core.errors import UsageError
+from assay.core.settings import canonical_json
+from assay.runner.discovery import address_of
+from assay.runner.executors import Executor
+from assay.runner.plan import Cell, Plan, cells_of
+from assay.runner.work import Finished, Task
+from assay.store.store import Store, StoredRun, run_address
+
+__all__ = ["Event", "Judged", "Outcome", "execute", "judge_stored", "rows_for"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to show while a plan is carried out.
+
+    Attributes:
+        kind: "plan" (what is stored and what is to do), "progress", "stored" (runs were stored), "round" (`--until-decided`
+            looked at the verdicts).
+        says: one line for a person; empty for mere progress without a label.
+        done: runs done, the shares of those in flight included; of `total`.
+        total: runs to do, as far as is known.
+        remaining_s: estimated seconds until all are done; None while nothing is known.
+        runs: what was stored just now.
+    """
+
+    kind: Literal["plan", "progress", "stored", "round"]
+    says: str
+    done: float
+    total: int
+    remaining_s: float | None
+    runs: tuple[StoredRun, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a plan.
+
+    Attributes:
+        computed: runs stored by this command, `diverged` and `failed` ones included.
+        failures: the distinct messages of failed runs.
+        rounds: looks at the verdicts in `--until-decided`; 0 without it.
+        undecided: names of claims that the last look found undecided.
+    """
+
+    computed: int
+    diverged: int
+    failed: int
+    failures: tuple[str, ...]
+    rounds: int = 0
+    undecided: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 4 where a run failed."""
+        return 4 if self.failed else 0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdicts at one settings value (of each experiment), and what a reader must know about the rows behind them.
+
+    Attributes:
+        preset: the scale asked for.
+        cells: experiment and settings, by experiment name.
+        verdicts: one per claim, in the study's order.
+        runs: the rows judged, by experiment, ordered by seed.
+        stale: stored runs of other sources that were left aside, by experiment.
+        edited: claims that were declared otherwise when some of the rows were made.
+        environments: the distinct environments the rows were made in; numbers are promised equal to the bit only within one.
+        anytime: whether the intervals stay valid under `--until-decided`; so wherever a row came from it.
+    """
+
+    preset: str
+    cells: Mapping[str, Cell]
+    verdicts: list[Verdict]
+    runs: Mapping[str, list[StoredRun]]
+    stale: Mapping[str, int]
+    edited: tuple[str, ...]
+    environments: tuple[Mapping[str, object], ...]
+    anytime: bool
+
+
+def execute(
+    plan: Plan,
+    store: Store,
+    *,
+    executor: Executor,
+    until_decided: bool = False,
+    max_runs: int | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> Outcome:
+    """Do what the plan leaves to do, storing every task's runs in one transaction as soon as it is finished.
+
+    A kill at any moment loses the tasks under way and nothing else; carrying out the same plan again goes on from there.
+
+    Args:
+        plan: see `assay.runner.plan.plan`.
+        store: open for writing.
+        executor: where to compute.
+        until_decided: add runs, half as many again each time, to the experiments that have undecided claims.
+        max_runs: the most runs per settings value in that case.
+        on_event: called in this thread.
+
+    Raises:
+        UsageError: `until_decided` without a sensible `max_runs`, or at the quick preset.
+        AssayError: what a study says to its user (a missing file, package or model).
+        StoreError: the store cannot be written.
+    """
+    if until_decided:
+        _check_sequential(plan, max_runs)
+    session = _Session(plan, store, executor, until_decided, on_event)
+    with executor:
+        session.carry_out(plan.cells)
+        rounds, open_claims = 0, list[str]()
+        while until_decided:
+            rounds += 1
+            cells, open_claims = session.undecided_cells(max_runs or 0)
+            if not cells:
+                break
+            session.say("round", f"{len(open_claims)} claims are undecided: {', '.join(open_claims)}")
+            session.carry_out(cells)
+    return Outcome(session.computed, session.diverged, session.failed, tuple(session.failures), rounds, tuple(open_claims))
+
+
+def rows_for(
+    study: Study, store: Store, settings_digests: Mapping[str, str], fingerprints: Mapping[str, str]
+) -> dict[str, list[RunRow]]:
+    """The rows that may be judged together, by experiment: one settings value, one version of the sources, ordered by seed.
+
+    Args:
+        study: the study.
+        store: where its runs are.
+        settings_digests: by experiment name.
+        fingerprints: by experiment name.
+    """
+    return {
+        name: _rows(store.runs(study.slug, experiment=name, settings_digest=value, fingerprint=fingerprints[name]))
+        for name, value in settings_digests.items()
+    }
+
+
+def judge_stored(
+    study: Study,
+    store: Store,
+    *,
+    experiments: Sequence[str] | None = None,
+    preset: str = "laptop",
+    overrides: Sequence[str] = (),
+) -> list[Judged]:
+    """The verdicts that stored rows support, one element per point of the settings grid (one, without a grid).
+
+    Every stored run of a settings value made by today's sources counts, whatever its seed, so that no run can be left out.
+
+    Raises:
+        UsageError: unknown experiment or preset.
+        SettingsError: an override is refused.
+        StoreError: rows do not verify.
+    """
+    points = cells_of(study, experiments=experiments, preset=preset, overrides=overrides)
+    stored = {cell.experiment.name: store.runs(study.slug, experiment=cell.experiment.name) for cell in points[0]}
+    return [_judged(study, preset, point, stored) for point in points]
+
+
+def _judged(
+    study: Study, preset: str, point: Sequence[Cell], stored: Mapping[str, list[StoredRun]], *, anytime: bool = False
+) -> Judged:
+    cells = {cell.experiment.name: cell for cell in point}
+    runs, stale = {}, {}
+    for name, cell in cells.items():
+        kin = [run for run in stored[name] if run.settings_digest == cell.settings_digest]
+        runs[name] = [run for run in kin if run.fingerprint == cell.fingerprint]
+        same_scale = [run for run in stored[name] if run.preset == preset and run.custom == cell.custom]
+        stale[name] = len({run.run_id for run in (*kin, *same_scale) if run.fingerprint != cell.fingerprint})
+    everything = [run for found in runs.values() for run in found]
+    anytime = anytime or any(run.sequential for run in everything)
+    rows = {name: _rows(found) for name, found in runs.items()}
+    declared = {claim.name: claim.digest for cell in point for claim in cell.experiment.claims}
+    edited = {name for run in everything for name, value in run.claims.items() if declared.get(name, value) != value}
+    return Judged(
+        preset=preset,
+        cells=cells,
+        verdicts=judge(study, rows, quick=preset == "quick", anytime=anytime),
+        runs=runs,
+        stale=stale,
+        edited=tuple(name for name in declared if name in edited),
+        environments=tuple(json.loads(text) for text in sorted({canonical_json(dict(run.environment)) for run in everything})),
+        anytime=anytime,
+    )
+
+
+def _rows(runs: Iterable[StoredRun]) -> list[RunRow]:
+    return [
+        RunRow(run.experiment, run.seed, run.status, run.estimands, run.items) for run in sorted(runs, key=lambda run: run.seed)
+    ]
+
+
+def _check_sequential(plan: Plan, max_runs: int | None) -> None:
+    most = max(len(cell.seeds) for cell in plan.cells)
+    if max_runs is None or max_runs < most:
+        raise UsageError(f"--until-decided needs --max-runs of at least {most}, where it begins; got {max_runs}")
+    if plan.preset == "quick":
+        raise UsageError("--until-decided needs a preset that may speak; 'quick' decides nothing. Use --preset laptop")
+
+
+class _Session:
+    """The state of one `execute`: what was done, how fast, and what is under way."""
+
+    def __init__(
+        self, plan: Plan, store: Store, executor: Executor, sequential: bool, on_event: Callable[[Event], None]
+    ) -> None:
+        self.plan, self.store, self.executor, self.sequential = plan, store, executor, sequential
+        self._on_event = on_event
+        self.computed = self.diverged = self.failed = 0
+        self.failures: list[str] = []
+        self._total = plan.n_todo
+        self._seconds = {cell.key: cell.seconds_per_run for cell in plan.cells}
+        self._left: dict[int, list[Cell]] = {}
+        self._shares: dict[int, tuple[float, float]] = {}  # task under way: share done, when it began
+        self._tasks: list[tuple[Cell, Task]] = []
+        self._open: set[int] = set()
+        self._last_event = -math.inf
+        for line in plan.lines:
+            self.say("plan", line)
+
+    def say(self, kind: Literal["plan", "progress", "stored", "round"], says: str, runs: tuple[StoredRun, ...] = ()) -> None:
+        """Send an event with the present state of progress."""
+        self._last_event = time.monotonic()
+        under_way = sum(share * len(self._tasks[index][1].seeds) for index, (share, _) in self._shares.items())
+        self._on_event(Event(kind, says, self.computed + under_way, self._total, self._remaining(), runs))
+
+    def carry_out(self, cells: Sequence[Cell]) -> None:
+        """Run what is left of the cells, storing as it comes."""
+        address = address_of(self.plan.study) if self.executor.elsewhere else None
+        self._tasks = [(cell, self._task(cell, seeds, address)) for cell in cells for seeds in self._chunks(cell)]
+        self._open = set(range(len(self._tasks)))
+        self._shares = {}
+        work = [(cell.experiment, task) for cell, task in self._tasks]
+        with contextlib.closing(self.executor.run(work, self._progress)) as results:
+            for index, finished in results:
+                self._keep(index, finished)
+
+    def undecided_cells(self, max_runs: int) -> tuple[list[Cell], list[str]]:
+        """The cells to give more runs, with the seeds to add, and the claims that ask for them."""
+        found: dict[tuple[str, str], Cell] = {}
+        claims: list[str] = []
+        names = [cell.experiment.name for cell in self.plan.points[0]]
+        for point in self.plan.points:
+            stored = {
+                cell.experiment.name: self.store.runs(
+                    self.plan.study.slug, experiment=cell.experiment.name, settings_digest=cell.settings_digest
+                )
+                for cell in point
+            }
+            judged = _judged(self.plan.study, self.plan.preset, point, stored, anytime=True)
+            for verdict in undecided(judged.verdicts):
+                claims.append(verdict.claim)
+                cell = judged.cells[verdict.experiment]
+                runs = len(judged.runs[verdict.experiment])
+                more = min(max_runs - runs, max(self.executor.workers, math.ceil(runs / 2)))
+                if more > 0:
+                    first = max(run.seed for run in judged.runs[verdict.experiment]) + 1
+                    found[cell.key] = replace(cell, seeds=tuple(range(first, first + more)), done=())
+        cells = sorted(found.values(), key=lambda cell: names.index(cell.experiment.name))
+        self._total += sum(len(cell.todo) for cell in cells)
+        return cells, list(dict.fromkeys(claims))
+
+    def _task(self, cell: Cell, seeds: tuple[int, ...], address: object) -> Task:
+        study = self.plan.study
+        memos = self.store.folder / "memos"
+        return Task(study.slug, cell.experiment.name, cell.settings, seeds, cell.fingerprint, memos, address)  # type: ignore[arg-type]
+
+    def _chunks(self, cell: Cell) -> list[tuple[int, ...]]:
+        """The seeds of each task: one, or for a program that measures many runs as many as keep every worker busy."""
+        todo = cell.todo
+        if cell.experiment.measure_many is None:
+            return [(seed,) for seed in todo]
+        size = max(1, min(cell.experiment.batch, math.ceil(len(todo) / self.executor.workers)))
+        return [todo[start : start + size] for start in range(0, len(todo), size)]
+
+    def _progress(self, index: int, share: float, label: str) -> None:
+        began = self._shares[index][1] if index in self._shares else time.monotonic()
+        self._shares[index] = (share, began)
+        if time.monotonic() - self._last_event >= 0.1:
+            cell, _ = self._tasks[index]
+            self.say("progress", f"{cell.experiment.name}: {label}" if label else cell.experiment.name)
+
+    def _keep(self, index: int, finished: Finished) -> None:
+        cell, task = self._tasks[index]
+        study, per_run = self.plan.study, finished.wall_s / len(task.seeds)
+        claims = {claim.name: claim.digest for claim in cell.experiment.claims}
+        settings = json.loads(canonical_json(cell.settings))
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        rows = []
+        for result in finished.results:
+            run_id = run_address(
+                study.slug, study.version, task.experiment, cell.settings_digest, result.seed, task.fingerprint
+            )
+            run = StoredRun(
+                run_id=run_id,
+                study=study.slug,
+                version=study.version,
+                experiment=task.experiment,
+                preset=self.plan.preset,
+                custom=cell.custom,
+                settings=settings,
+                settings_digest=cell.settings_digest,
+                seed=result.seed,
+                status=result.status,
+                error=result.error,
+                estimands=result.estimands,
+                items=result.items,
+                tables={},
+                claims=claims,
+                fingerprint=task.fingerprint,
+                environment=finished.environment,
+                wall_s=per_run,
+                created=created,
+                sequential=self.sequential,
+            )
+            rows.append((run, result.tables))
+        stored = self.store.add_all(rows)
+        self._shares.pop(index, None)
+        self._open.discard(index)
+        self.computed += len(stored)
+        self.diverged += sum(run.status == "diverged" for run in stored)
+        bad = [run for run in stored if run.status == "failed"]
+        self.failed += len(bad)
+        self.failures += [message for message in dict.fromkeys(run.error for run in bad) if message not in self.failures]
+        if not bad:
+            known = self._seconds.get(cell.key)
+            self._seconds[cell.key] = per_run if known is None else (known + per_run) / 2
+        lost = [f"seed {run.seed} {run.status}: {run.error}" for run in stored if run.status != "ok"]
+        what = f"seed {stored[0].seed}" if len(stored) == 1 else f"{len(stored)} runs"
+        self.say("stored", "; ".join([f"{task.experiment}: {what} stored", *lost]), tuple(stored))
+
+    def _remaining(self) -> float | None:
+        """Seconds until the open tasks are done, from finished runs, else from the shares of those under way."""
+        now = time.monotonic()
+        known = dict(self._seconds)
+        for index, (share, began) in self._shares.items():
+            cell, task = self._tasks[index]
+            if known.get(cell.key) is None and share > 0.01:
+                known[cell.key] = (now - began) / share / len(task.seeds)
+        speeds = [value for value in known.values() if value is not None]
+        if not speeds:
+            return None
+        typical = sum(speeds) / len(speeds)
+        work = 0.0
+        for index in self._open:
+            cell, task = self._tasks[index]
+            share = self._shares.get(index, (0.0, now))[0]
+            work += (known.get(cell.key) or typical) * len(task.seeds) * (1 - share)
+        return work / max(1, min(self.executor.workers, len(self._open)))
