@@ -55,7 +55,7 @@ class DecoderConfig:
         residual: False lets each part replace the stream instead of adding to it.
         biases: in every linear map and in the layer norm.
         readout_layers: ReLU layers of width d_model, one scalar bias each, between the stream and the last linear map.
-        weight_std: standard deviation of initial matrices; None for 1/√fan-in.
+        weight_std: standard deviation of initial attention and MLP matrices; None for 1/√fan-in.
         embed_std: standard deviation of initial embeddings.
     """
 
@@ -286,9 +286,9 @@ class Decoder(nn.Module):
         self.w_final = parameter.ones(d_model) if config.norm != "none" else None
         self.b_final = parameter.zeros(d_model) if config.norm == "layer" and config.biases else None
         n_readout = config.readout_layers
-        self.W_readout = parameter.matrix(d_model, n_readout, d_model, d_model, gain=math.sqrt(2)) if n_readout else None
-        self.b_readout = parameter.zeros(n_readout, 1) if n_readout else None
-        self.W_U = None if config.tied else parameter.matrix(d_model, d_model, config.n_outputs)
+        self.W_readout = parameter.normal(math.sqrt(2 / d_model), n_readout, d_model, d_model) if n_readout else None
+        self.b_readout = parameter.normal(math.sqrt(1 / d_model), n_readout, 1) if n_readout else None
+        self.W_U = None if config.tied else parameter.normal(math.sqrt(1 / d_model), d_model, config.n_outputs)
 
     @classmethod
     def init(cls, config: DecoderConfig, rng: np.random.Generator | Sequence[np.random.Generator]) -> "Decoder":
@@ -465,14 +465,14 @@ class Parameters:
         self.config, self.rngs = config, rngs
         self.lead = () if n_runs is None else (n_runs,)
 
-    def matrix(self, fan_in: int, *shape: int, gain: float = 1.0) -> nn.Parameter:
-        """Normal entries of standard deviation `weight_std`, or gain/√fan_in."""
+    def matrix(self, fan_in: int, *shape: int) -> nn.Parameter:
+        """Normal entries of standard deviation `weight_std`, or 1/√fan_in."""
         std = self.config.weight_std
-        return self._normal(gain / math.sqrt(fan_in) if std is None else std, *shape)
+        return self.normal(1 / math.sqrt(fan_in) if std is None else std, *shape)
 
     def embedding(self, *shape: int) -> nn.Parameter:
         """Normal entries of standard deviation `embed_std`."""
-        return self._normal(self.config.embed_std, *shape)
+        return self.normal(self.config.embed_std, *shape)
 
     def ones(self, *shape: int) -> nn.Parameter:
         """Ones."""
@@ -482,7 +482,8 @@ class Parameters:
         """Zeros."""
         return nn.Parameter(torch.zeros(*self.lead, *shape))
 
-    def _normal(self, std: float, *shape: int) -> nn.Parameter:
+    def normal(self, std: float, *shape: int) -> nn.Parameter:
+        """Normal entries of standard deviation `std`."""
         if self.rngs is None:
             return self.zeros(*shape)
         drawn = np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in self.rngs]) * np.float32(std)
