@@ -112,7 +112,9 @@ def canonical_json(value: object) -> str:
         SettingsError: a number is not finite or a value has no JSON form.
     """
     try:
-        return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode()  # refuses half a surrogate pair, which a command line may hand over
+        return text
     except (TypeError, ValueError) as error:
         raise SettingsError(
             f"settings must be finite numbers, texts, booleans, None or sequences of them; got {value!r}"

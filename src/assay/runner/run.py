@@ -283,12 +283,17 @@ class _Session:
         return Task(study.slug, cell.experiment.name, cell.settings, seeds, cell.fingerprint, memos, address)  # type: ignore[arg-type]
 
     def _chunks(self, cell: Cell) -> list[tuple[int, ...]]:
-        """The seeds of each task: one, or for a program that measures many runs as many as keep every worker busy."""
-        todo = cell.todo
-        if cell.experiment.measure_many is None:
-            return [(seed,) for seed in todo]
-        size = max(1, min(cell.experiment.batch, math.ceil(len(todo) / self.executor.workers)))
-        return [todo[start : start + size] for start in range(0, len(todo), size)]
+        """The seeds of each task: one, or for a program that measures many runs as many as keep every worker busy.
+
+        The cuts depend on the runs asked for, not on those left to do, and a task is stored whole: a command that resumes
+        computes the very batches that were lost, so that its rows are the uninterrupted command's to the last bit.
+        """
+        size = 1
+        if cell.experiment.measure_many is not None:
+            size = max(1, min(cell.experiment.batch, math.ceil(len(cell.seeds) / self.executor.workers)))
+        todo = set(cell.todo)
+        parts = [cell.seeds[start : start + size] for start in range(0, len(cell.seeds), size)]
+        return [left for part in parts if (left := tuple(seed for seed in part if seed in todo))]
 
     def _progress(self, index: int, share: float, label: str) -> None:
         began = self._shares[index][1] if index in self._shares else time.monotonic()
