@@ -1,5 +1,6 @@
 """`assay`: one thin command a verb. Heavy libraries are loaded inside the command that needs them."""
 
+import inspect
 import sys
 from collections.abc import Sequence
 
@@ -7,6 +8,7 @@ import typer
 
 from assay import __version__
 from assay.cli import doctor, reference, reporting, running, store, studies
+from assay.cli.output import note
 from assay.core.errors import AssayError
 
 __all__ = ["app", "main"]
@@ -47,13 +49,18 @@ app.add_typer(store.app, name="store")
 app.command("doctor")(doctor.doctor)
 app.command("docs-reference", hidden=True)(reference.docs_reference)
 
+# Help text keeps the lines of its examples: click folds paragraphs unless they begin with a backspace.
+for part in (app, store.app):
+    for command in part.registered_commands:
+        command.help = inspect.getdoc(command.callback or _root).replace("Examples:", "\b\nExamples:")  # type: ignore[union-attr]
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code; an expected error is one message, never a traceback."""
     try:
         app(args=None if arguments is None else list(arguments), standalone_mode=True)
     except AssayError as error:
-        typer.echo(f"assay: {error}", err=True)
+        note(f"assay: {error}")
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of a pipe left early (assay list | head)
         sys.stderr.close()

@@ -19,7 +19,7 @@ Row = Mapping[str, object]
 
 def note(message: str) -> None:
     """One line for the person at the terminal; on standard error, so that standard output stays data."""
-    typer.echo(message, err=True)
+    typer.echo(visible(message), err=True)
 
 
 def emit(rows: Sequence[Row], *, as_json: bool, columns: Sequence[str] | None = None, empty: str = "nothing to show") -> None:

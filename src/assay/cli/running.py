@@ -9,6 +9,7 @@ import typer
 
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
 from assay.core.errors import UsageError
+from assay.core.text import visible
 
 if TYPE_CHECKING:
     from assay.claims.study import Study
@@ -161,11 +162,11 @@ def _changed(judged: "Judged") -> dict[str, object]:
 
 def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, object]], changed: dict[str, object]) -> None:
     at = ", ".join(f"{name}={value}" for name, value in changed.items())
-    typer.echo(f"\n{study.title}\n{study.slug}, preset {judged.preset}{', ' + at if at else ''}")
+    typer.echo(f"\n{visible(study.title)}\n{study.slug}, preset {judged.preset}{', ' + at if at else ''}")
     for name in judged.cells:
         own = [_short(row) for row in rows if row["experiment"] == name]
         if own:
-            typer.echo(f"\n{name}: {judged.cells[name].experiment.question}\n")
+            typer.echo(f"\n{name}: {visible(judged.cells[name].experiment.question)}\n")
             emit(own, as_json=False, columns=COLUMNS)
     for row in rows:
         if row["verdict"] == "void":

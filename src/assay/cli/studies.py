@@ -5,7 +5,6 @@ import dataclasses
 import typer
 
 from assay.cli.output import JSON_OPTION, emit, note, table
-from assay.core.settings import fields_of
 from assay.core.text import visible
 
 __all__ = ["list_studies", "show"]
@@ -32,7 +31,7 @@ def list_studies(as_json: bool = JSON_OPTION) -> None:
     ]
     emit(rows, as_json=as_json, empty="no studies are installed")
     for name, reason in catalogue.broken.items():
-        note(f"assay: the study plug-in '{visible(name)}' was skipped: {visible(reason)}")
+        note(f"assay: the study plug-in '{name}' was skipped: {reason}")
 
 
 def show(
