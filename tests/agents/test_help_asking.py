@@ -28,7 +28,7 @@ def make_run(n_rounds: int, n_dims: int, seed: int = 0, *, flip: float = 0.0, co
     x = uniform_inputs(n_rounds, n_dims, rng=seeds("inputs"))
     cover = cover or ThresholdCover.even(problem.normal, cover_precision(n_rounds, n_dims))
     labels = noisy_labels(problem.mentor(x), flip, rng=seeds("noise"))
-    return problem, Run(x, labels, cover, Schedule.of(n_rounds, n_dims, cover.size), seeds("agent"))
+    return problem, Run(x, labels, cover, Schedule.online(n_rounds, n_dims, cover.size), seeds("agent"))
 
 
 def one_by_one(run: Run) -> Transcript:
@@ -162,11 +162,13 @@ def test_asking_within_a_budget() -> None:
 
 
 def test_the_schedule_has_the_papers_exponents() -> None:
-    online, mdp = Schedule.of(10**6, 2, 100), Schedule.of(10**6, 2, 100, irreversible=True)
+    online, mdp = Schedule.online(10**6, 2, 100), Schedule.irreversible(10**6, 2)
     assert online.radius == pytest.approx(10 ** (6 * -2 / 5))
     assert online.forced_rate == pytest.approx(10 ** (6 * -1 / 10))
     assert mdp.radius == pytest.approx(10 ** (6 * -1 / 3))
     assert mdp.forced_rate == pytest.approx(10 ** (6 * -1 / 6))
+    weighted = Schedule.online(10**6, 2, 100, importance_weighted=True)
+    assert weighted.step_size == pytest.approx(online.step_size / online.forced_rate)
 
 
 def test_bad_settings_are_refused() -> None:

@@ -61,27 +61,34 @@ class Schedule:
             raise SettingsError(f"radius and step size must not be negative; got {self.radius} and {self.step_size}")
 
     @classmethod
-    def of(cls, n_rounds: int, n_dims: int, cover_size: int, *, irreversible: bool = False) -> "Schedule":
-        """With eps the precision of the cover: p = 1/sqrt(eps T), r = eps^(1/n), eta of label-efficient Hedge.
+    def online(cls, n_rounds: int, n_dims: int, cover_size: int, *, importance_weighted: bool = False) -> "Schedule":
+        """The base paper's: with eps the precision of the cover, p = 1/sqrt(eps T), r = eps^(1/n), eta of label-efficient Hedge.
 
-        In the online problem r = T^(-2/(2n+1)) and p = T^(-1/(4n+2)). In an irreversible MDP r = T^(-1/(n+1)); the same formula
-        then gives p = T^(-1/(2n+2)), which is the rate of the follow-up's bound on queries.
+        So r = T^(-2/(2n+1)) and p = T^(-1/(4n+2)). Label-efficient Hedge weighs a loss seen with probability p by 1/p
+        (Cesa-Bianchi et al. 2005); `importance_weighted` puts that factor into the step size.
         """
-        eps = cover_precision(n_rounds, n_dims, irreversible=irreversible)
+        eps = cover_precision(n_rounds, n_dims)
         forced = min(1.0, 1 / math.sqrt(eps * n_rounds))
         step = max(math.sqrt(forced * math.log(max(cover_size, 2)) / (2 * n_rounds)), forced**2 / math.sqrt(2))
-        return cls(forced, eps ** (1 / n_dims), step)
+        return cls(forced, eps ** (1 / n_dims), step / forced if importance_weighted else step)
+
+    @classmethod
+    def irreversible(cls, n_rounds: int, n_dims: int) -> "Schedule":
+        """For irreversible MDPs: the follow-up's radius T^(-1/(n+1)), p = T^(-1/(2n+2)) from its bound on queries, eta = 1.
+
+        A step of constant size is what keeps mistakes at O(log / p) over a cover of precision 1/T, so that mistakes times the
+        radius, the total risk, still goes to zero; with the online schedule's step it would not.
+        """
+        if n_rounds < 1 or n_dims < 1:
+            raise SettingsError(f"n_rounds and n_dims must be at least 1; got {n_rounds} and {n_dims}")
+        return cls(n_rounds ** (-1 / (2 * n_dims + 2)), n_rounds ** (-1 / (n_dims + 1)), 1.0)
 
 
-def cover_precision(n_rounds: int, n_dims: int, *, irreversible: bool = False) -> float:
-    """eps, how often the nearest policy of the cover may disagree with the mentor.
-
-    T^(-2n/(2n+1)) in the online problem (arXiv:2402.08062), T^(-n/(n+1)) in an irreversible MDP (arXiv:2502.14043).
-    """
+def cover_precision(n_rounds: int, n_dims: int) -> float:
+    """eps = T^(-2n/(2n+1)): how often the nearest policy of the cover may disagree with the mentor (arXiv:2402.08062)."""
     if n_rounds < 1 or n_dims < 1:
         raise SettingsError(f"n_rounds and n_dims must be at least 1; got {n_rounds} and {n_dims}")
-    n = n_dims
-    return float(n_rounds ** (-n / (n + 1) if irreversible else -2 * n / (2 * n + 1)))
+    return float(n_rounds ** (-2 * n_dims / (2 * n_dims + 1)))
 
 
 class Cover(Protocol):
@@ -434,9 +441,9 @@ def copy_nearest(inputs: Inputs, labels: Labels, radius: float) -> Transcript:
             best, index = cKDTree(inputs[known]).query(x, distance_upper_bound=bound)
             teacher = np.where(np.isfinite(best), known[np.minimum(index, len(known) - 1)], 0)
         tree = cKDTree(x)
-        for j in range(len(x)):
+        for j in np.flatnonzero(best > radius):
             if best[j] <= radius:
-                continue
+                continue  # settled by a query of this block
             asked[block.start + j] = True  # what is heard here is known to every later round of the block
             around = np.asarray(tree.query_ball_point(x[j], radius), dtype=np.int64)
             later = around[around > j]

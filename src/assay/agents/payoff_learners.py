@@ -8,10 +8,11 @@ import numpy.typing as npt
 
 from assay.core.errors import SettingsError
 
-__all__ = ["QLearners", "grid_cells"]
+__all__ = ["Explore", "QLearners", "grid_cells", "try_and_see"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Explore = Literal["ucb", "greedy"]
 
 
 def grid_cells(inputs: Floats, per_side: int) -> Ints:
@@ -25,29 +26,26 @@ class QLearners:
     """Tabular Q-learning of many runs side by side (one row a run).
 
     Attributes:
-        values: Q[row, state, action], started at the largest possible value of a reward-1 stream (optimism) for `ucb`, else 0.
+        values: Q[row, state, action], started at the largest value that rewards of at most 1 can have (optimism).
         counts: how often each action was tried.
         explore: `ucb` adds bonus * sqrt(log t / count); `greedy` takes a random action with probability epsilon.
     """
 
     values: Floats
     counts: Floats
-    explore: Literal["ucb", "greedy"]
+    explore: Explore
     discount: float
-    bonus: float = 1.0
+    bonus: float = 0.3
     epsilon: float = 0.05
     steps: int = 0
 
     @classmethod
-    def start(
-        cls, n_runs: int, n_states: int, n_actions: int, explore: Literal["ucb", "greedy"], *, discount: float = 0.9
-    ) -> "QLearners":
+    def start(cls, n_runs: int, n_states: int, n_actions: int, explore: Explore, *, discount: float = 0.9) -> "QLearners":
         """Learners that have tried nothing."""
         if not 0 <= discount < 1:
             raise SettingsError(f"the discount of Q-learning must be in [0, 1); got {discount}")
         shape = (n_runs, n_states, n_actions)
-        first = 1 / (1 - discount) if explore == "ucb" else 0.0
-        return cls(np.full(shape, first), np.zeros(shape), explore, discount)
+        return cls(np.full(shape, 1 / (1 - discount)), np.zeros(shape), explore, discount)
 
     def act(self, states: Ints, uniforms: Floats) -> Ints:
         """One action a row.
@@ -76,3 +74,32 @@ class QLearners:
         rate = self.counts[rows, states, actions] ** -0.6
         target = rewards + self.discount * self.values[rows, next_states].max(axis=1)
         self.values[rows, states, actions] += rate * (target - self.values[rows, states, actions])
+
+
+def try_and_see(
+    cells: Ints, payoffs: Floats, losses: Floats, uniforms: Floats, n_cells: int, explore: Explore, *, patience: float
+) -> tuple[Ints, Floats]:
+    """(actions, what they cost) of Q-learners that see every payoff, (rows, steps) each.
+
+    Args:
+        cells: the state of each step, (rows, steps); it does not depend on the action.
+        payoffs: what each action would show, (rows, steps, actions).
+        losses: what each action really costs, of the same shape.
+        uniforms: for random tries and ties, (steps, rows, 2).
+        n_cells: the number of states.
+        explore: how they try.
+        patience: a row ends, and costs nothing more, when it has lost more than this.
+    """
+    n_rows, n_steps = cells.shape
+    learners = QLearners.start(n_rows, n_cells, payoffs.shape[2], explore)
+    actions, cost = np.zeros((n_rows, n_steps), dtype=np.int64), np.zeros((n_rows, n_steps))
+    rows, lost = np.arange(n_rows), np.zeros(n_rows)
+    for t in range(n_steps):
+        going = lost <= patience
+        if not going.any():
+            break
+        actions[:, t] = learners.act(cells[:, t], uniforms[t])
+        cost[:, t] = np.where(going, losses[rows, t, actions[:, t]], 0.0)
+        lost += cost[:, t]
+        learners.learn(cells[:, t], actions[:, t], payoffs[rows, t, actions[:, t]], cells[:, min(t + 1, n_steps - 1)])
+    return actions, cost

@@ -21,6 +21,7 @@ __all__ = [
     "Labels",
     "MentorProblem",
     "blurred",
+    "both_losses",
     "boundary_inputs",
     "noisy_labels",
     "random_walk",
@@ -151,6 +152,11 @@ class Cells:
     def loss(self, inputs: Inputs, actions: Labels) -> Values:
         """The stake where the action is wrong, 0 where it is safe."""
         return np.where(actions != self.mentor(inputs), self.stake(inputs), 0.0)
+
+
+def both_losses(problem: MentorProblem, inputs: Inputs) -> npt.NDArray[np.float64]:
+    """What each of the two actions would cost on each input, (rounds, 2)."""
+    return np.stack([problem.loss(inputs, np.full(len(inputs), action, dtype=np.int64)) for action in (0, 1)], axis=1)
 
 
 def uniform_inputs(n_rounds: int, n_dims: int, *, rng: np.random.Generator) -> Inputs:
