@@ -82,7 +82,7 @@ def _digest(modules: tuple[str, ...], own: str) -> str:
             )
     whole = hashlib.sha256()
     for name, module in sorted(found.items()):
-        whole.update(f"{name}\0{len(module.kept)}\0{_essence(module)}\0".encode())
+        whole.update(f"{name}\0{_essence(module)}\0".encode())
         for file in _data_files(module):
             whole.update(f"{file.name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
     return whole.hexdigest()[:16]
@@ -190,16 +190,16 @@ def _imports(module: _Module) -> Iterator[tuple[str, str]]:
 
 def _essence(module: _Module) -> str:
     """The kept source without comments, docstrings and blank lines (those inside a text stay)."""
-    lines = module.text.splitlines()
+    lines = module.text.split("\n")
+    docstrings = list(_docstrings(module))
+    for start, end in [*_comments(module.path), *docstrings]:
+        _blank(lines, start, end)
+    first_lines = {start[0] for start, _ in docstrings}
     shielded: set[int] = set()
     for statement in module.kept:
         for node in ast.walk(statement):
-            if isinstance(node, (ast.Constant, ast.JoinedStr)) and node.end_lineno != node.lineno:
-                shielded |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    for start, end in _comments(module.path):
-        _blank(lines, start, end)
-    for start, end in _docstrings(module):
-        _blank(lines, start, end)
+            if isinstance(node, (ast.Constant, ast.JoinedStr)) and node.lineno not in first_lines:
+                shielded |= set(range(node.lineno, node.end_lineno or node.lineno))
     out = []
     for statement in module.kept:
         if isinstance(statement, ast.ImportFrom):
@@ -208,15 +208,13 @@ def _essence(module: _Module) -> str:
         first = min([statement.lineno, *(node.lineno for node in getattr(statement, "decorator_list", []))])
         for number in range(first, (statement.end_lineno or first) + 1):
             line = lines[number - 1]
-            if number in shielded and line.strip():
-                out.append(line)
-            elif number in shielded or line.strip():
-                out.append(line.rstrip())
+            if number in shielded or line.strip():
+                out.append(line.rstrip() if number not in shielded else line)
     return "\n".join(out)
 
 
 def _docstrings(module: _Module) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    lines = module.text.splitlines()
+    lines = module.text.split("\n")
     for node in ast.walk(module.tree):
         if (
             isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))

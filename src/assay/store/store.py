@@ -343,12 +343,8 @@ class Store:
             counted[0] += 1
             counted[1] += int(written, 16)
             found[entry if history else run.run_id] = run
-        sealed = {tuple(seal[:4]): [seal[4], int(seal[5], 16)] for seal in seals}
-        for pool in tally.keys() | sealed.keys():
-            counted, expected = tally.get(pool, [0, 0]), sealed.get(pool, [0, 0])
-            if counted[0] != expected[0] or counted[1] % _TWO_256 != expected[1]:
-                says = f"{'/'.join(pool[:2])}: {counted[0]} rows are found, {expected[0]} were sealed, or their content differs"
-                raise StoreError(_damaged(says))
+        for pool, says in _broken_seals(tally, seals):
+            raise StoreError(_damaged(f"{pool}: {says}"))
         return [
             run
             for run in found.values()
@@ -374,7 +370,7 @@ class Store:
     def _learn(self, key: str, text: str) -> None:
         if key in self._texts:
             return
-        if hashlib.sha256(text.encode()).hexdigest()[:16] != key:
+        if _digest_of(text) != key:
             raise StoreError(_damaged(f"text {key} does not match its digest"))
         self._texts[key] = json.loads(text)
 
@@ -428,7 +424,7 @@ class Store:
         problems: list[Problem] = []
         texts = {}
         for key, text in self._connection.execute("SELECT digest, text FROM texts"):
-            if hashlib.sha256(text.encode()).hexdigest()[:16] == key:
+            if _digest_of(text) == key:
                 texts[key] = text
             else:
                 problems.append(Problem("text", key, "does not match its digest"))
@@ -451,13 +447,8 @@ class Store:
                     problems.append(Problem("row", where, f"names the text {key}, which is missing or altered"))
             for value in body["tables"].values():
                 artefacts.setdefault(value, f"{study}/{experiment} seed {seed}")
-        sealed = {tuple(seal[:4]): [seal[4], seal[5]] for seal in self._connection.execute("SELECT * FROM seals")}
-        for pool in sorted(tally.keys() | sealed.keys()):
-            (count, total), (expected, total_text) = tally.get(pool, [0, 0]), sealed.get(pool, [0, "0" * 64])
-            if count != expected or f"{total % _TWO_256:064x}" != total_text:
-                problems.append(
-                    Problem("pool", "/".join(pool), f"{count} rows are found, {expected} were sealed, or their content differs")
-                )
+        seals = self._connection.execute("SELECT * FROM seals").fetchall()
+        problems += [Problem("pool", pool, says) for pool, says in _broken_seals(tally, seals)]
         for value, owner in artefacts.items():
             try:
                 self.artefacts.get(value)
@@ -488,11 +479,7 @@ class Store:
         self._writable()
         gone = 0
         with self._transaction() as connection:
-            texts = {
-                key
-                for key, text in connection.execute("SELECT digest, text FROM texts")
-                if hashlib.sha256(text.encode()).hexdigest()[:16] == key
-            }
+            texts = {key for key, text in connection.execute("SELECT digest, text FROM texts") if _digest_of(text) == key}
             connection.execute(
                 "DELETE FROM texts WHERE digest NOT IN (SELECT value FROM json_each(?))", (json.dumps(sorted(texts)),)
             )
@@ -590,6 +577,26 @@ def _hash_of(content: Sequence[Any]) -> str:
     return hashlib.sha256("\x1f".join(map(str, content)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _digest_of(text: object) -> str:
+    """As `assay.core.settings.digest`, over whatever a damaged cell may hold."""
+    return hashlib.sha256(str(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _broken_seals(tally: Mapping[tuple[str, ...], Sequence[int]], seals: Sequence[Sequence[Any]]) -> list[tuple[str, str]]:
+    """The pools whose rows (number and sum of hashes) are not those that were sealed, each with what is wrong."""
+    sealed = {tuple(seal[:4]): (seal[4], seal[5]) for seal in seals}
+    found = {pool: (count, f"{total % _TWO_256:064x}") for pool, (count, total) in tally.items()}
+    broken = []
+    for pool in sorted(found.keys() | sealed.keys(), key=str):
+        (count, total), (expected, expected_total) = found.get(pool, (0, "")), sealed.get(pool, (0, ""))
+        if (count, total) != (expected, expected_total):
+            says = f"{count} rows are found, {expected} were sealed" + (
+                ", and their content differs" if count == expected else ""
+            )
+            broken.append(("/".join(map(str, pool)), says))
+    return broken
+
+
 def _damaged(says: str) -> str:
     hint = "Run 'assay store verify' for all damage, 'assay store rm --damaged' to drop it"
     return f"stored rows must be as they were written; {says}. {hint}"
@@ -598,7 +605,9 @@ def _damaged(says: str) -> str:
 def _refuse_emptied(folder: Path) -> None:
     """A marked folder whose database is gone or empty has lost its rows: that is never taken for a new store."""
     database = folder / _DATABASE
-    if (folder / "store.json").is_file() and (not database.is_file() or database.stat().st_size == 0):
+    size = database.stat().st_size if database.is_file() else 0
+    # SQLite takes a file shorter than its smallest page for an empty database.
+    if (size == 0 and (folder / "store.json").is_file()) or 0 < size < 512:
         hint = "Restore it from a copy, or remove the folder to start anew"
         raise StoreError(f"the store's database must be there; {database} is missing or empty. {hint}")
 

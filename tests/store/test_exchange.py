@@ -1,0 +1,107 @@
+"""What is exported can be imported elsewhere, whole; what is not as it was written is refused."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from assay.core.errors import InputError, StoreError
+from assay.store.exchange import export_runs, import_runs
+from assay.store.store import Store, StoredRun, row_hash
+
+MakeRun = Callable[..., StoredRun]
+TABLE = [{"step": 1, "loss": math.inf, "arm": "a\x00\u202e"}]
+
+
+@pytest.fixture
+def exported(store: Store, make_run: MakeRun, tmp_path: Path) -> Path:
+    store.add(make_run(2, status="failed", error="once"), {})
+    store.add_all([(make_run(seed), {"curve": TABLE}) for seed in range(3)])
+    store.add(make_run(0, study="depth", sequential=True, custom=True), {})
+    assert export_runs(store, tmp_path / "out") == 4
+    return tmp_path / "out"
+
+
+def test_a_store_moves_whole(store: Store, exported: Path, tmp_path: Path) -> None:
+    with Store.open(tmp_path / "other") as other:
+        assert import_runs(other, exported) == 4
+        assert [row_hash(run) for run in other.runs()] == [row_hash(run) for run in store.runs()]
+        run = other.runs("reversal")[0]
+        assert other.table(run, "curve") == TABLE
+        assert not other.verify()
+        assert import_runs(other, exported) == 0
+    with Store.open(tmp_path / "other", read_only=True) as other:
+        assert len(other.runs(history=True)) == 4
+
+
+def test_one_study_can_be_exported(store: Store, exported: Path, tmp_path: Path) -> None:
+    assert export_runs(store, tmp_path / "depth", study="depth") == 1
+    assert not list((tmp_path / "depth" / "artefacts").glob("*"))
+
+
+def test_an_export_replaces_nothing(store: Store, exported: Path) -> None:
+    with pytest.raises(InputError, match="does not exist yet"):
+        export_runs(store, exported)
+
+
+def test_an_export_that_fails_leaves_nothing(store: Store, exported: Path, tmp_path: Path) -> None:
+    for digest in store.artefacts.listed():
+        store.artefacts.path(digest).write_bytes(b"")
+    with pytest.raises(StoreError, match="was altered"):
+        export_runs(store, tmp_path / "next")
+    assert not list(tmp_path.glob("next*"))
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "runs.jsonl"])
+def test_an_export_without_a_file_is_refused(exported: Path, tmp_path: Path, name: str) -> None:
+    (exported / name).unlink()
+    with Store.open(tmp_path / "other") as other, pytest.raises(InputError, match=r"has manifest.json and runs.jsonl"):
+        import_runs(other, exported)
+
+
+def test_an_altered_export_is_refused_and_nothing_is_added(exported: Path, tmp_path: Path) -> None:
+    rows = exported / "runs.jsonl"
+    sound = rows.read_bytes()
+    rows.write_bytes(sound.replace(b"0.1", b"0.9", 1))
+    with Store.open(tmp_path / "other") as other:
+        with pytest.raises(InputError, match="was altered"):
+            import_runs(other, exported)
+        rows.write_bytes(sound)
+        for path in (exported / "artefacts").glob("*/*"):
+            path.write_bytes(b"x")
+        with pytest.raises(StoreError, match="was altered"):
+            import_runs(other, exported)
+        assert other.runs() == []
+
+
+@pytest.mark.parametrize("line", ["{}", "[]", "nonsense", '{"row_hash": 1, "estimands": [], "items": {}}', '"text"', "null"])
+def test_a_line_that_is_no_run_is_named(exported: Path, tmp_path: Path, line: str) -> None:
+    """Even where somebody has made the manifest fit."""
+    import hashlib
+
+    data = (exported / "runs.jsonl").read_text().splitlines()[0] + "\n" + line + "\n"
+    (exported / "runs.jsonl").write_text(data)
+    manifest = {"format": 1, "n_runs": 2, "sha256": hashlib.sha256(data.encode()).hexdigest()}
+    (exported / "manifest.json").write_text(json.dumps(manifest))
+    with Store.open(tmp_path / "other") as other:
+        with pytest.raises(InputError, match="line 2"):
+            import_runs(other, exported)
+        assert other.runs() == []
+
+
+def test_a_row_whose_number_was_changed_is_named(exported: Path, tmp_path: Path) -> None:
+    import hashlib
+
+    data = (exported / "runs.jsonl").read_bytes().replace(b'"status":"ok"', b'"status":"ko"')
+    (exported / "runs.jsonl").write_bytes(data)
+    (exported / "manifest.json").write_text(json.dumps({"format": 1, "sha256": hashlib.sha256(data).hexdigest()}))
+    with Store.open(tmp_path / "other") as other, pytest.raises(InputError, match="does not match its hash"):
+        import_runs(other, exported)
+
+
+def test_a_newer_format_is_refused(exported: Path, tmp_path: Path) -> None:
+    (exported / "manifest.json").write_text(json.dumps({"format": 99}))
+    with Store.open(tmp_path / "other") as other, pytest.raises(InputError, match="format 1"):
+        import_runs(other, exported)
