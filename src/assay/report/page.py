@@ -1,0 +1,560 @@
+"""Pages from stored rows: one self-contained file a study, and the atlas over all studies; no script, nothing loaded.
+
+Whatever comes from a study, a store or a model is text: templates escape it, `visible` shows its control characters, and the
+page's policy forbids everything but its own style sheet and pictures within it.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from assay import __version__
+from assay.claims.charts import Figure
+from assay.claims.study import Experiment, Study, Table
+from assay.claims.verdict import ControlVerdict, Verdict
+from assay.core.errors import InputError, StoreError
+from assay.core.settings import fields_of
+from assay.core.text import visible
+from assay.report.charts import draw
+from assay.report.forest import forest
+from assay.report.numbers import general, interval_text, level_text, typeset
+from assay.report.palette import css_variables
+from assay.report.sketch import Picture
+from assay.report.tables import VerdictTable, csv_text
+
+__all__ = ["AtlasEntry", "ExperimentData", "index_page", "study_page", "write_atlas", "write_report"]
+
+VERDICTS = ("supported", "refuted", "inconclusive", "void")
+
+
+@dataclass(frozen=True)
+class ExperimentData:
+    """The stored rows of one experiment under one value of its settings, as plain data.
+
+    Attributes:
+        experiment: as declared.
+        preset: the name of the preset the settings started from.
+        settings: the settings in force.
+        custom: whether they differ from the preset's.
+        n_runs: runs judged.
+        n_stale: stored runs that an earlier version of the code made; not judged.
+        edited_claims: names of claims that were edited after these runs were stored.
+        tables: rows of all runs, each with the column `run` (its seed).
+        environment: versions, device, threads.
+        wall_s: time all runs took together, in seconds.
+        command: the exact command that makes these runs again.
+    """
+
+    experiment: Experiment
+    preset: str
+    settings: Mapping[str, object]
+    custom: bool
+    n_runs: int
+    n_stale: int
+    edited_claims: tuple[str, ...]
+    tables: Mapping[str, Table]
+    environment: Mapping[str, object]
+    wall_s: float
+    command: str
+
+
+@dataclass(frozen=True)
+class AtlasEntry:
+    """One study's line in the atlas.
+
+    Attributes:
+        study: as declared; claims without a verdict are shown as not run.
+        verdicts: of the experiments that have runs.
+        n_runs: runs judged.
+        quick: whether any of them come from the quick preset.
+        n_stale: stored runs of an earlier version of the code.
+        linked: whether the study's page stands beside the atlas.
+        command: what makes a study's first runs; shown where there are none.
+    """
+
+    study: Study
+    verdicts: Sequence[Verdict] = ()
+    n_runs: int = 0
+    quick: bool = False
+    n_stale: int = 0
+    linked: bool = False
+    command: str = ""
+
+
+def study_page(study: Study, verdicts: Sequence[Verdict], data: Sequence[ExperimentData], *, created: str | None = None) -> str:
+    """The page of a study, as one HTML text.
+
+    Args:
+        study: as declared.
+        verdicts: of the experiments in `data`.
+        data: one element an experiment; experiments without one are shown as not run.
+        created: a date for the colophon; None keeps the page the same for the same rows.
+    """
+    return _compose(study, verdicts, data, created).page
+
+
+def index_page(entries: Sequence[AtlasEntry], *, created: str | None = None) -> str:
+    """The atlas: every study's claims with their verdicts at a glance, as one HTML text."""
+    lines = []
+    for entry in entries:
+        title, question = _title_and_question(entry.study)
+        marks = _marks(entry.study.slug, entry.study.experiments, entry.verdicts, linked=entry.linked)
+        notes = [f"{_count(entry.n_runs, 'run')}"] * (entry.n_runs > 0)
+        notes += ["quick preset: void"] * entry.quick + [f"{_count(entry.n_stale, 'stale run')}"] * (entry.n_stale > 0)
+        lines.append(
+            {
+                "title": title,
+                "question": question,
+                "paper": _linked(entry.study.paper),
+                "href": f"{entry.study.slug}/index.html" if entry.linked else "",
+                "marks": [mark for marks_of_arm in marks for mark in marks_of_arm],
+                "tally": _tally([mark.verdict for marks_of_arm in marks for mark in marks_of_arm]),
+                "notes": notes,
+                "command": "" if entry.n_runs else entry.command,
+            }
+        )
+    every = [mark.verdict for line in lines for mark in line["marks"]]  # type: ignore[attr-defined]
+    counted = f"{_count(len(entries), 'study', 'studies')}, {_count(len(every), 'claim')}"
+    return _render("atlas.html.j2", entries=lines, tally=_tally(every), counted=counted, created=created)
+
+
+def write_report(
+    study: Study, verdicts: Sequence[Verdict], data: Sequence[ExperimentData], out: Path, *, created: str | None = None
+) -> Path:
+    """Write a study's page with its figures and tables under `out/<slug>/` and return the path of its `index.html`.
+
+    Beside the page: `figures/<experiment>/<figure>.svg`, `.pdf` and `.csv`, `figures/<experiment>-verdicts.*`, and
+    `verdicts.csv`, `.json`, `.md` and `.tex`. Each file is replaced as a whole, the page last; pictures in `figures/` that the
+    study no longer has are removed.
+
+    Raises:
+        StoreError: a file cannot be written.
+    """
+    folder = out / study.slug
+    composed = _compose(study, verdicts, data, created)
+    for name, content in composed.files.items():
+        _replace(folder / name, content)
+    for path in sorted((folder / "figures").rglob("*")):
+        if path.suffix in (".svg", ".pdf", ".csv") and path.relative_to(folder).as_posix() not in composed.files:
+            path.unlink()
+    _replace(folder / "index.html", composed.page.encode())
+    return folder / "index.html"
+
+
+def write_atlas(entries: Sequence[AtlasEntry], out: Path, *, created: str | None = None) -> Path:
+    """Write the atlas to `out/index.html` and return its path.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    _replace(out / "index.html", index_page(entries, created=created).encode())
+    return out / "index.html"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put a file in place as a whole: a reader, or a full disk, never meets half of it."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)  # mkstemp's own mode would hide a report from a web server
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise StoreError(
+            f"a report is written as whole files; {path} could not be written: {error.strerror or error}. "
+            "Free some space or choose another folder with --out"
+        ) from error
+
+
+# What a study's page shows
+
+
+@dataclass(frozen=True)
+class _Composed:
+    page: str
+    files: Mapping[str, bytes]  # by path within the study's folder
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """A claim in a strip: `verdict` is a verdict or "unrun"."""
+
+    claim: str
+    verdict: str
+    says: str
+    href: str
+
+    @property
+    def word(self) -> str:
+        return "not run" if self.verdict == "unrun" else self.verdict
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A stretch of a citation, perhaps a link."""
+
+    text: str
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class _Warning:
+    head: str
+    text: str
+
+
+@dataclass(frozen=True)
+class _Setting:
+    name: str
+    value: str
+    says: str
+    preset: str
+    changed: bool
+
+
+@dataclass(frozen=True)
+class _Item:
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class _ControlCell:
+    says: str
+    estimate: str
+    interval: str
+    flips: bool
+    outcome: str
+
+
+@dataclass(frozen=True)
+class _ClaimRow:
+    ident: str
+    name: str
+    says: str
+    source: str
+    rule: str
+    margin: str
+    estimate: str
+    interval: str
+    basis: str
+    effect: str
+    paper: str
+    control: _ControlCell
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Plate:
+    """A figure on the page; without pictures, its note says why."""
+
+    title: str
+    caption: str
+    note: str
+    stem: str = ""
+    wide: Markup | None = None
+    narrow: Markup | None = None
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """An experiment on the page."""
+
+    ident: str
+    name: str
+    question: str
+    command: str
+    facts: tuple[str, ...] = ()
+    warnings: tuple[_Warning, ...] = ()
+    claims: tuple[_ClaimRow, ...] = ()
+    caption: str = ""
+    forest: _Plate | None = None
+    figures: tuple[_Plate, ...] = ()
+    settings: tuple[_Setting, ...] = ()
+    settings_note: str = ""
+    environment: tuple[_Item, ...] = ()
+
+
+def _compose(study: Study, verdicts: Sequence[Verdict], data: Sequence[ExperimentData], created: str | None) -> _Composed:
+    by_name = {item.experiment.name: item for item in data}
+    assert len(by_name) == len(data), "one ExperimentData an experiment"
+    files: dict[str, bytes] = {}
+    arms = []
+    for experiment in study.experiments:
+        own = [verdict for verdict in verdicts if verdict.experiment == experiment.name]
+        arms.append(_arm(study, experiment, by_name.get(experiment.name), own, files))
+    table = VerdictTable(tuple(verdicts))
+    for suffix, text in (("csv", table.csv()), ("json", table.json()), ("md", table.markdown()), ("tex", table.latex())):
+        files[f"verdicts.{suffix}"] = text.encode()
+    marks = _marks("", study.experiments, verdicts, linked=True)
+    title, question = _title_and_question(study)
+    page = _render(
+        "study.html.j2",
+        study=study,
+        title=title,
+        question=question,
+        paper=_linked(study.paper),
+        quick=any(item.preset == "quick" for item in data),
+        tally=_tally([mark.verdict for own_marks in marks for mark in own_marks]),
+        glance=[
+            {"name": experiment.name, "marks": own_marks}
+            for experiment, own_marks in zip(study.experiments, marks, strict=True)
+        ],
+        arms=arms,
+        created=created,
+    )
+    return _Composed(page, files)
+
+
+def _arm(
+    study: Study, experiment: Experiment, data: ExperimentData | None, verdicts: Sequence[Verdict], files: dict[str, bytes]
+) -> _Arm:
+    ident = f"experiment-{experiment.name}"
+    if data is None:
+        facts = ("not run yet", *([f"takes {experiment.cost} at the laptop preset"] if experiment.cost else []))
+        return _Arm(
+            ident, experiment.name, experiment.question, f"assay run {study.slug} --experiment {experiment.name}", facts
+        )
+    picture = forest(study, verdicts, ident=f"{experiment.name}-verdicts") if verdicts else None
+    margins = {claim.name: claim.margin for claim in experiment.claims}
+    return _Arm(
+        ident=ident,
+        name=experiment.name,
+        question=experiment.question,
+        command=data.command,
+        facts=(
+            _count(data.n_runs, "run"),
+            f"{data.preset} preset{', changed' if data.custom else ''}",
+            f"{_time(data.wall_s)} of computing",
+        ),
+        warnings=tuple(_warnings(data)),
+        claims=tuple(
+            _claim_row(f"{ident}-{i}", verdict, margins.get(verdict.claim, "")) for i, verdict in enumerate(verdicts, 1)
+        ),
+        caption=f"Over {_count(data.n_runs, 'run')}: the interval that decided, the paper’s own value, the control.",
+        forest=_plate(f"figures/{experiment.name}-verdicts", "", "", picture, files) if picture else None,
+        figures=tuple(_drawn(experiment, figure, data.tables, files) for figure in experiment.figures),
+        settings=tuple(_settings(experiment, data)),
+        settings_note=f"Settings of the preset {data.preset}" + ("; those changed are marked." if data.custom else "."),
+        environment=tuple(_Item(name, value) for name, value in _flat(data.environment)),
+    )
+
+
+def _drawn(experiment: Experiment, figure: Figure, tables: Mapping[str, Table], files: dict[str, bytes]) -> _Plate:
+    """The figure with its files; where it cannot be drawn the page says why in its place."""
+    stem = f"figures/{experiment.name}/{_file_name(figure.name)}"
+    try:
+        picture = draw(figure, tables, ident=f"{experiment.name}-figure-{_file_name(figure.name)}")
+    except InputError as error:
+        return _Plate(figure.title.rstrip("."), figure.caption, f"Not drawn: {error}.")
+    return _plate(stem, figure.title.rstrip("."), figure.caption, picture, files)
+
+
+def _plate(stem: str, title: str, caption: str, picture: Picture, files: dict[str, bytes]) -> _Plate:
+    files[f"{stem}.svg"] = picture.wide.standalone.encode()
+    files[f"{stem}.pdf"] = picture.pdf
+    files[f"{stem}.csv"] = csv_text(picture.columns, picture.rows).encode()
+    narrow = Markup(picture.narrow.inline) if picture.narrow else None
+    return _Plate(title, caption, picture.note, stem, Markup(picture.wide.inline), narrow)
+
+
+def _file_name(name: str) -> str:
+    """The figure's name where it can be a file's, else a stand-in made from it: a study from outside may use any text."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        return name
+    return f"figure-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+
+
+def _warnings(data: ExperimentData) -> Iterable[_Warning]:
+    if data.preset == "quick":
+        yield _Warning("Quick preset.", "These runs judge nothing; every verdict here is void.")
+    if data.n_stale:
+        made = (
+            "was made by an earlier version of the code and is"
+            if data.n_stale == 1
+            else "were made by an earlier version of the code and are"
+        )
+        yield _Warning("Stale runs.", f"{_count(data.n_stale, 'stored run')} {made} not counted here.")
+    if data.edited_claims:
+        names = ", ".join(data.edited_claims)
+        were, they = ("was", "It is") if len(data.edited_claims) == 1 else ("were", "They are")
+        yield _Warning(
+            "Claims edited since.", f"{names} {were} edited after these runs were stored. {they} judged here as now written."
+        )
+
+
+def _claim_row(ident: str, verdict: Verdict, margin: str) -> _ClaimRow:
+    estimate, interval = interval_text(verdict.estimate, verdict.low, verdict.high)
+    found = verdict.estimate is not None
+    paper = verdict.paper_value
+    return _ClaimRow(
+        ident=ident,
+        name=verdict.claim,
+        says=verdict.says,
+        source=verdict.source,
+        rule=typeset(verdict.rule),
+        margin=margin,
+        estimate=typeset(estimate) if found else "",
+        interval=typeset(interval) if found else "",
+        basis=_basis(verdict),
+        effect=_effect(verdict),
+        paper="–" if paper is None else paper if isinstance(paper, str) else typeset(general(paper)),
+        control=_control_cell(verdict.control),
+        verdict=verdict.verdict,
+        reason=verdict.reason,
+    )
+
+
+def _basis(verdict: Verdict) -> str:
+    """What the interval is: its level and method, and over how many units."""
+    over = f"{_count(verdict.n_runs, 'run')}" + ("" if verdict.unit == "run" else f", unit: {verdict.unit}")
+    if verdict.level is None or verdict.level >= 1:
+        return f"{verdict.method or 'no interval'}, {over}"
+    return f"{level_text(verdict.level)} interval ({verdict.method}), {over}"
+
+
+def _effect(verdict: Verdict) -> str:
+    if verdict.effect is None:
+        return ""
+    return f"{typeset(general(abs(verdict.effect), 2))} SD {'inside the rule' if verdict.effect >= 0 else 'short of the rule'}"
+
+
+def _control_cell(control: ControlVerdict) -> _ControlCell:
+    estimate, interval = interval_text(control.estimate, control.low, control.high)
+    if control.judgement is None:
+        outcome = "No number: nothing to judge."
+    elif control.flips:
+        outcome = f"{control.judgement.capitalize()}, as it must be"
+    else:
+        outcome = f"{control.judgement.capitalize()}; it had to be {control.expected}"
+    if control.judgement is not None:
+        outcome += f" ({typeset(control.rule)})"
+    found = control.estimate is not None
+    return _ControlCell(
+        control.says, typeset(estimate) if found else "", typeset(interval) if found else "", control.flips, outcome
+    )
+
+
+def _settings(experiment: Experiment, data: ExperimentData) -> Iterable[_Setting]:
+    declared = {info.name: info for info in fields_of(experiment.preset(data.preset).settings)}
+    for name, value in data.settings.items():
+        info = declared.get(name)
+        text, preset = _spelled(value), _spelled(info.value) if info else "none"
+        yield _Setting(name, text, info.says if info else "", preset, changed=info is not None and text != preset)
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_spelled(item) for item in value) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return typeset(f"{value:g}") if isinstance(value, float) else str(value)
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", _spelled(value)
+
+
+# Shared by both pages
+
+
+def _marks(base: str, experiments: Iterable[Experiment], verdicts: Sequence[Verdict], *, linked: bool) -> list[list[_Mark]]:
+    """One mark a claim, by experiment; a link leads to the claim's row on its study's page."""
+    marks = []
+    for experiment in experiments:
+        own = [verdict for verdict in verdicts if verdict.experiment == experiment.name]
+        places = {verdict.claim: (i, verdict.verdict) for i, verdict in enumerate(own, 1)}
+        found = []
+        for claim in experiment.claims:
+            place, verdict = places.get(claim.name, (0, "unrun"))
+            anchor = f"#experiment-{experiment.name}-{place}" if place else f"#experiment-{experiment.name}"
+            found.append(
+                _Mark(claim.name, verdict, claim.says, f"{base + '/index.html' if base else ''}{anchor}" if linked else "")
+            )
+        marks.append(found)
+    return marks
+
+
+def _tally(verdicts: Sequence[str]) -> str:
+    parts = [
+        f"{count} {'not run' if name == 'unrun' else name}"
+        for name in (*VERDICTS, "unrun")
+        if (count := list(verdicts).count(name))
+    ]
+    return ", ".join(parts) + f" of {_count(len(verdicts), 'claim')}." if parts else "No claims."
+
+
+def _title_and_question(study: Study) -> tuple[str, str]:
+    title, _, question = study.title.partition(": ")
+    return title, question[:1].upper() + question[1:]
+
+
+_IDENTIFIER = re.compile(r"arXiv:\d{4}\.\d{4,5}(?:v\d+)?|doi:10\.\d{4,9}/[\w.()/:-]*\w", re.IGNORECASE)
+
+
+def _linked(citation: str) -> list[_Part]:
+    """The citation in parts, with arXiv and DOI identifiers as links; nothing else in it becomes one."""
+    parts, end = [], 0
+    for found in _IDENTIFIER.finditer(citation):
+        kind, _, identifier = found[0].partition(":")
+        host = "https://arxiv.org/abs/" if kind.lower() == "arxiv" else "https://doi.org/"
+        parts += [_Part(citation[end : found.start()]), _Part(found[0], host + identifier)]
+        end = found.end()
+    return [*parts, _Part(citation[end:])]
+
+
+def _count(n: int, one: str, many: str = "") -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("assay.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )
+
+
+@cache
+def _style() -> tuple[Markup, str]:
+    """The style sheet and the hash under which the page's policy allows it."""
+    block = {
+        theme: "\n".join(f"    {name}: {value};" for name, value in css_variables(theme).items()) for theme in ("light", "dark")
+    }
+    source, _, _ = PackageLoader("assay.report", "templates").get_source(_environment(), "page.css")
+    sheet = source.replace("{{ light }}", block["light"]).replace("{{ dark }}", block["dark"])
+    return Markup(sheet), f"sha256-{base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()}"
+
+
+def _render(template: str, **context: Any) -> str:
+    style, style_hash = _style()
+    return _environment().get_template(template).render(version=__version__, style=style, style_hash=style_hash, **context)
