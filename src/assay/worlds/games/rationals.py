@@ -1,0 +1,79 @@
+"""Exact numbers as users write them: integers, decimals and fractions such as "1/3"; what is not finite is refused."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from numbers import Rational
+
+from assay.core.errors import InputError
+
+__all__ = ["Exact", "check_kernel", "exact", "exact_row", "shown"]
+
+MAX_DIGITS = 400  # of a number as written, and of its decimal exponent
+
+Exact = int | float | str | Fraction
+
+
+def exact(value: object, *, where: str) -> Fraction:
+    """The rational number that `value` spells: 3, "1/3", "0.25", "1e-3" or a finite float.
+
+    A float stands for its shortest decimal spelling (0.1 is one tenth), as a reader of the file would take it.
+
+    Args:
+        value: what the user wrote.
+        where: what the number belongs to, for the message.
+
+    Raises:
+        InputError: it is no number, or it is infinite or not a number (NaN).
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        if isinstance(value, Rational):
+            return Fraction(value)
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                raise ValueError
+            return Fraction(repr(value))
+        if isinstance(value, str):
+            # A short text can spell a number of a billion digits; refuse it before it is expanded.
+            exponent = re.search(r"[eE]([+-]?\d+)", value)
+            if len(value) > MAX_DIGITS or (exponent and abs(int(exponent[1])) > MAX_DIGITS):
+                raise ValueError
+            return Fraction(value.strip())
+        raise TypeError
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        raise InputError(
+            f'{where} must be a finite number such as 3, 0.25 or "1/3"; got {value!r}. Infinite and NaN payoffs have no optimum'
+        ) from None
+
+
+def exact_row(values: Iterable[object], *, where: str) -> tuple[Fraction, ...]:
+    """The rationals of a sequence, in order.
+
+    Raises:
+        InputError: an element is no finite number.
+    """
+    return tuple(exact(value, where=f"{where}[{i}]") for i, value in enumerate(values))
+
+
+def check_kernel(row: Sequence[Fraction], *, where: str) -> None:
+    """Return nothing if `row` is a probability distribution.
+
+    Raises:
+        InputError: a probability is negative or the row does not sum to exactly one.
+    """
+    positive = [p for p in row if p]  # most entries of a large table are zero
+    if any(p < 0 for p in positive):
+        raise InputError(f"{where} must hold no negative probability; got {shown(min(positive))}. Correct that entry")
+    total = sum(positive, Fraction(0))
+    if total != 1:
+        raise InputError(
+            f'{where} must sum to exactly 1; it sums to {shown(total)}. Write thirds as "1/3" rather than as rounded decimals'
+        )
+
+
+def shown(value: Fraction) -> str:
+    """A rational as text: "7/4", "3"."""
+    return str(value.numerator) if value.denominator == 1 else f"{value.numerator}/{value.denominator}"

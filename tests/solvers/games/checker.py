@@ -1,0 +1,81 @@
+"""An independent checker of the certificates that `assay game solve --json` prints; it shares no code with the solver.
+
+It reads the game file and the printed solution as JSON, rebuilds the payoff table from the definition of the game, and confirms
+that every policy of the certificate's side is covered exactly once, that no completion of a closed part earns more than the
+part's bound, that every bound is below the value, and that exactly the attained policies earn the value against a best reply.
+"""
+
+from fractions import Fraction
+from itertools import product
+from typing import Any
+
+Table = dict[tuple[str, str, str, str], Fraction]  # (A sees, A does, H sees, H does) -> payoff times probability
+
+
+def payoff_table(game: dict[str, Any]) -> tuple[Table, list[list[str]]]:
+    """Payoff of every cell and the names along its four axes, for games without messages."""
+    table: Table = {}
+
+    def add(key: tuple[str, str, str, str], amount: Fraction) -> None:
+        table[key] = table.get(key, Fraction(0)) + amount
+
+    if game["kind"] == "off-switch":
+        axes = [game["assistant_observations"], ["act", "wait", "off"], game["human_observations"], ["OFF", "ON"]]
+        for state in game["states"]:
+            for human, assistant, *chance in state["sees"]:
+                p = Fraction(state["prior"]) * Fraction(chance[0] if chance else 1)
+                for reply in axes[3]:
+                    for action in axes[1]:
+                        goes_through = action == "act" or (action == "wait" and reply == "ON")
+                        amount = Fraction(state["act"] if goes_through else state["off"])
+                        add((assistant, action, human, reply), p * amount)
+        return table, axes
+    assert game["kind"] == "assistance"
+    axes = [game[name] for name in ("assistant_observations", "assistant_actions", "human_observations", "human_actions")]
+    for state in game["states"]:
+        for seen, q in law(state["assistant_sees"]):
+            for action in axes[1]:
+                rewards = state["reward"].get(action, state["reward"].get("*"))
+                for signal, r in law(state["human_sees"].get(action, state["human_sees"].get("*"))):
+                    for reply in axes[3]:
+                        add((seen, action, signal, reply), Fraction(state["prior"]) * q * r * Fraction(rewards[reply]))
+    return table, axes
+
+
+def law(entry: Any) -> list[tuple[str, Fraction]]:
+    return [(entry, Fraction(1))] if isinstance(entry, str) else [(name, Fraction(p)) for name, p in entry.items()]
+
+
+def best_reply_value(table: Table, axes: list[list[str]], side: str, policy: dict[str, str]) -> Fraction:
+    """What the other side can reach against a policy, observation by observation."""
+    total = Fraction(0)
+    if side == "assistant":
+        for z in axes[2]:
+            total += max(sum(table.get((o, policy[o], z, h), Fraction(0)) for o in axes[0]) for h in axes[3])
+    else:
+        for o in axes[0]:
+            total += max(sum(table.get((o, a, z, policy[z]), Fraction(0)) for z in axes[2]) for a in axes[1])
+    return total
+
+
+def accepts(game: dict[str, Any], found: dict[str, Any]) -> bool:
+    """Whether the printed certificate proves the printed value."""
+    table, axes = payoff_table(game)
+    value, certificate = Fraction(found["value"]), found["certificate"]
+    side, order = certificate["side"], certificate["order"]
+    names, actions = (axes[0], axes[1]) if side == "assistant" else (axes[2], axes[3])
+    if sorted(order) != sorted(names):
+        return False
+    closed = [(tuple(part["first"]), Fraction(part["bound"])) for part in certificate["closed"]]
+    attained = {tuple(policy) for policy in certificate["attained"]}
+    if not attained or any(bound >= value for _, bound in closed):
+        return False
+    for policy in product(actions, repeat=len(order)):
+        covers = [bound for prefix, bound in closed if policy[: len(prefix)] == prefix]
+        earned = best_reply_value(table, axes, side, dict(zip(order, policy, strict=True)))
+        if policy in attained:
+            if covers or earned != value:
+                return False
+        elif len(covers) != 1 or earned > covers[0]:
+            return False
+    return True

@@ -1,0 +1,84 @@
+"""Dec-POMDPs to horizon 4: published optima, the two-stage solver's values, and an evaluator that merges nothing."""
+
+import numpy as np
+import pytest
+
+from assay.core.errors import InputError
+from assay.solvers.games.dec_pomdp import evaluate, solve_dec_pomdp
+from assay.solvers.games.humans import Optimal
+from assay.solvers.games.two_stage import solve_two_stage
+from assay.worlds.games.assistance import hiding_as_query
+from assay.worlds.games.dec_pomdp import DecPOMDP, two_stage_as_dec_pomdp
+
+
+def decentralised_tiger() -> DecPOMDP:
+    """Nair et al. 2003: two agents, two doors, one tiger; actions listen, open left, open right."""
+    transition, observation = np.zeros((2, 3, 3, 2)), np.zeros((3, 3, 2, 2, 2))
+    reward = np.zeros((2, 3, 3))
+    for a in range(3):
+        for h in range(3):
+            for tiger in range(2):
+                bad = 1 + tiger
+                if a == h == 0:
+                    hears = np.array([0.85, 0.15]) if tiger == 0 else np.array([0.15, 0.85])
+                    transition[tiger, a, h, tiger], observation[a, h, tiger] = 1.0, np.outer(hears, hears)
+                    reward[tiger, a, h] = -2
+                else:
+                    transition[tiger, a, h], observation[a, h, tiger] = 0.5, 0.25
+                    if a == 0 or h == 0:
+                        reward[tiger, a, h] = -101 if max(a, h) == bad else 9
+                    elif a == h:
+                        reward[tiger, a, h] = -50 if a == bad else 20
+                    else:
+                        reward[tiger, a, h] = -100
+    return DecPOMDP("tiger", np.array([0.5, 0.5]), transition, observation, reward, np.ones((2, 1, 1)))
+
+
+@pytest.mark.parametrize(("horizon", "value"), [(1, -2.0), (2, -4.0), (3, 5.1908125), (4, 4.80275515625)])
+def test_the_tiger_problem_has_its_published_values(horizon: int, value: float) -> None:
+    # -4.00, 5.19 and 4.80 in Oliehoek, Spaan and Vlassis 2008; further digits follow from the optimal policies found.
+    found = solve_dec_pomdp(decentralised_tiger(), horizon)
+    assert found.value == pytest.approx(value, abs=1e-9)
+    assert evaluate(decentralised_tiger(), horizon, found.assistant, found.human) == pytest.approx(found.value, abs=1e-9)
+
+
+@pytest.mark.parametrize("stake", ["1/2", 1, 2, 4])
+def test_a_two_stage_game_played_in_three_steps_is_worth_the_same(stake: int | str) -> None:
+    game = hiding_as_query(stake)
+    for version in (game, game.without_hiding()):
+        found = solve_dec_pomdp(two_stage_as_dec_pomdp(version), 3)
+        assert found.value == pytest.approx(float(solve_two_stage(version, Optimal()).value), abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_joint_policy_of_two_steps_does_better(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    game = DecPOMDP(
+        "random",
+        rng.dirichlet(np.ones(2)),
+        rng.dirichlet(np.ones(2), size=(2, 2, 2)),
+        rng.dirichlet(np.ones(4), size=(2, 2, 2)).reshape(2, 2, 2, 2, 2),
+        rng.standard_normal((2, 2, 2)),
+        np.ones((2, 1, 1)),
+        discount=0.9,
+    )
+    found = solve_dec_pomdp(game, 2)
+    assert evaluate(game, 2, found.assistant, found.human) == pytest.approx(found.value, abs=1e-9)
+    histories = [(0,), (0, 0), (0, 1)]
+    best = max(
+        evaluate(
+            game,
+            2,
+            {history: a >> i & 1 for i, history in enumerate(histories)},
+            {history: h >> i & 1 for i, history in enumerate(histories)},
+        )
+        for a in range(8)
+        for h in range(8)
+    )
+    assert found.value == pytest.approx(best, abs=1e-9)
+
+
+def test_horizons_out_of_range_are_refused() -> None:
+    for horizon in (0, 5):
+        with pytest.raises(InputError, match="horizon must lie in 1 to 4"):
+            solve_dec_pomdp(decentralised_tiger(), horizon)
