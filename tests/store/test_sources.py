@@ -78,7 +78,7 @@ def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digest:
         package.__path__ = [str(root / "house")]
         package.__file__ = str(root / "house" / "__init__.py")
         monkeypatch.setitem(sys.modules, "house", package)
-        for cached in (sources._digest, sources._parsed, sources._comments, sources._files_below):
+        for cached in (sources._digest, sources._source, sources._files_below):
             cached.cache_clear()
         return sources.source_digest(modules, own=own)
 
@@ -181,8 +181,9 @@ def test_the_version_of_the_assay_rooms_counts(digest: Digest) -> None:
     original = sources._path
 
     def spy(name: str) -> Path | None:
-        found.add(name)
-        return original(name)
+        path = original(name)
+        found.update({name} if path else ())
+        return path
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "_path", spy)

@@ -132,14 +132,16 @@ def _checked(study: object, slug: str) -> Study:
 
 
 def modules_of(experiment: Experiment) -> list[str]:
-    """The modules that define what an experiment computes."""
-    functions: list[object] = [experiment.measure, *([experiment.measure_many] if experiment.measure_many else [])]
-    names = []
-    for function in functions:
-        while isinstance(function, functools.partial):
-            function = function.func
-        names.append(str(getattr(function, "__module__", None) or type(function).__module__))
-    return sorted(set(names))
+    """The modules that define what an experiment computes; of a partial function also those of its function arguments."""
+    waiting: list[object] = [experiment.measure, experiment.measure_many]
+    names = set[str]()
+    while waiting:
+        function = waiting.pop()
+        if isinstance(function, functools.partial):
+            waiting += [function.func, *function.args, *function.keywords.values()]
+        elif callable(function):
+            names.add(str(getattr(function, "__module__", None) or type(function).__module__))
+    return sorted(names)
 
 
 def address_of(study: Study) -> Address:

@@ -12,11 +12,13 @@ __all__ = ["fingerprint"]
 def fingerprint(study: Study, experiment: str) -> str:
     """Sixteen hexadecimal digits over the study's version and the sources that compute the experiment's numbers.
 
-    The sources are those of the modules that define `measure`, and what they import from their package (see
-    `assay.store.sources`). The same in every checkout; computed once per process.
+    The sources are those of the study's module, of the modules that define `measure`, and of what they import from their
+    package and from Assay (see `assay.store.sources`). The same in every checkout; computed once per process.
     """
+    modules = modules_of(study.experiment(experiment))
     try:
         own = address_of(study).module
+        modules = [own, *modules]
     except InputError:  # a study that only this process knows; then nothing of its module counts as spare
         own = ""
-    return digest([study.version, source_digest(modules_of(study.experiment(experiment)), own=own)])
+    return digest([study.version, source_digest(modules, own=own)])

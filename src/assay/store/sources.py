@@ -26,6 +26,7 @@ __all__ = ["source_digest"]
 _NOT_FOLLOWED = ("assay.claims", "assay.store")
 _REFLECTION = {"globals", "locals", "vars", "eval", "exec"}  # may reach any name, so nothing is spare beside them
 _EVERYTHING = "*"
+_Span = tuple[tuple[int, int], tuple[int, int]]
 
 
 def source_digest(modules: Iterable[str], *, own: str = "") -> str:
@@ -44,46 +45,44 @@ def source_digest(modules: Iterable[str], *, own: str = "") -> str:
 
 
 @dataclass
-class _Module:
-    """One source on the way: what others want of it, and what of it is kept."""
+class _Visit:
+    """One module on the way: its source, the names that others want of it, and the statements kept of it."""
 
-    name: str
-    path: Path
-    text: str
-    tree: ast.Module
+    source: "_Source"
     wanted: set[str] = field(default_factory=set)
-    kept: list[ast.stmt] = field(default_factory=list)
+    kept: "Sequence[_Statement]" = ()
 
 
 @functools.cache
 def _digest(modules: tuple[str, ...], own: str) -> str:
     packages = {"assay", *(name.partition(".")[0] for name in modules)}
-    found: dict[str, _Module] = {}
-    waiting: list[tuple[str, str]] = [(name, "") for name in modules]  # a module, and a name that is wanted of it
+    visits: dict[str, _Visit] = {}
+    waiting = [(name, "") for name in modules]  # a module, and a name that is wanted of it
     while waiting:
         name, wanted = waiting.pop()
         if name.partition(".")[0] not in packages or name.startswith(_NOT_FOLLOWED) or (path := _path(name)) is None:
             continue
-        module = found.get(name)
-        if module is None:
-            text, tree = _parsed(path)
-            module = found[name] = _Module(name, path, text, tree)
-            waiting += [(name.rpartition(".")[0], "")] if "." in name else []
-        elif wanted in module.wanted:
+        first, visit = name not in visits, visits.setdefault(name, _Visit(_source(path, name)))
+        if wanted in visit.wanted:
             continue
-        module.wanted.add(wanted)
-        shakes = bool(own) and (name == own or name.startswith(own + "."))
-        module.kept = _kept(tree=module.tree, wanted=module.wanted) if shakes else module.tree.body
-        waiting += [(name, part) for name, part in _imports(module) if part not in getattr(found.get(name), "wanted", ())]
+        visit.wanted.add(wanted)
+        if own and (name == own or name.startswith(own + ".")):
+            visit.kept = _needed(visit.source.statements, visit.wanted)
+        elif first:
+            visit.kept = visit.source.statements
+        else:
+            continue  # kept as a whole, and followed already
+        waiting += [pair for statement in visit.kept for pair in statement.imports]
+        waiting += [(name.rpartition(".")[0], "")] if "." in name else []
     for name in modules:
-        if name not in found:
+        if name not in visits:
             raise InputError(
                 f"the source of a study must be a readable Python file; module '{name}' has none. Install it unpacked"
             )
     whole = hashlib.sha256()
-    for name, module in sorted(found.items()):
-        whole.update(f"{name}\0{_essence(module)}\0".encode())
-        for file in _data_files(module):
+    for name, visit in sorted(visits.items()):
+        whole.update(f"{name}\0{''.join(statement.text for statement in visit.kept)}\0".encode())
+        for file in _data_files(visit):
             whole.update(f"{file.name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
     return whole.hexdigest()[:16]
 
@@ -105,135 +104,64 @@ def _path(name: str) -> Path | None:
     return None
 
 
+# Reading one module
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """A top-level statement: what counts of its text, and how it hangs together with others.
+
+    Attributes:
+        text: without comments, docstrings and blank lines (those inside a text stay).
+        binds: names it binds, where it does nothing else: a plain assignment or `from` import; None for any other.
+        uses: names it reads.
+        imports: (module, name wanted of it), absolute.
+        strings: texts in it.
+    """
+
+    text: str
+    binds: frozenset[str] | None
+    uses: frozenset[str]
+    imports: tuple[tuple[str, str], ...]
+    strings: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Source:
+    folder: Path
+    statements: tuple[_Statement, ...]
+
+
 @functools.cache
-def _parsed(path: Path) -> tuple[str, ast.Module]:
+def _source(path: Path, name: str) -> _Source:
     try:
         with tokenize.open(path) as file:
             text = file.read()
-        return text, ast.parse(text)
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        tree = ast.parse(text)
+        comments = [
+            (token.start, token.end)
+            for token in tokenize.generate_tokens(io.StringIO(text).readline)
+            if token.type == tokenize.COMMENT
+        ]
+    except (OSError, SyntaxError, UnicodeDecodeError, tokenize.TokenError) as error:
         raise InputError(f"the source of a study must be a readable Python file; {path}: {error}") from error
-
-
-# What is kept of a study's own module
-
-
-def _kept(tree: ast.Module, wanted: set[str]) -> list[ast.stmt]:
-    """The top-level statements that can matter: all but assignments and imports whose names nothing kept uses."""
-    if _EVERYTHING in wanted or any(isinstance(node, ast.Name) and node.id in _REFLECTION for node in ast.walk(tree)):
-        return tree.body
-    spare = [statement for statement in tree.body if _bound(statement) is not None]
-    kept = [statement for statement in tree.body if _bound(statement) is None]
-    used = set(wanted) | {name for statement in kept for name in _loaded(statement)}
-    while needed := [statement for statement in spare if used & (_bound(statement) or set())]:
-        spare = [statement for statement in spare if statement not in needed]
-        kept += needed
-        used |= {name for statement in needed for name in _loaded(statement)}
-    # An import brings in only the names that are used, so that `from .claims import CLAIMS` alone wants nothing.
-    trimmed = [_trimmed(statement, used) if isinstance(statement, ast.ImportFrom) else statement for statement in kept]
-    return sorted(trimmed, key=lambda statement: statement.lineno)
-
-
-def _bound(statement: ast.stmt) -> set[str] | None:
-    """The names that a plain top-level assignment or `from` import binds; None for any other statement."""
-    if isinstance(statement, ast.ImportFrom):
-        names = {alias.asname or alias.name for alias in statement.names}
-        return None if _EVERYTHING in names else names
-    targets = (
-        statement.targets
-        if isinstance(statement, ast.Assign)
-        else [statement.target]
-        if isinstance(statement, ast.AnnAssign)
-        else []
-    )
-    parts = [part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target])]
-    if parts and all(isinstance(part, ast.Name) for part in parts):
-        return {part.id for part in parts if isinstance(part, ast.Name)}
-    return None
-
-
-def _loaded(statement: ast.stmt) -> Iterator[str]:
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            yield node.id
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-            yield node.value  # an annotation written as a text
-
-
-def _trimmed(statement: ast.ImportFrom, used: set[str]) -> ast.ImportFrom:
-    names = [alias for alias in statement.names if (alias.asname or alias.name) in used or alias.name == _EVERYTHING]
-    return ast.copy_location(ast.ImportFrom(statement.module, names, statement.level), statement)
-
-
-def _imports(module: _Module) -> Iterator[tuple[str, str]]:
-    """Every (module, name wanted of it) that the kept statements import, relative imports resolved."""
-    package = module.name if module.path.name == "__init__.py" else module.name.rpartition(".")[0]
-    for statement in module.kept:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Import):
-                yield from ((alias.name, _EVERYTHING) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                base = node.module or ""
-                if node.level:
-                    parts = package.split(".")
-                    base = ".".join([*parts[: len(parts) - node.level + 1], *([base] if base else [])])
-                for alias in node.names:
-                    inner = f"{base}.{alias.name}"
-                    if alias.name != _EVERYTHING and _path(inner) is not None:
-                        yield inner, _EVERYTHING
-                    else:
-                        yield base, alias.name
-
-
-# What of a kept statement counts
-
-
-def _essence(module: _Module) -> str:
-    """The kept source without comments, docstrings and blank lines (those inside a text stay)."""
-    lines = module.text.split("\n")
-    docstrings = list(_docstrings(module))
-    for start, end in [*_comments(module.path), *docstrings]:
+    lines = text.split("\n")
+    docstrings = list(_docstrings(tree, lines))
+    for start, end in [*comments, *docstrings]:
         _blank(lines, start, end)
-    first_lines = {start[0] for start, _ in docstrings}
-    shielded: set[int] = set()
-    for statement in module.kept:
-        for node in ast.walk(statement):
-            if isinstance(node, (ast.Constant, ast.JoinedStr)) and node.lineno not in first_lines:
-                shielded |= set(range(node.lineno, node.end_lineno or node.lineno))
-    out = []
-    for statement in module.kept:
-        if isinstance(statement, ast.ImportFrom):
-            out.append(ast.unparse(statement))
-            continue
-        first = min([statement.lineno, *(node.lineno for node in getattr(statement, "decorator_list", []))])
-        for number in range(first, (statement.end_lineno or first) + 1):
-            line = lines[number - 1]
-            if number in shielded or line.strip():
-                out.append(line.rstrip() if number not in shielded else line)
-    return "\n".join(out)
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    without_text = {start[0] for start, _ in docstrings}
+    return _Source(path.parent, tuple(part for node in tree.body for part in _statements(node, lines, without_text, package)))
 
 
-def _docstrings(module: _Module) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    lines = module.text.split("\n")
-    for node in ast.walk(module.tree):
-        if (
-            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-            and ast.get_docstring(node, clean=False) is not None
-        ):
-            text = node.body[0]
-            last = text.end_lineno or text.lineno
-            before = lines[last - 1].encode()[: text.end_col_offset]  # the parser counts bytes
-            yield (text.lineno, text.col_offset), (last, len(before.decode()))
-
-
-@functools.cache
-def _comments(path: Path) -> Sequence[tuple[tuple[int, int], tuple[int, int]]]:
-    text, _ = _parsed(path)
-    return [
-        (token.start, token.end)
-        for token in tokenize.generate_tokens(io.StringIO(text).readline)
-        if token.type == tokenize.COMMENT
-    ]
+def _docstrings(tree: ast.Module, lines: Sequence[str]) -> Iterator[_Span]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                last = first.end_lineno or first.lineno
+                before = lines[last - 1].encode()[: first.end_col_offset]  # the parser counts bytes
+                yield (first.lineno, first.col_offset), (last, len(before.decode()))
 
 
 def _blank(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> None:
@@ -243,16 +171,80 @@ def _blank(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> No
         lines[number - 1] = (line[:left] if number == first else "") + (line[right:] if number == last else "")
 
 
-def _data_files(module: _Module) -> list[Path]:
+def _statements(node: ast.stmt, lines: Sequence[str], without_text: set[int], package: str) -> Iterator[_Statement]:
+    """The statement; a `from` import as one for each name, since each can be wanted alone."""
+    if isinstance(node, ast.ImportFrom):
+        for alias in node.names:
+            bound = alias.asname or alias.name
+            binds = None if bound == _EVERYTHING else frozenset({bound})
+            found = tuple(_imported(node, package, alias))
+            yield _Statement(f"from {found} as {bound}\n", binds, frozenset(), found, frozenset())
+        return
+    uses, strings, inside = set[str](), set[str](), set[int]()
+    imports: list[tuple[str, str]] = []
+    for child in ast.walk(node):
+        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load):
+            uses.add(child.id)
+        elif isinstance(child, ast.AugAssign) and isinstance(child.target, ast.Name):
+            uses.add(child.target.id)
+        elif isinstance(child, ast.Import):
+            imports += [(alias.name, _EVERYTHING) for alias in child.names]
+        elif isinstance(child, ast.ImportFrom):
+            imports += [pair for alias in child.names for pair in _imported(child, package, alias)]
+        elif isinstance(child, (ast.Constant, ast.JoinedStr)):
+            if child.lineno not in without_text:
+                inside |= set(range(child.lineno, child.end_lineno or child.lineno))
+            if isinstance(child, ast.Constant) and isinstance(child.value, str):
+                strings.add(child.value)
+                uses |= {child.value} if child.value.isidentifier() else set()  # an annotation written as a text
+    first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
+    text = ""
+    for number in range(first, (node.end_lineno or first) + 1):
+        line = lines[number - 1]
+        if number in inside or line.strip():
+            text += (line if number in inside else line.rstrip()) + "\n"
+    yield _Statement(text, _binds(node), frozenset(uses), tuple(imports), frozenset(strings))
+
+
+def _imported(node: ast.ImportFrom, package: str, alias: ast.alias) -> Iterator[tuple[str, str]]:
+    base = node.module or ""
+    if node.level:
+        parts = package.split(".")
+        base = ".".join([*parts[: len(parts) - node.level + 1], *([base] if base else [])])
+    inner = f"{base}.{alias.name}"
+    if alias.name != _EVERYTHING and _path(inner) is not None:
+        yield inner, _EVERYTHING
+    else:
+        yield base, alias.name
+
+
+def _binds(node: ast.stmt) -> frozenset[str] | None:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    parts = [part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target])]
+    names = frozenset(part.id for part in parts if isinstance(part, ast.Name))
+    return names if parts and len(names) == len(parts) else None
+
+
+# Choosing
+
+
+def _needed(statements: Sequence[_Statement], wanted: set[str]) -> list[_Statement]:
+    """The statements that can matter: all but those that only bind names which nothing needed uses."""
+    if _EVERYTHING in wanted or any(statement.uses & _REFLECTION for statement in statements):
+        return list(statements)
+    needed = {index for index, statement in enumerate(statements) if statement.binds is None}
+    used = wanted.union(*(statements[index].uses for index in needed))
+    while more := {i for i, s in enumerate(statements) if i not in needed and s.binds is not None and s.binds & used}:
+        needed |= more
+        used = used.union(*(statements[index].uses for index in more))
+    return [statements[index] for index in sorted(needed)]
+
+
+def _data_files(visit: _Visit) -> list[Path]:
     """Files near the module whose names it mentions: word lists and tables that its numbers depend on."""
-    texts = {
-        node.value
-        for statement in module.kept
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
+    texts = frozenset[str]().union(*(statement.strings for statement in visit.kept))
     named = {text.rsplit("/", 1)[-1] for text in texts if "." in text and len(text) < 200}
-    return [file for file in _files_below(module.path.parent) if file.name in named] if named else []
+    return [file for file in _files_below(visit.source.folder) if file.name in named] if named else []
 
 
 @functools.cache
