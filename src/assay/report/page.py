@@ -6,9 +6,7 @@ page's policy forbids everything but its own style sheet and pictures within it.
 
 import base64
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +29,7 @@ from assay.report.numbers import general, interval_text, level_text, typeset
 from assay.report.palette import css_variables
 from assay.report.sketch import Picture
 from assay.report.tables import VerdictTable, csv_text
+from assay.store.files import write_atomically
 
 __all__ = ["AtlasEntry", "ExperimentData", "index_page", "study_page", "write_atlas", "write_report"]
 
@@ -146,7 +145,7 @@ def write_report(
         _replace(folder / name, content)
     for path in sorted((folder / "figures").rglob("*")):
         if path.suffix in (".svg", ".pdf", ".csv") and path.relative_to(folder).as_posix() not in composed.files:
-            path.unlink()
+            path.unlink(missing_ok=True)
     _replace(folder / "index.html", composed.page.encode())
     return folder / "index.html"
 
@@ -163,17 +162,9 @@ def write_atlas(entries: Sequence[AtlasEntry], out: Path, *, created: str | None
 
 def _replace(path: Path, content: bytes) -> None:
     """Put a file in place as a whole: a reader, or a full disk, never meets half of it."""
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)  # mkstemp's own mode would hide a report from a web server
-        os.replace(temporary, path)
+        write_atomically(path, content)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise StoreError(
             f"a report is written as whole files; {path} could not be written: {error.strerror or error}. "
             "Free some space or choose another folder with --out"
@@ -463,7 +454,7 @@ def _spelled(value: object) -> str:
         return ", ".join(_spelled(item) for item in value) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return typeset(f"{value:g}") if isinstance(value, float) else str(value)
+    return typeset(str(value)) if isinstance(value, float) else "none" if value is None else str(value)
 
 
 def _flat(values: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -1,0 +1,176 @@
+"""From the store to pages: gathers what `assay.report.page` shows, and computes nothing but verdicts."""
+
+import dataclasses
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from assay.claims.study import Experiment, Study, Table
+from assay.core.errors import UsageError
+from assay.report.page import AtlasEntry, ExperimentData, write_atlas, write_report
+from assay.runner.plan import Cell
+from assay.runner.run import Judged, judge_stored
+from assay.store.store import Store, StoredRun
+
+__all__ = ["gather", "report_atlas", "report_study"]
+
+
+def report_study(
+    study: Study,
+    store: Store,
+    out: Path,
+    *,
+    preset: str = "laptop",
+    overrides: Sequence[str] = (),
+    experiments: Sequence[str] | None = None,
+    created: str | None = None,
+) -> Path:
+    """Write the page of a study from its stored rows under `out/<slug>/` and return the path of its `index.html`.
+
+    Args:
+        study: as declared.
+        store: open; read only suffices.
+        out: the folder of all reports.
+        preset: "quick", "laptop" or "paper".
+        overrides: texts `name=value`, one settings value in all.
+        experiments: names; None for all. Experiments without stored runs are shown as not run.
+        created: a date for the page; None keeps it the same for the same rows.
+
+    Raises:
+        UsageError: unknown experiment or preset, or overrides that make a grid.
+        SettingsError: an override is refused.
+        StoreError: stored rows do not verify, or a file cannot be written.
+    """
+    points = judge_stored(study, store, experiments=experiments, preset=preset, overrides=overrides)
+    if len(points) != 1:
+        raise UsageError(
+            f"report: a page shows one settings value; got a grid of {len(points)} (from --set {' '.join(overrides)}). "
+            "Give one value each, or print the grid with --format md"
+        )
+    data = gather(study, store, points[0])
+    shown = {item.experiment.name for item in data}
+    verdicts = [verdict for verdict in points[0].verdicts if verdict.experiment in shown]
+    return write_report(study, verdicts, data, out, created=created)
+
+
+def report_atlas(
+    studies: Iterable[Study], store: Store, out: Path, *, preset: str = "laptop", created: str | None = None
+) -> Path:
+    """Write the atlas of all studies to `out/index.html` and return its path; a study is linked where its page lies in `out`.
+
+    Raises:
+        StoreError: stored rows do not verify, or the file cannot be written.
+    """
+    entries = []
+    for study in studies:
+        (judged,) = judge_stored(study, store, preset=preset)
+        run = {name for name, runs in judged.runs.items() if runs}
+        entries.append(
+            AtlasEntry(
+                study=study,
+                verdicts=[verdict for verdict in judged.verdicts if verdict.experiment in run],
+                n_runs=sum(map(len, judged.runs.values())),
+                quick=preset == "quick" and bool(run),
+                n_stale=sum(judged.stale.values()),
+                linked=(out / study.slug / "index.html").is_file(),
+                command=f"assay run {study.slug}",
+            )
+        )
+    return write_atlas(entries, out, created=created)
+
+
+def gather(study: Study, store: Store, judged: Judged) -> list[ExperimentData]:
+    """What a page shows of each experiment that has stored runs, stale ones included.
+
+    Raises:
+        StoreError: a table is missing or altered.
+    """
+    found = []
+    for name, cell in judged.cells.items():
+        runs, n_stale = judged.runs[name], judged.stale[name]
+        if not runs and not n_stale:
+            continue
+        claims = {claim.name for claim in cell.experiment.claims}
+        found.append(
+            ExperimentData(
+                experiment=cell.experiment,
+                preset=judged.preset,
+                settings={field.name: getattr(cell.settings, field.name) for field in dataclasses.fields(cell.settings)},  # type: ignore[arg-type]
+                custom=cell.custom,
+                n_runs=len(runs),
+                n_stale=n_stale,
+                edited_claims=tuple(claim for claim in judged.edited if claim in claims),
+                tables=_tables(store, cell.experiment, runs),
+                environment=_environment(runs),
+                wall_s=sum(run.wall_s for run in runs),
+                command=_command(study, cell, judged.preset, runs),
+            )
+        )
+    return found
+
+
+def _tables(store: Store, experiment: Experiment, runs: Sequence[StoredRun]) -> dict[str, Table]:
+    """The tables that the experiment's charts draw, of all runs together."""
+    wanted = sorted({figure.chart.table for figure in experiment.figures})
+    tables: dict[str, Table] = {name: [] for name in wanted}
+    for run in runs:
+        for name in wanted:
+            if name in run.tables:
+                rows: Table = store.table(run, name)
+                for row in rows:
+                    row["run"] = run.seed
+                tables[name] += rows
+    return tables
+
+
+def _environment(runs: Sequence[StoredRun]) -> dict[str, object]:
+    """What the runs were made with; where they differ, every value."""
+    values: dict[str, dict[str, None]] = {}
+    for environment in {id(run.environment): run.environment for run in runs}.values():  # the store shares equal ones
+        for name, value in environment.items():
+            if value is not None:
+                values.setdefault(name, {})[str(value)] = None
+    return {name: " or ".join(sorted(found)) for name, found in sorted(values.items())}
+
+
+def _command(study: Study, cell: Cell, preset: str, runs: Sequence[StoredRun]) -> str:
+    """The command that makes these very runs: one for each stretch of seeds."""
+    parts = ["assay", "run", study.slug, "--experiment", cell.experiment.name, "--preset", preset]
+    base = cell.experiment.preset(preset).settings
+    for field in dataclasses.fields(cell.settings):  # type: ignore[arg-type]
+        value = getattr(cell.settings, field.name)
+        if value != getattr(base, field.name):
+            parts += ["--set", f"{field.name}={_spelled(value)}"]
+    stretches = _stretches(sorted(run.seed for run in runs))
+    if any(run.sequential for run in runs):
+        return shlex.join(
+            [
+                *parts,
+                *(["--seed", str(stretches[0][0])] * (stretches[0][0] > 0)),
+                "--until-decided",
+                "--max-runs",
+                str(len(runs)),
+            ]
+        )
+    return " && ".join(
+        shlex.join([*parts, "--runs", str(count), *(["--seed", str(first)] if first else [])])
+        for first, count in stretches or [(0, cell.experiment.preset(preset).n_runs)]
+    )
+
+
+def _stretches(seeds: Sequence[int]) -> list[tuple[int, int]]:
+    """Runs of consecutive seeds, as (first, how many)."""
+    found: list[tuple[int, int]] = []
+    for seed in seeds:
+        if found and seed == sum(found[-1]):
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((seed, 1))
+    return found
+
+
+def _spelled(value: object) -> str:
+    """A settings value as `--set` reads it."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(_spelled(item) for item in value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
