@@ -76,9 +76,12 @@ def studies() -> Catalogue:
     found: dict[str, Study] = {}
     origins: dict[str, str] = {}
     broken: dict[str, str] = {}
-    for slug, origin, load in [*_in_tree(), *_installed()]:
-        if slug in found or slug in broken:
-            broken.setdefault(f"{slug} ({origin})", f"'{slug}' is already the name of a study of {origins.get(slug, 'assay')}")
+    candidates = [*_in_tree(), *_installed()]
+    for slug, origin, load in candidates:
+        rivals = sorted(who for name, who, _ in candidates if name == slug)
+        if len(rivals) > 1 and origin != "assay":  # no package may take another's name, or one of the tree
+            name = f"{slug} ({origin})" if "assay" in rivals else slug
+            broken[name] = f"declared by {' and '.join(rivals)}; uninstall one"
             continue
         try:
             found[slug] = _checked(load(), slug)

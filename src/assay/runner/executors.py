@@ -86,6 +86,7 @@ class Local:
             def listener(share: float, label: str, index: int = index) -> None:
                 progress(index, share, label)
 
+            progress(index, 0.0, "")
             yield index, carry_out(experiment, task, self.threads, listener)
 
 

@@ -130,7 +130,8 @@ def execute(
             cells, open_claims = session.undecided_cells(max_runs or 0)
             if not cells:
                 break
-            session.say("round", f"{len(open_claims)} claims are undecided: {', '.join(open_claims)}")
+            more = sum(len(cell.todo) for cell in cells)
+            session.say("round", f"undecided: {', '.join(open_claims)}; {more} runs are added")
             session.carry_out(cells)
     return Outcome(session.computed, session.diverged, session.failed, tuple(session.failures), rounds, tuple(open_claims))
 

@@ -1,0 +1,88 @@
+"""Studies of other packages are found, broken ones are reported and skipped, and nothing heavy is loaded on the way."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from assay.claims.study import Study
+from assay.core.errors import InputError, UsageError
+from assay.runner.discovery import Address, address_of, find, modules_of, studies
+
+LIST = """
+import json, sys
+from assay.runner.discovery import studies
+found = studies()
+heavy = sorted({"torch", "matplotlib", "cvxpy", "transformers", "ray", "scipy"} & set(sys.modules))
+print(json.dumps([list(found.studies), dict(found.origins), dict(found.broken), heavy]))
+"""
+
+
+def test_a_package_that_is_installed_appears(environ: dict[str, str]) -> None:
+    done = subprocess.run([sys.executable, "-c", LIST], env=environ, capture_output=True, text=True, timeout=120, check=True)
+    found, origins, broken, heavy = json.loads(done.stdout)
+    assert {"coins", "slopes"} <= set(found)
+    assert found == sorted(found)
+    assert origins["coins"] == "coins-study"
+    assert heavy == []
+    assert broken["gone"].startswith("broken-studies: ModuleNotFoundError")
+    assert broken["leaves"] == "broken-studies: SystemExit: 3"
+    assert "found as 'misnamed', its slug is 'coins'" in broken["misnamed"]
+    assert "must be an assay.claims.study.Study; it is a module" in broken["empty"]
+    assert broken["twice"] == "declared by broken-studies and coins-study; uninstall one"
+
+
+def test_find_names_the_nearest_and_says_what_is_broken(installed: Path) -> None:
+    assert isinstance(find("coins"), Study)
+    with pytest.raises(UsageError, match=r"unknown study 'coinz'; did you mean 'coins'\?"):
+        find("coinz")
+    with pytest.raises(InputError, match="the study 'leaves' must load; broken-studies: SystemExit"):
+        find("leaves")
+    with pytest.raises(UsageError, match="unknown study"):
+        find("\x1b[31m")
+
+
+def test_studies_of_the_tree_are_named_like_their_files() -> None:
+    catalogue = studies()
+    for slug, origin in catalogue.origins.items():
+        if origin == "assay":
+            assert address_of(catalogue.studies[slug]).module == f"assay.studies.{slug.replace('-', '_')}"
+
+
+def test_a_study_of_the_tree_without_study_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import assay.studies
+
+    (tmp_path / "no_study_here.py").write_text("X = 1\n")
+    (tmp_path / "not_python_at_all.py").write_text("def (\n")
+    (tmp_path / "_private.py").write_text("raise RuntimeError\n")
+    monkeypatch.setattr(assay.studies, "__path__", [*assay.studies.__path__, str(tmp_path)])
+    studies.cache_clear()
+    try:
+        broken = studies().broken
+        assert "must define STUDY" in broken["no-study-here"]
+        assert "SyntaxError" in broken["not-python-at-all"]
+        assert not [name for name in broken if "private" in name]
+        with pytest.raises(InputError, match="SyntaxError"):
+            find("not-python-at-all")
+    finally:
+        monkeypatch.undo()
+        studies.cache_clear()
+
+
+def test_the_address_of_a_study_leads_back_to_it(coins: Study) -> None:
+    address = address_of(coins)
+    assert address == Address("coins_study.coins", "STUDY")
+    assert address.load() is coins
+    assert modules_of(coins.experiments[0]) == ["coins_study.coins"]
+
+
+def test_an_address_must_hold_a_study() -> None:
+    with pytest.raises(InputError, match="must be a Study; it is a type"):
+        Address("assay.claims.study", "Study").load()
+
+
+def test_a_study_that_no_module_holds_has_no_address(coins: Study) -> None:
+    with pytest.raises(InputError, match="Run it with --on local"):
+        address_of(Study("coins", coins.doc, coins.experiments))

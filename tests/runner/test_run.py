@@ -1,0 +1,312 @@
+"""A plan says what it will do, does it once, resumes, and never lets a row speak that may not."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from assay.claims.study import Study
+from assay.core.errors import Diverged, InputError, MissingExtra, SettingsError, UsageError
+from assay.core.settings import digest
+from assay.runner.executors import Local, executor
+from assay.runner.plan import Plan, plan
+from assay.runner.run import Event, Outcome, execute, judge_stored, rows_for
+from assay.store.store import Store, run_address
+
+
+def run(study: Study, store: Store, **asked: object) -> tuple[Plan, Outcome, list[Event]]:
+    events: list[Event] = []
+    made = plan(study, store, **asked)  # type: ignore[arg-type]
+    outcome = execute(made, store, executor=Local(), on_event=events.append)
+    return made, outcome, events
+
+
+def test_every_run_is_stored_with_all_that_made_it(coins: Study, store: Store) -> None:
+    _, outcome, _ = run(coins, store, experiments=["one-by-one"])
+    assert outcome == Outcome(8, 0, 0, ())
+    assert outcome.exit_code == 0
+    runs = store.runs("coins")
+    assert [one.seed for one in runs] == list(range(8))
+    one = runs[3]
+    assert one.settings == {"n_tosses": 400, "pause_s": 0.0, "diverge_at": -1, "fail_at": -1, "die_at": -1}
+    assert one.run_id == run_address("coins", 1, "one-by-one", digest(dict(one.settings)), 3, one.fingerprint)
+    assert (one.preset, one.custom, one.status, one.sequential) == ("laptop", False, "ok", False)
+    assert one.environment["threads"] == 1
+    assert one.environment["numpy"]
+    assert one.claims == {"C1": coins.claim("C1").digest}
+    assert store.table(one, "tosses")[1]["toss"] == 40
+    assert isinstance(store.table(one, "tosses")[1]["heads"], float)
+    assert not store.verify()
+
+
+def test_what_is_stored_is_not_computed_again(coins: Study, store: Store) -> None:
+    run(coins, store, n_runs=3)
+    made, outcome, events = run(coins, store, n_runs=5)
+    assert outcome.computed == 4
+    assert [event.says for event in events if event.kind == "plan"] == [
+        "coins/one-by-one: 3 of 5 runs are stored, 2 to do",
+        "coins/together: 3 of 5 runs are stored, 2 to do",
+    ]
+    assert [cell.todo for cell in made.cells] == [(3, 4), (3, 4)]
+    assert run(coins, store, n_runs=5)[1].computed == 0
+    assert run(coins, store, n_runs=2, seed=4)[1].computed == 2
+
+
+def test_fresh_runs_are_appended_and_count(coins: Study, store: Store) -> None:
+    run(coins, store, n_runs=2, experiments=["one-by-one"])
+    assert run(coins, store, n_runs=2, experiments=["one-by-one"], fresh=True)[1].computed == 2
+    assert len(store.runs()) == 2
+    assert len(store.runs(history=True)) == 4
+
+
+def test_a_batch_gives_the_rows_of_single_runs(coins: Study, store: Store) -> None:
+    run(coins, store)
+    single = {one.seed: one for one in store.runs(experiment="one-by-one")}
+    for one in store.runs(experiment="together"):
+        assert one.estimands == single[one.seed].estimands
+        assert one.tables == single[one.seed].tables
+
+
+@pytest.mark.parametrize("name", ["one-by-one", "together"])
+def test_a_run_that_diverges_or_fails_takes_no_other_with_it(coins: Study, store: Store, name: str) -> None:
+    changed = ["diverge_at=1", "fail_at=4"]
+    _, outcome, events = run(coins, store, experiments=[name], overrides=changed)
+    assert (outcome.computed, outcome.diverged, outcome.failed, outcome.exit_code) == (8, 1, 1, 4)
+    assert [one.status for one in store.runs()] == ["ok", "diverged", "ok", "ok", "failed", "ok", "ok", "ok"]
+    (failed,) = store.runs(status="failed")
+    assert failed.error.startswith("ValueError: a fault \x1b[31m of \u202e this \x00 run (at coins_study/coins.py:")
+    assert outcome.failures == (failed.error,)
+    (diverged,) = store.runs(status="diverged")
+    assert diverged.error == str(Diverged(3, 1.5))
+    assert any("seed 1 diverged" in event.says for event in events)
+    judged = judge_stored(coins, store, experiments=["one-by-one"], overrides=changed)[0]
+    assert judged.verdicts[0].verdict == "void"
+    if name == "one-by-one":
+        assert "1 of 8 runs diverged" in judged.verdicts[0].reason
+
+
+def test_a_failed_run_is_tried_again_a_diverged_one_is_not(coins: Study, store: Store) -> None:
+    changed = ["diverge_at=1", "fail_at=4"]
+    run(coins, store, experiments=["one-by-one"], overrides=changed)
+    made, outcome, events = run(coins, store, experiments=["one-by-one"], overrides=changed)
+    assert outcome.computed == 1
+    assert made.cells[0].retried == (4,)
+    assert "1 failed before and are tried again" in events[0].says
+
+
+def test_a_grid_is_run_and_judged_point_by_point(coins: Study, store: Store) -> None:
+    grid = ["n_tosses=40,400,4000"]
+    made, outcome, _ = run(coins, store, overrides=grid, n_runs=3)
+    assert len(made.cells) == 6
+    assert outcome.computed == 18
+    points = judge_stored(coins, store, overrides=grid)
+    assert [point.cells["one-by-one"].settings.n_tosses for point in points] == [40, 400, 4000]  # type: ignore[attr-defined]
+    assert [point.cells["one-by-one"].custom for point in points] == [True, False, True]
+    assert all(point.verdicts[0].n_runs == 3 for point in points)
+    assert len({point.verdicts[0].estimate for point in points}) == 3
+
+
+def test_the_quick_preset_decides_nothing(coins: Study, store: Store) -> None:
+    run(coins, store, preset="quick")
+    (judged,) = judge_stored(coins, store, preset="quick")
+    assert judged.verdicts[0].verdict == "void"
+    assert judge_stored(coins, store)[0].verdicts[0].reason == "no runs are stored"
+
+
+def test_rows_of_other_sources_are_stale_shown_and_never_pooled(
+    coins: Study, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.runner.plan.fingerprint", lambda study, name: "0" * 16)
+    run(coins, store, experiments=["one-by-one"], n_runs=5)
+    run(coins, store, experiments=["one-by-one"], n_runs=1, overrides=["n_tosses=7"])
+    monkeypatch.undo()
+    (judged,) = judge_stored(coins, store, experiments=["one-by-one"])
+    assert judged.stale == {"one-by-one": 5}
+    assert judged.runs == {"one-by-one": []}
+    made, outcome, events = run(coins, store, experiments=["one-by-one"], n_runs=3)
+    assert "5 stored runs are of other sources (stale)" in events[0].says
+    assert (made.cells[0].stale, outcome.computed) == (5, 3)
+    assert judge_stored(coins, store, experiments=["one-by-one"])[0].verdicts[0].n_runs == 3
+
+
+def test_rows_of_another_version_are_stale(coins: Study, store: Store) -> None:
+    run(dataclasses.replace(coins, version=2), store, experiments=["one-by-one"], n_runs=2)
+    assert judge_stored(coins, store, experiments=["one-by-one"])[0].stale == {"one-by-one": 2}
+
+
+def test_rows_judged_under_edited_claims_say_so(coins: Study, store: Store) -> None:
+    run(coins, store, experiments=["one-by-one"], n_runs=2)
+    experiment = coins.experiments[0]
+    claim = dataclasses.replace(experiment.claims[0], says="Reworded.")
+    reworded = dataclasses.replace(coins, experiments=(dataclasses.replace(experiment, claims=(claim,)),))
+    assert judge_stored(reworded, store)[0].edited == ()
+    claim = dataclasses.replace(claim, estimand="heads_of_a_trick_coin")
+    changed = dataclasses.replace(coins, experiments=(dataclasses.replace(experiment, claims=(claim,)),))
+    # A study that only this process knows is fingerprinted as a whole, so it is asked with the rows' own fingerprint.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("assay.runner.plan.fingerprint", lambda study, name: store.runs()[0].fingerprint)
+        assert judge_stored(changed, store)[0].edited == ("C1",)
+
+
+def test_rows_for_judgement_are_ordered_by_seed(coins: Study, store: Store) -> None:
+    run(coins, store, experiments=["one-by-one"], n_runs=2, seed=5)
+    run(coins, store, experiments=["one-by-one"], n_runs=2, seed=1)
+    cell = plan(coins, store, experiments=["one-by-one"]).cells[0]
+    rows = rows_for(coins, store, {"one-by-one": cell.settings_digest}, {"one-by-one": cell.fingerprint})
+    assert [row.seed for row in rows["one-by-one"]] == [1, 2, 5, 6]
+    assert rows_for(coins, store, {"one-by-one": cell.settings_digest}, {"one-by-one": "other"}) == {"one-by-one": []}
+
+
+# Progress
+
+
+def test_progress_is_told_from_within_a_run_with_the_time_that_remains(coins: Study, store: Store) -> None:
+    _, _, events = run(coins, store, experiments=["one-by-one"], n_runs=3, overrides=["pause_s=0.6"])
+    inside = [event for event in events if event.kind == "progress" and event.remaining_s is not None]
+    assert inside
+    assert inside[0].done < 1, "an estimate must come before the first run is finished"
+    assert inside[0].says == "one-by-one: tossing"
+    assert (inside[0].remaining_s or 0) > 0.5  # three runs of 0.6 s at the least
+    done = [event.done for event in events]
+    assert done == sorted(done)
+    assert (events[-1].done, events[-1].total, events[-1].remaining_s) == (3, 3, 0)
+    assert [len(event.runs) for event in events if event.kind == "stored"] == [1, 1, 1]
+
+
+# Until decided
+
+
+def test_runs_are_added_until_the_claim_is_decided(coins: Study, store: Store) -> None:
+    asked = plan(coins, store, experiments=["one-by-one"], n_runs=3, overrides=["n_tosses=60"])
+    outcome = execute(asked, store, executor=Local(), until_decided=True, max_runs=200)
+    (judged,) = judge_stored(coins, store, experiments=["one-by-one"], overrides=["n_tosses=60"])
+    assert outcome.undecided == ()
+    assert outcome.rounds > 1
+    assert outcome.computed == judged.verdicts[0].n_runs < 200
+    assert judged.verdicts[0].verdict == "supported"
+    assert judged.anytime
+    assert all(one.sequential for one in store.runs())
+
+
+def test_adding_stops_at_the_most_runs(coins: Study, store: Store) -> None:
+    asked = plan(coins, store, experiments=["one-by-one"], n_runs=2, overrides=["n_tosses=5"])
+    events: list[Event] = []
+    outcome = execute(asked, store, executor=Local(), until_decided=True, max_runs=7, on_event=events.append)
+    assert outcome.computed == 7
+    assert outcome.undecided == ("C1",)
+    rounds = [event.says for event in events if event.kind == "round"]
+    assert rounds[0] == "undecided: C1; 1 runs are added"
+    assert [one.seed for one in store.runs()] == list(range(7))
+
+
+@pytest.mark.parametrize(("preset", "max_runs"), [("laptop", None), ("laptop", 3), ("quick", 50)])
+def test_until_decided_asks_for_sense(coins: Study, store: Store, preset: str, max_runs: int | None) -> None:
+    with pytest.raises(UsageError, match="--until-decided needs"):
+        execute(plan(coins, store, preset=preset), store, executor=Local(), until_decided=True, max_runs=max_runs)
+    assert store.runs() == []
+
+
+# What is refused before anything starts
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "says"),
+    [
+        ({"experiments": ["one-by-on"]}, UsageError, "did you mean 'one-by-one'"),
+        ({"preset": "lap"}, UsageError, "did you mean 'laptop'"),
+        ({"n_runs": 0}, UsageError, "at least one run; got 0"),
+        ({"seed": -1}, UsageError, "between 0 and"),
+        ({"seed": 2**70}, UsageError, "between 0 and"),
+        ({"overrides": ["n_tosses=none"]}, SettingsError, "n_tosses"),
+        ({"overrides": ["n_tosses=0"]}, SettingsError, "greater than or equal to 1"),
+        ({"overrides": ["n_toses=5"]}, SettingsError, "did you mean 'n_tosses'"),
+        ({"overrides": ["pause_s=nan"]}, SettingsError, "finite"),
+        ({"overrides": ["n_tosses=5", "n_tosses=6"]}, SettingsError, "given once"),
+    ],
+)
+def test_bad_requests_are_refused_before_anything_starts(
+    coins: Study, store: Store, asked: dict[str, object], kind: type[Exception], says: str
+) -> None:
+    with pytest.raises(kind, match=says):
+        run(coins, store, **asked)
+    assert store.runs() == []
+
+
+def test_a_setting_of_one_arm_alone_asks_for_that_arm(coins: Study, store: Store) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Other:
+        depth: int = 1
+
+    first, second = coins.experiments
+    presets = {name: dataclasses.replace(preset, settings=Other()) for name, preset in second.presets.items()}
+    mixed = dataclasses.replace(coins, experiments=(first, dataclasses.replace(second, presets=presets)))
+    with pytest.raises(SettingsError, match=r"'n_tosses' belongs to one-by-one\. Add --experiment one-by-one"):
+        plan(mixed, store, overrides=["n_tosses=5"])
+
+
+def test_a_missing_extra_is_named_before_anything_starts(coins: Study, store: Store) -> None:
+    needy = dataclasses.replace(coins.experiments[1], needs={"no_such_package.part": "games"})
+    study = dataclasses.replace(coins, experiments=(coins.experiments[0], needy))
+    with pytest.raises(MissingExtra, match=r"coins/together needs the package 'no_such_package.part'.*assay\[games\]"):
+        plan(study, store)
+
+
+def test_executors_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="unknown executor 'procesess'; did you mean 'processes'"):
+        executor("procesess")
+    with pytest.raises(UsageError, match="one run at a time"):
+        executor("local", workers=2)
+    with pytest.raises(UsageError, match="at least 1"):
+        executor("processes", workers=0)
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r"assay\[cluster\]"):
+        executor("ray")
+
+
+def test_what_a_study_says_to_its_user_stops_the_command_and_keeps_what_is_done(coins: Study, store: Store) -> None:
+    experiment = coins.experiments[0]
+
+    def measure(settings: object, seeds: object) -> object:
+        if seeds.root == 2:  # type: ignore[attr-defined]
+            raise InputError("the file 'facts.csv' must exist; it does not. Name another")
+        return experiment.measure(settings, seeds)  # type: ignore[arg-type]
+
+    study = dataclasses.replace(coins, experiments=(dataclasses.replace(experiment, measure=measure),))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"facts\.csv"):
+        run(study, store)
+    assert [one.seed for one in store.runs()] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "value", [None, {"heads": 1.0}, "Measurement({'heads': 'many'})", "Measurement({}, tables={'t': [{'a': None}]})"]
+)
+def test_a_measurement_that_is_none_fails_its_run(coins: Study, store: Store, value: object) -> None:
+    from assay.claims.study import Measurement
+
+    made = eval(value, {"Measurement": Measurement}) if isinstance(value, str) else value
+    experiment = dataclasses.replace(coins.experiments[0], measure=lambda settings, seeds: made)
+    _, outcome, _ = run(dataclasses.replace(coins, experiments=(experiment,)), store, n_runs=1)
+    assert outcome.failed == 1
+    assert store.runs()[0].error.startswith(("TypeError", "ValueError"))
+
+
+def test_measure_many_must_return_one_measurement_per_seed(coins: Study, store: Store) -> None:
+    experiment = dataclasses.replace(coins.experiments[1], measure_many=lambda settings, seeds: [])
+    _, outcome, _ = run(dataclasses.replace(coins, experiments=(experiment,)), store, n_runs=2)
+    assert outcome.failed == 2
+    assert "one measurement per seed; got 0 for 1" in store.runs()[0].error
+
+
+def test_the_store_of_the_command_holds_the_memos(coins: Study, store: Store, tmp_path: Path) -> None:
+    from assay.store.memo import memoised
+
+    def measure(settings: object, seeds: object) -> object:
+        path = memoised("base", {}, lambda folder: (folder / "base.txt").write_text("x") and None)  # type: ignore[arg-type, func-returns-value]
+        assert path.is_relative_to(tmp_path / "store" / "memos")
+        return experiment.measure(settings, seeds)  # type: ignore[arg-type]
+
+    experiment = coins.experiments[0]
+    study = dataclasses.replace(coins, experiments=(dataclasses.replace(experiment, measure=measure),))  # type: ignore[arg-type]
+    _, outcome, _ = run(study, store, n_runs=2)
+    assert outcome.failures == ()
+    assert [memo.name for memo in store.memos()] == ["base"]
