@@ -71,6 +71,18 @@ def test_a_diverged_run_is_reported_with_its_step_and_disturbs_nobody():
     np.testing.assert_array_equal(reference.loss_nats[0], trace.loss_nats[2])
 
 
+def test_population_steps_are_the_mean_of_minibatch_steps():
+    def one_step(per_kind, seed):
+        stack = gaussian([Seeds(3)])
+        train(stack, [WORLD], seeds=[Seeds(seed)], n_steps=1, per_kind=per_kind, optimiser=Optimiser("sgd", 1.0, 0.0))
+        return stack.gradient[0]
+
+    exact = one_step(None, 0)
+    mean = torch.stack([one_step(2000, seed) for seed in range(20)]).mean(dim=0)
+    assert float((mean - exact).norm() / exact.norm()) < 0.02  # 120,000 sequences per kind
+    assert torch.equal(one_step(None, 1), exact)
+
+
 def test_sign_descent_moves_every_touched_parameter_by_the_learning_rate():
     stack = gaussian([Seeds(2)])
     before = stack.parameters.clone()

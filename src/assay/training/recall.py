@@ -1,7 +1,7 @@
-"""Training stacks of recall models: fresh minibatches as in the paper, and exact descent on the whole population.
+"""Training stacks of recall models: on fresh minibatches as in the paper, or on the exact population.
 
-Both are plain loops. A stack's runs share the loop and nothing else: each draws from its own streams, so a run's numbers do not
-depend on its stack mates, and one that leaves the finite numbers is reported and does not disturb the others.
+Plain loops. A stack's runs share the loop and nothing else: each draws from its own streams, so a run's numbers do not depend
+on its stack mates, and one that leaves the finite numbers is reported and does not disturb the others.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -62,14 +62,15 @@ def train(
     seeds: Sequence[Seeds],
     n_steps: int,
     optimiser: Optimiser | None = None,
-    per_kind: int = 84,
+    per_kind: int | None = 84,
     product_penalty: float = 0.0,
     observe: Observe | None = None,
     observe_at: Collection[int] = (),
 ) -> Trace:
-    """Loss of every step of minibatch training, in nats; the stack is trained in place.
+    """Loss of every step of training with an optimiser, in nats; the stack is trained in place.
 
-    Every step draws a fresh batch: `per_kind` sequences of each kind that the world teaches (the paper's 252 = 3 x 84).
+    Every step draws a fresh batch: `per_kind` sequences of each kind that the world teaches (the paper's 252 = 3 x 84). With
+    `per_kind` None every step sees the exact population instead, and nothing is random.
 
     Args:
         stack: the models, one per run.
@@ -77,7 +78,7 @@ def train(
         seeds: the node of each run; its stream "batches" is used.
         n_steps: optimiser steps.
         optimiser: the paper's AdamW unless given.
-        per_kind: sequences of each kind in a batch.
+        per_kind: sequences of each kind in a batch; None for the population.
         product_penalty: λ of a penalty λ ‖W_OV‖_F² on the product.
         observe: called as observe(step, stack) before the first step for 0 and after every step in `observe_at`.
         observe_at: steps, 0 … n_steps.
@@ -87,13 +88,15 @@ def train(
     """
     _check_alike(stack, worlds, len(seeds))
     step_once = _stepper(stack, optimiser or Optimiser())
-    batches = _Batches(stack, worlds, [node("batches") for node in seeds], per_kind)
+    data: _Batches | _Population = _Population(stack, worlds)
+    if per_kind is not None:
+        data = _Batches(stack, worlds, [node("batches") for node in seeds], per_kind)
     losses = torch.empty(n_steps, stack.n_runs, dtype=stack.dtype)
     if observe and 0 in observe_at:
         observe(0, stack)
     for step in range(n_steps):
-        counts, labels = batches.next()
-        losses[step] = stack.backward(counts, labels, floor=LABEL_FLOOR, product_penalty=product_penalty)
+        counts, labels, weights = data.next()
+        losses[step] = stack.backward(counts, labels, weights=weights, floor=LABEL_FLOOR, product_penalty=product_penalty)
         step_once()
         if observe and step + 1 in observe_at:
             observe(step + 1, stack)
@@ -122,15 +125,12 @@ def descend(
         SettingsError: stack and worlds differ in number, or worlds in size.
     """
     _check_alike(stack, worlds, len(worlds))
-    draws, weights = worlds[0].population(worlds[0].taught)
-    counts = torch.from_numpy(worlds[0].counts(draws)).to(stack.dtype).expand(stack.n_runs, -1, -1)
-    labels = torch.from_numpy(np.stack([world.labels(draws) for world in worlds]))
-    weight = torch.from_numpy(weights).to(stack.dtype)
+    counts, labels, weights = _Population(stack, worlds).next()
     losses = torch.empty(n_steps, stack.n_runs, dtype=stack.dtype)
     if observe and 0 in observe_at:
         observe(0, stack)
     for step in range(n_steps):
-        losses[step] = stack.backward(counts, labels, weights=weight, direction_only=normalised)
+        losses[step] = stack.backward(counts, labels, weights=weights, direction_only=normalised)
         if normalised:
             length = torch.linalg.vector_norm(stack.parameters, dim=1, keepdim=True).mul_(growth).clamp_(min=step_size)
             stack.gradient.mul_(length / torch.linalg.vector_norm(stack.gradient, dim=1, keepdim=True))
@@ -159,7 +159,7 @@ class _Batches:
         self.at = BLOCK
         assert FACT == 0
 
-    def next(self) -> tuple[Tensor, Tensor]:
+    def next(self) -> tuple[Tensor, Tensor, None]:
         if self.at == BLOCK:
             drawn = [world.draw(self.per_kind, BLOCK, rng) for world, rng in zip(self.worlds, self.rngs, strict=True)]
             labels = [world.labels(draws) for world, draws in zip(self.worlds, drawn, strict=True)]
@@ -172,7 +172,20 @@ class _Batches:
         self.counts[:, :, 2 : self.noise_columns.start] = 0.0
         self.counts.scatter_(2, self.subjects[step], 1.0)
         self.counts[:, :, self.noise_columns] = self.noise[step]
-        return self.counts, self.labels[step]
+        return self.counts, self.labels[step], None
+
+
+class _Population:
+    """Every sequence the worlds teach, with its weight: the same at every step."""
+
+    def __init__(self, stack: RecallStack, worlds: Sequence[RecallWorld]) -> None:
+        draws, weights = worlds[0].population(worlds[0].taught)
+        self.counts = torch.from_numpy(worlds[0].counts(draws)).to(stack.dtype).expand(stack.n_runs, -1, -1).contiguous()
+        self.labels = torch.from_numpy(np.stack([world.labels(draws) for world in worlds]))
+        self.weights = torch.from_numpy(weights).to(stack.dtype)
+
+    def next(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.counts, self.labels, self.weights
 
 
 def _stepper(stack: RecallStack, optimiser: Optimiser) -> Callable[[], object]:
