@@ -187,7 +187,7 @@ class Block(nn.Module):
         x: Tensor,
         later: Tensor,
         *,
-        rows: slice = slice(None),
+        rows: slice | None = None,
         first: int = 0,
         past: Past | None = None,
         visit: Visitor | None = None,
@@ -197,7 +197,7 @@ class Block(nn.Module):
         Args:
             x: the stream before it at all new positions.
             later: which keys lie in a query's future, [row, key].
-            rows: which positions are computed; keys and values come from all.
+            rows: which positions are computed, None for all; keys and values come from all.
             first: position of the first new one, for rotary positions.
             past: the cache to read and extend; the new positions come after its own.
             visit: see `Visitor`.
@@ -205,9 +205,11 @@ class Block(nn.Module):
         config = self.config
         x = _visited(visit, "resid_pre", self.layer, x)
         normed = _norm(x, config, self.w_ln1, self.b_ln1)
-        attn_out = self._attend(normed[..., rows, :], normed, later, rows, first, past, visit)
+        x = x if rows is None else x[..., rows, :]
+        queries = normed if rows is None else _norm(x, config, self.w_ln1, self.b_ln1)
+        attn_out = self._attend(queries, normed, later, rows, first, past, visit)
         attn_out = _visited(visit, "attn_out", self.layer, attn_out)
-        x = x[..., rows, :] + attn_out if config.residual else attn_out
+        x = x + attn_out if config.residual else attn_out
         if config.d_mlp:
             x = _visited(visit, "resid_mid", self.layer, x)
             mlp_out = self._mlp(_norm(x, config, self.w_ln2, self.b_ln2))
@@ -216,7 +218,7 @@ class Block(nn.Module):
         return _visited(visit, "resid_post", self.layer, x)
 
     def _attend(
-        self, x_q: Tensor, x_k: Tensor, later: Tensor, rows: slice, first: int, past: Past | None, visit: Visitor | None
+        self, x_q: Tensor, x_k: Tensor, later: Tensor, rows: slice | None, first: int, past: Past | None, visit: Visitor | None
     ) -> Tensor:
         config, n_heads = self.config, self.config.n_heads
         plain = config.positions != "rotary" and not config.biases
@@ -230,7 +232,7 @@ class Block(nn.Module):
             k, v = self._heads(x_k, self.W_K, self.b_K), self._heads(x_k, self.W_V, self.b_V)
             if config.positions == "rotary":
                 turns = _turns(config, first, x_k.shape[-2], like=x_k)
-                q, k = _rotated(q, turns[rows]), _rotated(k, turns)
+                q, k = _rotated(q, turns if rows is None else turns[rows]), _rotated(k, turns)
         if past is not None:
             if self.layer < len(past):
                 k, v = (torch.cat(pair, -2) for pair in zip(past[self.layer], (k, v), strict=True))
@@ -397,11 +399,22 @@ class Decoder(nn.Module):
         n_new, n_past = x.shape[-2], past[0][0].shape[-2] if past else 0
         later = torch.ones(n_new, n_past + n_new, dtype=torch.bool).triu(1 + n_past)
         for block in self.blocks:
-            rows = slice(None)
-            if at is not None and block is self.blocks[-1]:
+            if at is None or block is not self.blocks[-1]:
+                x = block(x, later, first=first, past=past, visit=visit)
+            else:
                 rows = slice(at % n_new, at % n_new + 1)
-            x = block(x, later[rows], rows=rows, first=first, past=past, visit=visit)
-        return _norm(x, self.config, self.w_final, self.b_final)
+                x = block(x, later[rows], rows=rows, first=first, past=past, visit=visit)
+        return self.final_norm(x)
+
+    def final_norm(self, stream: Tensor) -> Tensor:
+        """Stream vectors [batch, pos, d_model] as the read-out receives them."""
+        return _norm(stream, self.config, self.w_final, self.b_final)
+
+    def values_of(self, stream: Tensor, *, layer: int) -> Float[Tensor, "*run batch head pos d_model"]:
+        """What each position writes into the stream when a head attends to it alone, from the stream before block `layer`."""
+        block: Block = self.blocks[layer]  # type: ignore[assignment]
+        values = block._heads(_norm(stream, self.config, block.w_ln1, block.b_ln1), block.W_V, block.b_V)
+        return values if block.W_O is None else values @ block.W_O[..., None, :, :, :]
 
     def read_out(self, hidden: Tensor) -> Tensor:
         """Logits [batch, pos, n_outputs] of final-normed stream vectors [batch, pos, d_model]."""
