@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from assay.core.errors import InputError
 from assay.stats import resample
 from assay.stats.noncentral import noncentrality
+from assay.stats.resample import N_RESAMPLES
 from assay.stats.units import Array, counts, pairs, tail, units
 
 __all__ = [
@@ -70,7 +71,7 @@ def mean(values: ArrayLike, *, level: float = 0.95) -> Interval:
     return _t_mean(x, level, "t")
 
 
-def mean_bca(values: ArrayLike, *, level: float = 0.95, rng: np.random.Generator) -> Interval:
+def mean_bca(values: ArrayLike, *, level: float = 0.95, rng: np.random.Generator, n_resamples: int = N_RESAMPLES) -> Interval:
     """The mean and its bias-corrected and accelerated bootstrap interval; meant for 20 and more skewed values.
 
     Source: Efron 1987, Better bootstrap confidence intervals, JASA 82.
@@ -78,11 +79,11 @@ def mean_bca(values: ArrayLike, *, level: float = 0.95, rng: np.random.Generator
     Raises:
         InputError: fewer than two values, or one that is not finite.
     """
-    x = units(values, what="the BCa interval of the mean")
+    x = np.sort(units(values, what="the BCa interval of the mean"))  # so that the order of units cannot matter
     if np.ptp(x) == 0:
-        return _no_spread(x, level, "BCa bootstrap")
+        return _no_spread(float(x[0]), level, len(x), "BCa bootstrap")
     estimate, n = float(x.mean()), len(x)
-    replicates = resample.bootstrap(x, lambda resamples: resamples.mean(axis=-1), rng=rng)
+    replicates = resample.bootstrap(x, lambda resamples: resamples.mean(axis=-1), rng=rng, n_resamples=n_resamples)
     low, high = resample.bca_ends(estimate, replicates, (x.sum() - x) / (n - 1), level=level, n=n)
     return Interval(estimate, low, high, level, n, "BCa bootstrap")
 
@@ -108,7 +109,7 @@ def median(values: ArrayLike, *, level: float = 0.95) -> Interval:
     return Interval(float(np.median(x)), low, high, level, n, "order statistics")
 
 
-def iqm(values: ArrayLike, *, level: float = 0.95, rng: np.random.Generator) -> Interval:
+def iqm(values: ArrayLike, *, level: float = 0.95, rng: np.random.Generator, n_resamples: int = N_RESAMPLES) -> Interval:
     """The interquartile mean (a quarter of the values, rounded down, left out at either end) and its interval.
 
     Fewer than 20 values: t with the winsorised error (Tukey & McLaughlin 1963; Yuen 1974, Biometrika 61). From 20 on: the same
@@ -120,15 +121,15 @@ def iqm(values: ArrayLike, *, level: float = 0.95, rng: np.random.Generator) -> 
     """
     from scipy.special import stdtrit
 
-    x = units(values, what="the interquartile mean's interval")
+    x = np.sort(units(values, what="the interquartile mean's interval"))
     n, cut = len(x), len(x) // 4
     estimate, error = (float(part[0]) for part in _interquartile(x[None]))
     if error == 0:
-        return Interval(estimate, estimate, estimate, level, n, "interquartile t (no spread)")
+        return _no_spread(estimate, level, n, "interquartile t")
     if n < BOOTSTRAP_FROM:
         reach = -float(stdtrit(n - 2 * cut - 1, tail(level) / 2)) * error
         return Interval(estimate, estimate - reach, estimate + reach, level, n, "interquartile t")
-    low, high = resample.studentised_ends(x, _interquartile, level=level, rng=rng)
+    low, high = resample.studentised_ends(x, _interquartile, level=level, rng=rng, n_resamples=n_resamples)
     return Interval(estimate, low, high, level, n, "interquartile studentised bootstrap")
 
 
@@ -178,8 +179,7 @@ def difference(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, paired: bool)
     x, y = units(a, what="the first arm"), units(b, what="the second arm")
     estimate, n = float(x.mean() - y.mean()), len(x) + len(y)
     if np.ptp(x) == 0 and np.ptp(y) == 0:
-        constant = float(x[0] - y[0])
-        return Interval(constant, constant, constant, level, n, "Welch t (no spread)")
+        return _no_spread(float(x[0] - y[0]), level, n, "Welch t")
     error, df = welch_error(x, y)
     reach = _t_quantile(df, level) * error
     return Interval(estimate, estimate - reach, estimate + reach, level, n, "Welch t")
@@ -201,7 +201,7 @@ def ratio(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Interval:
         raise InputError("a ratio of means needs a denominator whose mean is not zero; got 0. Compare differences instead")
     estimate = mean_x / mean_y
     if np.ptp(x) == 0 and np.ptp(y) == 0:
-        return Interval(estimate, estimate, estimate, level, n, "Fieller (no spread)")
+        return _no_spread(estimate, level, n, "Fieller")
     # All ratios q with (mean_x - q mean_y)^2 <= t^2 var(mean_x - q mean_y): a quadratic in q, around q = estimate.
     covariance = np.cov(x, y) * (_t_quantile(n - 1, level) ** 2 / n)
     curvature = mean_y**2 - covariance[1, 1]
@@ -212,7 +212,9 @@ def ratio(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Interval:
     return Interval(estimate, float(middle - reach), float(middle + reach), level, n, "Fieller")
 
 
-def clustered_mean(clusters: Sequence[ArrayLike], *, level: float = 0.95, rng: np.random.Generator) -> Interval:
+def clustered_mean(
+    clusters: Sequence[ArrayLike], *, level: float = 0.95, rng: np.random.Generator, n_resamples: int = N_RESAMPLES
+) -> Interval:
     """The mean of cluster means (items inside runs) and an interval over clusters; `n` counts clusters.
 
     Clusters are the independent units; items of one cluster share its seed, data and model, however many there are. Each
@@ -228,14 +230,16 @@ def clustered_mean(clusters: Sequence[ArrayLike], *, level: float = 0.95, rng: n
         InputError: fewer than two clusters, an empty one, or an item that is not finite.
     """
     means = np.array([units(c, what=f"cluster {i} of a clustered mean", needs=1).mean() for i, c in enumerate(clusters)])
-    means = units(means, what="a mean over clusters")
+    means = np.sort(units(means, what="a mean over clusters"))
     if len(means) < BOOTSTRAP_FROM or np.ptp(means) == 0:
         return _t_mean(means, level, "t over cluster means")
-    low, high = resample.studentised_ends(means, _mean_and_error, level=level, rng=rng)
+    low, high = resample.studentised_ends(means, _mean_and_error, level=level, rng=rng, n_resamples=n_resamples)
     return Interval(float(means.mean()), low, high, level, len(means), "studentised cluster bootstrap")
 
 
-def rank_correlation(x: ArrayLike, y: ArrayLike, *, level: float = 0.95, rng: np.random.Generator) -> Interval:
+def rank_correlation(
+    x: ArrayLike, y: ArrayLike, *, level: float = 0.95, rng: np.random.Generator, n_resamples: int = N_RESAMPLES
+) -> Interval:
     """Spearman's rank correlation over units, with the wider of two intervals at either end.
 
     The BCa bootstrap over pairs fails for few units in nearly perfect order (all resamples agree), the normal interval of
@@ -255,10 +259,11 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, *, level: float = 0.95, rng: np
             raise InputError(
                 f"a rank correlation needs values that vary; all {len(side)} of the {name} side are {side[0]}. Leave it out"
             )
-    rows, n = np.stack([first, second], axis=1), len(first)
+    rows, n = np.stack([first, second], axis=1)[np.lexsort((second, first))], len(first)
     estimate = float(_spearman(rows[None])[0])
 
-    replicates, left_out = resample.bootstrap(rows, _spearman, rng=rng), resample.jackknife(rows, _spearman)
+    replicates = resample.bootstrap(rows, _spearman, rng=rng, n_resamples=n_resamples)
+    left_out = resample.jackknife(rows, _spearman)
     # A resample of one repeated value has no rank correlation; nothing is put in its place.
     low, high = resample.bca_ends(
         estimate, replicates[np.isfinite(replicates)], left_out[np.isfinite(left_out)], level=level, n=n
@@ -343,16 +348,15 @@ def welch_error(x: Array, y: Array) -> tuple[float, float]:
 
 def _t_mean(x: Array, level: float, method: str) -> Interval:
     if np.ptp(x) == 0:
-        return _no_spread(x, level, method)
+        return _no_spread(float(x[0]), level, len(x), method)
     estimate = float(x.mean())
     reach = _t_quantile(len(x) - 1, level) * float(x.std(ddof=1)) / math.sqrt(len(x))
     return Interval(estimate, estimate - reach, estimate + reach, level, len(x), method)
 
 
-def _no_spread(x: Array, level: float, method: str) -> Interval:
-    tail(level)
-    value = float(x[0])
-    return Interval(value, value, value, level, len(x), f"{method} (no spread)")
+def _no_spread(value: float, level: float, n: int, method: str) -> Interval:
+    tail(level)  # refuses an impossible level
+    return Interval(value, value, value, level, n, f"{method} (no spread)")
 
 
 def _t_quantile(df: float, level: float) -> float:
@@ -381,8 +385,8 @@ def _spearman(rows: Array) -> Array:
     """Rank correlations [k] of pairs [k, n, 2], ties at their mean rank; nan where a column does not vary."""
     from scipy.stats import rankdata
 
-    ranks = rankdata(rows, axis=1)
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    product, squares = (ranks[..., 0] * ranks[..., 1]).sum(axis=1), (ranks**2).sum(axis=1)
-    scale = np.sqrt(squares[..., 0] * squares[..., 1])
+    ranks = rankdata(np.ascontiguousarray(rows.swapaxes(1, 2)), axis=2)
+    ranks -= ranks.mean(axis=2, keepdims=True)
+    product, squares = (ranks[:, 0] * ranks[:, 1]).sum(axis=1), (ranks**2).sum(axis=2)
+    scale = np.sqrt(squares[:, 0] * squares[:, 1])
     return np.where(scale > 0, product / np.where(scale > 0, scale, 1.0), np.nan)

@@ -29,13 +29,13 @@ def noncentrality(t: float, df: float, p: float) -> float:
 
     def probability(q: float) -> float:
         """P(tS - Z <= q): tS is integrated where it varies, within reach of q, and is 0 or 1 elsewhere."""
-        low, high = max(least, q - _REACH), min(most, q + _REACH)
+        low, high = max(least - q, -_REACH), min(most - q, _REACH)  # of z = tS - q, which keeps its digits when q is huge
         certain = float(ndtr(q - most))
         if low >= high:
             return certain
-        w = low + (high - low) * (_NODES + 1) / 2
-        density = np.exp(-((w - q) ** 2) / 2) / math.sqrt(2 * math.pi)
-        below = gammainc(df / 2, df / 2 * (w / t) ** 2)
+        z = low + (high - low) * (_NODES + 1) / 2
+        density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+        below = gammainc(df / 2, df / 2 * ((q + z) / t) ** 2)
         return certain + float(_WEIGHTS @ (density * below)) * (high - low) / 2
 
     return float(brentq(lambda q: probability(q) - p, least - _REACH, most + _REACH, xtol=1e-12, rtol=1e-13))

@@ -8,11 +8,21 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from assay.stats.units import Array, tail
+from assay.core.errors import InputError
+from assay.stats.units import Array, tail, units
 
-__all__ = ["N_RESAMPLES", "bca_ends", "bootstrap", "bootstrap_clusters", "jackknife", "order_ends", "studentised_ends"]
+__all__ = [
+    "N_RESAMPLES",
+    "bca_ends",
+    "bootstrap",
+    "bootstrap_clusters",
+    "chunks",
+    "jackknife",
+    "order_ends",
+    "studentised_ends",
+]
 
 N_RESAMPLES = 9_999  # so that (B + 1) p is a whole number for the usual p; resolves tails down to 1e-4
 _CHUNK = 4_000_000  # numbers drawn at once: bounds the memory, whatever the number of units
@@ -31,11 +41,12 @@ def bootstrap(values: Array, statistic: Statistic, *, rng: np.random.Generator, 
         rng: the only source of randomness.
         n_resamples: how many replicates.
     """
-    return np.concatenate([statistic(values[index]) for index in _draws(len(values), n_resamples, rng)])
+    n = len(values)
+    return np.concatenate([statistic(values[rng.integers(n, size=(size, n))]) for size in chunks(n, n_resamples)])
 
 
 def bootstrap_clusters(
-    clusters: Sequence[Array],
+    clusters: Sequence[ArrayLike],
     statistic: Callable[[list[Array]], float],
     *,
     rng: np.random.Generator,
@@ -46,27 +57,41 @@ def bootstrap_clusters(
 
     `items_too` draws items inside every drawn cluster as well (the two-stage bootstrap). Cluster-only is the default because
     the clusters as observed already carry their items' noise: for the mean of cluster means its variance is (k - 1)/k times the
-    unbiased one, whereas two stages count the noise of the items twice. Two stages suit a statistic that depends on the
-    make-up of a cluster (a maximum, a rank) when clusters are few and items many.
+    unbiased one, whereas two stages count the noise of the items twice.
 
     Source: Davison & Hinkley 1997, Bootstrap Methods and their Application, section 3.8.
+
+    Args:
+        clusters: the items of each cluster.
+        statistic: maps the drawn clusters to a number.
+        rng: the only source of randomness.
+        items_too: whether to draw items as well.
+        n_resamples: how many replicates.
+
+    Raises:
+        InputError: fewer than two clusters, an empty one, or an item that is not finite.
     """
+    if len(clusters) < 2:
+        raise InputError(f"a bootstrap over clusters needs at least 2 clusters; got {len(clusters)}. Add clusters (runs)")
+    checked = [units(items, what=f"cluster {i} of a bootstrap", needs=1) for i, items in enumerate(clusters)]
 
     def resample(chosen: NDArray[np.int64]) -> list[Array]:
-        drawn = [clusters[i] for i in chosen]
+        drawn = [checked[i] for i in chosen]
         return [items[rng.integers(len(items), size=len(items))] for items in drawn] if items_too else drawn
 
-    k = len(clusters)
+    k = len(checked)
     return np.array([statistic(resample(rng.integers(k, size=k))) for _ in range(n_resamples)])
 
 
 def jackknife(values: Array, statistic: Statistic) -> Array:
     """The statistic with each unit left out in turn, [n]; `values` and `statistic` as for `bootstrap`."""
     n = len(values)
-    rows, others = np.arange(n)[:, None], np.arange(n - 1)
-    step = max(1, _CHUNK // n)
-    # others + (others >= i) runs over all positions but i
-    return np.concatenate([statistic(values[others + (others >= rows[i : i + step])]) for i in range(0, n, step)])
+    others, parts, start = np.arange(n - 1), [], 0
+    for size in chunks(n, n):
+        left_out = np.arange(start, start + size)[:, None]
+        parts.append(statistic(values[others + (others >= left_out)]))  # all positions but one, a row each
+        start += size
+    return np.concatenate(parts)
 
 
 def order_ends(replicates: Array, low: float, high: float, *, finest: float = 0.0) -> tuple[float, float]:
@@ -103,8 +128,11 @@ def bca_ends(estimate: float, replicates: Array, left_out: Array, *, level: floa
         shrink = 1 - acceleration * (bias + z)
         return float(ndtr(bias + (bias + z) / shrink)) if shrink > 0 else float(z > 0)
 
-    z = float(ndtri(tail(level) / 2))
-    return order_ends(replicates, adjusted(z), 1 - adjusted(-z), finest=float(n) ** -n)
+    half, finest = tail(level) / 2, float(n) ** -n
+    if half < max(finest, 1 / (b + 1)):  # acceleration may move the tail asked for to one that was seen; it is still not seen
+        return -math.inf, math.inf
+    z = float(ndtri(half))
+    return order_ends(replicates, adjusted(z), 1 - adjusted(-z), finest=finest)
 
 
 def studentised_ends(
@@ -139,8 +167,8 @@ def studentised_ends(
     return estimate - quantile * error, estimate + quantile * error
 
 
-def _draws(n: int, n_resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Indices [k, n] in chunks that sum to `n_resamples` rows."""
+def chunks(n: int, total: int) -> Iterator[int]:
+    """Row counts that sum to `total`, such that that many rows of n numbers fit the memory set aside for resampling."""
     step = max(1, _CHUNK // n)
-    for start in range(0, n_resamples, step):
-        yield rng.integers(n, size=(min(step, n_resamples - start), n))
+    for start in range(0, total, step):
+        yield min(step, total - start)
