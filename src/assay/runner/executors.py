@@ -8,6 +8,7 @@ thread per run is also the faster use of small machines: several runs side by si
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -153,7 +154,9 @@ class Processes:
 
         try:
             with _interrupts_held():  # workers inherit that: Ctrl-C is the driver's to handle
-                futures = {pool.submit(_in_worker, index, task, self.threads): index for index, task in tasks.items()}
+                futures = {
+                    pool.submit(_in_worker, index, pickle.dumps(task), self.threads): index for index, task in tasks.items()
+                }
             pending = set(futures)
             broken = False
             while pending and not broken:
@@ -217,7 +220,7 @@ def _end_with(driver: BaseProcess) -> None:
     os._exit(1)
 
 
-def _in_worker(index: int, task: Task, threads: int) -> Finished:
+def _in_worker(index: int, task: bytes, threads: int) -> Finished:
     if _messages is None:
         raise RuntimeError("the worker was not begun")
     messages, last = _messages, time.monotonic()
@@ -229,7 +232,14 @@ def _in_worker(index: int, task: Task, threads: int) -> Finished:
             last = time.monotonic()
             messages.put((index, share, label[:200]))  # short, so that a message is written whole or not at all
 
-    return carry_out_elsewhere(task, threads, listener)
+    return carry_out_elsewhere(_unpacked(task), threads, listener)
+
+
+def _unpacked(task: bytes) -> Task:
+    """The driver's own task. Read here and not by the pool, so that a package that is missing is an error and not a death."""
+    unpacked = pickle.loads(task)  # noqa: S301
+    assert isinstance(unpacked, Task)
+    return unpacked
 
 
 class Ray:
@@ -271,7 +281,7 @@ class Ray:
             while waiting or pending:
                 while waiting and len(pending) < self.workers:
                     index, task = waiting.pop(0)
-                    pending[remote.remote(task, self.threads)] = index
+                    pending[remote.remote(pickle.dumps(task), self.threads)] = index
                     progress(index, 0.0, "")
                 finished, _ = ray.wait(list(pending))
                 for ref in finished:
@@ -289,8 +299,8 @@ class Ray:
                 ray.cancel(ref, force=True)
 
 
-def _on_ray(task: Task, threads: int) -> Finished:
-    return carry_out_elsewhere(task, threads, lambda share, label: None)
+def _on_ray(task: bytes, threads: int) -> Finished:
+    return carry_out_elsewhere(_unpacked(task), threads, lambda share, label: None)
 
 
 def _ray() -> Any:

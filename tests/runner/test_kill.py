@@ -1,0 +1,110 @@
+"""kill -9 at random moments of a running study, then resume: the rows of the uninterrupted run, whole and sound."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.claims.study import Study
+from assay.runner.executors import Local
+from assay.runner.plan import plan
+from assay.runner.run import execute, judge_stored
+from assay.store.store import Store
+
+N_KILLS = 24
+ASKED: dict[str, Any] = {"n_runs": 20, "overrides": ["pause_s=0.01"]}
+
+CHILD = """
+import json, pathlib, sys
+from assay.runner.discovery import find
+from assay.runner.executors import Local
+from assay.runner.plan import plan
+from assay.runner.run import execute
+from assay.store.store import Store
+
+coins = find("coins")
+print("ready", flush=True)
+with Store.open(pathlib.Path(sys.argv[1])) as store:
+    execute(plan(coins, store, **json.loads(sys.argv[2])), store, executor=Local())
+print("done", flush=True)
+"""
+
+
+def content(coins: Study, folder: Path) -> tuple[list[object], list[object]]:
+    """Everything a report can show: rows with their tables, and verdicts."""
+    with Store.open(folder, read_only=True) as store:
+        assert not store.verify()
+        rows = [
+            (run.run_id, run.seed, run.status, run.error, run.estimands, run.items, run.tables, run.settings, run.claims)
+            for run in store.runs(history=True)
+        ]
+        tables = [store.table(run, name) for run in store.runs() for name in run.tables]
+        (judged,) = judge_stored(coins, store, overrides=ASKED["overrides"])
+        return [*rows, *tables], list(judged.verdicts)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, installed: Path) -> tuple[list[object], list[object], float]:
+    from assay.runner.discovery import find
+
+    folder, coins = tmp_path_factory.mktemp("whole") / "store", find("coins")
+    started = time.monotonic()
+    with Store.open(folder) as store:
+        execute(plan(coins, store, **ASKED), store, executor=Local())
+    return *content(coins, folder), time.monotonic() - started
+
+
+def test_killed_anywhere_and_resumed(
+    tmp_path: Path, coins: Study, environ: dict[str, str], uninterrupted: tuple[list[object], list[object], float]
+) -> None:
+    rows, verdicts, took_s = uninterrupted
+    rng = random.Random(0)
+    survived = set()
+    for attempt in range(N_KILLS):
+        folder = tmp_path / str(attempt)
+        command = [sys.executable, "-c", CHILD, str(folder), json.dumps(ASKED)]
+        with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            time.sleep(rng.uniform(0, took_s))
+            child.kill()
+            child.wait(60)
+        assert child.returncode in (-signal.SIGKILL, 0)
+        with Store.open(folder) as store:
+            stored = store.runs()
+            assert not store.verify()
+            survived.add(len(stored))
+            made = plan(coins, store, **ASKED)
+            assert sum(len(cell.done) for cell in made.cells) == len(stored)
+            outcome = execute(made, store, executor=Local())
+            assert outcome.computed == 40 - len(stored), "what was stored is not computed again"
+        assert content(coins, folder) == (rows, verdicts)
+    assert len(survived) > 5, f"the kills must fall all over the run; runs that were stored by then: {survived}"
+
+
+def test_killed_again_and_again_on_one_store(
+    tmp_path: Path, coins: Study, environ: dict[str, str], uninterrupted: tuple[list[object], list[object], float]
+) -> None:
+    """Each command goes on where the last was killed, until one reaches the end."""
+    rows, verdicts, took_s = uninterrupted
+    rng = random.Random(1)
+    folder = tmp_path / "store"
+    for _ in range(40):
+        command = [sys.executable, "-c", CHILD, str(folder), json.dumps(ASKED)]
+        with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            time.sleep(rng.uniform(0.05, 0.5 * took_s))
+            child.kill()
+            if "done" in child.communicate(timeout=60)[0]:
+                break
+        Store.open(folder, wait_s=5).close()
+    else:
+        pytest.fail("forty commands did not reach the end: nothing is kept between them")
+    assert content(coins, folder) == (rows, verdicts)
