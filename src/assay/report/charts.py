@@ -46,10 +46,8 @@ Key = tuple[Scalar, ...]
 _MOST_DOTS = 50  # single runs drawn beside a mean; where there are more, that many of their quantiles
 # Zero is transparent, so the middle colour is the page's own, light or dark; both ends stand out from both.
 _BLUE, _ORANGE = (0.06, 0.36, 0.62), (0.70, 0.26, 0.03)
-_DIVERGING = LinearSegmentedColormap.from_list(
-    "assay", [(0, (*_BLUE, 1)), (0.5, (*_BLUE, 0)), (0.5, (*_ORANGE, 0)), (1, (*_ORANGE, 1))]
-)
-_DIVERGING.set_bad((0.5, 0.5, 0.5, 0.35))
+_STOPS = [(0, (*_BLUE, 1)), (0.5, (*_BLUE, 0)), (0.5, (*_ORANGE, 0)), (1, (*_ORANGE, 1))]
+_DIVERGING = LinearSegmentedColormap.from_list("assay", _STOPS).with_extremes(bad=(0.5, 0.5, 0.5, 0.35))
 
 
 def draw(figure: Figure, tables: Mapping[str, Table], *, ident: str) -> Picture:
@@ -230,7 +228,7 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
     return Plan(
         panels=_spelled(panels, names),
         paint=paint,
-        height=54 + len(categories) * max(21, 15 * len(series)) if lying else 235,
+        height=64 + len(categories) * max(21, 15 * len(series)) if lying else 235,
         legend=_legend(styles, chart.theory, names),
         columns=_columns(chart.panel, chart.by, chart.x, chart.y, "low", "high", "n_runs", chart.theory),
         rows=_mean_rows(chart, grouped.keys, means, theory),

@@ -237,7 +237,7 @@ def references(ax: Axes, lines: Sequence[Line], *, label_y: bool) -> None:
     for line in lines:
         draw_line = ax.axhline if line.axis == "y" else ax.axvline
         draw_line(line.at, color=SOFT.light, linewidth=0.9, linestyle=(0, (1, 1.6)), zorder=1.5)
-        text, look = shown(line.label, 30), {"fontsize": SMALL, "color": SOFT.light}
+        text, look = shown(line.label, 30), {"fontsize": SMALL, "color": SOFT.light, "in_layout": False}
         if line.axis == "x":
             ax.text(line.at, 0.98, f" {text}", transform=ax.get_xaxis_transform(), va="top", ha="right", rotation=90, **look)  # type: ignore[arg-type]
         elif label_y:
@@ -338,12 +338,23 @@ def _lay_out(plan: Plan, n_columns: int, width: float) -> Sheet:
         handles = [Line2D([], [], color=look.colour, marker=look.mark or "", linestyle=look.stroke) for look in plan.legend]
         sheet.legend(handles, [shown(look.text, 40) for look in plan.legend], loc="outside upper left", ncols=legend_columns)
     settle = plan.decorate(sheet, axes)
-    layout = sheet.get_layout_engine()
-    assert layout is not None
-    layout.execute(sheet)  # once: every canvas that draws the sheet would lay it out again
-    sheet.set_layout_engine("none")
+    _arrange(sheet)
     settle()
     return sheet
+
+
+def _arrange(sheet: Sheet) -> None:
+    """Lay the sheet out once for every canvas that draws it; where long labels leave no room for a plot it is made larger."""
+    layout = sheet.get_layout_engine()
+    assert layout is not None
+    for growth in (1.0, 1.4, 1.4, 1.4):
+        sheet.set_size_inches(*(sheet.get_size_inches() * growth))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            layout.execute(sheet)
+        if not any("collapsed" in str(warning.message) for warning in caught):
+            break
+    sheet.set_layout_engine("none")
 
 
 def _legend_columns(legend: Sequence[Look], width: float) -> int:

@@ -37,7 +37,9 @@ class VerdictTable:
 
     def json(self) -> str:
         """The records as an indented JSON array."""
-        return json.dumps(self.records(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        text = json.dumps(self.records(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        # A lone surrogate has no UTF-8 form; Python's escape for it is JSON's.
+        return text.encode("utf-8", "backslashreplace").decode()
 
     def csv(self) -> str:
         """One line per claim with full precision; the control's fields are columns `control_*`."""

@@ -1,0 +1,354 @@
+"""A page says everything a reviewer asks, as text; it is one file, valid, closed to scripts, and the same for the same rows."""
+
+import base64
+import dataclasses
+import errno
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from assay.claims.charts import Figure, Lines
+from assay.claims.study import Study, Table
+from assay.claims.verdict import Verdict, judge
+from assay.core.errors import StoreError
+from assay.report import page as pages
+from assay.report.page import AtlasEntry, ExperimentData, index_page, study_page, write_atlas, write_report
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+SVG_LEAVES = {"path", "circle", "rect", "use", "image"}
+
+
+class Reader(HTMLParser):
+    """A strict reader: keeps elements and text, and notes what a validator would complain about."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.faults: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        if len(names) != len(set(names)):
+            self.faults.append(f"an attribute twice in <{tag}>")
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in SVG_LEAVES and tag not in {"g", "text", "tspan"}:
+            self.faults.append(f"<{tag}/>")
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"</{tag}> closes something else")
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join("".join(self.text).split())
+
+
+def read(html: str) -> Reader:
+    reader = Reader()
+    reader.feed(html)
+    reader.close()
+    assert reader.open == []
+    assert reader.faults == []
+    return reader
+
+
+def check_closed(html: str) -> Reader:
+    """What must hold of every page, whatever was written into it."""
+    reader = read(html)
+    tags = {tag for tag, _ in reader.elements}
+    assert not tags & {"script", "iframe", "object", "embed", "form", "base", "img", "foreignobject", "animate", "set"}
+    ids = [attributes["id"] for _, attributes in reader.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for tag, attributes in reader.elements:
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        assert "style" not in attributes
+        assert "src" not in attributes
+        target = attributes.get("href") or ""
+        if target.startswith("#"):
+            assert target[1:] in ids
+        elif tag == "a":
+            assert re.match(
+                r"https://arxiv\.org/abs/|https://doi\.org/|(\.\./|[a-z0-9-]+/)?[A-Za-z0-9_./-]+(#[a-z0-9-]+)?$", target
+            )
+            if target.startswith("https:"):
+                assert attributes["rel"] == "noreferrer"
+        else:
+            assert target.startswith(("data:", "#")) or not target
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", html)
+    return reader
+
+
+def test_the_page_is_closed_valid_and_accessible(written: Path) -> None:
+    reader = check_closed((written / "index.html").read_text())
+    elements = reader.elements
+    assert ("html", {"lang": "en"}) in elements
+    assert sum(tag == "main" for tag, _ in elements) == 1
+    assert sum(tag == "h1" for tag, _ in elements) == 1
+    assert all("scope" in attributes for tag, attributes in elements if tag == "th")
+    assert sum(tag == "caption" for tag, _ in elements) == sum(tag == "table" for tag, _ in elements)
+    pictures = [attributes for tag, attributes in elements if tag == "svg" and attributes.get("role") == "img"]
+    assert len(pictures) == 1 + 7 + 2  # the forest, seven figures, two of them in a narrow layout as well
+    ids = {attributes.get("id") for _, attributes in elements}
+    assert all(set(str(attributes["aria-labelledby"]).split()) <= ids for attributes in pictures)
+    headings = [int(tag[1]) for tag, _ in elements if re.fullmatch(r"h[1-6]", tag)]
+    assert all(after - before <= 1 for before, after in pairwise(headings))
+
+
+def test_the_policy_allows_its_own_style_sheet_and_nothing_else(written: Path) -> None:
+    html = (written / "index.html").read_text()
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html)
+    assert policy is not None
+    rules = dict(rule.strip().split(" ", 1) for rule in policy[1].split(";"))
+    sheets = re.findall(r"<style>(.*?)</style>", html, re.S)
+    assert len(sheets) == 1
+    digest = base64.b64encode(hashlib.sha256(sheets[0].encode()).digest()).decode()
+    own = {"default-src": "'none'", "img-src": "data:", "base-uri": "'none'", "form-action": "'none'"}
+    assert rules == own | {"style-src": f"'sha256-{digest}'"}
+    assert "url(" not in sheets[0]
+    assert "@import" not in sheets[0]
+
+
+def test_a_reviewer_finds_everything(written: Path, verdicts: list[Verdict], data: ExperimentData, synthetic: Any) -> None:
+    words = read((written / "index.html").read_text()).words
+    study: Study = synthetic.STUDY
+    for text in (study.paper, study.scale, *study.departures, data.command, "weight decay", "threads", "Holm"):
+        assert " ".join(text.split()) in words
+    for verdict in verdicts:
+        for text in (verdict.says, verdict.source, verdict.control.says, verdict.reason):
+            assert text in words
+    for figure in synthetic.FIGURES:
+        assert figure.title in words
+        assert figure.caption in words
+    for text in (
+        "4 supported, 1 refuted, 1 inconclusive, 1 void, 1 not run of 8 claims.",
+        "0.0312",  # our estimate, its interval, level and effect
+        "[0.0274, 0.0350]",
+        "99.29 % interval",
+        "SD inside the rule",
+        "≥ 2.996",  # the paper's
+        "3 stored runs were made by an earlier version of the code",
+        "C4 was edited after these runs were stored",
+        "0.05 (preset: 0.03)",
+        "Supported; it had to be refuted (> 0.7)",
+        "laptop preset, changed",
+        "Means over n = 10 runs; bands are 95 % t intervals over runs, point by point.",
+        "assay run recall-of-hidden-pairs --experiment depth",
+    ):
+        assert text in words, text
+
+
+def test_files_stand_beside_the_page_and_every_link_leads_to_one(written: Path) -> None:
+    html = (written / "index.html").read_text()
+    linked = {target for target in re.findall(r'href="([^"#:]+)"', html) if not target.startswith("../")}
+    assert {path for path in linked if not (written / path).is_file()} == set()
+    names = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
+    assert names == linked | {"index.html"}
+    assert {Path(name).suffix for name in names} == {".html", ".svg", ".pdf", ".csv", ".json", ".md", ".tex"}
+    assert b"\r" not in (written / "verdicts.csv").read_bytes()
+
+
+def test_quick_runs_are_void_and_the_page_says_so(synthetic: Any, data: ExperimentData) -> None:
+    runs, _ = synthetic.rows(2)
+    plain = dataclasses.replace(synthetic.SYMBOLIC, figures=())
+    void = judge(synthetic.STUDY, {"symbolic": runs}, quick=True)
+    quick = dataclasses.replace(data, experiment=plain, preset="quick", n_runs=2, n_stale=0, edited_claims=())
+    words = check_closed(study_page(synthetic.STUDY, void, [quick])).words
+    assert "Quick preset. These runs exercise the plumbing" in words
+    assert "7 void, 1 not run of 8 claims." in words
+    assert "no number" in words
+
+
+def test_a_study_without_runs_has_a_page_that_says_how_to_run_it(synthetic: Any) -> None:
+    words = check_closed(study_page(synthetic.STUDY, [], [])).words
+    assert "8 not run of 8 claims." in words
+    assert "assay run recall-of-hidden-pairs --experiment symbolic" in words
+    assert "takes 40 s at the laptop preset" in words
+
+
+def test_a_figure_that_cannot_be_drawn_says_why_in_its_place(
+    synthetic: Any, verdicts: list[Verdict], data: ExperimentData
+) -> None:
+    weights = dataclasses.replace(synthetic.SYMBOLIC, figures=synthetic.FIGURES[-1:])
+    study = dataclasses.replace(synthetic.STUDY, experiments=(weights,))
+    words = check_closed(study_page(study, verdicts, [dataclasses.replace(data, experiment=weights, tables={})])).words
+    assert "Not drawn: figure 'weights': a chart draws stored rows; no run has rows in a table 'weights'." in words
+    assert "Trained weights beside both optima" in words
+
+
+def test_the_atlas_shows_every_study(synthetic: Any, verdicts: list[Verdict]) -> None:
+    other = dataclasses.replace(synthetic.STUDY, slug="not-yet")
+    entries = [
+        AtlasEntry(synthetic.STUDY, verdicts, n_runs=10, n_stale=1, linked=True),
+        AtlasEntry(other, command="assay run not-yet"),
+    ]
+    reader = check_closed(index_page(entries))
+    assert "4 supported, 1 refuted, 1 inconclusive, 1 void, 9 not run of 16 claims." in reader.words
+    assert "10 runs 1 stale run" in reader.words or "10 runs1 stale run" in reader.words
+    assert "assay run not-yet" in reader.words
+    links = [attributes["href"] for tag, attributes in reader.elements if tag == "a" and "title" in attributes]
+    assert links[0] == "recall-of-hidden-pairs/index.html#experiment-symbolic-1"
+    assert links[7] == "recall-of-hidden-pairs/index.html#experiment-depth"
+    assert len(links) == 8  # a study without a page has no links
+
+
+HOSTILE = [
+    "<script>document.title='owned'</script>",
+    '"><img src=x onerror="document.title=\'owned\'">',
+    "{{ 7 * 7 }}{% raw %}",
+    "</style></title></svg></textarea><!--",
+    'javascript:alert(1) arXiv:2506.10887"onclick=',
+    "\x00\x1b]0;owned\x07\x85",
+    "\u202egnp.exe\u2066\u200f",
+    "w" * 400,
+    "\ud800\ufffe",
+    "עברית العربية",
+]
+hostile = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=20)).filter(lambda text: text.strip() != "")
+
+
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(hostile, min_size=10, max_size=10))
+def test_hostile_text_stays_text(texts: list[str]) -> None:
+    check_closed(hostile_page(texts))
+
+
+def hostile_page(texts: list[str], figures: tuple[Figure, ...] = ()) -> str:
+    """A page of a study whose every text is hostile."""
+    from assay.claims.rules import Above
+    from assay.claims.study import Claim, Control, Experiment, Measurement, Preset
+    from assay.claims.verdict import RunRow
+
+    @dataclasses.dataclass(frozen=True)
+    class Settings:
+        size: int = 1
+
+    control = Control(texts[0], "b")
+    claim = Claim(texts[1], texts[2], texts[3], "a", Above(0.5), control, margin=texts[4], paper_value=texts[5])
+    presets = {name: Preset(Settings(), 3) for name in ("quick", "laptop")}
+    experiment = Experiment("arm", texts[6], (claim,), presets, lambda *_: Measurement({}), figures=figures)
+    lines = [" ".join(text.split()) or "-" for text in texts]
+    doc = f"{lines[7]}: {lines[8]}\n\nPaper   x {lines[9]}\nScale   x {lines[0]}\nDeparts D1  x {lines[1]}\n"
+    study = Study("hostile", doc, (experiment,))
+    found = judge(study, {"arm": [RunRow("arm", seed, "ok", {"a": 1.0 + seed / 9, "b": seed / 90}) for seed in range(3)]})
+    rows: Table = [{"run": run, "x": x, "g": texts[run], "y": 1.0 + x} for run in range(3) for x in range(3)]
+    data = ExperimentData(
+        experiment, "laptop", {"size": texts[2]}, True, 3, 1, (texts[1],), {texts[3]: rows}, {texts[4]: texts[5]}, 1.0, texts[6]
+    )  # fmt: skip
+    return study_page(study, found, [data])
+
+
+def test_a_figure_named_like_a_path_stays_in_its_folder(
+    synthetic: Any, verdicts: list[Verdict], data: ExperimentData, tmp_path: Path
+) -> None:
+    bad = Figure("../../../owned", "T", "C", Lines("curves", "step", "loss", by="model"))
+    experiment = dataclasses.replace(synthetic.SYMBOLIC, figures=(bad,))
+    study = dataclasses.replace(synthetic.STUDY, experiments=(experiment,))
+    write_report(study, verdicts, [dataclasses.replace(data, experiment=experiment)], tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    drawn = list((tmp_path / "out" / study.slug / "figures" / "symbolic").iterdir())
+    assert len(drawn) == 3
+    assert all(path.name.startswith("figure-") for path in drawn)
+
+
+def test_pictures_the_study_no_longer_has_are_removed(synthetic: Any, verdicts: list[Verdict], tmp_path: Path) -> None:
+    old = tmp_path / synthetic.STUDY.slug / "figures" / "symbolic" / "old.svg"
+    note = old.with_name("notes.txt")
+    old.parent.mkdir(parents=True)
+    old.write_text("<svg/>")
+    note.write_text("mine")
+    write_report(synthetic.STUDY, [], [], tmp_path)
+    assert not old.exists()
+    assert note.read_text() == "mine"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_refuses_is_named_and_the_old_page_stays(
+    number: int, synthetic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = write_report(synthetic.STUDY, [], [], tmp_path)
+    atlas = write_atlas([], tmp_path)
+    before = page.read_bytes(), atlas.read_bytes()
+
+    def refuse(path: Path, content: bytes) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(pages, "write_atomically", refuse)
+    with pytest.raises(StoreError, match=f"could not be written: {os.strerror(number)}"):
+        write_report(synthetic.STUDY, [], [], tmp_path, created="today")
+    with pytest.raises(StoreError, match="--out"):
+        write_atlas([], tmp_path, created="today")
+    assert (page.read_bytes(), atlas.read_bytes()) == before
+
+
+def test_a_folder_that_is_a_file_is_named(synthetic: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(StoreError, match="could not be written"):
+        write_report(synthetic.STUDY, [], [], tmp_path / "out")
+
+
+PROGRAM = """
+import hashlib, random, runpy, sys, types
+from pathlib import Path
+module = types.ModuleType("assay_synthetic_report")
+sys.modules["assay_synthetic_report"] = module
+exec(compile(Path(sys.argv[1]).read_text(), sys.argv[1], "exec"), module.__dict__)
+from assay.claims.verdict import judge
+from assay.report.page import AtlasEntry, ExperimentData, write_atlas, write_report
+runs, tables = module.rows(4)
+if sys.argv[3] == "shuffled":
+    tables = {name: sorted(table, key=lambda row: -row["run"]) for name, table in reversed(tables.items())}
+verdicts = judge(module.STUDY, {"symbolic": runs})
+data = ExperimentData(module.SYMBOLIC, "laptop", {"n_facts": 20}, False, 4, 0, (), tables, {"python": "3"}, 2.0, "assay run")
+out = Path(sys.argv[2])
+write_report(module.STUDY, verdicts, [data], out)
+write_atlas([AtlasEntry(module.STUDY, verdicts, 4, linked=True)], out)
+"""
+
+
+def test_the_same_rows_give_the_same_bytes_in_every_process(tmp_path: Path) -> None:
+    source = str(Path(__file__).with_name("synthetic.py"))
+    for name, seed, order in (("a", "1", "stored"), ("b", "77", "shuffled")):
+        environment = os.environ | {
+            "PYTHONHASHSEED": seed,
+            "SOURCE_DATE_EPOCH": "",
+            "TZ": "UTC" if name == "a" else "Asia/Tokyo",
+        }
+        environment.pop("SOURCE_DATE_EPOCH")
+        command = [sys.executable, "-c", PROGRAM, source, str(tmp_path / name), order]
+        subprocess.run(command, check=True, env=environment, timeout=240)
+    first, second = (
+        {
+            path.relative_to(tmp_path / name).as_posix(): path.read_bytes()
+            for path in (tmp_path / name).rglob("*.*")
+            if path.is_file()
+        }
+        for name in ("a", "b")
+    )
+    assert {Path(name).suffix for name in first} == {".html", ".svg", ".pdf", ".csv", ".json", ".md", ".tex"}
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_date_stands_on_the_page_only_when_it_is_given(synthetic: Any) -> None:
+    assert study_page(synthetic.STUDY, [], []) == study_page(synthetic.STUDY, [], [])
+    assert "on 2026-01-02" in study_page(synthetic.STUDY, [], [], created="2026-01-02")
