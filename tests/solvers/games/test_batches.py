@@ -11,14 +11,18 @@ from assay.solvers.games.batches import (
     alternating_values,
     assistance_values,
     best_plan,
+    boltzmann_values,
     channel_values,
     channel_values_to_assistant,
+    naive_values,
     never_wait_values,
     optimal_values,
     policies,
+    team_payoffs,
     wait_table,
 )
-from assay.solvers.games.pairs import alternating_best_response, assistant_best_responses, optimal_pairs, optimal_value
+from assay.solvers.games.humans import Boltzmann, Naive, payoff_against
+from assay.solvers.games.pairs import assistant_best_responses, optimal_pairs, optimal_value, person_by_person_optima
 from assay.worlds.games.random_games import OffSwitchBatch, cell_games, kernel_games
 from assay.worlds.games.random_hiding import hiding_games
 
@@ -105,18 +109,19 @@ def test_a_single_set_splits_into_no_more_blocks_than_it_has_members() -> None:
     assert (values[2] == values[4]).all()
 
 
-def test_best_replies_in_turn_end_at_the_same_value() -> None:
+@pytest.mark.parametrize("n_messages", [1, 2])
+def test_best_replies_in_turn_end_at_person_by_person_optima(n_messages: int) -> None:
     batch = BATCHES[0]
-    on, off = batch.tables()
-    start = np.random.default_rng(0).random((12, 3)) < 0.5
-    reached = alternating_values(wait_table(on, off), on, off, start)
-    assert (reached <= optimal_values(on, off)[0]).all()
+    payoff = team_payoffs(*batch.tables(), n_messages)
+    start = np.random.default_rng(0).integers(0, 2, size=(12, payoff.shape[3]))
+    reached = alternating_values(payoff, start)
     for i in range(12):
-        form = batch.game(i).team_form()
-        value, _, _ = alternating_best_response(form, start[i].astype(int).tolist())
-        # Ties may be kept differently; both ends are person-by-person optima no worse than A's first answer.
-        first = assistant_best_responses(form, start[i].astype(int).tolist())[0]
-        assert min(value * batch.scale, reached[i]) >= first * batch.scale
+        form = batch.game(i).with_channel(to_human=n_messages).team_form()
+        assert (form.payoff * (batch.scale // form.denominator) == payoff[i]).all()
+        first = assistant_best_responses(form, start[i].tolist())[0]
+        assert first * batch.scale <= reached[i] <= exact(batch, i, to_human=n_messages)
+        if n_messages == 1:
+            assert Fraction(int(reached[i]), batch.scale) in {value for value, _, _ in person_by_person_optima(form)}
 
 
 def test_hiding_games_are_valued_like_the_exact_solver() -> None:
@@ -154,3 +159,15 @@ def test_sizes_out_of_reach_are_refused() -> None:
 def test_all_policies_are_listed_once() -> None:
     listed = policies(3, 2)
     assert len({tuple(row) for row in listed.tolist()}) == len(listed) == 8
+
+
+def test_humans_who_are_not_optimal_are_those_of_the_single_game_solver() -> None:
+    batch = hiding_games(4, rng=np.random.default_rng(3))
+    plans = policies(2, 3)
+    naive = naive_values(batch.payoff(), plans) / batch.scale
+    noisy = boltzmann_values(batch.payoff(), batch.mass(), plans, beta=0.1) / batch.scale
+    for i in range(4):
+        form = batch.game(i).team_form()
+        for p, plan in enumerate(plans.tolist()):
+            assert naive[i, p] == pytest.approx(payoff_against(form, plan, Naive()))
+            assert noisy[i, p] == pytest.approx(payoff_against(form, plan, Boltzmann(0.1)))

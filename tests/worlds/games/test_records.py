@@ -217,3 +217,18 @@ def test_a_dec_pomdp_must_hold_distributions() -> None:
         replace(good, start=good.start[:-1])
     with pytest.raises(InputError, match="discount"):
         DecPOMDP(good.name, good.start, good.transition, good.observation, good.reward, good.first, discount=1.5)
+
+
+def test_signals_of_a_batch_are_those_of_its_games() -> None:
+    batch = hiding_games(2, rng=np.random.default_rng(2), n_theta=1)
+    for plan in ((0, 0), (0, 1), (2, 1)):
+        assert (batch.signals(1, plan) == np.array(batch.game(1).signal(plan), dtype=object)).all()
+
+
+def test_shuffling_changes_order_only() -> None:
+    for game in (file_deletion(), hiding_as_signal()):
+        mixed = game.shuffled(np.random.default_rng(0))
+        assert sorted(mixed.states) == sorted(game.states)
+        assert mixed != game
+        back = {name: i for i, name in enumerate(mixed.states)}
+        assert [mixed.prior[back[name]] for name in game.states] == list(game.prior)

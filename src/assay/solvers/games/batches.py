@@ -26,11 +26,14 @@ __all__ = [
     "alternating_values",
     "assistance_values",
     "best_plan",
+    "boltzmann_values",
     "channel_values",
     "channel_values_to_assistant",
+    "naive_values",
     "never_wait_values",
     "optimal_values",
     "policies",
+    "team_payoffs",
     "wait_table",
 ]
 
@@ -204,28 +207,51 @@ def never_wait_values(on: Numbers, off: Numbers) -> Floats:
     return np.asarray(np.maximum(on, off).sum(axis=(1, 2)))
 
 
-def alternating_values(table: WaitTable, on: Numbers, off: Numbers, start: npt.NDArray[np.bool_]) -> Floats:
-    """The value that best replies in turn reach in every off-switch game, from given replies of H.
+def team_payoffs(on: Numbers, off: Numbers, n_messages: int = 1) -> Numbers:
+    """Off-switch games as payoff tables [game, oA, A's action, H's observation, H's action], for the functions below.
+
+    A's actions are act, wait with each message, off; H's observations are hers with the message heard; her actions OFF and ON.
 
     Args:
-        table: wait table of the games (its payoffs outside the wait set are used).
         on: [game, human observation, assistant observation]; as for `wait_table`.
         off: the same if the action does not go through.
-        start: [game, human observation]; whether H says ON at first.
+        n_messages: messages A may send along with waiting; 1 is silence.
     """
-    says_on = start
-    alone = np.maximum(on.sum(axis=1), off.sum(axis=1))
-    value = np.full(len(on), -np.inf)
+    n_games, n_h, n_a = on.shape
+    through, shut = on.transpose(0, 2, 1), off.transpose(0, 2, 1)
+    payoff = np.zeros((n_games, n_a, n_messages + 2, n_h, n_messages, 2), dtype=on.dtype)
+    payoff[:, :, 0, :, 0] = through[..., None]
+    payoff[:, :, -1, :, 0] = shut[..., None]
+    for message in range(n_messages):
+        payoff[:, :, 1 + message, :, message, 0] = shut
+        payoff[:, :, 1 + message, :, message, 1] = through
+    return payoff.reshape(n_games, n_a, n_messages + 2, n_h * n_messages, 2)
+
+
+def alternating_values(payoff: Numbers, human: npt.NDArray[np.int64]) -> Numbers:
+    """The value that best replies in turn reach in every game from given replies of H: a person-by-person optimum.
+
+    Args:
+        payoff: [game, assistant observation, assistant action, human observation, human action].
+        human: [game, human observation]; H's action at first.
+    """
+    games = np.arange(len(payoff))[:, None]
+    value = (
+        np.full(len(payoff), np.iinfo(np.int64).min)
+        if np.issubdtype(payoff.dtype, np.integer)
+        else np.full(len(payoff), -np.inf)
+    )
     while True:
-        waiting = np.where(says_on[:, :, None], on, off).sum(axis=1)
-        waits = waiting >= alone
-        gain = np.where(waits[:, None], on - off, 0.0).sum(axis=2)
-        # A reply is kept where it makes no difference, so that the value rises strictly until it stops.
-        says_on = np.where(gain == 0, says_on, gain > 0)
-        waiting = np.where(says_on[:, :, None], on, off).sum(axis=1)
-        reached = np.where(waits, waiting, alone).sum(axis=1)
+        for_a = np.take_along_axis(payoff, human[:, None, None, :, None], axis=4)[..., 0].sum(axis=3)
+        assistant = for_a.argmax(axis=2)
+        for_h = payoff[games, np.arange(payoff.shape[1]), assistant].sum(axis=1)
+        best = for_h.argmax(axis=2)
+        # A reply is kept where another is no better, so that the value rises strictly until it stops.
+        kept = np.take_along_axis(for_h, human[..., None], axis=2)[..., 0]
+        human = np.where(kept == for_h.max(axis=2), human, best)
+        reached = for_h.max(axis=2).sum(axis=1)
         if np.array_equal(reached, value):
-            return value
+            return np.asarray(reached)
         value = reached
 
 
@@ -249,6 +275,44 @@ def assistance_values(payoff: Floats, plans: npt.NDArray[np.int64]) -> Floats:
     for observation in range(1, payoff.shape[1]):
         table = table + payoff[:, observation, plans[:, observation]]
     return np.asarray(table.max(axis=3).sum(axis=2))
+
+
+def naive_values(payoff: Numbers, plans: npt.NDArray[np.int64]) -> Floats:
+    """Value of every policy of A in every game against a human who takes A's action to say nothing; ties are split evenly.
+
+    Args:
+        payoff: as for `assistance_values`.
+        plans: [policy, assistant observation].
+
+    Returns:
+        [game, policy].
+    """
+    prior = payoff.sum(axis=(1, 2))
+    best = prior == prior.max(axis=2, keepdims=True)
+    replies = best / best.sum(axis=2, keepdims=True)
+    worth = np.einsum("gaozh,gzh->gao", payoff, replies)
+    return np.asarray(np.take_along_axis(worth[:, None], plans[None, :, :, None], axis=3)[..., 0].sum(axis=2))
+
+
+def boltzmann_values(payoff: Numbers, mass: Numbers, plans: npt.NDArray[np.int64], *, beta: float) -> Floats:
+    """Value of every policy of A in every game against a noisy human who knows it.
+
+    Args:
+        payoff: as for `assistance_values`.
+        mass: [game, assistant observation, assistant action, human observation]; in the same unit of probability as `payoff`.
+        plans: [policy, assistant observation].
+        beta: inverse temperature, per unit of `payoff` divided by `mass`.
+
+    Returns:
+        [game, policy].
+    """
+    table, seen = payoff[:, 0, plans[:, 0]], mass[:, 0, plans[:, 0]]
+    for observation in range(1, payoff.shape[1]):
+        table = table + payoff[:, observation, plans[:, observation]]
+        seen = seen + mass[:, observation, plans[:, observation]]
+    expected = table / np.where(seen > 0, seen, 1)[..., None]
+    weights = np.exp(beta * (expected - expected.max(axis=3, keepdims=True)))
+    return np.asarray(((table * weights).sum(axis=3) / weights.sum(axis=3)).sum(axis=2))
 
 
 def best_plan(payoff: Floats, human: Floats) -> Floats:

@@ -132,6 +132,25 @@ class AssistanceGame:
             if q and self.prior[s]
         )
 
+    def shuffled(self, rng: np.random.Generator) -> "AssistanceGame":
+        """The same game with states, observations and actions listed in a random order, so that no answer can hang on it."""
+        s, o, z, h = (
+            rng.permutation(len(x))
+            for x in (self.states, self.assistant_observations, self.human_observations, self.human_actions)
+        )
+        game = self.restricted(rng.permutation(len(self.assistant_actions)).tolist())
+        return replace(
+            game,
+            states=tuple(game.states[i] for i in s),
+            prior=tuple(game.prior[i] for i in s),
+            assistant_observations=tuple(game.assistant_observations[j] for j in o),
+            assistant_sees=tuple(tuple(game.assistant_sees[i][j] for j in o) for i in s),
+            human_observations=tuple(game.human_observations[j] for j in z),
+            human_sees=tuple(tuple(tuple(row[j] for j in z) for row in game.human_sees[i]) for i in s),
+            human_actions=tuple(game.human_actions[j] for j in h),
+            reward=tuple(tuple(tuple(row[j] for j in h) for row in game.reward[i]) for i in s),
+        )
+
     def with_channel(self, *, to_human: int) -> "AssistanceGame":
         """The same game with another set of messages from A to H."""
         return replace(self, to_human=to_human)

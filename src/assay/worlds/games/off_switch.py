@@ -139,6 +139,20 @@ class OffSwitchGame:
         )
         return _heard_first(form, self.to_assistant)
 
+    def shuffled(self, rng: np.random.Generator) -> "OffSwitchGame":
+        """The same game with states and observations listed in a random order, so that no answer can hang on the order."""
+        s, h, a = (rng.permutation(len(x)) for x in (self.states, self.human_observations, self.assistant_observations))
+        return replace(
+            self,
+            states=tuple(self.states[i] for i in s),
+            prior=tuple(self.prior[i] for i in s),
+            human_observations=tuple(self.human_observations[i] for i in h),
+            assistant_observations=tuple(self.assistant_observations[i] for i in a),
+            observe=tuple(tuple(tuple(self.observe[i][j][k] for k in a) for j in h) for i in s),
+            act=tuple(self.act[i] for i in s),
+            off=tuple(self.off[i] for i in s),
+        )
+
     def with_channel(self, *, to_human: int = 1, to_assistant: int = 1) -> "OffSwitchGame":
         """The same game with other message sets."""
         return replace(self, to_human=to_human, to_assistant=to_assistant)

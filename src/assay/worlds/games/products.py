@@ -40,6 +40,7 @@ class Trials:
     Attributes:
         h: [depth]; mean H of the product taken when the `depth` least promising products are hidden.
         r: [depth]; mean R of it.
+        h_random: [depth]; mean H of a visible product taken at random.
         r_random: [depth]; mean R of it when as many products are hidden at random.
         adaptive: mean payoff when A chooses the depth by what it saw, best against a human who takes the best visible product.
         informed: [depth]; mean payoff when H may also take a hidden product and does so whenever that pays in expectation.
@@ -48,6 +49,7 @@ class Trials:
 
     h: Floats
     r: Floats
+    h_random: Floats
     r_random: Floats
     adaptive: float
     informed: Floats
@@ -126,6 +128,7 @@ def simulate(d: int, k: int, n_trials: int, *, rng: np.random.Generator) -> Tria
     taken_h, taken_r = led_h[rows[:, None], chosen], led_r[rows[:, None], chosen]
     random_r = r[rows[:, None], _running_argmax(h)]  # hiding the last products whatever they are
     visible = np.arange(1, d + 1)
+    any_h = led_h[rows[:, None], rng.integers(0, visible, size=(n_trials, d))]
     score = visible / (visible + 1) + np.cumsum(led_promise, axis=1) / visible
     pick = score.argmax(axis=1)
     informed = taken_h + taken_r
@@ -139,6 +142,7 @@ def simulate(d: int, k: int, n_trials: int, *, rng: np.random.Generator) -> Tria
     return Trials(
         h=taken_h.mean(axis=0)[::-1],
         r=taken_r.mean(axis=0)[::-1],
+        h_random=any_h.mean(axis=0)[::-1],
         r_random=random_r.mean(axis=0)[::-1],
         adaptive=float((taken_h + taken_r)[rows, pick].mean()),
         informed=informed.mean(axis=0)[::-1],

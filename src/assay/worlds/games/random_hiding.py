@@ -5,7 +5,8 @@ hidden, and reads each shown attribute through an instrument that errs at random
 the states. She picks one of several options; payoffs are integers. Probabilities are integer weights with one common total.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
 
@@ -82,13 +83,25 @@ class HidingBatch:
         table = table.reshape(*table.shape[:3], -1)
         return table if self.informed else table.sum(axis=1, keepdims=True)
 
+    def signals(self, i: int, plan: Sequence[int]) -> npt.NDArray[np.object_]:
+        """What H reads in game `i` under a policy of A, as exact kernel: [(x1, x2, r), reading].
+
+        Preferences are left out: H always knows them and readings do not depend on them.
+        """
+        readings = replace(self, right=self.right[i : i + 1]).readings()[0]
+        rows = [
+            [Fraction(int(w), self.grain**2) for w in readings[plan[r if self.informed else 0], x, y]]
+            for x, y, r in product(range(2), range(2), range(self.weight.shape[3]))
+        ]
+        return np.array(rows, dtype=object)
+
     def shared(self) -> Integers:
         """[game, A's observation, H's observation, option]; as `payoff` when nothing is hidden, for A telling H all it saw."""
         return self.payoff()[:, :, SHOW]
 
     def uninformed(self) -> "HidingBatch":
         """The same games in which A sees nothing."""
-        return HidingBatch(self.weight, self.right, self.reward, self.grain, informed=False)
+        return replace(self, informed=False)
 
     def game(self, i: int) -> AssistanceGame:
         """Game `i` as an exact record."""
