@@ -57,6 +57,22 @@ def test_order_ends_by_hand() -> None:
     assert resample.order_ends(replicates, 0.05, 0.02, finest=0.03) == (5, math.inf)
 
 
+def test_studentised_ends_are_infinite_while_resamples_without_spread_are_common() -> None:
+    def mean_and_error(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return x.mean(axis=-1), x.std(axis=-1, ddof=1) / math.sqrt(x.shape[-1])
+
+    # Of the 27 resamples of three values, 3 have no spread: 11 % > 5 %, but less than 20 %.
+    values = np.array([0.1, 0.2, 0.4])
+    assert resample.studentised_ends(values, mean_and_error, level=0.95, rng=generator()) == (-math.inf, math.inf)
+    low, high = resample.studentised_ends(values, mean_and_error, level=0.8, rng=generator())
+    resamples = np.array(list(itertools.product(values, repeat=3)))
+    estimates, errors = mean_and_error(resamples[np.ptp(resamples, axis=1) > 0])
+    t = np.abs(estimates - values.mean()) / errors
+    quantile = np.sort(np.concatenate([t, np.full(3, math.inf)]))[math.ceil(0.8 * 27) - 1]
+    reach = quantile * values.std(ddof=1) / math.sqrt(3)
+    assert (low, high) == pytest.approx((values.mean() - reach, values.mean() + reach))
+
+
 def test_variance_of_the_clustered_bootstrap_is_what_theory_says() -> None:
     rng = generator(3)
     k, m = 6, 8

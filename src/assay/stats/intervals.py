@@ -272,8 +272,6 @@ def rank_correlation(
     inside = float(np.clip(estimate, half_step - 1, 1 - half_step))
     reach = -float(ndtri(tail(level) / 2)) * math.sqrt((1 + inside**2 / 2) / (n - 3))
     low, high = min(low, math.tanh(math.atanh(inside) - reach)), max(high, math.tanh(math.atanh(inside) + reach))
-    if abs(estimate) > inside:
-        low, high = (-1.0, high) if estimate < 0 else (low, 1.0)
     return Interval(estimate, max(-1.0, low), min(1.0, high), level, n, "BCa bootstrap and Fisher z, the wider")
 
 
