@@ -2,15 +2,19 @@
 
 import importlib.util
 import sys
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from assay.claims.verdict import Verdict, judge
-from assay.report.page import ExperimentData, write_report
+from assay.claims.charts import Figure
+from assay.claims.rules import Above
+from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Study, Table
+from assay.claims.verdict import RunRow, Verdict, judge
+from assay.report.page import ExperimentData, study_page, write_report
 
 NAME = "assay_synthetic_report"
 
@@ -56,3 +60,31 @@ def data(synthetic: Any) -> ExperimentData:
 def written(synthetic: Any, verdicts: list[Verdict], data: ExperimentData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the synthetic study's report."""
     return write_report(synthetic.STUDY, verdicts, [data], tmp_path_factory.mktemp("reports")).parent
+
+
+@dataclass(frozen=True)
+class Size:
+    size: int = 1
+
+
+@pytest.fixture(scope="session")
+def hostile_page() -> Callable[..., str]:
+    """Makes the page of a study whose every text is one of ten given."""
+    return _hostile_page
+
+
+def _hostile_page(texts: list[str], figures: tuple[Figure, ...] = ()) -> str:
+    """A page of a study whose every text is hostile."""
+    control = Control(texts[0], "b")
+    claim = Claim(texts[1], texts[2], texts[3], "a", Above(0.5), control, margin=texts[4], paper_value=texts[5])
+    presets = {name: Preset(Size(), 3) for name in ("quick", "laptop")}
+    experiment = Experiment("arm", texts[6], (claim,), presets, lambda *_: Measurement({}), figures=figures)
+    lines = [" ".join(text.split()) or "-" for text in texts]
+    doc = f"{lines[7]}: {lines[8]}\n\nPaper   x {lines[9]}\nScale   x {lines[0]}\nDeparts D1  x {lines[1]}\n"
+    study = Study("hostile", doc, (experiment,))
+    found = judge(study, {"arm": [RunRow("arm", seed, "ok", {"a": 1.0 + seed / 9, "b": seed / 90}) for seed in range(3)]})
+    rows: Table = [{"run": run, "x": x, "g": texts[run], "y": 1.0 + x} for run in range(3) for x in range(3)]
+    data = ExperimentData(
+        experiment, "laptop", {"size": texts[2]}, True, 3, 1, (texts[1],), {texts[3]: rows}, {texts[4]: texts[5]}, 1.0, texts[6]
+    )  # fmt: skip
+    return study_page(study, found, [data])

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.claims.charts import Figure, Lines
-from assay.claims.study import Study, Table
+from assay.claims.study import Study
 from assay.claims.verdict import Verdict, judge
 from assay.core.errors import StoreError
 from assay.report import page as pages
@@ -228,33 +229,8 @@ hostile = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=20)).filter(lambd
 
 @settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(hostile, min_size=10, max_size=10))
-def test_hostile_text_stays_text(texts: list[str]) -> None:
+def test_hostile_text_stays_text(hostile_page: Callable[..., str], texts: list[str]) -> None:
     check_closed(hostile_page(texts))
-
-
-def hostile_page(texts: list[str], figures: tuple[Figure, ...] = ()) -> str:
-    """A page of a study whose every text is hostile."""
-    from assay.claims.rules import Above
-    from assay.claims.study import Claim, Control, Experiment, Measurement, Preset
-    from assay.claims.verdict import RunRow
-
-    @dataclasses.dataclass(frozen=True)
-    class Settings:
-        size: int = 1
-
-    control = Control(texts[0], "b")
-    claim = Claim(texts[1], texts[2], texts[3], "a", Above(0.5), control, margin=texts[4], paper_value=texts[5])
-    presets = {name: Preset(Settings(), 3) for name in ("quick", "laptop")}
-    experiment = Experiment("arm", texts[6], (claim,), presets, lambda *_: Measurement({}), figures=figures)
-    lines = [" ".join(text.split()) or "-" for text in texts]
-    doc = f"{lines[7]}: {lines[8]}\n\nPaper   x {lines[9]}\nScale   x {lines[0]}\nDeparts D1  x {lines[1]}\n"
-    study = Study("hostile", doc, (experiment,))
-    found = judge(study, {"arm": [RunRow("arm", seed, "ok", {"a": 1.0 + seed / 9, "b": seed / 90}) for seed in range(3)]})
-    rows: Table = [{"run": run, "x": x, "g": texts[run], "y": 1.0 + x} for run in range(3) for x in range(3)]
-    data = ExperimentData(
-        experiment, "laptop", {"size": texts[2]}, True, 3, 1, (texts[1],), {texts[3]: rows}, {texts[4]: texts[5]}, 1.0, texts[6]
-    )  # fmt: skip
-    return study_page(study, found, [data])
 
 
 def test_a_figure_named_like_a_path_stays_in_its_folder(

@@ -132,7 +132,7 @@ def _lines(chart: Lines, table: Table, names: Names, where: str) -> Plan:
             if chart.theory and not (one_theory and (panel, 0) in curves and j > 0):
                 colour = INK.light if one_theory or len(series) == 1 else style.colour
                 ax.plot(curve.x, curve.theory, color=colour, linestyle=DASHED, linewidth=1.1)
-        name_axes(ax, x_label, y_label)
+        name_axes(ax, x_label, y_label, several=several)
         scale(ax, "x", chart.x_scale, np.array(positions, dtype=float))
         scale(ax, "y", chart.y_scale, np.concatenate(drawn))
         ax.margins(x=0.01)
@@ -209,7 +209,8 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
             if (own, by, category) in theory:
                 exact = theory[own, by, category]
                 plot([at - step * 0.6, at + step * 0.6], [exact, exact], color=INK.light, linewidth=1.1, linestyle=DASHED)
-        name_axes(ax, *((value_label, chart.x_label) if lying else (chart.x_label, value_label)), grid="x" if lying else "y")
+        labels = (value_label, chart.x_label) if lying else (chart.x_label, value_label)
+        name_axes(ax, *labels, several=several, grid="x" if lying else "y")
         scale(ax, "x" if lying else "y", chart.y_scale, drawn)
         (ax.set_yticks if lying else ax.set_xticks)(range(len(categories)), ticks)
         ends = (-0.5, len(categories) - 0.5)
@@ -269,7 +270,7 @@ def _scatter(chart: Scatter, table: Table, names: Names, where: str) -> Plan:
             ax.plot(
                 [x.estimate], [y.estimate], color=style.colour, marker=style.mark, markersize=6, markeredgecolor=PAPER.light
             )
-        name_axes(ax, x_label, y_label, grid="both")
+        name_axes(ax, x_label, y_label, several=several, grid="both")
         scale(ax, "x", chart.x_scale, x_values)
         scale(ax, "y", chart.y_scale, y_values)
         _above_zero(ax, chart.y_scale, [y_values], [])
@@ -396,9 +397,8 @@ def _heat(chart: Heat, table: Table, names: Names, where: str) -> Plan:
     def paint(ax: Axes, panel: int, several: bool) -> None:
         norm = Normalize(-limits[panel], limits[panel])
         ax.imshow(cells[panel], cmap=_DIVERGING, norm=norm, interpolation="none", aspect="equal" if square else "auto")
-        ax.set_xlabel(shown(chart.column_label or label(chart.column, names), 50))
-        ax.set_ylabel(shown(chart.row_label or label(chart.row, names), 50))
-        ax.grid(visible=False)
+        labels = chart.column_label or label(chart.column, names), chart.row_label or label(chart.row, names)
+        name_axes(ax, *labels, several=several, grid="none")
         for side in ax.spines.values():
             side.set(visible=True, color=RULE.light)
         most = 7 if several else 14

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Literal
 
 import matplotlib
@@ -199,12 +200,18 @@ def looks(texts: Sequence[str], *, ordered: bool, marks: bool, strokes: Literal[
     return tuple(found)
 
 
-def name_axes(ax: Axes, x_label: str, y_label: str, *, grid: Literal["x", "y", "both"] = "y") -> None:
-    """Labels of both axes, and hairlines across the values."""
-    ax.set_xlabel(shown(x_label, 60))
-    ax.set_ylabel(shown(y_label, 44))
+def name_axes(ax: Axes, x_label: str, y_label: str, *, several: bool, grid: Literal["x", "y", "both", "none"] = "y") -> None:
+    """Labels of both axes, folded where they are long, and hairlines across the values."""
+    ax.set_xlabel(_folded(x_label, 26 if several else 42))
+    ax.set_ylabel(_folded(y_label, 26 if several else 38))
     ax.grid(visible=False)
-    ax.grid(visible=True, axis=grid)
+    if grid != "none":
+        ax.grid(visible=True, axis=grid)
+
+
+def _folded(text: str, width: int) -> str:
+    """The text on at most two lines."""
+    return "\n".join(wrap(shown(text, 2 * width - 4), width)[:2])
 
 
 def scale(ax: Axes, axis: Literal["x", "y"], kind: Scale, values: np.ndarray) -> None:
