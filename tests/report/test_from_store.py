@@ -1,0 +1,99 @@
+"""From the store to the page: the rows that are stored, the command that made them, and nothing else."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.claims.study import Study
+from assay.core.errors import StoreError, UsageError
+from assay.core.settings import resolve
+from assay.report.from_store import gather, report_atlas, report_study
+from assay.runner.executors import executor
+from assay.runner.plan import plan
+from assay.runner.run import execute, judge_stored
+from assay.store.store import Store
+
+
+@pytest.fixture
+def study(synthetic: Any) -> Study:
+    """The synthetic study with one figure, so that its pages are quick to make."""
+    symbolic = dataclasses.replace(synthetic.SYMBOLIC, figures=synthetic.FIGURES[3:4])
+    found: Study = dataclasses.replace(synthetic.STUDY, experiments=(symbolic, synthetic.DEPTH))
+    return found
+
+
+def run(study: Study, folder: Path, **asked: Any) -> None:
+    with Store.open(folder) as store:
+        execute(plan(study, store, **asked), store, executor=executor("local"))
+
+
+def test_a_page_and_the_atlas_are_written_from_stored_rows(study: Study, tmp_path: Path) -> None:
+    run(study, tmp_path / "store", experiments=["symbolic"])
+    with Store.open(tmp_path / "store", read_only=True) as store:
+        page = report_study(study, store, tmp_path / "out")
+        (judged,) = judge_stored(study, store)
+        atlas = report_atlas([study], store, tmp_path / "out")
+        again = report_study(study, store, tmp_path / "again")
+    text = page.read_text(encoding="utf-8")
+    assert page == tmp_path / "out" / study.slug / "index.html"
+    assert "4 supported, 1 refuted, 1 inconclusive, 1 void, 1 not run of 8 claims." in text
+    assert "assay run recall-of-hidden-pairs --experiment symbolic --preset laptop --runs 10" in text
+    assert "cpu_class" in text
+    drawn = (page.parent / "figures" / "symbolic" / "rank-threshold.csv").read_text().splitlines()
+    assert drawn[0] == "init,d_head,accuracy,low,high,n_runs"
+    assert len(drawn) == 9
+    assert all(line.endswith(",10") for line in drawn[1:])
+    assert again.read_text(encoding="utf-8") == text
+    assert "4 supported" in atlas.read_text(encoding="utf-8")
+    assert 'href="recall-of-hidden-pairs/index.html"' in atlas.read_text(encoding="utf-8")
+    assert {verdict.verdict for verdict in judged.verdicts} == {"supported", "refuted", "inconclusive", "void"}
+
+
+def test_the_command_makes_these_very_runs(study: Study, tmp_path: Path) -> None:
+    overrides = ["decay=0.25", "d_heads=3,8"]
+    for seed, n_runs in ((0, 2), (7, 3)):
+        run(study, tmp_path / "store", experiments=["symbolic"], overrides=overrides, seed=seed, n_runs=n_runs)
+    with Store.open(tmp_path / "store", read_only=True) as store:
+        (judged,) = judge_stored(study, store, experiments=["symbolic"], overrides=overrides)
+        (data,) = gather(study, store, judged)
+        stored = {stored.seed: stored.run_id for stored in judged.runs["symbolic"]}
+    assert data.custom
+    for part, (first, count) in zip(data.command.split(" && "), ((0, 2), (7, 3)), strict=True):
+        words = shlex.split(part)
+        assert words[:6] == ["assay", "run", study.slug, "--experiment", "symbolic", "--preset"]
+        given = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+        assert resolve(study.experiment("symbolic").preset("laptop").settings, given, where="") == [
+            judged.cells["symbolic"].settings
+        ]
+        named = {word: int(words[i + 1]) for i, word in enumerate(words) if word in ("--runs", "--seed")}
+        assert (named.get("--seed", 0), named["--runs"]) == (first, count)
+    assert sorted(stored) == [0, 1, 7, 8, 9]
+    assert {row["run"] for row in data.tables["widths"]} == set(stored)
+
+
+def test_a_grid_needs_a_choice(study: Study, tmp_path: Path) -> None:
+    with (
+        Store.open(tmp_path / "store", read_only=True) as store,
+        pytest.raises(UsageError, match="a page shows one settings value; got a grid of 2"),
+    ):
+        report_study(study, store, tmp_path, experiments=["symbolic"], overrides=["decay=0,1"])
+
+
+def test_without_rows_everything_is_not_run(study: Study, tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store", read_only=True) as store:
+        page = report_study(study, store, tmp_path / "out")
+        atlas = report_atlas([study], store, tmp_path / "out")
+    assert "8 not run of 8 claims." in page.read_text(encoding="utf-8")
+    assert "assay run recall-of-hidden-pairs" in atlas.read_text(encoding="utf-8")
+
+
+def test_a_damaged_table_is_named_and_no_page_is_written(study: Study, tmp_path: Path) -> None:
+    run(study, tmp_path / "store", experiments=["symbolic"], n_runs=2)
+    for artefact in (tmp_path / "store" / "artefacts").glob("*/*"):
+        artefact.write_bytes(artefact.read_bytes()[:-1])
+    with Store.open(tmp_path / "store", read_only=True) as store, pytest.raises(StoreError, match="was altered"):
+        report_study(study, store, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
