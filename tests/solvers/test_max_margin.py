@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from assay.core.errors import InputError, MissingExtra, SettingsError, WorkError
 from assay.core.seeds import Seeds
-from assay.solvers.max_margin import MarginProblem, certify, multipliers_for, norm_of, solve, symmetric
+from assay.instruments.spectra import schatten
+from assay.solvers.max_margin import MarginProblem, certify, least_schatten, multipliers_for, norm_of, solve, symmetric
 from assay.worlds.recall import RecallWorld
 
 NORMS = ("nuclear", "frobenius")
@@ -125,3 +126,28 @@ def test_a_missing_solver_is_named_with_its_extra(monkeypatch, package):
     with pytest.raises(MissingExtra, match=r"assay\[opt\]") as caught:
         solve(problem_of(3, 1, 1), "nuclear")
     assert caught.value.package == package
+
+
+@pytest.mark.parametrize("size", [(4, 1, 3), (4, 2, 2), (5, 3, 1), (8, 1, 7)])
+def test_the_numerical_schatten_solution_is_the_closed_form_where_there_is_one(size):
+    for p, norm in ((2.0, "frobenius"), (1.0, "nuclear")):
+        found, exact = least_schatten(*size, p), symmetric(*size, norm)
+        assert found.value == pytest.approx(exact.value, rel=1e-4)
+        assert found.completion == pytest.approx(exact.completion, abs=0.02)
+
+
+@pytest.mark.parametrize("p", [2 / 3, 0.5])
+def test_below_order_one_rank_is_given_up_and_the_held_out_margin_rises(p):
+    # Rank one in each group's part: completion near (m_train/m_test)^(1/4), which relations and constants shift a little.
+    found = least_schatten(6, 1, 3, p)
+    assert found.low_rank
+    assert found.completion == pytest.approx((1 / 3) ** 0.25, abs=0.05)
+    assert found.value <= schatten(symmetric(6, 1, 3, "nuclear").matrix(), p) * (1 - 1e-3)
+    assert least_schatten(6, 2, 2, p).completion == pytest.approx(1, abs=1e-3)
+
+
+def test_schatten_orders_and_sizes_outside_the_family_are_refused():
+    with pytest.raises(SettingsError, match="p > 0"):
+        least_schatten(4, 1, 1, 0.0)
+    with pytest.raises(SettingsError, match="symmetric family"):
+        least_schatten(4, 0, 1, 1.0)

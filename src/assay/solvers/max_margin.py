@@ -37,10 +37,13 @@ __all__ = [
     "Certificate",
     "MarginProblem",
     "Norm",
+    "SchattenSolution",
     "Solution",
     "SymmetricSolution",
     "certify",
+    "least_schatten",
     "multipliers_for",
+    "norm_of",
     "solve",
     "symmetric",
 ]
@@ -350,3 +353,94 @@ def symmetric(n: int, m_train: int, m_test: int, norm: Norm) -> SymmetricSolutio
     squared = 2 * m_train + m_test * (1 + y * y) + 2 * math.sqrt(m_train * m_test) * (1 - y)
     value = math.sqrt(n) + (n - 1) * math.sqrt(squared)
     return SymmetricSolution(n, m_train, m_test, norm, y, value, n if m_train >= m_test else 2 * n - 1)
+
+
+@dataclass(frozen=True)
+class SchattenSolution:
+    """The least invariant matrix under a Schatten-p (quasi-)norm, found numerically.
+
+    Attributes:
+        p: order of the norm.
+        completion: held-out margin over the bridges' margin, against other implications.
+        value: (Σ σ^p)^(1/p) at least margin 1.
+        low_rank: whether each group's 2 x 2 part has rank one, so that W has rank n.
+    """
+
+    p: float
+    completion: float
+    value: float
+    low_rank: bool
+
+
+def least_schatten(n: int, m_train: int, m_test: int, p: float) -> SchattenSolution:
+    """The least Schatten-p solution among the matrices that permutations of groups and subjects leave alone.
+
+    A product of L matrices of least summed squares has least Schatten-2/L norm (p = 2, 1: Frobenius, nuclear). For p < 1 rank
+    is cheap to give up: with a = bridges' facts at strength above 1 the 2 x 2 part can be of rank one while every margin is at
+    least 1, which gives a held-out margin near (m_train/m_test)^(1/4), larger than the nuclear solution's square root.
+
+    Unlike `symmetric` this fixes no coefficient beforehand: the four strengths of K, the two relations' offsets and the two
+    constants of bridge and held-out columns are free. For p < 1 the problem is not convex; the best of several starts, of
+    full rank and of rank one, is returned.
+
+    Raises:
+        SettingsError: sizes outside the family, or p not positive.
+    """
+    from scipy.optimize import minimize
+
+    symmetric(n, m_train, m_test, "nuclear")  # the same sizes are refused
+    if p <= 0:
+        raise SettingsError(f"a Schatten norm needs p > 0; got p={p}")
+    weights, shrink = np.sqrt([m_train, m_test]), 1 - 1 / n
+
+    def strengths(z: Float[ndarray, " free"]) -> Float[ndarray, "2 2"]:
+        if len(z) == 8:
+            return np.array([[z[4], z[5]], [z[6], z[7]]])
+        return np.array([[z[4], z[5]], [z[6], z[5] * z[6] / z[4]]])  # rank one
+
+    def power_sum(z: Float[ndarray, " free"]) -> float:
+        K = strengths(z) * weights
+        r1, r2, bridge, held_out = z[:4]
+        relations = 2 * n * (r1 * r1 + r2 * r2 + n * m_train * bridge * bridge + n * m_test * held_out * held_out)
+        square = float((K * K).sum())
+        if len(z) == 7:
+            return float(relations ** (p / 2) + (n - 1) * square ** (p / 2))
+        determinant = float(np.linalg.det(K))
+        larger = (square + math.sqrt(max(square * square - 4 * determinant * determinant, 0.0))) / 2
+        smaller = determinant * determinant / larger
+        return float(relations ** (p / 2) + (n - 1) * (larger ** (p / 2) + (smaller + 1e-14) ** (p / 2)))
+
+    def slacks(z: Float[ndarray, " free"]) -> Float[ndarray, " constraints"]:
+        ((a, b), (c, d)), (r1, r2, bridge, held_out) = strengths(z), z[:4]
+        fact, implication, other = 2 * (r1 + bridge), 2 * (r2 - bridge), 2 * (r1 + held_out)
+        return np.array(
+            [
+                *(a - 1, (a - c) * shrink + fact - 1, a * shrink + c / n + fact - 1),  # a bridge's fact over all others
+                *(c - 1, (c - a) * shrink + implication - 1, c * shrink + a / n + implication - 1),  # and its implication
+                *(b - 1, (b - d) * shrink + other - 1, b * shrink + d / n + other - 1),  # a held-out subject's fact
+            ]
+        )
+
+    best: SchattenSolution | None = None
+    fourth_root = max((m_test / m_train) ** 0.25, 1.0)
+    for a in (1.0, fourth_root):
+        for last in ([], [0.3], [0.9]):
+            start = np.array([0.5, 0.5, 0.0, 0.0, a, 1.0, 1.0, *last])
+            found = minimize(
+                power_sum,
+                start,
+                constraints={"type": "ineq", "fun": slacks},
+                method="SLSQP",
+                options={"maxiter": 300, "ftol": 1e-13},
+            )
+            if slacks(found.x).min() < -1e-6:
+                continue
+            K, value = strengths(found.x), float(found.fun) ** (1 / p)
+            if best is None or value < best.value * (1 - 1e-9):
+                sigma = np.linalg.svd(K * weights, compute_uv=False)
+                best = SchattenSolution(p, float(K[1, 1] / K[1, 0]), value, bool(sigma[1] < 1e-3 * sigma[0]))
+    if best is None:
+        raise WorkError(
+            f"a least Schatten solution must exist; no start converged for n={n}, m_train={m_train}, m_test={m_test}, p={p}"
+        )
+    return best
