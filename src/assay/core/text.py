@@ -9,7 +9,7 @@ _BIDI = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 
 
 def visible(text: str) -> str:
-    """The text with control characters, bidirectional marks and lone surrogates replaced by their escapes; newlines and tabs too."""
+    """The text with control characters (newlines too), bidirectional marks and lone surrogates replaced by their escapes."""
     return "".join(_escaped(character) for character in text)
 
 
