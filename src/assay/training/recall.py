@@ -88,8 +88,10 @@ def train(
     """
     _check_alike(stack, worlds, len(seeds))
     step_once = _stepper(stack, optimiser or Optimiser())
-    data: _Batches | _Population = _Population(stack, worlds)
-    if per_kind is not None:
+    data: _Batches | _Population
+    if per_kind is None:
+        data = _Population(stack, worlds)
+    else:
         data = _Batches(stack, worlds, [node("batches") for node in seeds], per_kind)
     losses = torch.empty(n_steps, stack.n_runs, dtype=stack.dtype)
     if observe and 0 in observe_at:
