@@ -320,8 +320,8 @@ def _with_replies(form: TeamForm, assistant: Policy) -> OptimalPolicies:
 
 
 def _maximisers(table: Table) -> tuple[tuple[int, ...], ...]:
-    best = table.max(axis=1)
-    return tuple(tuple(int(a) for a in np.flatnonzero(row == top)) for row, top in zip(table, best, strict=True))
+    best = table == table.max(axis=1, keepdims=True)
+    return tuple(tuple(a for a, optimal in enumerate(row) if optimal) for row in best.tolist())
 
 
 def _keep(options: tuple[tuple[int, ...], ...], current: Policy | None) -> Policy:

@@ -77,7 +77,10 @@ def solve_two_stage(game: TwoStageGame, human: Human) -> TwoStageSolution:
     """
     f1, f2, denominator, mass = _tables(game)
     n_z, k_h, n_m = f1.shape[2], f1.shape[3], game.to_assistant
-    sigma = _behaviour(game, human)
+    behaviour = _behaviour(game, human)
+    exact = behaviour is None or behaviour.dtype == object
+    # Exact arithmetic runs on integers: the human's chances are brought over one denominator too.
+    sigma, parts = integers(behaviour) if exact and behaviour is not None else (behaviour, 1)
     options = k_h * n_m if sigma is None else n_m
     if options**n_z > MAX_HUMAN_POLICIES:
         raise InputError(
@@ -99,8 +102,7 @@ def solve_two_stage(game: TwoStageGame, human: Human) -> TwoStageSolution:
                 f"'{game.name}': at most {MAX_PLANS:,} optimal plans can be listed; more of them tie. Remove messages or "
                 "observations that make no difference"
             )
-    exact = sigma is None or sigma.dtype == object
-    scale: Any = Fraction(1, denominator) if exact else 1 / denominator
+    scale = Fraction(1, denominator * parts)
     seen = mass.sum(axis=2)[:, 0]
     plans = tuple(
         Plan(
@@ -111,10 +113,10 @@ def solve_two_stage(game: TwoStageGame, human: Human) -> TwoStageSolution:
         for policy, values in kept
     )
     return TwoStageSolution(
-        value=_plain(best * scale, exact),
+        value=_plain(best, scale, exact),
         plans=plans,
-        by_action=tuple(tuple(_plain(v * scale / (seen[o] or 1), exact) for v in row) for o, row in enumerate(kept[0][1])),
-        human=sigma
+        by_action=tuple(tuple(_plain(v, scale / (seen[o] or 1), exact) for v in row) for o, row in enumerate(kept[0][1])),
+        human=behaviour
         if plans[0].action is None
         else np.array([[Fraction(int(h == a)) for h in range(k_h)] for a in plans[0].action], dtype=object),
     )
@@ -219,5 +221,5 @@ def _best_second(weight: Any, f2: Any) -> Any:
     return total.max(axis=3)
 
 
-def _plain(value: Any, exact: bool) -> Fraction | float:
-    return Fraction(value) if exact else float(value)
+def _plain(value: Any, scale: Fraction, exact: bool) -> Fraction | float:
+    return int(value) * scale if exact else float(value) * float(scale)
