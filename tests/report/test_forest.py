@@ -76,13 +76,12 @@ def test_the_picture_names_every_verdict_and_control(synthetic: Any, verdicts: l
         assert verdict.verdict in texts
     assert texts.count("control flips") == 6
     assert "control: supported" in texts
-    assert "C3   = 0 ± 10⁻⁵" in texts
+    assert {"C3", "= 0 ± 10⁻⁵"} <= set(texts)
     assert [row[0] for row in drawn.rows] == [verdict.claim for verdict in verdicts]
     assert {verdict.verdict for verdict in verdicts} == {"supported", "refuted", "inconclusive", "void"}
 
 
-def test_a_claim_without_a_number_says_why(synthetic: Any) -> None:
+def test_a_claim_without_a_number_says_so(synthetic: Any) -> None:
     void = judge(synthetic.STUDY, {"symbolic": synthetic.rows(2)[0]}, quick=True)
     drawn = forest(synthetic.STUDY, void, ident="v")
-    assert drawn.wide.inline.count("the quick preset exercises the plumbing") == len(void)
-    assert "no number" in drawn.wide.inline
+    assert drawn.wide.inline.count(">no number<") == 2 * len(void)  # the claim has none, nor has its control

@@ -173,10 +173,12 @@ def test_quick_runs_are_void_and_the_page_says_so(synthetic: Any, data: Experime
     plain = dataclasses.replace(synthetic.SYMBOLIC, figures=())
     void = judge(synthetic.STUDY, {"symbolic": runs}, quick=True)
     quick = dataclasses.replace(data, experiment=plain, preset="quick", n_runs=2, n_stale=0, edited_claims=())
-    words = check_closed(study_page(synthetic.STUDY, void, [quick])).words
+    study = dataclasses.replace(synthetic.STUDY, experiments=(plain, synthetic.DEPTH))
+    words = check_closed(study_page(study, void, [quick])).words
     assert "Quick preset. These runs exercise the plumbing" in words
     assert "7 void, 1 not run of 8 claims." in words
     assert "no number" in words
+    assert "Each claim against its rule" not in words  # there is nothing to draw
 
 
 def test_a_study_without_runs_has_a_page_that_says_how_to_run_it(synthetic: Any) -> None:
@@ -283,21 +285,24 @@ def test_a_folder_that_is_a_file_is_named(synthetic: Any, tmp_path: Path) -> Non
 
 
 PROGRAM = """
-import hashlib, random, runpy, sys, types
+import dataclasses, sys, types
 from pathlib import Path
 module = types.ModuleType("assay_synthetic_report")
 sys.modules["assay_synthetic_report"] = module
 exec(compile(Path(sys.argv[1]).read_text(), sys.argv[1], "exec"), module.__dict__)
 from assay.claims.verdict import judge
 from assay.report.page import AtlasEntry, ExperimentData, write_atlas, write_report
+figures = tuple(module.FIGURES[i] for i in (0, 3, 5, 6))  # one of each kind of chart
+symbolic = dataclasses.replace(module.SYMBOLIC, figures=figures)
+study = dataclasses.replace(module.STUDY, experiments=(symbolic,))
 runs, tables = module.rows(4)
 if sys.argv[3] == "shuffled":
     tables = {name: sorted(table, key=lambda row: -row["run"]) for name, table in reversed(tables.items())}
-verdicts = judge(module.STUDY, {"symbolic": runs})
-data = ExperimentData(module.SYMBOLIC, "laptop", {"n_facts": 20}, False, 4, 0, (), tables, {"python": "3"}, 2.0, "assay run")
+verdicts = judge(study, {"symbolic": runs})
+data = ExperimentData(symbolic, "laptop", {"n_facts": 20}, False, 4, 0, (), tables, {"python": "3"}, 2.0, "assay run")
 out = Path(sys.argv[2])
-write_report(module.STUDY, verdicts, [data], out)
-write_atlas([AtlasEntry(module.STUDY, verdicts, 4, linked=True)], out)
+write_report(study, verdicts, [data], out)
+write_atlas([AtlasEntry(study, verdicts, 4, linked=True)], out)
 """
 
 

@@ -136,8 +136,9 @@ def _lines(chart: Lines, table: Table, names: Names, where: str) -> Plan:
         scale(ax, "x", chart.x_scale, np.array(positions, dtype=float))
         scale(ax, "y", chart.y_scale, np.concatenate(drawn))
         ax.margins(x=0.01)
-        _above_zero(ax, chart.y_scale, drawn, [curve.low for curve in curves.values()])
-        references(ax, chart.lines, label_y=several)
+        references(ax, chart.lines, several=several, beside=not several)
+        marked = np.array([line.at for line in chart.lines if line.axis == "y"])
+        _above_zero(ax, chart.y_scale, [*drawn, marked], [curve.low for curve in curves.values()])
 
     def decorate(sheet: Sheet, axes: list[Axes]) -> Callable[[], None]:
         labels: list[tuple[float, str, str]] = []
@@ -217,9 +218,8 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
         (ax.set_ylim if lying else ax.set_xlim)(*(reversed(ends) if lying else ends))
         ax.tick_params(axis="y" if lying else "x", length=0)
         other: dict[str, Literal["x", "y"]] = {"x": "y", "y": "x"}
-        references(
-            ax, [dataclasses.replace(line, axis=other[line.axis]) if lying else line for line in chart.lines], label_y=True
-        )
+        turned = [dataclasses.replace(line, axis=other[line.axis]) if lying else line for line in chart.lines]
+        references(ax, turned, several=several)
 
     values = "; ".join(f"{_item(*_spelled(key, names))}{_short(mean.estimate)}" for key, mean in means.items())
     most = max(mean.n for mean in means.values())
@@ -279,7 +279,7 @@ def _scatter(chart: Scatter, table: Table, names: Names, where: str) -> Plan:
             ends = [max(x_limits[0], y_limits[0]), min(x_limits[1], y_limits[1])]
             ax.plot(ends, ends, color=SOFT.light, linewidth=0.8, linestyle=DASHED, zorder=1)
             ax.set(xlim=x_limits, ylim=y_limits)
-        references(ax, chart.lines, label_y=True)
+        references(ax, chart.lines, several=several)
 
     def decorate(sheet: Sheet, axes: list[Axes]) -> Callable[[], None]:
         def name_points() -> None:
@@ -393,6 +393,10 @@ def _heat(chart: Heat, table: Table, names: Names, where: str) -> Plan:
     square = 1 / 3 <= proportion <= 3
     row_ticks, column_ticks = ([shown(text, 14) for text in _spelled(keys, names)] for keys in (rows, columns))
     value_label = chart.value_label or label(chart.value, names)
+    most = 7 if len(panels) > 1 else 14  # ticks on an axis
+    longest = max(map(len, column_ticks))
+    tall = len(panels) == 1 or proportion > 0.7
+    upright = longest * min(len(columns), most) > (28 if len(panels) > 1 else 50)
 
     def paint(ax: Axes, panel: int, several: bool) -> None:
         norm = Normalize(-limits[panel], limits[panel])
@@ -401,11 +405,12 @@ def _heat(chart: Heat, table: Table, names: Names, where: str) -> Plan:
         name_axes(ax, *labels, several=several, grid="none")
         for side in ax.spines.values():
             side.set(visible=True, color=RULE.light)
-        most = 7 if several else 14
         for axis, texts in ((ax.yaxis, row_ticks), (ax.xaxis, column_ticks)):
-            every = math.ceil(len(texts) / most)
+            every = next(
+                (step for step in (1, 2, 5, 10, 20, 25, 50, 100) if step * most >= len(texts)), math.ceil(len(texts) / most)
+            )
             axis.set_ticks(range(0, len(texts), every), texts[::every])
-        if max(map(len, column_ticks)) * min(len(column_ticks), most) > (28 if several else 50):
+        if upright:
             ax.tick_params(axis="x", labelrotation=90)
         if chart.annotate and cells[panel].size <= 400:
             for (i, j), value in np.ndenumerate(cells[panel]):
@@ -416,7 +421,8 @@ def _heat(chart: Heat, table: Table, names: Names, where: str) -> Plan:
 
     def decorate(sheet: Sheet, axes: list[Axes]) -> Callable[[], None]:
         for panel, ax in enumerate(axes[:1] if chart.shared_scale else axes):
-            _colour_bar(sheet, axes if chart.shared_scale else [ax], limits[panel], bool(finite.min() < 0), value_label)
+            own = axes if chart.shared_scale else [ax]
+            _colour_bar(sheet, own, limits[panel], value_label, negative=bool(finite.min() < 0), tall=tall)
         return lambda: None
 
     titles = ", ".join(text for text in _spelled(panels, names) if text)
@@ -424,7 +430,8 @@ def _heat(chart: Heat, table: Table, names: Names, where: str) -> Plan:
     return Plan(
         panels=_spelled(panels, names),
         paint=paint,
-        height=(SINGLE * 0.82 * proportion if square else 260) + 40,
+        height=SINGLE * (0.7 if len(panels) > 1 else 0.78) * proportion if square else 230,
+        margin=26 + (5.8 * longest if upright else 12),
         legend=(),
         columns=_columns(chart.panel, chart.row, chart.column, chart.value, "n_runs"),
         rows=[(*_keys((chart.panel, chart.row, chart.column), key), mean.estimate, mean.n) for key, mean in means.items()],
@@ -435,8 +442,8 @@ def _heat(chart: Heat, table: Table, names: Names, where: str) -> Plan:
     )
 
 
-def _colour_bar(sheet: Sheet, axes: list[Axes], limit: float, negative: bool, text: str) -> None:
-    bar = sheet.colorbar(axes[0].images[0], ax=axes, aspect=28, fraction=0.05, pad=0.02)
+def _colour_bar(sheet: Sheet, axes: list[Axes], limit: float, text: str, *, negative: bool, tall: bool) -> None:
+    bar = sheet.colorbar(axes[0].images[0], ax=axes, aspect=24 if tall else 12, fraction=0.05, pad=0.02)
     if bar.solids is not None:
         bar.solids.remove()  # hundreds of paths; one stretched column of cells shows the same
     low = -limit if negative else 0.0

@@ -11,7 +11,7 @@ from assay.claims.rules import Above, Below, Equals, Ordered, Outside, Rule, Wit
 from assay.claims.study import Study
 from assay.claims.verdict import Verdict
 from assay.report.numbers import typeset
-from assay.report.palette import PAPER, SERIES, SOFT, VERDICT
+from assay.report.palette import INK, PAPER, SERIES, SOFT, VERDICT
 from assay.report.sketch import SMALL, Picture, Plan, render, shown
 from assay.report.tables import Cell
 
@@ -47,24 +47,24 @@ def forest(study: Study, verdicts: Sequence[Verdict], *, ident: str) -> Picture:
             _paint_interval(ax, control, place + 0.22, "o", 4.0, SOFT.light, PAPER.light)
             if verdict.estimate is None:
                 look = {"fontsize": SMALL, "color": SOFT.light, "ha": "center", "va": "center"}
-                ax.text(0, place - 0.14, shown(verdict.reason, 46), **look)  # type: ignore[arg-type]
+                ax.text(0, place - 0.14, "no number", **look)  # type: ignore[arg-type]
         ax.set(xlim=(-1.02, 1.02), ylim=(len(verdicts) - 0.5, -0.5))
-        names = [f"{shown(verdict.claim, 12)}   {shown(typeset(verdict.rule), 22)}" for verdict in verdicts]
-        ax.set_yticks(range(len(verdicts)), names)
         ax.set_xticks([])
+        ax.set_yticks([])
         ax.grid(visible=False)
         ax.spines[:].set_visible(False)
-        ax.tick_params(axis="y", length=0)
 
     def decorate(sheet: Sheet, axes: list[Axes]) -> Callable[[], None]:
         for place, verdict in enumerate(verdicts):
-            said = (
-                (-0.14, verdict.verdict, VERDICT[verdict.verdict].light, 9.5),
-                (0.22, _control_outcome(verdict), SOFT.light, 8.0),
-            )
-            for offset, text, colour, size in said:
-                beside = axes[0].get_yaxis_transform()
-                axes[0].text(1.02, place + offset, text, transform=beside, color=colour, fontsize=size, va="center")
+            claim, control = place - 0.14, place + 0.22
+            for x, y, text, colour, size in (
+                (-0.02, claim, shown(verdict.claim, 24), INK, 9.5),
+                (-0.02, control, shown(typeset(verdict.rule), 24), SOFT, 8.5),
+                (1.02, claim, verdict.verdict, VERDICT[verdict.verdict], 9.5),
+                (1.02, control, _control_outcome(verdict), SOFT, 8.0),
+            ):
+                look = {"color": colour.light, "fontsize": size, "va": "center", "ha": "right" if x < 0 else "left"}
+                axes[0].text(x, y, text, transform=axes[0].get_yaxis_transform(), **look)  # type: ignore[arg-type]
         return lambda: None
 
     outcomes = " ".join(f"{verdict.claim}: {verdict.verdict}, {_control_outcome(verdict)}." for verdict in verdicts)

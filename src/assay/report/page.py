@@ -228,7 +228,7 @@ class _ControlCell:
     says: str
     estimate: str
     interval: str
-    flips: bool
+    failed: bool
     outcome: str
 
 
@@ -321,7 +321,8 @@ def _arm(
         return _Arm(
             ident, experiment.name, experiment.question, f"assay run {study.slug} --experiment {experiment.name}", facts
         )
-    picture = forest(study, verdicts, ident=f"{experiment.name}-verdicts") if verdicts else None
+    numbers = any(verdict.estimate is not None for verdict in verdicts)
+    picture = forest(study, verdicts, ident=f"{experiment.name}-verdicts") if numbers else None
     margins = {claim.name: claim.margin for claim in experiment.claims}
     return _Arm(
         ident=ident,
@@ -428,7 +429,7 @@ def _effect(verdict: Verdict) -> str:
 def _control_cell(control: ControlVerdict) -> _ControlCell:
     estimate, interval = interval_text(control.estimate, control.low, control.high)
     if control.judgement is None:
-        outcome = "No number: nothing to judge."
+        outcome = "No number to judge"
     elif control.flips:
         outcome = f"{control.judgement.capitalize()}, as it must be"
     else:
@@ -436,9 +437,8 @@ def _control_cell(control: ControlVerdict) -> _ControlCell:
     if control.judgement is not None:
         outcome += f" ({typeset(control.rule)})"
     found = control.estimate is not None
-    return _ControlCell(
-        control.says, typeset(estimate) if found else "", typeset(interval) if found else "", control.flips, outcome
-    )
+    failed = control.judgement is not None and not control.flips
+    return _ControlCell(control.says, typeset(estimate) if found else "", typeset(interval) if found else "", failed, outcome)
 
 
 def _settings(experiment: Experiment, data: ExperimentData) -> Iterable[_Setting]:

@@ -92,7 +92,6 @@ _STYLE: dict[str, Any] = {
     "legend.fontsize": 9.5,
     "legend.borderpad": 0.1,
     "legend.borderaxespad": 0.1,
-    "legend.handlelength": 2.2,
     "legend.columnspacing": 1.4,
     "savefig.transparent": True,
 }
@@ -139,7 +138,7 @@ class Plan:
     Attributes:
         panels: titles of the small multiples; one empty title for a single panel.
         paint: draws panel i on its axes; told whether it is one of several.
-        height: of a panel that is as wide as a phone, in points.
+        height: of a panel that is as wide as a phone, in points; `margin` more below it, whatever its width.
         legend: entries of the legend above the panels.
         columns, rows, note: as in `Picture`.
         description: what the picture shows, for readers who cannot see it.
@@ -156,6 +155,7 @@ class Plan:
     note: str
     description: str
     cells: bool = False
+    margin: float = 0.0
     decorate: Callable[[Sheet, list[Axes]], Callable[[], None]] = _plain
 
 
@@ -239,16 +239,26 @@ def scale(ax: Axes, axis: Literal["x", "y"], kind: Scale, values: np.ndarray) ->
         own.set_major_locator(ticker.MaxNLocator(5 if axis == "x" else 6, steps=[1, 2, 2.5, 5, 10]))
 
 
-def references(ax: Axes, lines: Sequence[Line], *, label_y: bool) -> None:
-    """Dotted reference lines; one at an x is labelled along it, one at a y inside the plot only if `label_y`."""
+def references(ax: Axes, lines: Sequence[Line], *, several: bool, beside: bool = False) -> None:
+    """Dotted reference lines with their labels: one at an x above the plot, one at a y inside it.
+
+    Args:
+        ax: where.
+        lines: what.
+        several: whether the axes are one of several panels; then the title's place is taken, and labels run along the line.
+        beside: whether lines at a y get their labels from `margin_labels` instead.
+    """
     for line in lines:
         draw_line = ax.axhline if line.axis == "y" else ax.axvline
         draw_line(line.at, color=SOFT.light, linewidth=0.9, linestyle=(0, (1, 1.6)), zorder=1.5)
-        text, look = shown(line.label, 30), {"fontsize": SMALL, "color": SOFT.light, "in_layout": False}
-        if line.axis == "x":
-            ax.text(line.at, 0.98, f" {text}", transform=ax.get_xaxis_transform(), va="top", ha="right", rotation=90, **look)  # type: ignore[arg-type]
-        elif label_y:
-            ax.text(0.02, line.at, text, transform=ax.get_yaxis_transform(), va="bottom", **look)  # type: ignore[arg-type]
+        text, look = shown(line.label, 30), {"fontsize": SMALL, "color": SOFT.light}
+        if line.axis == "x" and not several:
+            ax.text(line.at, 1.01, text, transform=ax.get_xaxis_transform(), va="bottom", ha="center", **look)  # type: ignore[arg-type]
+        elif line.axis == "x":
+            along = {"va": "top", "ha": "right", "rotation": 90, "in_layout": False}
+            ax.text(line.at, 0.98, f" {text}", transform=ax.get_xaxis_transform(), **look, **along)  # type: ignore[arg-type]
+        elif not beside:
+            ax.text(0.02, line.at, text, transform=ax.get_yaxis_transform(), va="bottom", in_layout=False, **look)  # type: ignore[arg-type]
 
 
 def margin_labels(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> Callable[[], None]:
@@ -257,16 +267,18 @@ def margin_labels(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> Callabl
     Returns:
         What moves them, once the layout is known, to where none hides another.
     """
+    folded = ["\n".join(wrap(shown(text, 34), 18)[:2]) for _, text, _ in labels]
     texts = [
-        ax.text(1.02, 0.5, shown(text, 18), transform=ax.transAxes, color=colour, fontsize=SMALL, va="center")
-        for _, text, colour in labels
+        ax.text(1.02, 0.5, text, transform=ax.transAxes, color=colour, fontsize=SMALL, va="center", linespacing=1.0)
+        for text, (_, _, colour) in zip(folded, labels, strict=True)
     ]
+    lines = max((text.count("\n") + 1 for text in folded), default=1)
 
     def settle() -> None:
         height = ax.bbox.height * 72 / ax.figure.dpi
         low, high = ax.get_ylim()
         wanted = [min(max(_fraction(ax, value), 0.0), 1.0) if low <= value <= high else 0.0 for value, _, _ in labels]
-        for text, at, place in zip(texts, wanted, _spread(wanted, (SMALL + 2.5) / height), strict=True):
+        for text, at, place in zip(texts, wanted, _spread(wanted, (SMALL * lines + 2.5) / height), strict=True):
             text.set_y(place)
             if abs(place - at) * height > 2.5:
                 ax.plot([1.0, 1.016], [at, place], transform=ax.transAxes, color=text.get_color(), linewidth=0.5, clip_on=False)
@@ -325,12 +337,14 @@ def _lay_out(plan: Plan, n_columns: int, width: float) -> Sheet:
     n_columns = min(n_columns, n_panels)
     n_rows = math.ceil(n_panels / n_columns)
     column = width / n_columns
-    height = (
-        plan.height * column / SINGLE if plan.cells else plan.height if not several else min(plan.height, 120 + 0.3 * column)
-    )
+    natural = min(plan.height, 120 + 0.3 * column) if several else plan.height
+    height = plan.margin + (plan.height * column / SINGLE if plan.cells else natural)
     legend_columns = _legend_columns(plan.legend, width)
     legend_rows = math.ceil(len(plan.legend) / legend_columns)
-    sheet = Sheet(figsize=(width / 72, (n_rows * (height + 14 * several) + 15 * legend_rows) / 72), layout="constrained")
+    sheet = Sheet(
+        figsize=(width / 72, (n_rows * (height + 14 * several) + 15 * legend_rows) / 72),
+        layout="compressed" if plan.cells else "constrained",
+    )
     grid = sheet.subplots(n_rows, n_columns, squeeze=False, sharex=not plan.cells, sharey=not plan.cells)
     axes: list[Axes] = list(grid.flat)
     for ax in axes[n_panels:]:
@@ -343,7 +357,9 @@ def _lay_out(plan: Plan, n_columns: int, width: float) -> Sheet:
             _label_outside_only(ax, panel, n_columns, n_panels)
     if plan.legend:
         handles = [Line2D([], [], color=look.colour, marker=look.mark or "", linestyle=look.stroke) for look in plan.legend]
-        sheet.legend(handles, [shown(look.text, 40) for look in plan.legend], loc="outside upper left", ncols=legend_columns)
+        texts = [shown(look.text, 40) for look in plan.legend]
+        length = 2.2 if _has_strokes(plan.legend) else 0.9
+        sheet.legend(handles, texts, loc="outside upper left", ncols=legend_columns, handlelength=length)
     settle = plan.decorate(sheet, axes)
     _arrange(sheet)
     settle()
@@ -366,10 +382,14 @@ def _arrange(sheet: Sheet) -> None:
 
 def _legend_columns(legend: Sequence[Look], width: float) -> int:
     """How many entries stand in a line: all if they fit, else as many columns as the widest entry allows."""
-    widths = [len(shown(look.text, 40)) * 5.8 + 42 for look in legend]
+    widths = [len(shown(look.text, 40)) * 5.4 + (44 if _has_strokes(legend) else 31) for look in legend]
     if sum(widths) <= width:
         return max(len(legend), 1)
     return max(int(width // max(widths)), 1)
+
+
+def _has_strokes(legend: Sequence[Look]) -> bool:
+    return any(look.stroke != "none" for look in legend)
 
 
 def _label_outside_only(ax: Axes, panel: int, n_columns: int, n_panels: int) -> None:

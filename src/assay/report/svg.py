@@ -13,6 +13,7 @@ __all__ = ["FONTS", "Drawing", "finish"]
 FONTS = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
+_ENLARGED = 1.4  # on a page with room: labels then have about the size of its small text
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 _ROUNDED = ("d", "x", "y", "points", "transform")
 _KEPT_FROM_STYLE = re.compile(r"\s*([a-z-]+)\s*:\s*(.+?)\s*(?:;|$)")
@@ -35,8 +36,10 @@ class Drawing:
 
     @property
     def inline(self) -> str:
-        """An element for a page that defines the palette's variables."""
+        """An element for a page that defines the palette's variables; as large as a page with room shows it."""
         root = copy.deepcopy(self._root)
+        for side in ("width", "height"):
+            root.set(side, f"{_ENLARGED * float(root.attrib[side]):.0f}")
         for element in root.iter():
             for name in ("fill", "stroke"):
                 if element.get(name) in self._variables:
