@@ -71,7 +71,7 @@ def test_commands_on_the_pages_exist(page: Path) -> None:
     for line in re.findall(r"^(?:\.venv/bin/)?assay ([a-z-]+)", page.read_text(), re.M):
         assert line in known, f"{page.name}: assay {line}"
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"`?make ([a-z]+)`?", page.read_text()):
+    for target in re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(), re.M):
         assert re.search(rf"^{target}:", makefile, re.M), f"{page.name}: make {target}"
 
 
