@@ -90,10 +90,10 @@ def wait_table(on: Numbers, off: Numbers) -> WaitTable:
             f"a table of wait sets (2^n a game) takes at most {MAX_OBSERVATIONS} observations of A; got {n}. "
             "Swap to optimal_values, which enumerates the human's policies"
         )
-    kind = _sum_type(on, off)
+    kind, pays = _sum_type(on, off), bool(off.any())
     wait, alone = (np.empty((n_games, 2**n), dtype=_result_type(kind), order="F") for _ in range(2))
     for chunk in _chunks(n_games):
-        through, shut = _columns(on[chunk], kind), _columns(off[chunk], kind)
+        through, shut = _columns(on[chunk], kind), _columns(off[chunk], kind) if pays else None
         wait[chunk] = _best_sums(through, shut).T
         alone[chunk] = _subset_sums(_alone(through, shut))[::-1].T
     return WaitTable(wait, alone, n)
@@ -122,10 +122,11 @@ def optimal_values(on: Numbers, off: Numbers) -> tuple[Numbers, npt.NDArray[np.i
             f"one side must have at most {MAX_OBSERVATIONS} observations (2^n sets a game); got {n_h} and {n_a}. "
             "Use pairs.optimal_pairs, which need not visit all of them"
         )
-    kind = _sum_type(on, off)
+    bits = min(n_a, n_h)
+    kind, pays = _sum_type(on, off, spare_bits=bits), bool(off.any())
     values, sets = np.empty(n_games, dtype=_result_type(kind)), np.empty(n_games, dtype=np.int64)
     for chunk in _chunks(n_games):
-        through, shut = _columns(on[chunk], kind), _columns(off[chunk], kind)
+        through, shut = _columns(on[chunk], kind), _columns(off[chunk], kind) if pays else None
         alone = _alone(through, shut)
         if n_a <= n_h:
             total = _best_sums(through, shut)
@@ -134,15 +135,20 @@ def optimal_values(on: Numbers, off: Numbers) -> tuple[Numbers, npt.NDArray[np.i
             # H says ON at the observations in the set; A waits wherever that beats deciding alone.
             total = np.zeros((2**n_h, alone.shape[1]), dtype=kind)
             for column in range(n_a):
-                gain = _subset_sums(through[:, column] - shut[:, column])
-                gain += shut[:, column].sum(axis=0, dtype=kind)
+                if shut is None:
+                    gain = _subset_sums(through[:, column])
+                else:
+                    gain = _subset_sums(through[:, column] - shut[:, column])
+                    gain += shut[:, column].sum(axis=0, dtype=kind)
                 total += np.maximum(gain, alone[column], out=gain)
-        best = np.zeros(total.shape[1], dtype=np.int64)
-        top = total[0].copy()
-        for policy in range(1, len(total)):
-            np.putmask(best, total[policy] > top, policy)
-            np.maximum(top, total[policy], out=top)
-        values[chunk], sets[chunk] = top, best
+        if kind == np.float64:
+            values[chunk], sets[chunk] = total.max(axis=0), total.argmax(axis=0)
+        else:
+            # One reduction for both: the set's number rides in the low bits, complemented so that ties go to the first set.
+            total <<= bits
+            total += np.arange(len(total) - 1, -1, -1, dtype=kind)[:, None]
+            top = total.max(axis=0)
+            values[chunk], sets[chunk] = top >> bits, len(total) - 1 - (top & (len(total) - 1))
     return values, sets
 
 
@@ -335,25 +341,33 @@ def best_plan(payoff: Numbers, human: Floats) -> Floats:
     return np.asarray(np.einsum("gaozh,gzh->gao", payoff, human).max(axis=2).sum(axis=1))
 
 
-def _best_sums(through: Numbers, shut: Numbers) -> Numbers:
-    """[set, game]: H's best replies when A waits on the set, summed over her observations; inputs are [oH, oA, game]."""
-    total = np.zeros((2 ** through.shape[1], through.shape[2]), dtype=through.dtype)
-    nothing = not shut.any()
+def _best_sums(through: Numbers, shut: Numbers | None) -> Numbers:
+    """[set, game]: H's best replies when A waits on the set, summed over her observations; inputs are [oH, oA, game].
+
+    `shut` is None where not going through never pays anything.
+    """
+    best = np.empty((2 ** through.shape[1], through.shape[2]), dtype=through.dtype)
+    # An array of zeros rather than a scalar: the comparison of two arrays is vectorised, that with a scalar is not.
+    other, total = np.zeros_like(best), np.zeros_like(best)
     for row in range(len(through)):
-        best = _subset_sums(through[row])
-        total += np.maximum(best, 0 if nothing else _subset_sums(shut[row]), out=best)
+        _subset_sums(through[row], out=best)
+        if shut is not None:
+            _subset_sums(shut[row], out=other)
+        total += np.maximum(best, other, out=best)
     return total
 
 
-def _alone(through: Numbers, shut: Numbers) -> Numbers:
+def _alone(through: Numbers, shut: Numbers | None) -> Numbers:
     """[oA, game]: what A earns at each observation by acting or shutting down, whichever is better."""
-    kind = through.dtype
-    return np.asarray(np.maximum(through.sum(axis=0, dtype=kind), shut.sum(axis=0, dtype=kind)))
+    act = through.sum(axis=0, dtype=through.dtype)
+    return np.asarray(np.maximum(act, np.zeros_like(act) if shut is None else shut.sum(axis=0, dtype=act.dtype)))
 
 
-def _subset_sums(values: Numbers) -> Numbers:
-    """[set, game] from [element, game]: the sum over every subset, by doubling."""
-    out = np.zeros((2 ** len(values), values.shape[1]), dtype=values.dtype)
+def _subset_sums(values: Numbers, *, out: Numbers | None = None) -> Numbers:
+    """[set, game] from [element, game]: the sum over every subset, by doubling; written into `out` if given."""
+    if out is None:
+        out = np.empty((2 ** len(values), values.shape[1]), dtype=values.dtype)
+    out[0] = 0
     for i, value in enumerate(values):
         np.add(out[: 1 << i], value, out=out[1 << i : 2 << i])
     return out
@@ -361,20 +375,25 @@ def _subset_sums(values: Numbers) -> Numbers:
 
 def _columns(values: Numbers, kind: np.dtype[Any]) -> Numbers:
     """[oH, oA, game] from [game, oH, oA], contiguous, in the type sums are taken in."""
-    flat = np.ascontiguousarray(values.reshape(len(values), -1).T, dtype=kind)
-    return flat.reshape(*values.shape[1:], len(values))
+    narrow = values.reshape(len(values), -1).astype(kind)
+    return np.ascontiguousarray(narrow.T).reshape(*values.shape[1:], len(values))
 
 
-def _sum_type(on: Numbers, off: Numbers) -> np.dtype[Any]:
+def _sum_type(on: Numbers, off: Numbers, *, spare_bits: int = 0) -> np.dtype[Any]:
     """The narrowest integer type in which no sum of a game's payoffs overflows; float64 for floating-point payoffs.
+
+    Args:
+        on: payoffs if the action goes through.
+        off: payoffs if it does not.
+        spare_bits: how many low bits must be left beside a sum.
 
     Raises:
         InputError: integer payoffs too large for 64 bits.
     """
     if not (np.issubdtype(on.dtype, np.integer) and np.issubdtype(off.dtype, np.integer)):
         return np.dtype(np.float64)
-    largest = max((max(int(values.max(initial=0)), -int(values.min(initial=0))) for values in (on, off)), default=0)
-    bound = 2 * largest * on.shape[1] * on.shape[2]
+    largest = max(max(int(values.max(initial=0)), -int(values.min(initial=0))) for values in (on, off))
+    bound = (2 * largest * on.shape[1] * on.shape[2] + 1) << spare_bits
     for kind in (np.int16, np.int32, np.int64):
         if bound <= np.iinfo(kind).max:
             return np.dtype(kind)
