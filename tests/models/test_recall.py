@@ -109,18 +109,23 @@ def test_rows_tied_together_stay_equal_when_they_are_kept_apart():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_run_does_not_depend_on_its_stack_mates(dtype):
+@pytest.mark.parametrize(
+    "architecture", [Architecture(d_hidden=6), Architecture(d_hidden=1), Architecture(1), Architecture(3, 5, "softmax")]
+)
+def test_a_run_does_not_depend_on_its_stack_mates(dtype, architecture):
     rngs = [Seeds(i)("init") for i in range(7)]
     world = RecallWorld.intact()
-    stack = RecallStack.gaussian(world, Architecture(d_hidden=6), rngs=rngs, dtype=dtype)
+    stack = RecallStack.gaussian(world, architecture, rngs=rngs, dtype=dtype)
     counts, labels, _ = drawn(world, 7, n=84)
     counts = counts.to(dtype)
     losses = stack.backward(counts, labels, floor=1e-8)
+    logits = stack.logits(counts)
     for run in (0, 3, 6):
-        alone = RecallStack.gaussian(world, Architecture(d_hidden=6), rngs=[Seeds(run)("init")], dtype=dtype)
+        alone = RecallStack.gaussian(world, architecture, rngs=[Seeds(run)("init")], dtype=dtype)
         loss = alone.backward(counts[run : run + 1], labels[run : run + 1], floor=1e-8)
         assert loss[0] == losses[run]
         assert torch.equal(alone.gradient[0], stack.gradient[run])
+        assert torch.equal(alone.logits(counts[run : run + 1])[0], logits[run])
 
 
 @pytest.mark.parametrize("attention", ["linear", "softmax"])

@@ -78,8 +78,8 @@ def test_population_steps_are_the_mean_of_minibatch_steps():
         return stack.gradient[0]
 
     exact = one_step(None, 0)
-    mean = torch.stack([one_step(2000, seed) for seed in range(20)]).mean(dim=0)
-    assert float((mean - exact).norm() / exact.norm()) < 0.02  # 120,000 sequences per kind
+    mean = torch.stack([one_step(400, seed) for seed in range(10)]).mean(dim=0)
+    assert float((mean - exact).norm() / exact.norm()) < 0.1  # 4,000 sequences per kind
     assert torch.equal(one_step(None, 1), exact)
 
 

@@ -107,7 +107,8 @@ class RecallProbe:
     @staticmethod
     def _mean(values: Reading, weights: Float[ndarray, "runs draws"]) -> Reading:
         weights = weights / weights.sum(axis=1, keepdims=True)
-        return Reading(**{field.name: (getattr(values, field.name) * weights).sum(axis=1) for field in fields(Reading)})
+        with np.errstate(invalid="ignore"):  # a run that left the finite numbers reads as nan
+            return Reading(**{field.name: (getattr(values, field.name) * weights).sum(axis=1) for field in fields(Reading)})
 
     def _kinds_of(self, world: RecallWorld, draws: Draws) -> Float[ndarray, " draws"]:
         kind_of = np.empty(draws.subject.shape, dtype=int)

@@ -204,7 +204,7 @@ class RecallStack:
         weights = self.token_weights()
         logits = counts @ (self.value_output() * weights[:, None, :]).mT
         if self.architecture.attention == "softmax":
-            logits = logits / (counts @ weights[:, :, None])
+            logits = logits / self._normaliser(counts, weights)
         return logits
 
     # --------------------------------------------------------------------------------------------------------- backward
@@ -241,7 +241,7 @@ class RecallStack:
             # A row that stands for k tokens of equal logit adds k times their exponential to the softmax.
             logits = torch.baddbmm(log_multiplicity.expand(1, 1, -1), counts, effective.mT)
         else:
-            normaliser = counts @ token_weights[:, :, None]
+            normaliser = self._normaliser(counts, token_weights)
             plain = torch.bmm(counts, effective.mT).div_(normaliser)
             logits = plain + log_multiplicity
         index = (labels + self.answer_rows.start).unsqueeze(2)
@@ -266,7 +266,7 @@ class RecallStack:
         if self.architecture.key_query == "trained":
             d_weights = torch.sum(value_output * d_effective, dim=1)
             if self.architecture.attention == "softmax":
-                d_weights += (counts.mT @ d_normaliser)[:, :, 0]
+                d_weights += torch.bmm(_as_row(d_normaliser), counts)[:, 0]
                 d_weights *= token_weights / math.sqrt(self.vocab_size)
             self._score_gradient.copy_(d_weights)
         d_product = d_effective.mul_(token_weights[:, None, :])
@@ -275,12 +275,21 @@ class RecallStack:
         for i, (factor, gradient) in enumerate(zip(self.factors, self._factor_gradients, strict=True)):
             # A row that stands for k tokens sums k equal gradients; each of the tokens has one of them.
             incoming = d_product / self.multiplicity[:, None] if i == 0 and self.tied_rows else d_product
-            if i + 1 < len(self.factors):
+            if i + 1 == len(self.factors):
+                gradient.copy_(incoming)
+                break
+            if factor.shape[2] > 1:
                 torch.bmm(incoming, tails[i + 1].mT, out=gradient)
                 d_product = torch.bmm(factor.mT, d_product)
             else:
-                gradient.copy_(incoming)
+                gradient.copy_(torch.bmm(tails[i + 1], incoming.mT).mT)
+                d_product = torch.bmm(_as_row(factor), d_product)
         return mean_loss
+
+    @staticmethod
+    def _normaliser(counts: Tensor, weights: Tensor) -> Tensor:
+        """Σ_v n_v e_v of every sequence, as a column; multiplied as a row, see `_as_row`."""
+        return torch.bmm(weights[:, None, :], counts.mT).mT
 
     def _tails(self) -> list[Tensor]:
         """F_i ⋯ F_depth for every i; the first is W_OV."""
@@ -295,3 +304,12 @@ class RecallStack:
             views.append(flat[:, start : start + rows * columns].view(len(flat), rows, columns))
             start += rows * columns
         return views, flat[:, start : start + self.n_inputs]
+
+
+def _as_row(column: Float[Tensor, "runs length 1"]) -> Float[Tensor, "runs 1 length"]:
+    """The column as a row with plain strides.
+
+    Vectors are multiplied as rows from the left throughout: for a matrix times a column the library takes another path when
+    there is one than when there are several, and a run alone would differ from the same run among others in the last bit.
+    """
+    return column.reshape(len(column), 1, -1)
