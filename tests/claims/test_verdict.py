@@ -221,3 +221,16 @@ def test_effect_is_the_distance_from_the_margin_in_standard_deviations() -> None
     values = around(1.0, 0.25)
     verdict = only(claim(Below(2.0), control=Control("above", "c")), rows({"x": values, "c": around(3.0)}))
     assert verdict.effect == pytest.approx((2.0 - 1.0) / np.std(values, ddof=1))
+
+
+def test_runs_that_are_all_equal_decide_nothing_early() -> None:
+    def equal(n: int) -> list[RunRow]:
+        return rows({"x": [1.0] * n, "x_control": [0.0] * n})
+
+    assert only(claim(), equal(4), anytime=True).verdict == "void"  # neither the claim's nor the control's interval is bounded
+    assert undecided([only(claim(), equal(4), anytime=True)])
+    assert only(claim(), equal(10), anytime=True).verdict == "supported"
+
+
+def test_an_interquartile_mean_is_not_judged_while_peeking() -> None:
+    assert "anytime-valid" in only(claim(summary="iqm"), good(), anytime=True).reason

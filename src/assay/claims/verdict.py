@@ -7,7 +7,7 @@ judged on the range over runs and take no part in the correction.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -19,11 +19,13 @@ from assay.claims.study import Claim, Experiment, Study, Summary
 from assay.core.seeds import Seeds
 from assay.stats import intervals, sequential
 from assay.stats.intervals import Interval
+from assay.stats.tests import holm_levels
 
 __all__ = ["ControlVerdict", "RunRow", "Verdict", "VerdictName", "judge", "undecided"]
 
 VerdictName = Literal["supported", "refuted", "inconclusive", "void"]
 LEVEL = 0.95
+FEW_EQUAL = 10
 Values = npt.NDArray[np.float64]
 
 
@@ -141,7 +143,7 @@ class _Evidence:
 
 
 def _evidence(study: Study, claim: Claim, runs: list[RunRow], *, quick: bool, anytime: bool) -> _Evidence:
-    reason = _may_not_speak(claim, runs, quick)
+    reason = _may_not_speak(claim, runs, quick, anytime)
     if reason:
         return _Evidence(reason)
     rng_seed = Seeds(0).child(study.slug).child(claim.name)
@@ -150,7 +152,7 @@ def _evidence(study: Study, claim: Claim, runs: list[RunRow], *, quick: bool, an
     return _Evidence("", steps, spreads, control_steps)
 
 
-def _may_not_speak(claim: Claim, runs: list[RunRow], quick: bool) -> str:
+def _may_not_speak(claim: Claim, runs: list[RunRow], quick: bool, anytime: bool) -> str:
     """Why these runs may not decide this claim; empty when they may."""
     if quick:
         return "the quick preset exercises the plumbing and judges nothing"
@@ -168,6 +170,8 @@ def _may_not_speak(claim: Claim, runs: list[RunRow], quick: bool) -> str:
                 return f"'{name}' is missing or not a number in {absent} of {len(runs)} runs"
     if len(runs) < 2 and claim.summary != "every":
         return "an interval needs at least 2 runs; 1 is stored"
+    if anytime and claim.summary == "iqm":
+        return "an interquartile mean has no anytime-valid interval; judge it without --until-decided"
     if claim.summary == "share":
         values = {run.estimands[claim.estimand] for run in runs if isinstance(claim.estimand, str)}
         if not values <= {0.0, 1.0}:
@@ -176,6 +180,8 @@ def _may_not_speak(claim: Claim, runs: list[RunRow], quick: bool) -> str:
 
 
 def _present(value: float | Sequence[float] | None) -> bool:
+    if isinstance(value, (int, float)):
+        return math.isfinite(value)  # by far the most frequent: every estimand of every run
     if value is None:
         return False
     array = np.atleast_1d(np.asarray(value, dtype=float))
@@ -191,7 +197,7 @@ def _interval_functions(
         clusters = [np.asarray(run.items[names], dtype=float) for run in runs]
         means = np.array([cluster.mean() for cluster in clusters])
         if anytime:
-            return ((lambda level: sequential.mean_anytime(means, level=level)),), (_spread(means),)
+            return ((lambda level: _seen_to_vary(sequential.mean_anytime(means, level=level))),), (_spread(means),)
         return ((lambda level: intervals.clustered_mean(clusters, level=level, rng=seeds("bootstrap"))),), (_spread(means),)
     columns = [
         np.array([run.estimands[name] for run in runs], dtype=float) for name in ((names,) if isinstance(names, str) else names)
@@ -213,13 +219,23 @@ def _summarised(values: Values, summary: Summary, anytime: bool, seeds: Seeds) -
         if anytime:
             return lambda level: sequential.median_anytime(values, level=level)
         return lambda level: intervals.median(values, level=level)
-    if anytime:  # bca and iqm have no anytime-valid form of their own; the mean's is the nearest honest one
-        return lambda level: sequential.mean_anytime(values, level=level)
+    if anytime:  # bca is an interval of the mean too; iqm is refused before it comes here
+        return lambda level: _seen_to_vary(sequential.mean_anytime(values, level=level))
     if summary == "bca":
         return lambda level: intervals.mean_bca(values, level=level, rng=seeds("bootstrap"))
     if summary == "iqm":
         return lambda level: intervals.iqm(values, level=level, rng=seeds("bootstrap"))
     return lambda level: intervals.mean(values, level=level)
+
+
+def _seen_to_vary(interval: Interval) -> Interval:
+    """The interval, unbounded while fewer than `FEW_EQUAL` runs have all been equal.
+
+    Runs at a ceiling (accuracy 1 in each) give a width of zero, and stopping at once would take the first few for all.
+    """
+    if interval.low < interval.high or interval.n >= FEW_EQUAL:
+        return interval
+    return replace(interval, low=-math.inf, high=math.inf, method=f"{interval.method}, needs {FEW_EQUAL} equal runs")
 
 
 def _spread(values: Values) -> float:
@@ -261,16 +277,13 @@ def _holm_levels(evidence: list[_Evidence], claims: list[Claim], *, family: int,
     The family is every claim of the study that is judged by an interval, also those that have no runs yet, so that judging one
     experiment alone never makes its claims easier.
     """
-    alpha = 1 - level
     chosen = [level] * len(claims)
     tested = [i for i, claim in enumerate(claims) if claim.summary != "every" and not evidence[i].void]
-    p_values = {i: _p_value(claims[i].rule, evidence[i].steps) for i in tested}
-    threshold, passing = alpha / max(family, 1), True
-    for rank, i in enumerate(sorted(tested, key=lambda i: p_values[i])):
-        if passing:
-            threshold = alpha / (family - rank)
-            passing = p_values[i] <= threshold
-        chosen[i] = 1 - threshold
+    if tested:
+        p_values = [_p_value(claims[i].rule, evidence[i].steps) for i in tested]
+        levels = holm_levels([*p_values, *[1.0] * (family - len(tested))], 1 - level)
+        for i, found in zip(tested, levels, strict=False):
+            chosen[i] = float(found)
     return chosen
 
 

@@ -15,6 +15,7 @@ from assay.core.errors import InputError
 from assay.stats import resample
 from assay.stats.noncentral import noncentrality
 from assay.stats.resample import N_RESAMPLES
+from assay.stats.scaling import log_log_slope
 from assay.stats.units import Array, counts, pairs, tail, units
 
 __all__ = [
@@ -291,7 +292,7 @@ def loglog_slope(x: ArrayLike, y: ArrayLike, *, level: float = 0.95) -> Interval
         raise InputError(f"a log-log slope needs at least two different x; got {first[0]} only. Measure at more scales")
     u, v = np.log(first), np.log(second)
     u = u - u.mean()
-    estimate, n = float(u @ v / (u @ u)), len(u)
+    estimate, n = log_log_slope(first, second), len(u)
     residual = v - v.mean() - estimate * u
     reach = _t_quantile(n - 2, level) * math.sqrt(float(residual @ residual) / (n - 2) / float(u @ u))
     return Interval(estimate, estimate - reach, estimate + reach, level, n, "least squares on logarithms, t")
