@@ -62,7 +62,7 @@ class Schedule:
 
     @classmethod
     def online(cls, n_rounds: int, n_dims: int, cover_size: int, *, importance_weighted: bool = False) -> "Schedule":
-        """The base paper's: with eps the precision of the cover, p = 1/sqrt(eps T), r = eps^(1/n), eta of label-efficient Hedge.
+        """The base paper's: with eps the cover's precision, p = 1/sqrt(eps T), r = eps^(1/n), eta of label-efficient Hedge.
 
         So r = T^(-2/(2n+1)) and p = T^(-1/(4n+2)). Label-efficient Hedge weighs a loss seen with probability p by 1/p
         (Cesa-Bianchi et al. 2005); `importance_weighted` puts that factor into the step size.
@@ -328,7 +328,7 @@ def _threshold_draws(runs: Sequence[Run], forced: Sequence[Bools], uniforms: Seq
     multiplier each: an update or a draw touches O(sqrt(size)) numbers of each run instead of all.
     """
     rounds = np.array([int(f.sum()) for f in forced])
-    order = np.argsort(-rounds, kind="stable")  # the runs still going are always a prefix
+    order = np.argsort(-rounds, kind="stable")  # runs still going form a prefix
     n_runs, longest = len(runs), int(rounds.max(initial=0))
     sizes = np.array([runs[i].cover.size for i in order])
     width = math.isqrt(int(sizes.max()) - 1) + 1
