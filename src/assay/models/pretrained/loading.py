@@ -1,0 +1,298 @@
+"""A causal language model from a folder or from the cache, without running anything that came with it.
+
+Weights are safetensors unless the user allows pickles; code of a model is never run; nothing is fetched.
+"""
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from assay.core.errors import InputError, unknown_name
+from assay.core.text import visible
+from assay.models.pretrained import cache
+from assay.models.pretrained.library import optional, quiet
+from assay.models.pretrained.limited import check_headers
+from assay.models.pretrained.registry import ENTRIES
+from assay.models.pretrained.text import render_chats
+
+__all__ = ["DTYPES", "LanguageModel", "check_folder", "load", "locate"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+MAX_CONFIG = 2**20  # bytes
+MAX_TOKENIZER = 2**28
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A causal language model with its tokenizer.
+
+    Attributes:
+        name: as the user named it.
+        model: a transformers causal language model, in evaluation mode; or one with a PEFT adapter around it.
+        tokenizer: its tokenizer.
+        folder: where it was loaded from; None for one that was made in memory.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    folder: Path | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where its first parameter lies."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of its read-out."""
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
+    @property
+    def n_parameters(self) -> int:
+        """Elements of its parameters; tied ones count once."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def copy(self) -> "LanguageModel":
+        """The same model with weights of its own, so that training one leaves the other."""
+        return replace(self, model=copy.deepcopy(self.model))
+
+    def save(self, folder: Path) -> None:
+        """Write config, weights (safetensors) and tokenizer into a folder for `load`; of an adapter, the adapter alone."""
+        with quiet():
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the files it was loaded from (not of weights trained since).
+
+        Raises:
+            InputError: it was made in memory.
+        """
+        if self.folder is None:
+            raise InputError(
+                f"a model's fingerprint is taken over its files; '{self.name}' was made in memory. Save it to a folder first"
+            )
+        return cache.fingerprint(self.folder)
+
+    def chats(self, conversations: Sequence[Sequence[dict[str, str]]], *, prompt: bool = True) -> list[str]:
+        """Conversations as this model expects them, rendered in a sandbox; see `text.render_chats`.
+
+        Raises:
+            InputError: the model has no chat template, or it cannot be rendered within the limits.
+        """
+        template = getattr(self.tokenizer, "chat_template", None)
+        if not isinstance(template, str):
+            raise InputError(f"conversations need a model with one chat template; '{self.name}' has none. Give plain prompts")
+        names = {"bos_token": self.tokenizer.bos_token, "eos_token": self.tokenizer.eos_token}
+        return render_chats(template, conversations, names=names, prompt=prompt)
+
+
+def load(
+    source: str | Path,
+    *,
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    device: str = "cpu",
+    base: str | Path | None = None,
+    allow_pickle: bool = False,
+) -> LanguageModel:
+    """The model of that name in the cache, or in that folder; a folder with an adapter is loaded around its base.
+
+    Args:
+        source: a name of `assay models list`, or a folder with config, weights and tokenizer.
+        dtype: of the weights in memory.
+        device: where they go.
+        base: the model that an adapter was trained on; None to look for the one its configuration names.
+        allow_pickle: also read pickled weights (`pytorch_model.bin`), which can run code when they are opened.
+
+    Raises:
+        InputError: there is no such model, a file of it is missing, unreadable or hostile, it wants to run code, its weights
+            are incomplete, or its architecture is unknown.
+        MissingExtra: transformers (or peft, for an adapter) is not installed.
+    """
+    optional("transformers", "a pretrained language model")
+    if dtype not in DTYPES:
+        raise InputError(unknown_name("dtype", str(dtype), DTYPES, see=f"A model is loaded in {', '.join(DTYPES)}"))
+    folder = locate(source)
+    if (folder / "adapter_config.json").is_file():
+        loaded = _load_adapter(str(source), folder, dtype, device, base, allow_pickle)
+    elif base is not None:
+        raise InputError(f"a base is given for an adapter; {folder} has no adapter_config.json. Leave the base out")
+    else:
+        loaded = _load_whole(str(source), folder, dtype, device, allow_pickle)
+    loaded.model.eval()
+    return loaded
+
+
+def locate(source: str | Path) -> Path:
+    """The folder of a model: of that name in the cache, or the folder itself.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise InputError(
+            f"a model must be a folder or a name; {path} is a file. A GGUF file is converted once: assay models add {path}"
+        )
+    found = cache.find(str(source)) if not isinstance(source, Path) else None
+    if found is not None:
+        if not found.folder.is_dir():
+            raise InputError(f"the folder of '{source}' must exist; {found.folder} is gone. Run: assay models rm {found.name}")
+        return found.folder
+    name = visible(str(source))
+    if name in ENTRIES or (name.count("/") == 1 and not path.is_absolute() and not name.startswith(".")):
+        raise InputError(f"a model must be in the cache before it is used; '{name}' is not. Run: assay models add {name}")
+    known = {*ENTRIES, *(model.name for model in cache.listed())}
+    raise InputError(f"{unknown_name('model', name, known, see='It is neither a folder nor a name')} of 'assay models list'")
+
+
+def check_folder(folder: Path, *, allow_pickle: bool = False) -> dict[str, Any]:
+    """The configuration of a model folder whose files are there and sound, as far as can be told without opening weights.
+
+    Raises:
+        InputError: something is missing, too large, not what it claims to be, or pickled.
+    """
+    config = _json(folder / "config.json", MAX_CONFIG)
+    if not isinstance(config.get("model_type"), str):
+        raise InputError(f"{folder / 'config.json'} must name a model_type; it does not. Is it a transformers model?")
+    if not any(
+        (folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+    ):
+        raise InputError(
+            f"a model folder must have a tokenizer; {folder} has none. Save it there with tokenizer.save_pretrained"
+        )
+    for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt"):
+        if (folder / name).is_file() and (folder / name).stat().st_size > MAX_TOKENIZER:
+            raise InputError(
+                f"{folder / name} must have at most {MAX_TOKENIZER} bytes; it has {(folder / name).stat().st_size}"
+            )
+    _check_weights(folder, "model", allow_pickle)
+    return config
+
+
+def _check_weights(folder: Path, stem: str, allow_pickle: bool) -> None:
+    index, single = folder / f"{stem}.safetensors.index.json", folder / f"{stem}.safetensors"
+    if single.is_file():
+        check_headers([single])
+    elif index.is_file():
+        shards = _json(index, MAX_TOKENIZER).get("weight_map")
+        names = sorted(set(shards.values())) if isinstance(shards, dict) and all(map(_is_text, shards.values())) else []
+        if not names:
+            raise InputError(f"{index} must map weights to files; it does not")
+        for name in names:
+            if Path(name).name != name or not (folder / name).is_file():
+                raise InputError(f"{index} must name files of its own folder; '{visible(name[:120])}' is not one")
+        check_headers([folder / name for name in names])
+    elif pickled := sorted(path.name for pattern in PICKLES for path in folder.glob(pattern)):
+        if not allow_pickle:
+            raise InputError(
+                f"weights must be safetensors; {folder} has only {', '.join(pickled[:3])}, and a pickle can run code when it "
+                f"is opened. "
+                "Convert them (model.save_pretrained), or allow it with --allow-pickle if you trust where they come from"
+            )
+    else:
+        raise InputError(f"a model folder must have weights; {folder} has no {single.name}. Is the download complete?")
+
+
+def _load_whole(name: str, folder: Path, dtype: str, device: str, allow_pickle: bool) -> LanguageModel:
+    transformers = optional("transformers", "a pretrained language model")
+    config = check_folder(folder, allow_pickle=allow_pickle)
+    place = {"local_files_only": True, "trust_remote_code": False}
+    options: dict[str, Any] = {
+        "dtype": DTYPES[dtype],
+        "use_safetensors": None if allow_pickle else True,
+        "output_loading_info": True,
+    }
+    with quiet():
+        whole, options["attn_implementation"] = transformers.AutoModelForCausalLM, "sdpa"
+        try:
+            try:
+                model, info = whole.from_pretrained(folder, **place, **options)
+            except (ValueError, ImportError) as error:
+                if "scaled_dot_product_attention" not in str(error):
+                    raise
+                model, info = whole.from_pretrained(folder, **place, **(options | {"attn_implementation": "eager"}))
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **place)
+        except (ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, OSError) as error:
+            raise InputError(_why(error, folder, config)) from error
+    if info["missing_keys"]:
+        raise InputError(
+            f"a causal language model must find all its weights; {folder} lacks {len(info['missing_keys'])}, "
+            f"e.g. {sorted(info['missing_keys'])[0]}. Is it a '{config['model_type']}' model with a language-modelling head?"
+        )
+    if tokenizer.vocab_size == 0:
+        raise InputError(
+            f"a model folder must have a tokenizer; the one of {folder} is empty. Save it there with tokenizer.save_pretrained"
+        )
+    return LanguageModel(name, model.to(device), tokenizer, folder)
+
+
+def _load_adapter(
+    name: str, folder: Path, dtype: str, device: str, base: str | Path | None, allow_pickle: bool
+) -> LanguageModel:
+    peft = optional("peft", "a low-rank adapter")
+    named = _json(folder / "adapter_config.json", MAX_CONFIG).get("base_model_name_or_path")
+    _check_weights(folder, "adapter_model", allow_pickle=False)
+    if base is None:
+        if not isinstance(named, str) or not named:
+            raise InputError(f"an adapter needs the model it was trained on; {folder} does not name it. Give it with --base")
+        base = named
+    try:
+        whole_folder = locate(base)
+    except InputError as error:
+        raise InputError(
+            f"an adapter needs the model it was trained on; {folder} names '{visible(str(base))}'. {error}"
+        ) from error
+    whole = _load_whole(str(base), whole_folder, dtype, device, allow_pickle)
+    with quiet():
+        try:
+            model = peft.PeftModel.from_pretrained(whole.model, str(folder), local_files_only=True)
+        except (ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, OSError) as error:
+            raise InputError(f"{folder} must be an adapter of '{visible(str(base))}'; {visible(str(error)[:300])}") from error
+    return LanguageModel(name, model, whole.tokenizer, folder)
+
+
+def _why(error: Exception, folder: Path, config: dict[str, Any]) -> str:
+    """The message for a folder that transformers cannot load."""
+    known = optional("transformers", "a pretrained language model").CONFIG_MAPPING
+    kind, said = (
+        visible(str(config["model_type"])),
+        visible(str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)),
+    )
+    if kind not in known:
+        code = "It brings code of its own, which Assay never runs. " if "auto_map" in config else ""
+        return (
+            f"{folder}: transformers must know the architecture '{kind}', and does not. {code}"
+            "Use a model of a known family, or a newer transformers"
+        )
+    return f"{folder} must be a causal language model that transformers can load; {said}"
+
+
+def _json(path: Path, limit: int) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > limit:
+            raise InputError(f"{path} must have at most {limit} bytes; it has {path.stat().st_size}")
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"a model folder must have {path.name}; {path.parent} has none. Is it a transformers model?"
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} must be readable JSON; {visible(str(error)[:200])}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} must hold a JSON object; got {type(found).__name__}")
+    return found
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
