@@ -28,7 +28,7 @@ $(READY): $(BASE)
 setup: $(READY)  ## build the whole environment in .venv
 
 demo: $(BASE)  ## the main job: re-run the core paper, print its verdicts, leave a report
-	$(BIN)/assay run out-of-context-reasoning --experiment symbolic --store $(REPORTS)/store
+	$(BIN)/assay run out-of-context-reasoning --experiment symbolic --on processes --store $(REPORTS)/store
 	$(BIN)/assay report out-of-context-reasoning --store $(REPORTS)/store --out $(REPORTS)
 
 test: setup  ## the whole test suite
