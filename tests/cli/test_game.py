@@ -1,6 +1,7 @@
 """`assay game solve`: what it prints for people and for programs, and how it refuses."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from assay.cli.game import app
 from assay.core.errors import InputError, UsageError
+from assay.solvers.games.pairs import DEFAULT_LIMIT
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "solvers" / "games"))
 
@@ -81,6 +83,18 @@ def test_a_limit_is_a_limit() -> None:
         run(GAME, "--limit", "1")
 
 
-def test_help_shows_examples() -> None:
+def test_help_shows_examples_and_the_limit_in_force() -> None:
     found = CliRunner().invoke(app, ["solve", "--help"])
+    assert f"{DEFAULT_LIMIT:,}" in found.stdout
     assert "assay game solve examples/file-deletion-game.json" in found.stdout
+
+
+def test_the_page_on_games_is_true(tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "docs" / "games.md").read_text()
+    for name, source in re.findall(r'```json title="(.*?)"\n(.*?)```', page, re.S):
+        (tmp_path / name).write_text(source)
+        assert json.loads(run(tmp_path / name, "--json"))["value"] == "3/10"  # clouds: ON, 0.8/3 * 2 - 1/6; clear: OFF, -0.2/3
+    (python,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    exec(compile(python, "docs/games.md", "exec"), {})
+    for name in re.findall(r"`(examples/[\w-]+\.json)`", page):
+        assert (EXAMPLES.parent / name).exists()

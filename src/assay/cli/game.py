@@ -41,7 +41,9 @@ def solve(
     file: Path = typer.Argument(help="A game in the JSON form of docs/games.md."),
     human: HumanModel = typer.Option(HumanModel.optimal, "--human", help="How the human behaves."),
     beta: float | None = typer.Option(None, "--beta", help="Inverse temperature, with --human boltzmann."),
-    limit: int = typer.Option(4_000_000, "--limit", min=1, help="Policies of the smaller side the search may have to cover."),
+    limit: int | None = typer.Option(
+        None, "--limit", min=1, help="Policies of the smaller side the search may have to cover. [default: 2,000,000]"
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print everything, the whole certificate included, as JSON."),
 ) -> None:
     """Print a game's value, every optimal pair, where A waits or hides, what that is worth, and a certificate.
@@ -51,13 +53,14 @@ def solve(
       assay game solve examples/hiding-as-query-game.json --human naive --json
     """
     from assay.solvers.games.humans import Boltzmann, Human, Naive, Optimal
+    from assay.solvers.games.pairs import DEFAULT_LIMIT
     from assay.solvers.games.summary import summary
     from assay.worlds.games.files import read_game
 
     if (beta is not None) != (human is HumanModel.boltzmann):
         raise UsageError("--beta goes with --human boltzmann and with nothing else. Give both or neither")
     chosen: Human = Boltzmann(beta) if beta is not None else Naive() if human is HumanModel.naive else Optimal()
-    found = summary(read_game(file), chosen, limit=limit)
+    found = summary(read_game(file), chosen, limit=limit or DEFAULT_LIMIT)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2, allow_nan=False))
     else:

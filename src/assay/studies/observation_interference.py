@@ -998,6 +998,7 @@ STUDY = Study(
             presets={"quick": Preset(FixedSettings(n_laws=50, levels=2), 2), "laptop": Preset(FixedSettings(), 4)},
             measure=measure_fixed,
             figures=(PLANS_FIGURE, STAKES_FIGURE, BETAS_FIGURE),
+            cost="10 s",
         ),
         Experiment(
             "random-games",
@@ -1010,6 +1011,7 @@ STUDY = Study(
             },
             measure=measure_sweeps,
             figures=(INCENTIVE_FIGURE,),
+            cost="35 s",
         ),
         Experiment(
             "product-selection",
@@ -1021,6 +1023,7 @@ STUDY = Study(
             },
             measure=measure_products,
             figures=(GAINS_FIGURE, TRADE_FIGURE),
+            cost="20 s",
         ),
         Experiment(
             "learners",
@@ -1032,6 +1035,7 @@ STUDY = Study(
             },
             measure=measure_learning,
             figures=(LEARNERS_FIGURE,),
+            cost="20 s",
         ),
     ),
 )

@@ -84,7 +84,7 @@ FIXED_CLAIMS = (
     Claim(
         "C2",
         says="With a perfectly rational human, A acts on its own in every optimal pair when it sees legacy code.",
-        source="Example 4.1 and section 4",
+        source="Example 4.1",
         estimand="g1_acting_pairs",
         rule=Equals(1, ROUNDING),
         margin="the share of optimal pairs in which A acts on L",
@@ -291,7 +291,7 @@ SWEEP_CLAIMS = (
     Claim(
         "C9",
         says="With a fully informed human waiting beats deciding alone by exactly min(E[U; U >= 0], -E[U; U < 0]).",
-        source="section 2 (the original off-switch game)",
+        source="the original off-switch game, Hadfield-Menell et al. 2017",
         estimand="formula_misses",
         rule=Equals(0),
         margin=COUNT,
@@ -302,7 +302,7 @@ SWEEP_CLAIMS = (
     Claim(
         "C9-sign",
         says="That advantage is zero exactly where U has one sign.",
-        source="section 2 (the original off-switch game)",
+        source="the original off-switch game, Hadfield-Menell et al. 2017",
         estimand="sign_misses",
         rule=Equals(0),
         margin=COUNT,
@@ -921,6 +921,7 @@ STUDY = Study(
             presets={"quick": Preset(FixedSettings(n_garblings=5), 2), "laptop": Preset(FixedSettings(), 8)},
             measure=measure_fixed,
             figures=(PLANS_FIGURE, HUMANS_FIGURE),
+            cost="10 s",
         ),
         Experiment(
             "random-games",
@@ -933,6 +934,7 @@ STUDY = Study(
             },
             measure=measure_sweeps,
             figures=(CURVE_FIGURE,),
+            cost="20 s",
         ),
         Experiment(
             "learners",
@@ -944,6 +946,7 @@ STUDY = Study(
             },
             measure=measure_learning,
             figures=(LEARNING_FIGURE,),
+            cost="20 s",
         ),
     ),
 )

@@ -146,7 +146,7 @@ def test_ties_beyond_listing_are_refused_and_still_valued() -> None:
 
 def test_an_absurd_search_is_refused_with_its_predicted_cost() -> None:
     game = off_switch_from_table("large", np.random.default_rng(0).integers(-9, 10, size=(24, 24)).tolist())
-    with pytest.raises(InputError, match=r"at most 4,000,000 policies; it has 16,777,216, up to 55 seconds of search"):
+    with pytest.raises(InputError, match=r"at most 2,000,000 policies; it has 16,777,216, up to 2 minutes of search"):
         optimal_pairs(game.team_form())
 
 
