@@ -87,9 +87,8 @@ class RecallStack:
         tied_rows: bool,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.architecture = architecture
-        self.vocab_size, self.n_answers, self.n_inputs = world.vocab_size, world.n_answers, world.n_inputs
-        self.tied_rows = tied_rows
+        self.architecture, self.tied_rows, self._world = architecture, tied_rows, world
+        self.vocab_size, self.n_inputs = world.vocab_size, world.n_inputs
         if tied_rows:
             self.answer_rows = slice(0, world.n_answers)
             self.multiplicity = torch.tensor([1.0] * world.n_answers + [float(world.vocab_size - world.n_answers)], dtype=dtype)
@@ -161,20 +160,9 @@ class RecallStack:
     def combined(self) -> "RecallStack":
         """Combined models that compute the same functions: W_OV set to the product of the factors, the same scores."""
         one = Architecture(1, None, self.architecture.attention, self.architecture.key_query)
-        other = object.__new__(RecallStack)
-        other.__dict__.update(self.__dict__)
-        other.architecture = one
-        other._shapes = [(len(self.multiplicity), self.n_inputs)]
-        used = len(self.multiplicity) * self.n_inputs + (self.n_inputs if one.key_query == "trained" else 0)
-        other.parameters = torch.zeros(self.n_runs, -(-used // 16) * 16, dtype=self.dtype)
-        other.gradient = torch.zeros_like(other.parameters)
-        other.factors, other.scores = other._views(other.parameters)
-        other._factor_gradients, other._score_gradient = other._views(other.gradient)
+        other = RecallStack(self._world, one, self.n_runs, tied_rows=self.tied_rows, dtype=self.dtype)
         other.factors[0].copy_(self.value_output())
-        if one.key_query == "fixed":
-            other.scores = self.scores
-        else:
-            other.scores.copy_(self.scores)
+        other.scores.copy_(self.scores)
         return other
 
     @property
