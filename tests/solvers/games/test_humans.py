@@ -57,6 +57,17 @@ def test_a_rational_chooser_never_gains_from_hiding() -> None:
         assert payoff_against(form, (1,), Optimal()) <= payoff_against(form, (0,), Optimal())
 
 
+def test_payoffs_beyond_64_bits_have_behavioural_humans_too() -> None:
+    small, huge = (off_switch_from_table("scaled", [[3 * x, -5 * x], [-x, 5 * x]]).team_form() for x in (1, 10**30))
+    assert huge.payoff.dtype == object
+    for human in (Optimal(), Naive()):
+        found = best_assistant(huge, human)
+        assert found.value == pytest.approx(best_assistant(small, human).value * 1e30)
+        assert found.assistants == best_assistant(small, human).assistants
+    noisy = best_assistant(small, Boltzmann(1.0)).value
+    assert best_assistant(huge, Boltzmann(1e-30)).value == pytest.approx(noisy * 1e30)
+
+
 def test_impossible_humans_are_refused() -> None:
     with pytest.raises(InputError, match="beta must be a finite number"):
         Boltzmann(float("inf"))

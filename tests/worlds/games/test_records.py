@@ -122,8 +122,10 @@ def test_a_two_stage_game_must_fit_its_first_stage() -> None:
         game.with_channel(to_assistant=0)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "1/0", "three", None, True, "1e999999999", [1]])
-def test_what_is_no_finite_number_is_refused(value: object) -> None:
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), "1/0", "three", None, True, "1e999999999", 10**200, "1e-150", [1]]
+)
+def test_what_is_no_finite_number_of_ordinary_size_is_refused(value: object) -> None:
     with pytest.raises(InputError, match="the payoff must be a finite number"):
         exact(value, where="the payoff")
 

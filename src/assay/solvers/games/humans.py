@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assay.core.errors import InputError
-from assay.worlds.games.team import TeamForm
+from assay.worlds.games.team import Table, TeamForm
 
 __all__ = ["Boltzmann", "Human", "Naive", "Optimal", "Reply", "best_assistant", "payoff_against"]
 
@@ -34,7 +34,8 @@ class Human(Protocol):
 
         Args:
             form: the game.
-            tables: [policy, human observation, action]; payoff of each action, times probability, under each policy of A.
+            tables: [policy, human observation, action]; payoff of each action, times probability, under each policy of A
+                (for `Optimal` in any unit).
             masses: [policy, human observation]; probability of each observation under each policy of A.
         """
         ...
@@ -55,7 +56,7 @@ class Naive:
 
     def replies(self, form: TeamForm, tables: Floats, masses: Floats) -> Floats:
         """See `Human`."""
-        prior = np.asarray(form.payoff.sum(axis=(0, 1)), dtype=np.float64)  # exact integers, so ties are seen
+        prior = form.payoff.sum(axis=(0, 1))  # integers, so ties are seen
         return np.broadcast_to(_greedy(prior[None]), tables.shape)
 
 
@@ -138,18 +139,19 @@ def best_assistant(form: TeamForm, human: Human, *, among: Sequence[Policy] | No
 
 def _payoffs(form: TeamForm, policies: npt.NDArray[np.int64], human: Human) -> tuple[Floats, Floats]:
     """Value of each policy of A, and H's reply to it."""
-    tables = np.zeros((len(policies), *form.shape[2:]))
-    masses = np.zeros((len(policies), form.shape[2]))
+    # Integers as long as they last: int64 or Python's own, so that ties are ties.
+    tables = np.zeros((len(policies), *form.shape[2:]), dtype=form.payoff.dtype)
+    masses = np.zeros((len(policies), form.shape[2]), dtype=form.mass.dtype)
     for observation in range(form.shape[0]):
         tables += form.payoff[observation, policies[:, observation]]
         masses += form.mass[observation, policies[:, observation]]
-    scaled, probability = tables / form.denominator, masses / form.mass_denominator
-    # Optimal replies are read off the integers, so that ties are ties.
+    scaled = np.asarray(tables / form.denominator, dtype=np.float64)
+    probability = np.asarray(masses / form.mass_denominator, dtype=np.float64)
     replies = human.replies(form, tables if isinstance(human, Optimal) else scaled, probability)
     return np.asarray((scaled * replies).sum(axis=(1, 2))), replies
 
 
-def _greedy(tables: Floats) -> Floats:
+def _greedy(tables: Table) -> Floats:
     best = tables == tables.max(axis=2, keepdims=True)
     return np.asarray(best / best.sum(axis=2, keepdims=True), dtype=np.float64)
 

@@ -10,7 +10,7 @@ from assay.core.errors import InputError
 
 __all__ = ["Exact", "check_kernel", "exact", "exact_row", "shown"]
 
-MAX_DIGITS = 400  # of a number as written, and of its decimal exponent
+MAX_DIGITS = 100  # of numerator, denominator and exponent: every sum of products still has a float beside it
 
 Exact = int | float | str | Fraction
 
@@ -28,24 +28,30 @@ def exact(value: object, *, where: str) -> Fraction:
         InputError: it is no number, or it is infinite or not a number (NaN).
     """
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or not isinstance(value, (Rational, float, str)):
             raise TypeError
-        if isinstance(value, Rational):
-            return Fraction(value)
-        if isinstance(value, float):
-            if not math.isfinite(value):
-                raise ValueError
-            return Fraction(repr(value))
         if isinstance(value, str):
             # A short text can spell a number of a billion digits; refuse it before it is expanded.
             exponent = re.search(r"[eE]([+-]?\d+)", value)
             if len(value) > MAX_DIGITS or (exponent and abs(int(exponent[1])) > MAX_DIGITS):
                 raise ValueError
-            return Fraction(value.strip())
-        raise TypeError
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError
+        found = (
+            Fraction(repr(value)) if isinstance(value, float) else Fraction(value.strip() if isinstance(value, str) else value)
+        )
+        if max(abs(found.numerator), found.denominator) >= 10**MAX_DIGITS:
+            raise ValueError
+        return found
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        shown_ = (
+            f"an integer of {value.bit_length()} bits"
+            if isinstance(value, int) and value.bit_length() > 300
+            else repr(value)[:60]
+        )
         raise InputError(
-            f'{where} must be a finite number such as 3, 0.25 or "1/3"; got {value!r}. Infinite and NaN payoffs have no optimum'
+            f'{where} must be a finite number of at most {MAX_DIGITS} digits such as 3, 0.25 or "1/3"; got {shown_}. '
+            "Infinite and NaN payoffs have no optimum"
         ) from None
 
 
