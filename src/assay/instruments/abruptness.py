@@ -15,6 +15,7 @@ from assay.core.errors import SettingsError
 
 __all__ = [
     "Break",
+    "Curve",
     "Jump",
     "change_point",
     "cliff_ratio",

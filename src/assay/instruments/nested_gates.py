@@ -6,7 +6,7 @@ The same few lines describe an induction head (Reddy 2023, arXiv:2312.03002: pre
 two-hop circuit (Guo et al. 2025, arXiv:2502.13913: parent, bridge, end).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from assay.core.errors import SettingsError
-from assay.instruments.abruptness import crossing, normalised
+from assay.instruments.abruptness import Curve, crossing, normalised
 
 __all__ = ["Descent", "Fit", "Gates", "correlation_at_jump", "descend", "fit"]
 
@@ -31,11 +31,13 @@ class Gates:
             x_3 (g_2 + 1/(1 + M_2)) g_1, since the end can also be reached by guessing. "apart": logits are x_j alone and the
             probability is the product of all gates; nothing is nested.
         open: gates held open (g = 1) whatever their parameter.
+        guess: whether the two-hop form has its guessing route, the 1/(1 + M_2).
     """
 
     others: tuple[float, ...]
     form: Literal["chain", "two-hop", "apart"] = "chain"
     open: tuple[int, ...] = ()
+    guess: bool = True
 
     def __post_init__(self) -> None:
         if not self.others or min(self.others) <= 0 or (self.form == "two-hop" and len(self.others) != 3):
@@ -79,7 +81,7 @@ class Gates:
     @property
     def _guess(self) -> float:
         """What the closed second gate lets through in the two-hop form: the route that guesses among the ends."""
-        return 1 / (1 + self.others[1])
+        return 1 / (1 + self.others[1]) if self.guess else 0.0
 
     def _factor(self, j: int, gates: list[np.ndarray]) -> np.ndarray | float:
         """What gate j's parameter is multiplied by."""
@@ -157,9 +159,7 @@ class Fit:
     curve: Float[np.ndarray, " aligned"]
 
 
-def correlation_at_jump(
-    steps: Sequence[float], loss: Sequence[float], other_steps: Sequence[float], other: Sequence[float]
-) -> float:
+def correlation_at_jump(steps: Curve, loss: Curve, other_steps: Curve, other: Curve) -> float:
     """Pearson correlation of two loss curves, each normalised and with its half-way step moved to 1; nan if one never falls."""
     first, second = normalised(steps, loss, ALIGNED), normalised(other_steps, other, ALIGNED)
     return _correlation(first, second)
@@ -167,8 +167,8 @@ def correlation_at_jump(
 
 def fit(
     gates: Gates,
-    steps: Sequence[float],
-    loss: Sequence[float],
+    steps: Curve,
+    loss: Curve,
     *,
     rng: np.random.Generator,
     n_starts: int = 64,

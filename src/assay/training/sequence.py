@@ -23,6 +23,7 @@ __all__ = [
     "Batch",
     "Checkpoint",
     "Optimiser",
+    "Row",
     "Stage",
     "Trace",
     "last_token_loss",

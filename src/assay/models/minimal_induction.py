@@ -1,0 +1,72 @@
+"""The smallest induction head: two attention maps with one number each, and the classifier that reads what they fetch.
+
+Source: Reddy 2023, arXiv:2312.03002, section 4 (the two- and three-parameter models).
+"""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+__all__ = ["MinimalInduction"]
+
+
+class MinimalInduction(nn.Module):
+    """Layer 1 attends to the previous token with logit beta_1, layer 2 from the query to tokens by what came before them.
+
+    Token j carries t_j, the content of the tokens before it under layer 1's attention. The query attends to j with logit
+    alpha (s_q . t_j) + beta_2 [j is a label]; the classifier sees the query's content beside the content attended to.
+
+    Attributes:
+        gates: beta_1, alpha and beta_2 (used with `label_bias` only, the three-parameter model).
+    """
+
+    def __init__(
+        self,
+        *,
+        rng: np.random.Generator,
+        d_content: int,
+        n_labels: int,
+        width: int = 128,
+        n_readout: int = 3,
+        label_bias: bool = False,
+    ) -> None:
+        super().__init__()
+
+        def normal(std: float, *shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.from_numpy(rng.standard_normal(shape, dtype=np.float32) * np.float32(std)))
+
+        self.gates = nn.Parameter(torch.zeros(3))
+        self.label_bias = label_bias
+        sizes = [2 * d_content, *(width for _ in range(n_readout))]
+        self.weights = nn.ParameterList(normal(math.sqrt(2 / a), a, b) for a, b in pairwise(sizes))
+        self.biases = nn.ParameterList(normal(math.sqrt(1 / a), 1) for a in sizes[:-1])
+        self.W_U = normal(math.sqrt(1 / width), width, n_labels)
+
+    @property
+    def parameters_by_name(self) -> dict[str, float]:
+        """The attention logits by name."""
+        return dict(zip(("beta_1", "alpha", "beta_2"), self.gates.detach().tolist(), strict=True))
+
+    def attention(self, content: Float[Tensor, "batch pos d_content"]) -> Float[Tensor, "batch pos"]:
+        """How the query attends to every token."""
+        n_pos = content.shape[1]
+        beta_1, alpha, beta_2 = self.gates.unbind()
+        places = torch.arange(n_pos)
+        previous = (places[None, :] == places[:, None] - 1).to(content.dtype)
+        later = places[None, :] > places[:, None]
+        first = (beta_1 * previous).masked_fill(later, -math.inf).softmax(-1)
+        likeness = (content @ content[:, -1, :, None]).squeeze(-1)  # s_q . x_i, so that s_q . t_j is its mean under layer 1
+        logits: Tensor = alpha * likeness @ first.mT
+        return (logits + beta_2 * (places % 2 == 1) if self.label_bias else logits).softmax(-1)
+
+    def forward(self, content: Float[Tensor, "batch pos d_content"]) -> Float[Tensor, "batch n_labels"]:
+        """Logits of the query's label."""
+        fetched = (self.attention(content)[:, None] @ content).squeeze(1)
+        x = torch.cat((content[:, -1], fetched), -1)
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            x = torch.relu(x @ weight + bias)
+        return x @ self.W_U

@@ -1,0 +1,33 @@
+"""In context or in weights: when does a transformer look the answer up, and why does it learn to so suddenly?
+
+Paper   Reddy 2023, "The mechanistic basis of data dependence and abrupt learning in an in-context classification task",
+        ICLR 2024, arXiv:2312.03002.
+Scale   Theirs: two attention-only layers and a classifier, 150,000 steps of plain SGD, six seeds. Ours: the same
+        network on the same data, some thousand steps of Adam, five or six seeds, and one run by the paper's SGD.
+
+Departs D1  Adam at 0.001 stands in for SGD at 0.01, except in the experiment `sgd`: it removes most of the slow phase,
+            and shifts the number of classes from which the context wins downwards. The preset `paper` uses SGD.
+        D2  The effect of noise (C3) is tested at 512 classes, since under Adam 1,024 classes win without any noise.
+        D3  Skewed classes (C4): exponents 1 and 2 are tried and the better counts, since under Adam the ability to look up
+            fades again at 1 where the paper's does not. Bursts are of 2.
+        D4  For burst 0 the paper's code evaluates in bursts of half the items; ours does so for every regime without bursts.
+        D5  The two-parameter model (C9) is rebuilt from the text: its classifier sees the query's content beside what was
+            fetched, since the paper's form is not spelled out. Steps times rate equal the paper's, in 5,000 larger steps.
+        D6  Item noise takes one of 65,536 equally likely normal quantiles, which is faster than exact numbers and differs
+            from them by less than a training run could notice.
+        D7  C6.equal keeps 256 classes and N = 8 at L = 8; the paper varies N too.
+        D8  Knock-outs (C7) are ours: the paper shows attention maps.
+"""
+
+from assay.claims.study import Study
+from assay.studies.in_context_vs_in_weights.data import DATA
+from assay.studies.in_context_vs_in_weights.emergence import EMERGENCE
+from assay.studies.in_context_vs_in_weights.fidelity import FIDELITY
+from assay.studies.in_context_vs_in_weights.reductions import GATES, MINIMAL
+from assay.studies.in_context_vs_in_weights.skew import SKEW
+
+STUDY = Study(
+    slug="in-context-vs-in-weights",
+    doc=__doc__,
+    experiments=(EMERGENCE, DATA, SKEW, MINIMAL, GATES, FIDELITY),
+)

@@ -1,0 +1,219 @@
+"""The ladder downwards: a two-parameter induction head (C9) and a loss of nested gates (C10)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, doc
+
+from assay.claims.charts import Figure, Line, Lines, Scatter
+from assay.claims.rules import Above, Below, Ordered
+from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
+from assay.core.progress import progress
+from assay.core.seeds import Seeds
+from assay.studies.in_context_vs_in_weights.data import CONTRASTS, NAMES, DataSettings, contrasts
+from assay.studies.in_context_vs_in_weights.system import PAPER, Regime, Setting, accuracies, trained
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["GATES", "MINIMAL"]
+
+MINIMAL_CLAIMS = (
+    Claim(
+        "C9",
+        says="Two numbers, the two attention logits, beside the classifier repeat the data's effects: classes, bursts and "
+        "noise each move in-context accuracy up and in-weights accuracy down.",
+        source=PAPER + "section 4, figure 5",
+        estimand="least_contrast",
+        rule=Above(0.0),
+        margin="signs are claimed; the smallest of the six contrasts must be positive",
+        control=Control("with both numbers held at zero there is no looking up to be favoured", "frozen/least_contrast"),
+        paper_value="reproduces the data dependence",
+    ),
+    Claim(
+        "C9.jump",
+        says="The two-parameter model jumps as the network does: from 25% to 90% accuracy in under a quarter of the steps "
+        "before.",
+        source=PAPER + "section 4, figure 5",
+        estimand="isolated/cliff",
+        rule=Below(0.25),
+        margin="as C5",
+        control=Control("the same model remembering 32 classes is gradual", "memoriser/cliff"),
+        paper_value="abrupt",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class MinimalSettings(DataSettings):
+    """The corners of the data grid, for the two-parameter model, by plain SGD as in the paper."""
+
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps of each model")] = 5000
+    optimiser: Annotated[Literal["adamw", "sgd"], doc("Adam, or the paper's plain SGD")] = "sgd"
+    learning_rate: Annotated[float, Gt(0), doc("steps times rate equal the paper's 150,000 times 0.01")] = 0.3
+
+    @property
+    def arms(self) -> dict[str, Regime]:
+        """The corners, the isolated regime and one that can only be remembered."""
+        corners = {role: self.regimes[cell] for role, cell in self.corners.items()}
+        return corners | {"isolated": Regime(256, 1, p_fresh=0.8), "memoriser": Regime(32, 0, p_bursty=0.0)}
+
+
+def measure_minimal(settings: MinimalSettings, seeds: Seeds) -> Measurement:
+    """One seed: the two-parameter model in every corner, free and with its numbers held."""
+    from assay.instruments.abruptness import cliff_ratio
+    from assay.models.minimal_induction import MinimalInduction
+    from assay.training.sequence import log_steps
+
+    def observe(model: "nn.Module", sets: Mapping[str, Setting]) -> dict[str, float]:
+        assert isinstance(model, MinimalInduction)
+        return accuracies(model, sets, ("ic", "iw")) | model.parameters_by_name
+
+    arms = settings.arms
+    plan = [(name, False) for name in arms] + [(name, True) for name in settings.corners]
+    looks = log_steps(settings.n_steps, per_decade=30)
+    final: dict[bool, dict[str, dict[str, float]]] = {False: {}, True: {}}
+    curves: Table = []
+    cliffs = {}
+    for i, (name, frozen) in enumerate(plan):
+
+        def make(node: Seeds, frozen: bool = frozen) -> "nn.Module":
+            model = MinimalInduction(rng=node("init"), d_content=63, n_labels=32)
+            model.gates.requires_grad_(not frozen)
+            return model
+
+        timed = name in ("isolated", "memoriser")
+        done = trained(
+            name, arms[name], settings, seeds, observe=observe, observe_at=looks if timed else (settings.n_steps,), make=make,
+            share=(i / len(plan), (i + 1) / len(plan)),
+        )  # fmt: skip
+        final[frozen][name] = accuracies(done.model, done.sets, NAMES)
+        if timed:
+            cliffs[name] = cliff_ratio(done.trace.steps, done.curve("iw" if name == "memoriser" else "ic"), 0.25, 0.9)
+        if name == "isolated":
+            curves = [
+                {"step": int(step), "measure": key, "value": float(value)}
+                for key in ("ic", "beta_1", "alpha")
+                for step, value in zip(done.trace.steps, done.curve(key), strict=True)
+                if step
+            ]
+    roles = {role: role for role in settings.corners}
+    free, held = (contrasts(final[frozen], roles) for frozen in (False, True))
+    six = [f"{name}/{key}" for name in CONTRASTS for key in ("ic", "iw")]
+    estimands = {key: free[key] for key in six} | {
+        "least_contrast": min(free[key] for key in six),
+        "frozen/least_contrast": min(held[key] for key in six if key.endswith("/ic")),
+        "isolated/cliff": cliffs["isolated"],
+        "memoriser/cliff": cliffs["memoriser"],
+    }
+    cells: Table = [
+        {"cell": name, "model": "held at zero" if frozen else "free", **values}
+        for frozen, by_name in final.items()
+        for name, values in by_name.items()
+    ]
+    return Measurement(estimands, {"cells": cells, "curves": curves})
+
+
+MINIMAL_FIGURES = (
+    Figure(
+        "two-parameters",
+        "Two numbers suffice for the trade",
+        "Accuracy in context and in weights of the two-parameter model in the corners of the data grid, free and with both "
+        "numbers held at zero.",
+        Scatter(
+            "cells", x="iw", y="ic", label="cell", by="model", x_label="in-weights accuracy", y_label="in-context accuracy"
+        ),
+    ),
+    Figure(
+        "two-parameters-course",
+        "Both numbers grow together",
+        "Accuracy on new classes and the two attention logits during training on mostly new classes.",
+        Lines("curves", x="step", y="value", by="measure", x_label="step", y_label="accuracy, or logit", x_scale="log"),
+        names={"ic": "accuracy on new classes", "beta_1": "layer 1: previous token", "alpha": "layer 2: match"},
+    ),
+)
+
+MINIMAL = Experiment(
+    name="two-parameters",
+    question="Do two attention logits and a classifier repeat what the network does?",
+    claims=MINIMAL_CLAIMS,
+    presets={
+        "quick": Preset(MinimalSettings(n_steps=10, n_eval=24, batch=16), n_runs=2),
+        "laptop": Preset(MinimalSettings(), n_runs=5),
+        "paper": Preset(MinimalSettings(n_steps=150_000, learning_rate=0.01, n_eval=10_000), n_runs=6),
+    },
+    measure=measure_minimal,
+    figures=MINIMAL_FIGURES,
+    cost="?",
+)
+
+GATE_CLAIMS = (
+    Claim(
+        "C10",
+        says="Nesting makes the jump: with one, two and three nested gates the plateau grows, measured in cliffs.",
+        source=PAPER + "section 5 (phenomenological loss)",
+        estimand=("depth 1", "depth 2", "depth 3"),
+        rule=Ordered(0.5),
+        margin="each gate adds at least half a cliff's length of plateau",
+        control=Control(
+            "the same gates side by side instead of nested: more of them do not lengthen the plateau",
+            ("apart 1", "apart 2", "apart 3"),
+        ),
+        paper_value="plateau, then cliff, with three gates",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """The loss of nested gates alone."""
+
+    others: Annotated[tuple[float, ...], doc("competitors of each gate: context, tokens, labels")] = (16.0, 16.0, 7.0)
+    n_steps: Annotated[int, Ge(1), doc("steps of gradient descent")] = 12_000
+    learning_rate: Annotated[float, Gt(0), doc("of plain descent")] = 0.2
+    spread: Annotated[float, Ge(0), doc("standard deviation of the start")] = 0.3
+
+
+def measure_gates(settings: GateSettings, seeds: Seeds) -> Measurement:
+    """One seed: descent from one random start, for one, two and three gates, nested and side by side."""
+    from assay.instruments.abruptness import cliff_ratio
+    from assay.instruments.nested_gates import Gates, descend
+
+    start = np.abs(seeds("start").normal(0.0, settings.spread, size=(1, len(settings.others))))
+    estimands: dict[str, float] = {}
+    rows: Table = []
+    for depth in range(1, len(settings.others) + 1):
+        for form, label in (("chain", "depth"), ("apart", "apart")):
+            gates = Gates(settings.others[-depth:], form)  # type: ignore[arg-type]
+            run = descend(gates, start[:, -depth:], learning_rate=settings.learning_rate, n_steps=settings.n_steps, every=2)
+            loss = run.loss_nats[0]
+            estimands[f"{label} {depth}"] = 1 / cliff_ratio(run.steps, (loss[0] - loss) / loss[0], 0.25, 0.9)
+            if form == "chain":
+                kept = np.unique(np.geomspace(1, len(loss) - 1, 120).astype(int))
+                rows += [{"gates": depth, "step": int(run.steps[i]), "loss": float(loss[i])} for i in kept]
+        progress(depth / len(settings.others))
+    return Measurement(estimands, {"loss": rows})
+
+
+GATES = Experiment(
+    name="gates",
+    question="Does nesting of soft gates alone turn gradient descent into plateau and cliff?",
+    claims=GATE_CLAIMS,
+    presets={
+        "quick": Preset(GateSettings(n_steps=2000), n_runs=2),
+        "laptop": Preset(GateSettings(), n_runs=10),
+    },
+    measure=measure_gates,
+    figures=(
+        Figure(
+            "gates",
+            "Each gate lengthens the plateau",
+            "Loss of one, two and three nested gates under plain gradient descent from small random starts.",
+            Lines("loss", x="step", y="loss", by="gates", x_label="step", y_label="loss (nats)", x_scale="log",
+                  lines=(Line(0.0, "solved"),)),
+        ),
+    ),
+    cost="?",
+)  # fmt: skip

@@ -1,0 +1,244 @@
+"""The paper's system: its network, its data regimes, its evaluations and its training loop, shared by all experiments."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from annotated_types import Ge, Gt, doc
+from jaxtyping import Float
+
+from assay.core.seeds import Seeds
+from assay.worlds.item_labels import ItemLabelSequences, ItemLabelWorld
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from assay.models.decoder import DecoderConfig
+    from assay.training.sequence import Batch, Trace
+
+__all__ = ["PAPER", "Regime", "Setting", "Trained", "Training", "accuracies", "answers", "check_regimes", "network", "trained"]
+
+PAPER = "arXiv:2312.03002, "
+N_PLACES = 65  # positions of the paper: 2 * 32 + 1, in which the 17 tokens stand at a random offset
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained; the fields every experiment has."""
+
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps of each network")] = 3000
+    n_eval: Annotated[int, Ge(8), doc("sequences of each evaluation")] = 1000
+    batch: Annotated[int, Ge(1), doc("sequences a step")] = 128
+    network: Annotated[Literal["strict", "modern"], doc("the paper's network, or norm, MLP, rotary positions and 4 heads")] = (
+        "strict"
+    )
+    optimiser: Annotated[Literal["adamw", "sgd"], doc("Adam, or the paper's plain SGD")] = "adamw"
+    learning_rate: Annotated[float, Gt(0), doc("constant over training")] = 1e-3
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What the training data are like; the fields carry the paper's names in brackets.
+
+    Attributes:
+        n_classes: K.
+        burst: B.
+        noise: eps.
+        zipf: alpha.
+        p_bursty: p_B.
+        p_fresh: p_C.
+        n_labels: L.
+    """
+
+    n_classes: int
+    burst: int
+    noise: float = 0.1
+    zipf: float = 0.0
+    p_bursty: float = 1.0
+    p_fresh: float = 0.0
+    n_labels: int = 32
+
+
+class Setting(NamedTuple):
+    """An evaluation: sequences with their truth, and the same as a batch."""
+
+    drawn: ItemLabelSequences
+    batch: "Batch"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network with its world, its evaluations and what was seen on the way."""
+
+    model: "nn.Module"
+    world: ItemLabelWorld
+    sets: Mapping[str, Setting]
+    trace: "Trace"
+
+    def curve(self, name: str) -> np.ndarray:
+        """An observed quantity over the observed steps."""
+        return self.trace.series(name)
+
+    def last(self, name: str) -> float:
+        """Its value at the end of training."""
+        return float(self.trace.series(name)[-1])
+
+
+def network(kind: str, n_labels: int) -> "DecoderConfig":
+    """Two layers that read item and label vectors; `strict` is the paper's network exactly."""
+    from assay.models.decoder import DecoderConfig
+
+    if kind == "modern":
+        return DecoderConfig(n_labels, n_layers=2, n_heads=4, d_model=128, d_mlp=512, norm="rms", positions="rotary")
+    return DecoderConfig(
+        n_labels, n_layers=2, n_heads=1, d_model=128, d_mlp=0, norm="none", positions="one-hot", n_positions=N_PLACES,
+        scaled=False, output_matrix=False, readout_layers=3, weight_std=63**-0.5,
+    )  # fmt: skip
+
+
+def _as_batch(drawn: ItemLabelSequences, rng: np.random.Generator, *, placed: bool) -> "Batch":
+    """Sequences as tensors, each at a random place among the paper's positions where the network has such."""
+    import torch
+
+    from assay.training.sequence import Batch
+
+    offset = rng.integers(N_PLACES - drawn.content.shape[1] + 1, size=len(drawn.answers)) if placed else None
+    return Batch(
+        torch.from_numpy(drawn.content), torch.from_numpy(drawn.answers), None if offset is None else torch.from_numpy(offset)
+    )
+
+
+def _evaluations(world: ItemLabelWorld, regime: Regime, n: int, rng: np.random.Generator) -> dict[str, ItemLabelSequences]:
+    """The paper's three evaluations, and the controls of ours.
+
+    ic, ic2 and iw are the paper's. `scrambled` is ic with the labels dealt out again among the items, so that the context says
+    nothing; `stranger` is iw with classes the network never met; `known` is ic2 without the shift; `iw_uniform` draws classes
+    with equal frequencies.
+    """
+    burst = regime.burst
+    ic = world.in_context(n, rng=rng, burst=burst)
+    dealt = rng.random(ic.item_labels.shape).argsort(axis=1)
+    content = ic.content.copy()
+    content[:, 1::2] = np.take_along_axis(content[:, 1::2], dealt[..., None], axis=1)
+    others = ItemLabelWorld.sample(
+        rng=rng, n_classes=world.n_classes, n_labels=world.n_labels, n_items=world.n_items, d_content=world.labels.shape[1],
+        noise=world.noise,
+    )  # fmt: skip
+    return {
+        "ic": ic,
+        "ic2": world.swapped(n, rng=rng, burst=burst),
+        "iw": world.in_weights(n, rng=rng),
+        "iw_uniform": world.in_weights(n, rng=rng, uniform=True),
+        "known": world.sequences(n, rng=rng, burst=burst or world.n_items // 2),
+        "scrambled": replace(ic, content=content),
+        "stranger": replace(others, labels=world.labels).in_weights(n, rng=rng),
+    }
+
+
+def accuracies(model: "nn.Module", sets: Mapping[str, Setting], names: Sequence[str]) -> dict[str, float]:
+    """Share of right answers on each of the named evaluations."""
+    return {name: float((answers(model, sets[name].batch).argmax(-1) == sets[name].drawn.answers).mean()) for name in names}
+
+
+def answers(model: "nn.Module", batch: "Batch") -> Float[np.ndarray, "batch label"]:
+    """Logits of the query's label."""
+    import torch
+
+    from assay.models.decoder import Decoder
+
+    with torch.no_grad():
+        if isinstance(model, Decoder):
+            logits: np.ndarray = model(batch.inputs, at=-1, offset=batch.offset).numpy()
+            return logits
+        logits = model(batch.inputs).numpy()
+        return logits
+
+
+def check_regimes(regimes: Sequence[Regime]) -> None:
+    """Nothing when all regimes can be drawn; called before any training starts.
+
+    Raises:
+        SettingsError: a regime is impossible.
+    """
+    for regime in regimes:
+        probe = ItemLabelWorld.sample(
+            rng=np.random.default_rng(0), n_classes=regime.n_classes, n_labels=regime.n_labels, d_content=1,
+            noise=regime.noise, zipf=regime.zipf,
+        )  # fmt: skip
+        probe.check(burst=regime.burst, p_bursty=regime.p_bursty, p_fresh=regime.p_fresh)
+
+
+Observe = Callable[["nn.Module", Mapping[str, Setting]], dict[str, float]]
+
+
+def trained(
+    name: str,
+    regime: Regime,
+    settings: Training,
+    seeds: Seeds,
+    *,
+    observe: Observe,
+    observe_at: Sequence[int],
+    share: tuple[float, float],
+    make: Callable[[Seeds], "nn.Module"] | None = None,
+    n_steps: int | None = None,
+) -> Trained:
+    """A network trained from scratch in a regime.
+
+    Args:
+        name: of the arm; names its random streams.
+        regime: what its data are like.
+        settings: how it is trained.
+        seeds: of the run.
+        observe: what is measured at the observed steps, from the model and its evaluations.
+        observe_at: those steps.
+        share: which part of the run's progress this is.
+        make: another model in place of the network, from its stream.
+        n_steps: instead of the settings' own.
+
+    Raises:
+        Diverged: the loss left the finite numbers.
+    """
+    import torch
+    from torch import nn
+    from torch.nn import functional as F  # noqa: N812 - its usual name
+
+    from assay.models.decoder import Decoder
+    from assay.training.sequence import Batch, Optimiser, Stage, last_token_loss, train
+
+    mine = seeds.child(name)
+    config = network(settings.network, regime.n_labels)
+    world = ItemLabelWorld.sample(
+        rng=mine("world"), n_classes=regime.n_classes, n_labels=regime.n_labels, d_content=config.d_content, noise=regime.noise,
+        zipf=regime.zipf,
+    )  # fmt: skip
+    placed = make is None and config.positions == "one-hot"
+    places = mine("places")
+    drawn_sets = _evaluations(world, regime, settings.n_eval, mine("evaluations"))
+    sets = {key: Setting(drawn, _as_batch(drawn, places, placed=placed)) for key, drawn in drawn_sets.items()}
+    batches = mine("batches")
+
+    def draw(step: int) -> Batch:
+        drawn = world.sequences(
+            settings.batch, rng=batches, burst=regime.burst, p_bursty=regime.p_bursty, p_fresh=regime.p_fresh
+        )
+        return _as_batch(drawn, batches, placed=placed)
+
+    def answer_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+        return F.cross_entropy(model(batch.inputs), batch.targets)
+
+    decay = (
+        1e-6 / settings.learning_rate if settings.optimiser == "sgd" else 0.0
+    )  # the paper shrinks by 1e-6 a step, whatever the rate
+    optimiser = Optimiser(settings.optimiser, settings.learning_rate, weight_decay=decay)
+    n_steps = n_steps or settings.n_steps
+
+    def look(step: int, model: nn.Module) -> dict[str, float]:
+        return observe(model, sets)
+
+    model = make(mine) if make is not None else Decoder.init(config, mine("init"))
+    loss: Callable[[Any, Batch], torch.Tensor] = last_token_loss if isinstance(model, Decoder) else answer_loss
+    stage: Stage[nn.Module] = Stage(n_steps, draw, loss)
+    trace = train(model, stage, optimiser, observe=look, observe_at=observe_at, share=share, label=name)
+    return Trained(model, world, sets, trace)

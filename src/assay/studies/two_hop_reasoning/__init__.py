@@ -1,0 +1,21 @@
+"""Two hops: how does a transformer learn to follow two edges in context, and why so suddenly?
+
+Paper   Guo, Zhu, Zhang, Jiao, Mei, Jordan and Russell 2025, "How Do LLMs Perform Two-Hop Reasoning in Context?",
+        arXiv:2502.13913.
+Scale   Theirs: a three-layer, single-head transformer of width 256 on five interleaved chains, 10,000 steps. Ours: width 64,
+        attention only, until the task is solved, five seeds.
+
+Departs D1  Attention only at width 64, AdamW at 0.001 and batches of 256, which jumps within some thousand steps; the preset
+            `paper` has width 256, the released command's MLP, 0.0003 and batches of 512.
+        D2  Training stops at the first observation with a probability of the answer above 0.99.
+        D3  Sequences end with the query: the trailing padding of the released code cannot be seen by it.
+        D4  Knock-outs and path patching are ours; the paper shows attention maps.
+        D5  The three-parameter model is fitted by its start alone, out of 64 random ones, and time is stretched so that both
+            curves are half-way together.
+"""
+
+from assay.claims.study import Study
+from assay.studies.two_hop_reasoning.gates import GATES
+from assay.studies.two_hop_reasoning.symbolic import SYMBOLIC
+
+STUDY = Study(slug="two-hop-reasoning", doc=__doc__, experiments=(SYMBOLIC, GATES))

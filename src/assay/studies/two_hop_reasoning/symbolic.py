@@ -1,0 +1,416 @@
+"""The symbolic task: phases, gates, causes, copying, depth, the three-parameter model and fewer chains (C1 to C6, C8)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from annotated_types import Ge, doc
+
+from assay.claims.charts import Bars, Figure, Line, Lines
+from assay.claims.rules import Above, Below
+from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
+from assay.core.seeds import Seeds
+from assay.studies.two_hop_reasoning.system import PAPER, Training, copy_margin, gates_of, probabilities, trained
+from assay.worlds.chains import ChainSequences, ChainWorld
+
+if TYPE_CHECKING:
+    from assay.models.decoder import Decoder
+
+__all__ = ["SYMBOLIC"]
+
+CLAIMS = (
+    Claim(
+        "C1",
+        says="Before it solves the task the network guesses among the ends: for most of the steps before the jump all ends "
+        "together have more than 0.8 and the right one between 0.15 and 0.3.",
+        source=PAPER + "section 4, training curve",
+        estimand="guessing_share",
+        rule=Above(0.5),
+        margin="'at least half of the training before the jump'; five ends, a fifth each",
+        control=Control("with a single chain there is nothing to guess among: no plateau at a fifth", "single/guessing_share"),
+        paper_value="0.2 to 0.25 from step 450 to 900",
+    ),
+    Claim(
+        "C1.jump",
+        says="Then it jumps: from 0.35 to 0.95 within a tenth of the steps it took to get there.",
+        source=PAPER + "section 4, training curve",
+        estimand="cliff",
+        rule=Below(0.1),
+        margin="the paper's jump takes about 30 of 900 steps",
+        control=Control("with a single chain learning is gradual", "single/cliff"),
+        paper_value="steps 900 to 930",
+    ),
+    Claim(
+        "C2",
+        says="The three attention patterns of the sequential query and accuracy jump together: their half-way steps lie "
+        "within a tenth of the jump's.",
+        source=PAPER + "section 4, attention curves",
+        estimand="coincidence",
+        rule=Below(0.1),
+        margin="a tenth of the steps to the jump",
+        control=Control("guessing among the ends, at half of its rise, comes far earlier", "early"),
+        paper_value="all at about step 900",
+    ),
+    Claim(
+        "C3",
+        says="The sequential query is the cause: uniform attention of the query in layer 2 or 3, or of the children in "
+        "layer 1, leaves at most twice the accuracy of guessing among the ends.",
+        source="ours (the paper shows attention maps)",
+        estimand="accuracy_cut",
+        rule=Below(0.4),
+        margin="guessing among five ends gives 0.2",
+        control=Control("uniform attention in all other rows", "accuracy_cut_elsewhere"),
+        paper_value="attention maps only",
+    ),
+    Claim(
+        "C3.others",
+        says="Nothing else is needed: with uniform attention in any of the other rows accuracy stays above 0.95.",
+        source="ours",
+        estimand="accuracy_cut_elsewhere",
+        rule=Above(0.95),
+        margin="the trained network is above 0.98",
+        control=Control("uniform attention in the rows of the sequential query", "accuracy_cut"),
+    ),
+    Claim(
+        "C3.route",
+        says="Layer 3 is told by layer 2: when only what layer 2 sends directly to layer 3 comes from a prompt with exchanged "
+        "bridges, most of the preference for the right end is lost.",
+        source="ours (path patching)",
+        estimand="route/layer 2 to layer 3",
+        rule=Above(0.8),
+        margin="the rest may flow through more than one route",
+        control=Control("what the tokens themselves send directly to layer 3 carries little of it", "route/tokens to layer 3"),
+    ),
+    Claim(
+        "C4",
+        says="Copying comes before routing: half-way to the jump every end's value in layer 3 votes for its own token, by "
+        "more than 3 logits above any other.",
+        source=PAPER + "section 4, logit lens at step 400",
+        estimand="copy_margin",
+        rule=Above(3.0),
+        margin="in the paper the ends' own logits are 6 to 7, others about 0",
+        control=Control("the values of layer 1, which copies nothing to the answer", "copy_margin_first"),
+        paper_value="6 to 7",
+    ),
+    Claim(
+        "C5",
+        says="Two layers of one head do not learn it: in three times the steps accuracy never passes 0.6.",
+        source=PAPER + "section 3",
+        estimand="two_layers/accuracy",
+        rule=Below(0.6),
+        margin="well above guessing (0.2), well below the solution (1)",
+        control=Control("three layers, a third of the steps", "accuracy"),
+        paper_value="three layers needed",
+    ),
+    Claim(
+        "C6",
+        says="Three nested gates follow the same curve: the best of their descents, aligned at the jump, correlates above "
+        "0.9 with the network's loss.",
+        source=PAPER + "section 5 (three-parameter model)",
+        estimand="gates/correlation",
+        rule=Above(0.9),
+        margin="0.81 of the variance of the aligned curves",
+        control=Control("a single gate, the other two held open: it has no plateau", "one_gate/correlation"),
+        paper_value="same shape",
+    ),
+    Claim(
+        "C8",
+        says="The circuit works with fewer chains: trained with five, it answers above 0.8 with two, three and four among "
+        "unrelated edges, at the same positions.",
+        source="ours (the paper reports it for language models)",
+        estimand="fewer/least_accuracy",
+        rule=Above(0.8),
+        margin="most of what it reaches with five",
+        control=Control("the same sequences with layer 2 of the circuit made uniform", "fewer/accuracy_cut"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class SymbolicSettings(Training):
+    """The three-layer network, the two-layer ones and the controls."""
+
+    every: Annotated[int, Ge(1), doc("steps between observations once training is under way")] = 40
+    solved: Annotated[float, doc("probability of the answer at which training stops")] = 0.99
+    steps_factor: Annotated[float, Ge(0), doc("steps of two-layer networks, relative to those of the three-layer one")] = 3.0
+    single_steps: Annotated[int, Ge(1), doc("steps of the network with a single chain")] = 1000
+    heads: Annotated[int, Ge(2), doc("heads of the wider two-layer network, reported beside C5")] = 2
+
+
+def _cuts(n_tokens: int) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Layer and rows made uniform; the first three are the sequential query's own."""
+    query = n_tokens - 1
+    children = tuple(range(2, query, 2))
+    rest = tuple(row for row in range(n_tokens) if row not in children)
+    return {
+        "layer 1, children": (0, children),
+        "layer 2, query": (1, (query,)),
+        "layer 3, query": (2, (query,)),
+        "layer 1, other rows": (0, rest),
+        "layer 2, other rows": (1, tuple(range(query))),
+        "layer 3, other rows": (2, tuple(range(query))),
+    }
+
+
+def _accuracy(model: "Decoder", drawn: ChainSequences, cut: tuple[int, tuple[int, ...]] | None = None) -> float:
+    import torch
+
+    from assay.instruments.attention import Uniform, knocked_out
+
+    cuts = () if cut is None else (Uniform(cut[0], rows=cut[1]),)
+    logits = knocked_out(model, torch.from_numpy(drawn.tokens), *cuts, at=-1)
+    return float((logits.argmax(-1).numpy() == drawn.answers).mean())
+
+
+def _routes(model: "Decoder", drawn: ChainSequences) -> dict[str, float]:
+    """Share of the preference for the right end that each route carries, when the first edges' bridges are exchanged."""
+    import torch
+
+    from assay.instruments.patching import path_patching
+    from assay.models.sites import attn_out, resid_pre
+
+    rows = np.arange(len(drawn.answers))
+    other = (drawn.asked + 1) % drawn.chains.shape[1]
+    tokens = drawn.tokens.copy()
+    mine, theirs = (2 + 2 * drawn.slots[rows, chain, 0] for chain in (drawn.asked, other))
+    tokens[rows, mine], tokens[rows, theirs] = drawn.tokens[rows, theirs], drawn.tokens[rows, mine]
+    right, wrong = torch.from_numpy(drawn.answers), torch.from_numpy(drawn.chains[rows, other, -1])
+
+    def preference(logits: torch.Tensor) -> torch.Tensor:
+        last = logits[:, -1]
+        return last.gather(-1, right[:, None])[:, 0] - last.gather(-1, wrong[:, None])[:, 0]
+
+    clean, corrupted = torch.from_numpy(drawn.tokens), torch.from_numpy(tokens)
+    routes = {
+        "tokens to layer 2": (resid_pre(0), attn_out(1)),
+        "layer 1 to layer 2": (attn_out(0), attn_out(1)),
+        "layer 2 to layer 3": (attn_out(1), attn_out(2)),
+        "layer 1 to layer 3": (attn_out(0), attn_out(2)),
+        "tokens to layer 3": (resid_pre(0), attn_out(2)),
+    }
+    return {name: path_patching(model, clean, corrupted, preference, *route) for name, route in routes.items()}
+
+
+def _fewer_chains(model: "Decoder", world: ChainWorld, n: int, rng: np.random.Generator) -> Table:
+    """Accuracy with fewer chains: in place of the missing ones unrelated edges, or nothing (a shorter sequence)."""
+    cut = _cuts(world.n_tokens)["layer 2, query"]
+    rows: Table = []
+    for k in range(2, world.n_chains + 1):
+        padded = ChainWorld(k, 2, world.n_nodes, n_loose=2 * (world.n_chains - k)).sequences(n, rng=rng)
+        shorter = ChainWorld(k, 2, world.n_nodes).sequences(n, rng=rng)
+        rows.append({"chains": k, "rest": "unrelated edges", "accuracy": _accuracy(model, padded)})
+        rows.append({"chains": k, "rest": "unrelated edges, layer 2 cut", "accuracy": _accuracy(model, padded, cut)})
+        rows.append({"chains": k, "rest": "nothing (shorter)", "accuracy": _accuracy(model, shorter)})
+    return rows
+
+
+def _guessing_share(steps: np.ndarray, target: np.ndarray, ends: np.ndarray, jump: float, *, among_ends: bool) -> float:
+    """Share of the steps before the jump spent guessing among five, by trapezoids between observations."""
+    guessing = (target >= 0.15) & (target <= 0.3) & ((ends > 0.8) | (not among_ends))
+    before = steps < jump
+    grid = np.append(steps[before], jump)
+    held = np.append(guessing[before], False).astype(float)
+    return float(np.trapezoid(held, grid) / jump) if jump > 0 else float("nan")
+
+
+def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
+    """One seed: the three-layer network and everything measured on it, then its controls."""
+    import torch
+
+    from assay.instruments.abruptness import cliff_ratio, crossing
+    from assay.instruments.nested_gates import Gates, fit
+    from assay.training.sequence import log_steps
+
+    world, rng = settings.world, seeds("evaluation")
+    drawn = world.sequences(settings.n_eval, rng=rng)
+    few = world.sequences(min(64, settings.n_eval), rng=rng)
+
+    def logits_on(model: "Decoder", sequences: ChainSequences) -> np.ndarray:
+        with torch.no_grad():
+            logits: np.ndarray = model(torch.from_numpy(sequences.tokens), at=-1).numpy()
+        return logits
+
+    def observe(model: "Decoder") -> dict[str, float]:
+        copying = {f"copy_{layer}": copy_margin(model, few, layer=layer) for layer in (0, 2)}
+        return probabilities(logits_on(model, drawn), drawn) | gates_of(model, drawn) | copying
+
+    looks = log_steps(settings.n_steps, per_decade=12, dense_from=settings.n_steps // 20, every=settings.every)
+    model, trace = trained(
+        "three layers", world, settings, seeds, observe=observe, observe_at=looks, share=(0.0, 0.4),
+        stop=lambda row: bool(row["target"] >= settings.solved),
+    )  # fmt: skip
+    steps = np.array(trace.steps, dtype=float)
+    curve = {name: trace.series(name) for name in trace.rows[0]}
+    jump = crossing(steps, curve["target"], 0.5)
+    halves = {
+        name: crossing(steps, values, (values[0] + values[-1]) / 2)
+        for name, values in curve.items()
+        if name in ("parent", "bridge", "end", "accuracy", "ends")
+    }
+    together = [halves[name] for name in ("parent", "bridge", "end", "accuracy")]
+
+    cuts = {name: _accuracy(model, drawn, cut) for name, cut in _cuts(world.n_tokens).items()}
+    routes = _routes(model, few)
+    fewer = _fewer_chains(model, world, settings.n_eval, rng)
+    padded = [row for row in fewer if row["chains"] != world.n_chains]
+
+    single_world = ChainWorld(1, 2, settings.n_nodes)
+    single_drawn = single_world.sequences(settings.n_eval, rng=rng)
+    single_looks = log_steps(settings.single_steps, per_decade=30)
+    _, single = trained(
+        "one chain", single_world, settings, seeds, n_steps=settings.single_steps, observe_at=single_looks, share=(0.4, 0.43),
+        observe=lambda m: probabilities(logits_on(m, single_drawn), single_drawn),
+    )  # fmt: skip
+    single_steps, single_target = np.array(single.steps, dtype=float), single.series("target")
+
+    n_shallow = max(1, round(settings.steps_factor * trace.loss_nats.shape[1]))
+    shallow_looks = sorted({max(1, round(n_shallow * i / 20)) for i in range(1, 21)})
+    shallow = {}
+    for heads, share in ((1, (0.43, 0.7)), (settings.heads, (0.7, 0.98))):
+        _, shallow[heads] = trained(
+            f"two layers, {heads} heads", world, settings, seeds, n_layers=2, n_heads=heads, n_steps=n_shallow, share=share,
+            observe=lambda m: probabilities(logits_on(m, drawn), drawn), observe_at=shallow_looks,
+        )  # fmt: skip
+
+    others = (float(2 * settings.n_chains), float(2 * settings.n_chains), float(settings.n_nodes))
+    fits = {
+        name: fit(gates, steps, curve["loss"], rng=seeds(f"fit {name}"))
+        for name, gates in {"gates": Gates(others, "two-hop"), "one_gate": Gates(others, "two-hop", open=(0, 1))}.items()
+    } if np.isfinite(jump) else {}  # fmt: skip
+    nan = float("nan")
+    estimands = {
+        "jump_step": jump,
+        "accuracy": float(curve["accuracy"][-1]),
+        "guessing_share": _guessing_share(steps, curve["target"], curve["ends"], jump, among_ends=True),
+        "single/guessing_share": _guessing_share(
+            single_steps, single_target, single_target, crossing(single_steps, single_target, 0.5), among_ends=False
+        ),
+        "cliff": (crossing(steps, curve["target"], 0.95) - crossing(steps, curve["target"], 0.35)) / jump,
+        "single/cliff": cliff_ratio(single_steps, single_target, 0.35, 0.95),
+        "coincidence": (max(together) - min(together)) / jump,
+        "early": (max(together) - halves["ends"]) / jump,
+        "accuracy_cut": max(list(cuts.values())[:3]),
+        "accuracy_cut_elsewhere": min(list(cuts.values())[3:]),
+        **{f"route/{name}": share for name, share in routes.items()},
+        "copy_margin": float(np.interp(jump / 2, steps, curve["copy_2"])) if np.isfinite(jump) else nan,
+        "copy_margin_first": float(np.interp(jump / 2, steps, curve["copy_0"])) if np.isfinite(jump) else nan,
+        "two_layers/accuracy": float(shallow[1].series("accuracy").max()),
+        "two_layers_more_heads/accuracy": float(shallow[settings.heads].series("accuracy").max()),
+        "gates/correlation": fits["gates"].correlation if fits else nan,
+        "one_gate/correlation": fits["one_gate"].correlation if fits else nan,
+        "fewer/least_accuracy": min(
+            [float(row["accuracy"]) for row in padded if row["rest"] == "unrelated edges"], default=nan
+        ),
+        "fewer/accuracy_cut": max([float(row["accuracy"]) for row in padded if "cut" in str(row["rest"])], default=nan),
+    }
+    tables = _tables(trace.steps, curve, cuts, routes, fits, jump)
+    by_network = {"3 layers, 1 head": trace} | {f"2 layers, {heads} head(s)": seen for heads, seen in shallow.items()}
+    depth: Table = [
+        {"network": name, "step": int(step), "accuracy": float(value)}
+        for name, seen in by_network.items()
+        for step, value in zip(seen.steps, seen.series("accuracy"), strict=True)
+        if step
+    ]  # fmt: skip
+    return Measurement(estimands, tables | {"fewer": fewer, "depth": depth})
+
+
+def _tables(
+    steps: tuple[int, ...], curve: Mapping[str, np.ndarray], cuts: Mapping[str, float], routes: Mapping[str, float],
+    fits: Mapping[str, object], jump: float,
+) -> dict[str, Table]:  # fmt: skip
+    """Rows for the figures; time is in units of the run's own jump where runs are averaged."""
+    from assay.instruments.abruptness import normalised
+    from assay.instruments.nested_gates import ALIGNED, Fit
+
+    units = np.round(np.arange(0.05, 1.3001, 0.05), 2)
+    relative = jump if np.isfinite(jump) else float(steps[-1])
+
+    def read(name: str) -> np.ndarray:
+        return np.asarray(np.interp(units * relative, np.array(steps, dtype=float), curve[name]))
+
+    phases: Table = [
+        {"time": float(t), "measure": name, "value": float(v)}
+        for name in ("target", "ends", "middle", "parent", "bridge", "end")
+        for t, v in zip(units, read(name), strict=True)
+    ]
+    lens: Table = [
+        {"time": float(t), "layer": layer, "margin": float(v)}
+        for layer, name in (("layer 1", "copy_0"), ("layer 3", "copy_2"))
+        for t, v in zip(units, read(name), strict=True)
+    ]
+    causes: Table = [{"cut": name, "accuracy": value} for name, value in cuts.items()]
+    paths: Table = [{"route": name, "share": value} for name, value in routes.items()]
+    own = normalised(steps, curve["loss"], ALIGNED)
+    shapes = {"network": own} | {name: found.curve for name, found in fits.items() if isinstance(found, Fit)}
+    ladder: Table = [
+        {"time": float(t), "model": name, "loss": float(v)}
+        for name, values in shapes.items()
+        for t, v in zip(ALIGNED[::4], values[::4], strict=True)
+    ]
+    return {"phases": phases, "lens": lens, "cuts": causes, "routes": paths, "ladder": ladder}
+
+
+TIME = "steps, in units of the steps to the jump"
+FIGURES = (
+    Figure(
+        "phases",
+        "Guess among the ends, then know",
+        "The network first learns that the answer is the end of some chain and stays at one in five; then the three "
+        "attention patterns and the right answer jump together. Each run's time is measured in its own jump.",
+        Lines("phases", x="time", y="value", by="measure", x_label=TIME, y_label="probability, or attention weight",
+              lines=(Line(0.2, "one in five"), Line(1.0, "jump", axis="x"))),
+        names={"target": "right end", "ends": "all ends", "middle": "sources and bridges", "parent": "layer 1: child to parent",
+               "bridge": "layer 2: query to bridge", "end": "layer 3: query to end"},
+    ),
+    Figure(
+        "causes",
+        "Only the sequential query is needed",
+        "Accuracy of the trained network with the attention of some rows made uniform.",
+        Bars("cuts", x="cut", y="accuracy", y_label="accuracy", lines=(Line(0.2, "one in five"),)),
+    ),
+    Figure(
+        "routes",
+        "Which route carries the bridge",
+        "Share of the preference for the right end that is lost when a single route carries a prompt with exchanged bridges.",
+        Bars("routes", x="route", y="share", y_label="share lost", lines=(Line(0.0, "no effect"),)),
+    ),
+    Figure(
+        "depth",
+        "Three layers, not two",
+        "Accuracy of networks of two and three layers of the same width on the same data; two layers get three times the "
+        "steps.",
+        Lines("depth", x="step", y="accuracy", by="network", x_label="step", y_label="accuracy",
+              lines=(Line(0.2, "one in five"),)),
+    ),
+    Figure(
+        "ladder",
+        "Three numbers follow the same curve",
+        "Loss of the network and of gates fitted to it by their start alone, both from 1 to 0 and aligned half-way. One gate "
+        "has no plateau.",
+        Lines("ladder", x="time", y="loss", by="model", x_label="steps, in units of the half-way step",
+              y_label="loss, normalised"),
+        names={"gates": "three gates", "one_gate": "one gate"},
+    ),
+)  # fmt: skip
+
+SYMBOLIC = Experiment(
+    name="symbolic",
+    question="How does a small transformer learn to follow two edges, and which of its parts do it?",
+    claims=CLAIMS,
+    presets={
+        "quick": Preset(
+            SymbolicSettings(
+                n_steps=20, n_eval=24, batch=16, d_model=16, n_chains=3, n_nodes=20, every=10, single_steps=20, steps_factor=0.2
+            ),
+            n_runs=2,
+        ),
+        "laptop": Preset(SymbolicSettings(), n_runs=5),
+        "paper": Preset(
+            SymbolicSettings(n_steps=10_000, batch=512, d_model=256, mlp=True, learning_rate=3e-4, every=5), n_runs=5
+        ),
+    },
+    measure=measure,
+    figures=FIGURES,
+    cost="?",
+)

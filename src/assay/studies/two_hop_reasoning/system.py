@@ -1,0 +1,164 @@
+"""The paper's symbolic system: its network, its training, and what is measured of a network on fresh sequences."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, doc
+
+from assay.core.seeds import Seeds
+from assay.worlds.chains import ChainSequences, ChainWorld
+
+if TYPE_CHECKING:
+    from assay.models.decoder import Decoder, DecoderConfig
+    from assay.training.sequence import Row, Trace
+
+__all__ = ["PAPER", "Training", "copy_margin", "gates_of", "network", "probabilities", "trained"]
+
+PAPER = "arXiv:2502.13913, "
+
+
+@dataclass(frozen=True)
+class Training:
+    """The network and how it is trained."""
+
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps at the most; training stops once the task is solved")] = 6000
+    n_eval: Annotated[int, Ge(8), doc("sequences of each evaluation")] = 512
+    batch: Annotated[int, Ge(1), doc("sequences a step")] = 256
+    d_model: Annotated[int, Ge(8), doc("width")] = 64
+    mlp: Annotated[bool, doc("a ReLU MLP of four widths in each block, as in the released training command")] = False
+    network: Annotated[Literal["strict", "modern"], doc("the paper's parts, or RMS norm, rotary positions and a gated MLP")] = (
+        "strict"
+    )
+    learning_rate: Annotated[float, Gt(0), doc("of AdamW, constant")] = 1e-3
+    weight_decay: Annotated[float, Ge(0), doc("of AdamW")] = 1e-4
+    n_chains: Annotated[int, Ge(1), doc("chains in a sequence, one of which is asked")] = 5
+    n_nodes: Annotated[int, Ge(2), doc("node tokens to draw from")] = 30
+
+    @property
+    def world(self) -> ChainWorld:
+        """What it is trained on."""
+        return ChainWorld(self.n_chains, 2, self.n_nodes)
+
+
+def network(settings: Training, world: ChainWorld, *, n_layers: int = 3, n_heads: int = 1) -> "DecoderConfig":
+    """`strict`: pre-LayerNorm blocks without biases, learned positions, free read-out; attention only unless `mlp`."""
+    from assay.models.decoder import DecoderConfig
+
+    width, vocab = settings.d_model, world.vocab_size
+    if settings.network == "modern":
+        return DecoderConfig(
+            vocab, vocab, n_layers=n_layers, n_heads=n_heads, d_model=width, d_mlp=2 * width, act="silu", gated=True
+        )
+    return DecoderConfig(
+        vocab, vocab, n_layers=n_layers, n_heads=n_heads, d_model=width, d_mlp=4 * width if settings.mlp else 0, act="relu",
+        norm="layer", positions="learned", n_positions=256,
+    )  # fmt: skip
+
+
+def trained(
+    name: str,
+    world: ChainWorld,
+    settings: Training,
+    seeds: Seeds,
+    *,
+    observe: "Callable[[Decoder], Row]",
+    observe_at: Sequence[int],
+    share: tuple[float, float],
+    n_layers: int = 3,
+    n_heads: int = 1,
+    n_steps: int | None = None,
+    stop: "Callable[[Row], bool] | None" = None,
+) -> "tuple[Decoder, Trace]":
+    """A network trained from scratch on fresh sequences, and its trace.
+
+    Args:
+        name: of the arm; names its random streams.
+        world: the task.
+        settings: network and optimiser.
+        seeds: of the run.
+        observe: what is measured at the observed steps.
+        observe_at: those steps.
+        share: which part of the run's progress this is.
+        n_layers: depth.
+        n_heads: heads of each layer.
+        n_steps: instead of the settings' own.
+        stop: ends training after an observation for which it is true.
+
+    Raises:
+        Diverged: the loss left the finite numbers.
+    """
+    import torch
+
+    from assay.models.decoder import Decoder
+    from assay.training.sequence import Batch, Optimiser, Stage, last_token_loss, train
+
+    mine = seeds.child(name)
+    batches = mine("batches")
+
+    def draw(step: int) -> Batch:
+        drawn = world.sequences(settings.batch, rng=batches)
+        return Batch(torch.from_numpy(drawn.tokens), torch.from_numpy(drawn.answers))
+
+    model = Decoder.init(network(settings, world, n_layers=n_layers, n_heads=n_heads), mine("init"))
+    optimiser = Optimiser("adamw", settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99))
+    trace = train(
+        model, Stage(n_steps or settings.n_steps, draw, last_token_loss), optimiser, observe=lambda step, m: observe(m),
+        observe_at=observe_at, stop=stop, share=share, label=name,
+    )  # fmt: skip
+    return model, trace
+
+
+def probabilities(logits: np.ndarray, drawn: ChainSequences) -> dict[str, float]:
+    """Mean probability of the answer, of all ends, of sources and bridges, of tokens outside; accuracy; loss in nats."""
+    odds = np.exp(logits - logits.max(-1, keepdims=True))
+    p = odds / odds.sum(-1, keepdims=True)
+    rows = np.arange(len(p))
+    target = p[rows, drawn.answers]
+    ends = np.take_along_axis(p, drawn.ends, 1).sum(1)
+    middle = np.take_along_axis(p, drawn.chains[..., :-1].reshape(len(p), -1), 1).sum(1)
+    return {
+        "target": float(target.mean()),
+        "ends": float(ends.mean()),
+        "middle": float(middle.mean()),
+        "outside": float((1 - ends - middle).mean()),
+        "accuracy": float((logits.argmax(-1) == drawn.answers).mean()),
+        "loss": float(-np.log(np.maximum(target, 1e-12)).mean()),
+    }
+
+
+def gates_of(model: "Decoder", drawn: ChainSequences) -> dict[str, float]:
+    """The three attention weights of the sequential query.
+
+    `parent`: layer 1, every child on its parent; `bridge`: layer 2, the query on the bridge where it is the source's child;
+    `end`: layer 3, the query on the end of the asked chain. With several heads the most attentive one counts.
+    """
+    import torch
+
+    from assay.instruments.attention import attention_on, patterns
+
+    first, second, third = patterns(model, torch.from_numpy(drawn.tokens))
+    n, n_tokens = drawn.tokens.shape
+    children = torch.arange(2, n_tokens - 1, 2).expand(n, -1)
+    query = torch.full((n, 1), n_tokens - 1)
+    asked = torch.from_numpy(2 + 2 * drawn.asked_slots)
+    return {
+        "parent": float(attention_on(first, children, children - 1).max()),
+        "bridge": float(attention_on(second, query, asked[:, :1]).max()),
+        "end": float(attention_on(third, query, asked[:, -1:]).max()),
+    }
+
+
+def copy_margin(model: "Decoder", drawn: ChainSequences, *, layer: int) -> float:
+    """How far the value vectors of a layer vote for their own token above the best other one, in logits, over all ends."""
+    import torch
+
+    from assay.instruments.lens import diagonal_margin, value_lens
+
+    tokens = torch.from_numpy(drawn.tokens)
+    margins = [
+        diagonal_margin(value_lens(model, tokens, layer=layer, head=head), tokens) for head in range(model.config.n_heads)
+    ]
+    places = torch.from_numpy(2 + 2 * drawn.slots[..., -1])
+    return max(float(margin.gather(1, places).mean()) for margin in margins)
