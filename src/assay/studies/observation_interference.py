@@ -624,6 +624,7 @@ def _incentives(settings: SweepSettings, seeds: Seeds) -> tuple[dict[str, float]
     estimands: dict[str, float] = {}
     rows: Table = []
     noise: Table = []
+    channels: Table = []
     n = settings.n_games // len(RELEVANCES)
     totals: dict[str, float] = defaultdict(float)
     for step, relevance in enumerate(RELEVANCES):
@@ -642,7 +643,8 @@ def _incentives(settings: SweepSettings, seeds: Seeds) -> tuple[dict[str, float]
         for human in ("optimal", "naive", "noisy"):
             if relevance in (0, 2):
                 estimands[f"share_{human}{'_irrelevant' if relevance == 0 else ''}"] = sums[f"share, {human} human"] / n
-        for case in ("optimal human", "naive human", "noisy human", "optimal human, one bit", "optimal human, three words"):
+        words = [f"optimal human, {m} words" for m in range(2, settings.n_private + 1)]
+        for case in ("optimal human", "naive human", "noisy human", *words):
             rows.append(
                 {
                     "relevance": relevance / 4,
@@ -651,14 +653,19 @@ def _incentives(settings: SweepSettings, seeds: Seeds) -> tuple[dict[str, float]
                     "price": sums[f"price, {case}"] / n,
                 }
             )
+        # The cheapest channel that makes hiding needless: one word is silence.
+        short = [1.0, *(sums[f"share, {case}"] / n for case in ("optimal human", *words))]
+        channels += [
+            {"relevance": relevance / 4, "words": m + 1, "share": short[m] - short[m + 1]} for m in range(settings.n_private)
+        ]
         if relevance == 0:
             noise = [{"beta": beta, "share": sums[f"share, beta {beta:g}"] / n} for beta in BETAS]
     return estimands | {
         "uninformed_gains": totals["share, A sees nothing"],
         "informed_gains": totals["share, optimal human"],
-        "full_channel_prices": totals["share, optimal human, three words"],
-        "one_bit_prices": totals["share, optimal human, one bit"],
-    }, {"incentive": rows, "noise": noise}
+        "full_channel_prices": totals[f"share, optimal human, {settings.n_private} words"],
+        "one_bit_prices": totals["share, optimal human, 2 words"],
+    }, {"incentive": rows, "noise": noise, "channels": channels}
 
 
 def _counts(games: HidingBatch, beta: float, grid: tuple[float, ...]) -> dict[str, float]:
@@ -686,15 +693,16 @@ def _counts(games: HidingBatch, beta: float, grid: tuple[float, ...]) -> dict[st
         # Integers for the optimal human; elsewhere a gain within rounding is none.
         found[f"share, {case}"] = float((gain > (0 if case == "optimal human" else 1e-9 * unit)).sum())
         found[f"price, {case}"] = float(gain.sum() / unit)
-    # Nothing is hidden and A says one of two words, or what it saw: what is still missing to the optimum with hiding.
+    # Nothing is hidden and A says one of n words: what is still missing to the optimum with hiding.
     shown, best = payoff[:, :, SHOW], values["optimal human"].max(axis=1)
-    told = [sum(shown[:, plan == word].sum(axis=1).max(axis=2).sum(axis=1) for word in range(2)) for plan in policies(n_o, 2)]
-    for case, reached in (
-        ("optimal human, one bit", np.max(told, axis=0)),
-        ("optimal human, three words", shown.max(axis=3).sum(axis=(1, 2))),
-    ):
-        found[f"share, {case}"] = float((best > reached).sum())
-        found[f"price, {case}"] = float(np.maximum(best - reached, 0).sum() / unit)
+    for n_words in range(2, n_o + 1):
+        told = [
+            sum(shown[:, plan == word].sum(axis=1).max(axis=2).sum(axis=1) for word in range(n_words))
+            for plan in policies(n_o, n_words)
+        ]
+        reached = np.max(told, axis=0)
+        found[f"share, optimal human, {n_words} words"] = float((best > reached).sum())
+        found[f"price, optimal human, {n_words} words"] = float(np.maximum(best - reached, 0).sum() / unit)
     alone = assistance_values(games.uninformed().payoff(), policies(1, 3))
     found["share, A sees nothing"] = float((alone.max(axis=1) > alone[:, SHOW]).sum())
     return found
@@ -939,6 +947,25 @@ INCENTIVE_FIGURE = Figure(
     ),
 )
 
+CHANNELS_FIGURE = Figure(
+    "channels",
+    title="A few words make hiding needless",
+    caption=(
+        "How many different words the assistant must be able to say, in random games, before forbidding it to hide costs "
+        "nothing. One word is silence: no channel is needed."
+    ),
+    chart=Lines(
+        "channels",
+        x="relevance",
+        y="share",
+        by="words",
+        x_label="weight of what only the assistant sees",
+        y_label="share of games",
+        markers=True,
+    ),
+    names={"words": "words needed"},
+)
+
 TRADE_FIGURE = Figure(
     "trade",
     title="What hiding costs and what it tells",
@@ -1010,7 +1037,7 @@ STUDY = Study(
                 "paper": Preset(SweepSettings(n_games=65_536, n_blackwell_games=1000), 8),
             },
             measure=measure_sweeps,
-            figures=(INCENTIVE_FIGURE,),
+            figures=(INCENTIVE_FIGURE, CHANNELS_FIGURE),
             cost="35 s",
         ),
         Experiment(
