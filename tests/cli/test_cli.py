@@ -1,6 +1,7 @@
 """Commands do their work, speak JSON, suggest names, and leave with the exit code the design promises."""
 
 import json
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -142,8 +143,9 @@ def test_the_store_is_listed_verified_exported_imported_and_emptied(assay: Assay
 
 def test_a_damaged_store_is_named_and_mended(assay: Assay, tmp_path: Path) -> None:
     assay("run", "tides", "-e", "pull")
-    artefact = next(path for path in (tmp_path / "store" / "artefacts").rglob("*") if path.is_file())
-    artefact.write_bytes(artefact.read_bytes()[:-1] + b"?")
+    connection = sqlite3.connect(tmp_path / "store" / "store.sqlite3", isolation_level=None)
+    connection.execute("UPDATE artefacts SET data = x'00' WHERE rowid = 1")
+    connection.close()
     done = assay("store", "verify", "--json")
     assert done.returncode == 4
     assert {problem["kind"] for problem in json.loads(done.stdout)} == {"artefact"}

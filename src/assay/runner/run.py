@@ -189,7 +189,10 @@ def _judged(
     anytime = anytime or any(run.sequential for run in everything)
     rows = {name: _rows(found) for name, found in runs.items()}
     declared = {claim.name: claim.digest for cell in point for claim in cell.experiment.claims}
-    edited = {name for run in everything for name, value in run.claims.items() if declared.get(name, value) != value}
+    # Rows made together share these records, so each is looked at once and not once a row.
+    made_under = {id(run.claims): run.claims for run in everything}.values()
+    made_in = {id(run.environment): run.environment for run in everything}.values()
+    edited = {name for claims in made_under for name, value in claims.items() if declared.get(name, value) != value}
     return Judged(
         preset=preset,
         cells=cells,
@@ -197,7 +200,7 @@ def _judged(
         runs=runs,
         stale=stale,
         edited=tuple(name for name in declared if name in edited),
-        environments=tuple(json.loads(text) for text in sorted({canonical_json(dict(run.environment)) for run in everything})),
+        environments=tuple(json.loads(text) for text in sorted({canonical_json(dict(record)) for record in made_in})),
         anytime=anytime,
     )
 

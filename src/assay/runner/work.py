@@ -13,9 +13,9 @@ from assay.core.seeds import Seeds
 from assay.runner.discovery import Address
 from assay.runner.environment import environment, limited_threads
 from assay.runner.fingerprint import fingerprint
-from assay.store.files import plain_rows
 from assay.store.memo import memos_in
 from assay.store.store import Status
+from assay.store.tables import plain_rows
 
 __all__ = ["Finished", "Result", "Task", "carry_out", "carry_out_elsewhere", "failed_task"]
 

@@ -1,7 +1,7 @@
 """Runs on the move: a folder that holds everything a set of rows needs, and the way back into a store.
 
-The folder has `runs.jsonl` (one row a line, with settings, claims, environment and row hash), `artefacts/` as in a store, and
-`manifest.json` with the number of rows and the hash of `runs.jsonl`. It is written beside its place and renamed when complete.
+The folder has `runs.jsonl` (one row a line, with settings, claims, environment and row hash), the tables as `artefacts/<hash>`,
+and `manifest.json` with the number of rows and the hash of `runs.jsonl`. It is written beside its place and renamed when whole.
 """
 
 import dataclasses
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.errors import InputError, StoreError
-from assay.store.files import Artefacts, Row, decode_table, write_atomically
+from assay.store.files import write_atomically
 from assay.store.store import Store, StoredRun, number, row_hash
+from assay.store.tables import Row, decode_table
 
 __all__ = ["export_runs", "import_runs"]
 
@@ -35,9 +36,9 @@ def export_runs(store: Store, folder: Path, *, study: str | None = None) -> int:
     unfinished = folder.with_name(folder.name + ".part")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
-        copies = Artefacts(unfinished / "artefacts")
+        (unfinished / "artefacts").mkdir(parents=True)
         for digest in sorted({digest for run in runs for digest in run.tables.values()}):
-            copies.put(store.artefacts.get(digest))
+            (unfinished / "artefacts" / digest).write_bytes(store.artefact(digest))
         text = "".join(_to_json(run) + "\n" for run in runs).encode()
         write_atomically(unfinished / "runs.jsonl", text)
         manifest = {"format": _FORMAT, "n_runs": len(runs), "sha256": hashlib.sha256(text).hexdigest()}
@@ -55,16 +56,15 @@ def import_runs(store: Store, folder: Path) -> int:
     """Add the runs of an exported folder that are not stored yet, each checked, and return how many were added.
 
     Raises:
-        InputError: the folder is not a complete export, or a row in it is not as it was written.
-        StoreError: an artefact in it is missing or altered, or the store cannot be written.
+        InputError: the folder is not a complete export, or a row or artefact in it is not as it was written.
+        StoreError: the store cannot be written.
     """
     runs = list(_read(folder))
-    tables = Artefacts(folder / "artefacts")
     new = [run for run in runs if not store.has(run.run_id)]
     for start in range(0, len(new), _BATCH):
         batch: list[tuple[StoredRun, dict[str, list[Row]]]] = []
         for run in new[start : start + _BATCH]:
-            batch.append((run, {name: decode_table(tables.get(digest)) for name, digest in run.tables.items()}))
+            batch.append((run, {name: _table(folder, digest) for name, digest in run.tables.items()}))
         store.add_all(batch)
     return len(new)
 
@@ -88,6 +88,17 @@ def _read(folder: Path) -> Iterator[StoredRun]:
             raise InputError(
                 f"each line of an export must be a run; {folder / 'runs.jsonl'}, line {position}: {error}"
             ) from error
+
+
+def _table(folder: Path, digest: str) -> list[Row]:
+    path = folder / "artefacts" / digest
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(f"an export must be whole; {path}: {error}. Export again") from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise InputError(f"an export must be as it was written; {path} was altered. Export again")
+    return decode_table(data)
 
 
 def _to_json(run: StoredRun) -> str:

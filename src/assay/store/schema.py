@@ -11,7 +11,7 @@ APPLICATION_ID = 0x41535359  # "ASSY", so that no other program's database is ta
 
 
 def _runs_texts_seals(connection: sqlite3.Connection) -> None:
-    """Version 1: append-only rows, texts shared by many rows, and one seal per pool of rows."""
+    """Version 1: append-only rows, tables by hash, texts shared by many rows, and one seal per pool of rows."""
     connection.execute(
         """CREATE TABLE runs (
             entry INTEGER PRIMARY KEY,
@@ -30,6 +30,7 @@ def _runs_texts_seals(connection: sqlite3.Connection) -> None:
     )
     connection.execute("CREATE INDEX runs_by_pool ON runs (study, experiment, settings_digest, fingerprint, seed, entry)")
     connection.execute("CREATE INDEX runs_by_address ON runs (run_id, entry)")
+    connection.execute("CREATE TABLE artefacts (digest TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT")
     connection.execute("CREATE TABLE texts (digest TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID")
     connection.execute(
         """CREATE TABLE seals (

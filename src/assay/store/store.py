@@ -1,7 +1,8 @@
 """Runs as append-only rows: addressed by what they are, hashed one by one, sealed together, read only when both agree.
 
-A store is a folder: `store.sqlite3` (rows), `artefacts/` (tables by hash), `memos/` (expensive steps), `store.json` (marks the
-folder). Rows are never changed. A run that is repeated (`--fresh`, or after a failure) is appended again, and of the rows of
+A store is a folder: `store.sqlite3` (rows, and their tables as artefacts by hash), `memos/` (expensive steps), `store.json`
+(marks the folder). Tables lie in the database so that a batch of runs and all their tables are one transaction and one wait for
+the disk. Rows are never changed. A run that is repeated (`--fresh`, or after a failure) is appended again, and of the rows of
 one address the newest counts.
 
 Two checks stand between a damaged disk and a verdict. Every row carries the SHA-256 of its content. Every pool of rows (one
@@ -23,10 +24,11 @@ from typing import Any, Literal, Self
 
 from assay.core.errors import AssayError, StoreError
 from assay.core.settings import canonical_json, digest
-from assay.store.files import Artefacts, Row, decode_table, encode_table, write_atomically
+from assay.store.files import write_atomically
 from assay.store.lock import WriterLock
 from assay.store.memo import Memo, Memos
 from assay.store.schema import MIGRATIONS, migrate, schema_version
+from assay.store.tables import Row, decode_table, encode_table
 
 __all__ = ["Problem", "Status", "Store", "StoredRun", "default_folder", "number", "row_hash", "run_address"]
 
@@ -120,7 +122,6 @@ class Store:
         self._connection = connection
         self._lock = lock
         self._inode = inode
-        self.artefacts = Artefacts(folder / "artefacts")
         self._memos = Memos(folder / "memos")
         self._texts: dict[str, Any] = {}
 
@@ -156,6 +157,7 @@ class Store:
             with _named(database):
                 _refuse_emptied(folder)
                 connection = sqlite3.connect(database, isolation_level=None, timeout=30)
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # removed rows give their space back
                 connection.execute("PRAGMA journal_mode = WAL")
                 # FULL: a run that was reported as stored survives a power cut; one sync per run is nothing beside the run.
                 connection.execute("PRAGMA synchronous = FULL")
@@ -217,22 +219,18 @@ class Store:
     def add_all(
         self, finished: Sequence[tuple[StoredRun, Mapping[str, Sequence[Mapping[str, float | int | str | bool]]]]]
     ) -> list[StoredRun]:
-        """Append runs in one transaction, all or none, and return them with the hashes of their tables.
-
-        The tables are on disk, synced, before the rows that name them.
+        """Append runs with their tables in one transaction, all or none, and return them with the hashes of their tables.
 
         Raises:
             StoreError: the store cannot be written; nothing of `finished` is in it then.
         """
         self._writable()
-        with _named(self._database):
-            complete = [
-                replace(run, tables={name: self.artefacts.put(encode_table(table)) for name, table in tables.items()})
-                for run, tables in finished
-            ]
         with self._transaction() as connection:
-            for run in complete:
-                self._insert(connection, run)
+            complete = []
+            for run, tables in finished:
+                hashes = {name: _keep_artefact(connection, encode_table(table)) for name, table in tables.items()}
+                complete.append(replace(run, tables=hashes))
+                self._insert(connection, complete[-1])
             self._reseal(connection, {run.pool for run in complete}, added=complete)
         return complete
 
@@ -365,7 +363,22 @@ class Store:
         if name not in run.tables:
             known = ", ".join(run.tables) or "none"
             raise StoreError(f"run {run.run_id} of {run.study}/{run.experiment} must have the table '{name}'; it has {known}")
-        return decode_table(self.artefacts.get(run.tables[name]))
+        return decode_table(self.artefact(run.tables[name]))
+
+    def artefact(self, digest: str) -> bytes:
+        """The bytes of a table, as `assay.store.tables` reads them.
+
+        Raises:
+            StoreError: they are missing or do not match their hash.
+        """
+        with _named(self._database):
+            found = self._connection.execute("SELECT data FROM artefacts WHERE digest = ?", (digest,)).fetchone()
+        if found is None:
+            raise StoreError(_damaged(f"artefact {digest[:12]}… is missing"))
+        data: bytes = found[0]
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise StoreError(_damaged(f"artefact {digest[:12]}… was altered: its bytes do not match its name"))
+        return data
 
     def _learn(self, key: str, text: str) -> None:
         if key in self._texts:
@@ -451,7 +464,7 @@ class Store:
         problems += [Problem("pool", pool, says) for pool, says in _broken_seals(tally, seals)]
         for value, owner in artefacts.items():
             try:
-                self.artefacts.get(value)
+                self.artefact(value)
             except StoreError as error:
                 problems.append(Problem("artefact", owner, str(error)))
         return problems
@@ -468,7 +481,8 @@ class Store:
                 pools = connection.execute(f"SELECT DISTINCT {', '.join(_POOL)} FROM runs WHERE {among}", part).fetchall()
                 gone += connection.execute(f"DELETE FROM runs WHERE {among}", part).rowcount
                 self._reseal(connection, pools)
-        self.sweep()
+            _drop_unused(connection)
+        self._give_space_back()
         return gone
 
     def remove_damaged(self) -> int:
@@ -488,8 +502,9 @@ class Store:
                     gone += connection.execute("DELETE FROM runs WHERE entry = ?", (entry,)).rowcount
             connection.execute("DELETE FROM seals")
             self._reseal(connection, connection.execute(f"SELECT DISTINCT {', '.join(_POOL)} FROM runs").fetchall())
+            _drop_unused(connection)
         self._texts.clear()
-        self.sweep()
+        self._give_space_back()
         return gone
 
     def _sound(self, content: Sequence[Any], written: str, texts: set[str]) -> bool:
@@ -501,21 +516,15 @@ class Store:
             return False
         try:
             for value in body["tables"].values():
-                self.artefacts.get(value)
+                self.artefact(value)
         except StoreError:
             return False
         return bool(run_id == run_address(study, version, experiment, settings_digest, seed, fingerprint))
 
-    def sweep(self) -> int:
-        """Delete artefacts that no row names (a kill may leave some) and half-written files; return how many went."""
-        self._writable()
+    def _give_space_back(self) -> None:
         with _named(self._database):
-            keep = {
-                value
-                for (text,) in self._connection.execute("SELECT body FROM runs")
-                for value in json.loads(text)["tables"].values()
-            }
-            return self.artefacts.sweep(keep)
+            # A script, since each step of this statement frees one page and `execute` takes one step.
+            self._connection.executescript("PRAGMA incremental_vacuum")
 
     # Memoised steps
 
@@ -531,6 +540,22 @@ class Store:
         """Delete a memoised step; it is built again when somebody needs it."""
         self._writable()
         self._memos.remove(memo)
+
+
+def _keep_artefact(connection: sqlite3.Connection, data: bytes) -> str:
+    """The hash under which the bytes are now kept; damaged ones of that name are replaced."""
+    digest = hashlib.sha256(data).hexdigest()
+    connection.execute(
+        "INSERT INTO artefacts VALUES (?, ?) ON CONFLICT DO UPDATE SET data = excluded.data WHERE data IS NOT excluded.data",
+        (digest, data),
+    )
+    return digest
+
+
+def _drop_unused(connection: sqlite3.Connection) -> None:
+    """Delete the artefacts that no row names."""
+    used = "SELECT named.value FROM runs, json_each(runs.body, '$.tables') AS named"
+    connection.execute(f"DELETE FROM artefacts WHERE digest NOT IN ({used})")
 
 
 def _content(run: StoredRun) -> tuple[str | int, ...]:
