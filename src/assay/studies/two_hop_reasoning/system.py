@@ -36,6 +36,9 @@ class Training:
     n_chains: Annotated[int, Ge(1), doc("chains in a sequence, one of which is asked")] = 5
     n_nodes: Annotated[int, Ge(2), doc("node tokens to draw from")] = 30
 
+    def __post_init__(self) -> None:
+        ChainWorld(self.n_chains, 2, self.n_nodes)  # refuses more chains than nodes before anything is trained
+
     @property
     def world(self) -> ChainWorld:
         """What it is trained on."""

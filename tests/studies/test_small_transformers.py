@@ -1,0 +1,135 @@
+"""What the two studies of small transformers compute from networks and curves, on planted ones; and what they refuse."""
+
+import numpy as np
+import pytest
+import torch
+
+from assay.core.errors import SettingsError
+from assay.core.seeds import Seeds
+from assay.core.settings import resolve
+from assay.studies.in_context_vs_in_weights.data import DataSettings, contrasts
+from assay.studies.in_context_vs_in_weights.emergence import EmergenceSettings
+from assay.studies.in_context_vs_in_weights.skew import SkewSettings
+from assay.studies.in_context_vs_in_weights.system import Regime, Training, network, trained
+from assay.studies.two_hop_reasoning.symbolic import SymbolicSettings, _cuts, _fewer_chains, _guessing_share
+from assay.studies.two_hop_reasoning.system import network as two_hop_network
+from assay.studies.two_hop_reasoning.system import probabilities
+from assay.worlds.chains import ChainWorld
+
+
+def test_probabilities_add_up_and_a_perfect_answer_is_perfect() -> None:
+    drawn = ChainWorld().sequences(50, rng=np.random.default_rng(0))
+    perfect = np.full((50, 34), -1e3)
+    perfect[np.arange(50), drawn.answers] = 0.0
+    found = probabilities(perfect, drawn)
+    assert [found[name] for name in ("target", "ends", "accuracy")] == pytest.approx([1, 1, 1])
+    among_ends = np.full((50, 34), -1e3)
+    np.put_along_axis(among_ends, drawn.ends, 0.0, axis=1)
+    found = probabilities(among_ends, drawn)
+    assert found["ends"] == pytest.approx(1)
+    assert found["target"] == pytest.approx(0.2)
+    assert found["loss"] == pytest.approx(np.log(5))
+    even = probabilities(np.zeros((50, 34)), drawn)
+    assert [even[name] * 34 for name in ("ends", "middle", "outside")] == pytest.approx([5, 10, 19])
+
+
+def test_the_share_of_guessing_is_the_share_of_steps() -> None:
+    steps = np.arange(0.0, 1001.0, 10.0)
+    target = np.where(steps < 400, 0.05, np.where(steps < 900, 0.2, 1.0))
+    ends = np.where(steps < 400, 0.1, 0.95)
+    assert _guessing_share(steps, target, ends, 900.0, among_ends=True) == pytest.approx(5 / 9, abs=0.02)
+    assert _guessing_share(steps, target, 0 * ends, 900.0, among_ends=True) == 0
+    assert _guessing_share(steps, 0 * target, ends, 900.0, among_ends=False) == 0
+
+
+def test_cuts_split_every_layer_into_the_circuit_s_rows_and_the_others() -> None:
+    cuts = _cuts(22)
+    for layer, (own, others) in enumerate(
+        [
+            ("layer 1, children", "layer 1, other rows"),
+            ("layer 2, query", "layer 2, other rows"),
+            ("layer 3, query", "layer 3, other rows"),
+        ]
+    ):
+        assert cuts[own][0] == cuts[others][0] == layer
+        assert sorted(cuts[own][1] + cuts[others][1]) == list(range(22))
+
+
+def test_fewer_chains_keep_positions_or_shorten() -> None:
+    from assay.models.decoder import Decoder
+
+    settings = SymbolicSettings(d_model=16)
+    model = Decoder.init(two_hop_network(settings, settings.world), np.random.default_rng(0))
+    rows = _fewer_chains(model, settings.world, 8, np.random.default_rng(1))
+    assert {row["chains"] for row in rows} == {2, 3, 4, 5}
+    assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
+
+
+def test_contrasts_have_the_sign_of_what_is_claimed() -> None:
+    settings = DataSettings()
+    corners = settings.corners
+    assert corners == {
+        "few": "K=128 B=2",
+        "many": "K=2048 B=2",
+        "single": "K=512 B=1",
+        "burst": "K=512 B=4",
+        "noisy": "K=512 B=1 eps=0.75",
+    }
+    looks_up, remembers = {"ic": 0.9, "iw": 0.1}, {"ic": 0.1, "iw": 0.8}
+    final = {
+        cell: {**(looks_up if role in ("many", "burst", "noisy") else remembers), "scrambled": 0.1, "stranger": 0.0}
+        for role, cell in corners.items()
+    }
+    found = contrasts(final, corners)
+    assert found["classes/ic"] == found["bursts/ic"] == found["noise/ic"] == pytest.approx(0.8)
+    assert found["classes/iw"] == found["bursts/iw"] == found["noise/iw"] == pytest.approx(0.7)
+    assert found["classes/scrambled"] == found["noise/stranger"] == 0
+
+
+@pytest.mark.parametrize("kind", ["strict", "modern"])
+def test_either_network_learns_and_evaluations_are_of_its_shape(kind: str) -> None:
+    settings = Training(n_steps=3, n_eval=16, batch=8, network=kind)  # type: ignore[arg-type]
+    seen: list[set[str]] = []
+
+    def observe(model: torch.nn.Module, sets: object) -> dict[str, float]:
+        seen.append(set(sets))  # type: ignore[call-overload]
+        return {"x": 0.0}
+
+    done = trained("x", Regime(64, 2), settings, Seeds(0), observe=observe, observe_at=(0, 3), share=(0, 1))
+    assert seen[0] == {"ic", "ic2", "iw", "iw_uniform", "known", "scrambled", "stranger"}
+    assert done.sets["ic"].batch.inputs.shape == (16, 17, network(kind, 32).d_content)
+    assert (done.sets["ic"].batch.offset is not None) == (kind == "strict")
+    scrambled, plain = done.sets["scrambled"].drawn.content, done.sets["ic"].drawn.content
+    np.testing.assert_array_equal(np.sort(scrambled[:, 1::2], axis=1), np.sort(plain[:, 1::2], axis=1))
+    np.testing.assert_array_equal(scrambled[:, ::2], plain[:, ::2])
+
+
+def test_the_strict_network_is_the_paper_s() -> None:
+    from assay.models.decoder import Decoder
+
+    model = Decoder.init(network("strict", 32), np.random.default_rng(0))
+    shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
+    attention = {f"blocks.{layer}.W_{letter}": (1, 128, 128) for layer in (0, 1) for letter in "QKV"}
+    assert shapes == attention | {"W_readout": (3, 128, 128), "b_readout": (3, 1), "W_U": (128, 32)}
+    assert float(model.blocks[0].W_Q.detach().std()) == pytest.approx(63**-0.5, rel=0.02)
+    assert float(model.W_readout.detach().std()) == pytest.approx((2 / 128) ** 0.5, rel=0.02)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("settings", "override", "message"),
+    [
+        (DataSettings(), "classes=100,512", "multiple of n_labels"),
+        (DataSettings(), "bursts=3", "burst must divide"),
+        (EmergenceSettings(), "burst=5", "burst must divide"),
+        (EmergenceSettings(), "p_fresh=1.5", "shares"),
+        (SkewSettings(), "exponents=1,2", "must start with 0"),
+    ],
+)
+def test_impossible_settings_are_refused_before_anything_is_trained(settings: object, override: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        resolve(settings, [override], where="x")
+
+
+def test_more_chains_than_nodes_are_refused() -> None:
+    with pytest.raises(SettingsError, match="need 33 nodes"):
+        resolve(SymbolicSettings(), ["n_chains=11"], where="x")
