@@ -254,5 +254,5 @@ DATA = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    cost="?",
+    cost="not measured yet",
 )  # fmt: skip

@@ -301,5 +301,5 @@ EMERGENCE = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    cost="?",
+    cost="not measured yet",
 )

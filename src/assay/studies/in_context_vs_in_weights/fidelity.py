@@ -85,5 +85,5 @@ FIDELITY = Experiment(
             names={"ic": "new classes", "ic2": "labels shifted", "iw": "in weights"},
         ),
     ),
-    cost="?",
+    cost="not measured yet",
 )  # fmt: skip

@@ -181,5 +181,5 @@ SKEW = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    cost="?",
+    cost="not measured yet",
 )

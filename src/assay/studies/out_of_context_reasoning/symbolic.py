@@ -883,6 +883,7 @@ FIGURES = (
 SYMBOLIC = Experiment(
     name="symbolic",
     question="Why does one of two equally expressive models infer what it was never taught?",
+    cost="5 min",
     claims=CLAIMS,
     presets={"quick": Preset(QUICK, 2), "laptop": Preset(Settings(), 10), "paper": Preset(PAPER_SCALE, 20)},
     measure=measure,

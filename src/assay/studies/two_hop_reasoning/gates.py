@@ -123,5 +123,5 @@ GATES = Experiment(
             Lines("loss", x="step", y="loss", by="model", x_label="step", y_label="loss (nats)", x_scale="log"),
         ),
     ),
-    cost="?",
+    cost="not measured yet",
 )
