@@ -90,7 +90,7 @@ def browse(page: Path, profile: Path, *flags: str) -> str:
     quiet = ("no-first-run", "disable-background-networking", "disable-component-update", "disable-sync", "disable-quic")
     started = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", *(f"--{flag}" for flag in quiet)]
     command = [*started, f"--user-data-dir={profile}", "--virtual-time-budget=20000", *flags, page.as_uri()]
-    return subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8", timeout=200).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8", timeout=280).stdout
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from assay.report.from_store import gather, report_atlas, report_study
 from assay.runner.executors import executor
 from assay.runner.plan import plan
 from assay.runner.run import execute, judge_stored
-from assay.store.store import Store
+from assay.store.store import Store, run_address
 
 
 @pytest.fixture
@@ -92,8 +93,29 @@ def test_without_rows_everything_is_not_run(study: Study, tmp_path: Path) -> Non
 
 def test_a_damaged_table_is_named_and_no_page_is_written(study: Study, tmp_path: Path) -> None:
     run(study, tmp_path / "store", experiments=["symbolic"], n_runs=2)
-    for artefact in (tmp_path / "store" / "artefacts").glob("*/*"):
-        artefact.write_bytes(artefact.read_bytes()[:-1])
+    connection = sqlite3.connect(tmp_path / "store" / "store.sqlite3", isolation_level=None)
+    connection.execute("UPDATE artefacts SET data = x'00'")
+    connection.close()
     with Store.open(tmp_path / "store", read_only=True) as store, pytest.raises(StoreError, match="was altered"):
         report_study(study, store, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_rows_of_other_sources_are_counted_and_not_judged(study: Study, tmp_path: Path) -> None:
+    run(study, tmp_path / "store", experiments=["symbolic"], n_runs=3)
+    with Store.open(tmp_path / "store") as store:
+        (stored,) = store.runs(study.slug, experiment="symbolic")[:1]
+        others = [dataclasses.replace(stored, fingerprint="0" * 16, seed=seed) for seed in range(50, 52)]
+        for old in others:
+            address = run_address(old.study, old.version, old.experiment, old.settings_digest, old.seed, old.fingerprint)
+            store.add(dataclasses.replace(old, run_id=address, tables={}), {})
+        text = report_study(study, store, tmp_path / "out").read_text(encoding="utf-8")
+        store.remove(run.run_id for run in store.runs(study.slug) if run.fingerprint != "0" * 16)
+        bare = report_study(study, store, tmp_path / "out").read_text(encoding="utf-8")
+        atlas = report_atlas([study], store, tmp_path / "out").read_text(encoding="utf-8")
+    assert "2 stored runs were made by an earlier version of the code" in text
+    assert "<li>3 runs</li>" in text
+    assert "2 stored runs were made by an earlier version of the code" in bare
+    assert "8 not run of 8 claims." in bare
+    assert "<figure" not in bare
+    assert "2 stale runs<br>" in atlas

@@ -8,6 +8,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Literal
 
 import numpy as np
@@ -177,7 +178,7 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
     _some(means, chart.y, where)
     theory = _exact(grouped.means(chart.theory, with_intervals=False)[0] if chart.theory else {})
     styles = looks(_spelled(series, names), ordered=_is_quantity(series), marks=True, strokes=None)
-    ticks = [shown(text, 30) for text in _spelled(categories, names)]
+    ticks = [shown(text, 50) for text in _spelled(categories, names)]
     longest = max(map(len, ticks))
     lying = longest > 7 or len(ticks) * longest > 42  # long names are read along the side
     step = min(0.22, 0.66 / len(series))
@@ -213,7 +214,10 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
         labels = (value_label, chart.x_label) if lying else (chart.x_label, value_label)
         name_axes(ax, *labels, several=several, grid="x" if lying else "y")
         scale(ax, "x" if lying else "y", chart.y_scale, drawn)
-        (ax.set_yticks if lying else ax.set_xticks)(range(len(categories)), ticks)
+        if lying:
+            _name_rows(ax, ticks)
+        else:
+            ax.set_xticks(range(len(categories)), ticks)
         ends = (-0.5, len(categories) - 0.5)
         (ax.set_ylim if lying else ax.set_xlim)(*(reversed(ends) if lying else ends))
         ax.tick_params(axis="y" if lying else "x", length=0)
@@ -229,7 +233,7 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
     return Plan(
         panels=_spelled(panels, names),
         paint=paint,
-        height=64 + len(categories) * max(21, 15 * len(series)) if lying else 235,
+        height=64 + len(categories) * max(21, 15 * len(series), 26 if longest > 26 else 0) if lying else 235,
         legend=_legend(styles, chart.theory, names),
         columns=_columns(chart.panel, chart.by, chart.x, chart.y, "low", "high", "n_runs", chart.theory),
         rows=_mean_rows(chart, grouped.keys, means, theory),
@@ -238,6 +242,16 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
         + _off_axis(chart.y_scale, (mean.estimate for mean in means.values())),
         description=f"Dot chart of {value_label} by {chart.x_label or label(chart.x, names)}. {values}.",
     )
+
+
+def _name_rows(ax: Axes, names: Sequence[str]) -> None:
+    """Names of rows along the side, on at most two lines each; a line of its own text, so that any font aligns it."""
+    ax.set_yticks(range(len(names)), [""] * len(names))
+    for row, name in enumerate(names):
+        lines = wrap(name, 26)[:2]
+        for i, line in enumerate(lines):
+            place = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "ha": "right", "va": "center"}
+            ax.annotate(line, (0, row), (-5, 5.5 * (len(lines) - 1) - 11 * i), color=SOFT.light, fontsize=9.5, **place)  # type: ignore[arg-type]
 
 
 def _dots(mean: Mean) -> Floats:

@@ -47,10 +47,8 @@ def report_study(
             f"report: a page shows one settings value; got a grid of {len(points)} (from --set {' '.join(overrides)}). "
             "Give one value each, or print the grid with --format md"
         )
-    data = gather(study, store, points[0])
-    shown = {item.experiment.name for item in data}
-    verdicts = [verdict for verdict in points[0].verdicts if verdict.experiment in shown]
-    return write_report(study, verdicts, data, out, created=created)
+    verdicts = [verdict for verdict in points[0].verdicts if points[0].runs[verdict.experiment]]
+    return write_report(study, verdicts, gather(study, store, points[0]), out, created=created)
 
 
 def report_atlas(
@@ -64,13 +62,12 @@ def report_atlas(
     entries = []
     for study in studies:
         (judged,) = judge_stored(study, store, preset=preset)
-        run = {name for name, runs in judged.runs.items() if runs}
         entries.append(
             AtlasEntry(
                 study=study,
-                verdicts=[verdict for verdict in judged.verdicts if verdict.experiment in run],
+                verdicts=[verdict for verdict in judged.verdicts if judged.runs[verdict.experiment]],
                 n_runs=sum(map(len, judged.runs.values())),
-                quick=preset == "quick" and bool(run),
+                quick=preset == "quick" and any(judged.runs.values()),
                 n_stale=sum(judged.stale.values()),
                 linked=(out / study.slug / "index.html").is_file(),
                 command=f"assay run {study.slug}",

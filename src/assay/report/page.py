@@ -118,6 +118,7 @@ def index_page(entries: Sequence[AtlasEntry], *, created: str | None = None) -> 
                 "href": f"{entry.study.slug}/index.html" if entry.linked else "",
                 "marks": [mark for marks_of_arm in marks for mark in marks_of_arm],
                 "tally": _tally([mark.verdict for marks_of_arm in marks for mark in marks_of_arm]),
+                "verdicts": len(entry.verdicts),
                 "notes": notes,
                 "command": "" if entry.n_runs else entry.command,
             }
@@ -300,7 +301,7 @@ def _compose(study: Study, verdicts: Sequence[Verdict], data: Sequence[Experimen
         title=title,
         question=question,
         paper=_linked(study.paper),
-        quick=any(item.preset == "quick" for item in data),
+        quick=any(item.preset == "quick" and item.n_runs for item in data),
         tally=_tally([mark.verdict for own_marks in marks for mark in own_marks]),
         glance=[
             {"name": experiment.name, "marks": own_marks}
@@ -316,11 +317,10 @@ def _arm(
     study: Study, experiment: Experiment, data: ExperimentData | None, verdicts: Sequence[Verdict], files: dict[str, bytes]
 ) -> _Arm:
     ident = f"experiment-{experiment.name}"
-    if data is None:
+    if data is None or data.n_runs == 0:
         facts = ("not run yet", *([f"takes {experiment.cost} at the laptop preset"] if experiment.cost else []))
-        return _Arm(
-            ident, experiment.name, experiment.question, f"assay run {study.slug} --experiment {experiment.name}", facts
-        )
+        command = data.command if data else f"assay run {study.slug} --experiment {experiment.name}"
+        return _Arm(ident, experiment.name, experiment.question, command, facts, tuple(_warnings(data)) if data else ())
     numbers = any(verdict.estimate is not None for verdict in verdicts)
     picture = forest(study, verdicts, ident=f"{experiment.name}-verdicts") if numbers else None
     margins = {claim.name: claim.margin for claim in experiment.claims}
@@ -373,7 +373,7 @@ def _file_name(name: str) -> str:
 
 
 def _warnings(data: ExperimentData) -> Iterable[_Warning]:
-    if data.preset == "quick":
+    if data.preset == "quick" and data.n_runs:
         yield _Warning("Quick preset.", "These runs judge nothing; every verdict here is void.")
     if data.n_stale:
         made = (
