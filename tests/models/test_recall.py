@@ -89,6 +89,14 @@ def test_logits_loss_and_gradient_agree_with_dense_attention_and_autograd(attent
     torch.testing.assert_close(stack._score_gradient[0], W_KQ.grad[inputs, -1])
 
 
+def test_the_cases_above_and_below_take_both_orders_of_multiplication():
+    narrow = [RecallStack.gaussian(WORLD, Architecture(2, h), rngs=[Seeds(0)("init")])._is_narrow(36) for h in (None, 3)]
+    assert narrow == [False, True]
+    world = RecallWorld.intact()
+    narrow = [RecallStack.gaussian(world, Architecture(2, h), rngs=[Seeds(0)("init")])._is_narrow(252) for h in (1, 6, 128)]
+    assert narrow == [False, True, False]
+
+
 def test_rows_tied_together_stay_equal_when_they_are_kept_apart():
     # The claim behind tied rows: with a constant start, training never tells tokens apart that are never a label.
     tied = RecallStack.constant(WORLD, Architecture(), n_runs=1, scale=0.1, dtype=torch.float64)

@@ -179,7 +179,7 @@ class RecallStack:
 
     def value_output(self) -> Float[Tensor, "runs rows n_inputs"]:
         """W_OV of every run."""
-        return self._tails()[0]
+        return _tails(self.factors)[0]
 
     def token_weights(self) -> Float[Tensor, "runs n_inputs"]:
         """The weight of a token in the sum over the sequence: its score, or e^(score/√d) before normalisation."""
@@ -221,17 +221,23 @@ class RecallStack:
             direction_only: multiply each run's gradient by a positive factor of its own such that the largest error is 1. Late
                 in training the gradient is smaller than the smallest float; its direction is not.
         """
-        tails = self._tails()
-        value_output, token_weights = tails[0], self.token_weights()
-        effective = value_output * token_weights[:, None, :]
-        log_multiplicity = torch.log(self.multiplicity)
-        if self.architecture.attention == "linear":
-            # A row that stands for k tokens of equal logit adds k times their exponential to the softmax.
-            logits = torch.baddbmm(log_multiplicity.expand(1, 1, -1), counts, effective.mT)
+        *outer, inner = self.factors
+        tails = _tails(outer)
+        token_weights = self.token_weights()
+        # The cheaper order: through the hidden states where they are few, else through the product of all factors.
+        narrow = bool(outer) and not product_penalty and self._is_narrow(counts.shape[1])
+        if narrow:
+            weighted = inner * token_weights[:, None, :]
+            hidden = torch.bmm(counts, weighted.mT)
+            logits = torch.bmm(hidden, tails[0].mT)
         else:
+            product = torch.bmm(tails[0], inner) if outer else inner
+            logits = torch.bmm(counts, (product * token_weights[:, None, :]).mT)
+        if self.architecture.attention == "softmax":
             normaliser = self._normaliser(counts, token_weights)
-            plain = torch.bmm(counts, effective.mT).div_(normaliser)
-            logits = plain + log_multiplicity
+            plain = logits.div_(normaliser).clone()
+        if self.tied_rows:
+            logits += torch.log(self.multiplicity)  # k tokens of one logit count k times in the softmax
         index = (labels + self.answer_rows.start).unsqueeze(2)
         share = torch.full((1, 1), 1 / counts.shape[1], dtype=self.dtype) if weights is None else weights[:, None]
         error = torch.softmax(logits, dim=2)
@@ -250,41 +256,47 @@ class RecallStack:
         if self.architecture.attention == "softmax":
             d_normaliser = -(error * plain).sum(dim=2, keepdim=True).div_(normaliser)
             error.div_(normaliser)
-        d_effective = torch.bmm(error.mT, counts)
+        if narrow:
+            d_outer = torch.bmm(error.mT, hidden)
+            d_inner = torch.bmm(torch.bmm(error, tails[0]).mT, counts)
+            d_weights = torch.sum(inner * d_inner, dim=1)
+            d_inner.mul_(token_weights[:, None, :])
+        else:
+            d_product = torch.bmm(error.mT, counts)
+            d_weights = torch.sum(product * d_product, dim=1)
+            d_product.mul_(token_weights[:, None, :])
+            if product_penalty:
+                d_product += 2 * product_penalty * self.multiplicity[:, None] * product
+            d_inner, d_outer = d_product, d_product
+            if outer:
+                d_inner, d_outer = _transpose_times(tails[0], d_product), _times_transpose(d_product, inner)
         if self.architecture.key_query == "trained":
-            d_weights = torch.sum(value_output * d_effective, dim=1)
             if self.architecture.attention == "softmax":
-                d_weights += torch.bmm(_as_row(d_normaliser), counts)[:, 0]
+                d_weights += _transpose_times(d_normaliser, counts)[:, 0]
                 d_weights *= token_weights / math.sqrt(self.vocab_size)
             self._score_gradient.copy_(d_weights)
-        d_product = d_effective.mul_(token_weights[:, None, :])
-        if product_penalty:
-            d_product += 2 * product_penalty * self.multiplicity[:, None] * value_output
-        for i, (factor, gradient) in enumerate(zip(self.factors, self._factor_gradients, strict=True)):
-            # A row that stands for k tokens sums k equal gradients; each of the tokens has one of them.
-            incoming = d_product / self.multiplicity[:, None] if i == 0 and self.tied_rows else d_product
-            if i + 1 == len(self.factors):
-                gradient.copy_(incoming)
-                break
-            if factor.shape[2] > 1:
-                torch.bmm(incoming, tails[i + 1].mT, out=gradient)
-                d_product = torch.bmm(factor.mT, d_product)
-            else:
-                gradient.copy_(torch.bmm(tails[i + 1], incoming.mT).mT)
-                d_product = torch.bmm(_as_row(factor), d_product)
+        *outer_gradients, inner_gradient = self._factor_gradients
+        for i, (factor, gradient) in enumerate(zip(outer, outer_gradients, strict=True)):
+            last = i + 1 == len(outer)
+            gradient.copy_(d_outer if last else _times_transpose(d_outer, tails[i + 1]))
+            d_outer = d_outer if last else _transpose_times(factor, d_outer)
+        inner_gradient.copy_(d_inner)
+        if self.tied_rows:
+            # A row that stands for k tokens has summed k equal gradients; each of the tokens has one of them.
+            self._factor_gradients[0].div_(self.multiplicity[:, None])
         return mean_loss
+
+    def _is_narrow(self, batch: int) -> bool:
+        """Whether it takes fewer products to pass each sequence through the hidden states than to multiply the factors out."""
+        n_rows, n_hidden = len(self.multiplicity), self.factors[-1].shape[1]
+        through_states = batch * n_hidden * (self.n_inputs + n_rows)
+        multiplied_out = n_rows * self.n_inputs * (batch + n_hidden)
+        return n_hidden > 1 and through_states < multiplied_out
 
     @staticmethod
     def _normaliser(counts: Tensor, weights: Tensor) -> Tensor:
-        """Σ_v n_v e_v of every sequence, as a column; multiplied as a row, see `_as_row`."""
+        """Σ_v n_v e_v of every sequence, as a column."""
         return torch.bmm(weights[:, None, :], counts.mT).mT
-
-    def _tails(self) -> list[Tensor]:
-        """F_i ⋯ F_depth for every i; the first is W_OV."""
-        tails = [self.factors[-1]]
-        for factor in reversed(self.factors[:-1]):
-            tails.insert(0, torch.bmm(factor, tails[0]))
-        return tails
 
     def _views(self, flat: Tensor) -> tuple[list[Tensor], Tensor]:
         views, start = [], 0
@@ -294,10 +306,23 @@ class RecallStack:
         return views, flat[:, start : start + self.n_inputs]
 
 
-def _as_row(column: Float[Tensor, "runs length 1"]) -> Float[Tensor, "runs 1 length"]:
-    """The column as a row with plain strides.
+def _tails(factors: Sequence[Tensor]) -> list[Tensor]:
+    """F_i ⋯ F_last for every i; the first is the product of all."""
+    tails: list[Tensor] = []
+    for factor in reversed(factors):
+        tails.insert(0, torch.bmm(factor, tails[0]) if tails else factor)
+    return tails
 
-    Vectors are multiplied as rows from the left throughout: for a matrix times a column the library takes another path when
-    there is one than when there are several, and a run alone would differ from the same run among others in the last bit.
-    """
-    return column.reshape(len(column), 1, -1)
+
+# Products with a single column are multiplied as a row from the left. For a matrix times a column the library takes another
+# path for one than for several, and a run alone would differ from the same run among others in the last bit.
+
+
+def _transpose_times(a: Float[Tensor, "runs k m"], b: Float[Tensor, "runs k n"]) -> Float[Tensor, "runs m n"]:
+    """aᵀ b of every run."""
+    return torch.bmm(a.reshape(len(a), 1, -1) if a.shape[2] == 1 else a.mT, b)
+
+
+def _times_transpose(a: Float[Tensor, "runs m k"], b: Float[Tensor, "runs n k"]) -> Float[Tensor, "runs m n"]:
+    """a bᵀ of every run."""
+    return torch.bmm(b, a.mT).mT if b.shape[1] == 1 else torch.bmm(a, b.mT)
