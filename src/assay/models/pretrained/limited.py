@@ -46,21 +46,26 @@ def run_limited(
         arguments: its command line.
         given: its standard input.
         memory_mib: address space, in MiB.
-        seconds: of processor time; three times as much on the wall clock.
+        seconds: of processor time; on the wall clock much more, for busy machines.
 
     Raises:
         ChildRefused: it broke a limit or ended with an error.
     """
     command = [sys.executable, "-E", "-P", "-c", _BOOT, str(memory_mib * 2**20), str(seconds), str(script), *arguments]
     try:
-        done = subprocess.run(command, input=given.encode(), capture_output=True, timeout=3 * seconds, check=False)
+        done = subprocess.run(command, input=given.encode(), capture_output=True, timeout=_patience(seconds), check=False)
     except subprocess.TimeoutExpired as error:
-        raise ChildRefused(f"it took more than {3 * seconds} s") from error
+        raise ChildRefused(f"it took more than {_patience(seconds)} s") from error
     if done.returncode != 0:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         limits = f"{memory_mib} MiB of memory and {seconds} s of processor time"
         raise ChildRefused(f"it did not end well within {limits} ({visible(last[0][:200])})")
     return done.stdout.decode()
+
+
+def _patience(seconds: int) -> int:
+    """Seconds on the wall clock for a child that may use so many of the processor's."""
+    return 60 + 10 * seconds
 
 
 def check_headers(paths: Sequence[Path]) -> list[Header]:

@@ -5,6 +5,7 @@ Weights are safetensors unless the user allows pickles; code of a model is never
 
 import copy
 import json
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -223,7 +224,9 @@ def _load_whole(name: str, folder: Path, dtype: str, device: str, allow_pickle: 
                     raise
                 model, info = whole.from_pretrained(folder, **place, **(options | {"attn_implementation": "eager"}))
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **place)
-        except (ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, OSError) as error:
+        except pickle.UnpicklingError as error:
+            raise InputError(f"pickled weights must hold tensors and nothing else; those of {folder} do not") from error
+        except Exception as error:  # a foreign folder can make the library fail in any way
             raise InputError(_why(error, folder, config)) from error
     if info["missing_keys"]:
         raise InputError(

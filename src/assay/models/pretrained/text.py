@@ -128,7 +128,7 @@ def render_chats(
     plain = [[dict(message) for message in messages] for messages in conversations]
     given = {"template": template, "conversations": plain, "names": dict(names or {}), "prompt": prompt}
     try:
-        answer = json.loads(run_limited(Path(chat_child.__file__), given=json.dumps(given), seconds=10))
+        answer = json.loads(run_limited(Path(chat_child.__file__), given=json.dumps(given), seconds=2))
     except ChildRefused as error:
         raise InputError(f"a chat template must render within its limits; {error}. The template is not used") from error
     if "refused" in answer:
