@@ -28,6 +28,7 @@ def report(
       assay report out-of-context-reasoning
       assay report out-of-context-reasoning --format md
     """
+    from assay.report.tables import VerdictTable
     from assay.runner.discovery import find, studies
     from assay.store.store import Store
 
@@ -45,8 +46,7 @@ def report(
             atlas = report_atlas(list(studies().studies.values()), opened, out, preset=preset)
             typer.echo(str(atlas.resolve()))
             return
-            from assay.report.tables import VerdictTable
-        from assay.runner.run import judge_stored
+            from assay.runner.run import judge_stored
 
         verdicts = [
             verdict
