@@ -116,7 +116,7 @@ DEPTH = Experiment(
     question="Does a product of more matrices transfer more?",
     cost="20 s",
     claims=CLAIMS,
-    presets={"quick": Preset(Settings(n_steps=300), 2), "laptop": Preset(Settings(), 10)},
+    presets={"quick": Preset(Settings(n_steps=60), 2), "laptop": Preset(Settings(), 10)},
     measure=measure,
     measure_many=measure_many,
     batch=5,

@@ -365,7 +365,7 @@ class Settings:
 
 QUICK = Settings(
     n=4, n_noise=2, length=6, n_steps=40, n_steps_long=60, n_steps_slow=40, widths=(8,), n_steps_narrow=40, n_steps_wide=40,
-    n_steps_descent=300, n_steps_population=20,
+    n_steps_descent=60, n_steps_population=20,
 )  # fmt: skip
 PAPER_SCALE = Settings(widths=(8, 16, 32, 64, 128), n_steps_narrow=20_000, n_steps_wide=20_000, n_steps_descent=10_000)
 
