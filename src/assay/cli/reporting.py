@@ -30,6 +30,7 @@ def report(
     """
     from assay.report.tables import VerdictTable
     from assay.runner.discovery import find, studies
+    from assay.runner.run import judge_stored
     from assay.store.store import Store
 
     if form not in FORMATS:
@@ -46,7 +47,6 @@ def report(
             atlas = report_atlas(list(studies().studies.values()), opened, out, preset=preset)
             typer.echo(str(atlas.resolve()))
             return
-            from assay.runner.run import judge_stored
 
         verdicts = [
             verdict
