@@ -179,7 +179,8 @@ def eight_seeds(rounds: int, steps: int) -> list[dict[str, object]]:
             steps=4 * steps,
         )
         rows.append(
-            {"what": f"8 seeds, width {width}, batch {batch}", "one ms": round(best["one"], 2), "eight ms": round(best["eight"], 2),
+            {"what": f"8 seeds, width {width}, batch {batch}",
+             "one ms": round(best["one"], 2), "eight ms": round(best["eight"], 2),
              "ratio": 8 * best["one"] / best["eight"]}
         )  # fmt: skip
     return rows

@@ -40,7 +40,8 @@ def tiny_llama() -> Any:
     transformers = optional("transformers", "a test")
     config = transformers.LlamaConfig(
         vocab_size=N_TOKENS, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=128, tie_word_embeddings=True, bos_token_id=0, eos_token_id=0, rope_theta=5000.0,
+        num_key_value_heads=2, max_position_embeddings=128, tie_word_embeddings=True, bos_token_id=0, eos_token_id=0,
+        rope_theta=5000.0,
     )  # fmt: skip
     torch.manual_seed(0)
     return transformers.LlamaForCausalLM(config).eval()
