@@ -478,11 +478,11 @@ def _signalling(seeds: Seeds) -> tuple[dict[str, Any], Table]:
     plans: Table = [
         {"plan": name, "payoff": float(value)}
         for name, value in (
-            ("shows everything", silent.value),
-            ("shows everything and says one of two words", talk[0]),
-            ("hides one product when that tells something", best.value),
-            ("shows everything and says one of three words", talk[1]),
-            ("(both know everything)", full),
+            ("A shows everything", silent.value),
+            ("A shows everything, says one of two words", talk[0]),
+            ("A hides a product where that tells something", best.value),
+            ("A shows everything, says one of three words", talk[1]),
+            ("both know everything", full),
         )
     ]
     return estimands, plans
@@ -887,7 +887,7 @@ PLANS_FIGURE = Figure(
         "of tells her what it knows, and she chooses better than if she saw everything. Three words would do the same "
         "without hiding; two would not."
     ),
-    chart=Bars("plans", x="plan", y="payoff", x_label="the assistant ...", y_label="expected payoff"),
+    chart=Bars("plans", x="plan", y="payoff", y_label="expected payoff"),
 )
 
 STAKES_FIGURE = Figure(

@@ -437,16 +437,16 @@ def measure_fixed(settings: FixedSettings, seeds: Seeds) -> Measurement:
     }
     # A negative separation or loss would be a bug; a planted garbling separates by exactly 0, which must refute Above(0.5).
     plans = [
-        ("never asks", _restricted(g1, waits=False)),
-        ("always waits", _always_wait(g1)),
-        ("acts on legacy code, waits on modern", found["g1"].value),
-        ("always waits and says which code", found["g5"].value),
+        ("A never asks", _restricted(g1, waits=False)),
+        ("A always waits", _always_wait(g1)),
+        ("A acts on legacy code, waits on modern", found["g1"].value),
+        ("A always waits and says which code", found["g5"].value),
     ]
     models: dict[str, Human] = {"optimal": Optimal(), "ignores being asked": Naive()}
     models |= {f"noisy, beta {b:g}": Boltzmann(b) for b in (0.3, 1.0, 3.0)}
     humans: Table = [
-        {"game": game.name, "human": name, "value": best_assistant(game.team_form(), model).value}
-        for game in (g1, coarse, fine, g6[0])
+        {"game": label, "human": name, "value": best_assistant(game.team_form(), model).value}
+        for label, game in (("two versions", g1), ("three, coarse", coarse), ("three, fine", fine), ("bounded talk", g6[0]))
         for name, model in models.items()
     ]
     channel: Table = [
@@ -586,11 +586,11 @@ def measure_sweeps(settings: SweepSettings, seeds: Seeds) -> Measurement:
     progress(len(parts) / (len(parts) + 2), "signs")
     signs = _signs(settings, seeds)
     progress((len(parts) + 1) / (len(parts) + 2), "deference curve")
-    prices, curve = _deference(settings, seeds)
+    prices, curves = _deference(settings, seeds)
     estimands |= {"reversal_share": signs["waits less"], "growth_share": signs["waits more"]}
     return Measurement(
         estimands | prices,
-        tables={"curve": curve, "signs": [{"change": change, "share": share} for change, share in signs.items()]},
+        tables=curves | {"signs": [{"change": change, "share": share} for change, share in signs.items()]},
     )
 
 
@@ -754,13 +754,14 @@ def _informed_human(settings: SweepSettings, seeds: Seeds) -> dict[str, float]:
     return misses
 
 
-def _deference(settings: SweepSettings, seeds: Seeds) -> tuple[dict[str, float], Table]:
+def _deference(settings: SweepSettings, seeds: Seeds) -> tuple[dict[str, float], dict[str, Table]]:
     """Value, waiting and the price of always waiting by channel size, over games with payoffs in [-1, 1]."""
     from assay.solvers.games.batches import channel_values, wait_table
 
     n, n_a, largest = settings.n_games, settings.n_assistant, 1000
     estimands: dict[str, float] = {}
-    rows: Table = []
+    waiting: Table = []
+    costs: Table = []
     private = cell_games(n, n_a, n_a, rng=seeds("curve"), largest=largest)
     redundant = redundant_games(n, settings.n_states, settings.n_human, n_a, rng=seeds("redundant curve"), largest=largest)
     for kind, games in (("private", private), ("redundant", redundant)):
@@ -781,17 +782,15 @@ def _deference(settings: SweepSettings, seeds: Seeds) -> tuple[dict[str, float],
             name = {1: "1", 2: "2", n_a: "full"}.get(m)
             if name:
                 estimands[f"{prefix}price_{name}"] = float(price.mean())
-            rows += [
-                {"games": kind, "messages": m, "quantity": quantity, "mean": float(x.mean())}
-                for quantity, x in (
-                    ("value", best / unit),
-                    ("chance that A waits", most),
-                    ("chance that A waits, least", least),
-                    ("price of always waiting", price),
-                    ("bonus that restores waiting", bonus),
-                )
+            where: dict[str, float | int | str | bool] = {"games": kind, "messages": m}
+            waiting.append(
+                where | {"most": float(most.mean()), "least": float(least.mean()), "value": float((best / unit).mean())}
+            )
+            costs += [
+                where | {"quantity": quantity, "mean": float(x.mean())}
+                for quantity, x in (("price of always waiting", price), ("bonus that restores waiting", bonus))
             ]
-    return estimands, rows
+    return estimands, {"waiting": waiting, "costs": costs}
 
 
 def _set_mass(games: OffSwitchBatch) -> np.ndarray:
@@ -860,25 +859,45 @@ PLANS_FIGURE = Figure(
     title="Asking every time is not the best way to share a decision",
     caption=(
         "Deleting a file may be good or bad depending on the operating system, which only the human sees, and on the kind "
-        "of code in it, which only the assistant sees. Both want the same. Each bar is the expected payoff of the best "
+        "of code in it, which only the assistant sees. Both want the same. Each dot is the expected payoff of the best "
         "plan of its kind. An assistant that always waits for the human wastes what it knows; acting alone on one kind of "
         "code and waiting on the other does better, because being asked then tells the human which code it is. One bit of "
         "talk makes waiting best again."
     ),
-    chart=Bars("plans", x="plan", y="payoff", x_label="the assistant ...", y_label="expected payoff"),
+    chart=Bars("plans", x="plan", y="payoff", y_label="expected payoff"),
 )
 
-CURVE_FIGURE = Figure(
+GAMES = {"private": "both see something", "redundant": "H sees all that A sees"}
+
+WAITING_FIGURE = Figure(
     "deference",
-    title="A wider channel makes waiting cheap",
+    title="On average talk makes an assistant wait more",
     caption=(
         "Random games in which human and assistant each see half of what matters, by the number of different messages the "
-        "assistant can send when it waits. Left to right the optimal pair earns more, waits more often, and forcing the "
-        "assistant to always wait costs less. Where the human sees all the assistant sees (redundant), waiting costs "
-        "nothing from the start."
+        "assistant can send when it waits. Drawn is the chance that the optimal assistant waits (the most deferential optimum "
+        "where several tie). The average rises; single games can fall, as the bounded-talk game does."
     ),
     chart=Lines(
-        "curve",
+        "waiting",
+        x="messages",
+        y="most",
+        by="games",
+        x_label="messages the assistant can choose from",
+        y_label="chance that A waits",
+        markers=True,
+    ),
+    names=GAMES,
+)
+
+COSTS_FIGURE = Figure(
+    "price-of-deference",
+    title="A wider channel makes waiting cheap",
+    caption=(
+        "What it costs to force the assistant to always wait, and the bonus for waiting that would make it do so on its own, "
+        "as shares of the largest payoff. Where the human sees all that the assistant sees, waiting costs nothing from the start."
+    ),
+    chart=Lines(
+        "costs",
         x="messages",
         y="mean",
         by="games",
@@ -887,7 +906,7 @@ CURVE_FIGURE = Figure(
         y_label="mean over games",
         markers=True,
     ),
-    names={"private": "both see something", "redundant": "the human sees all"},
+    names=GAMES,
 )
 
 HUMANS_FIGURE = Figure(
@@ -933,7 +952,7 @@ STUDY = Study(
                 "paper": Preset(SweepSettings(n_games=131_072, n_reversal_games=1_048_576), 8),
             },
             measure=measure_sweeps,
-            figures=(CURVE_FIGURE,),
+            figures=(WAITING_FIGURE, COSTS_FIGURE),
             cost="20 s",
         ),
         Experiment(
