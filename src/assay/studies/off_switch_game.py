@@ -894,7 +894,7 @@ COSTS_FIGURE = Figure(
     title="A wider channel makes waiting cheap",
     caption=(
         "What it costs to force the assistant to always wait, and the bonus for waiting that would make it do so on its own, "
-        "as shares of the largest payoff. Where the human sees all that the assistant sees, waiting costs nothing from the start."
+        "as shares of the largest payoff. Where the human sees all that the assistant sees, waiting costs nothing."
     ),
     chart=Lines(
         "costs",
