@@ -233,7 +233,8 @@ class HelpAsker:
         self._coins, self._draws = rng.spawn(2)
         self._weights = np.ones(cover.size)
         self._policy = self._draw()
-        self._heard: dict[int, list[Values]] = {}
+        self._heard: dict[int, Inputs] = {}  # by action; grown by doubling, the first `_n_heard` rows are used
+        self._n_heard: dict[int, int] = {}
         self.forced = False
 
     def decide(self, x: Values, seen: Values | None = None) -> int | None:
@@ -242,8 +243,8 @@ class HelpAsker:
         if self.forced:
             return None
         action = self.propose(x if seen is None else seen)
-        near = self._heard.get(action)
-        if not near or np.sqrt(((np.asarray(near) - x) ** 2).sum(axis=1)).min() > self.schedule.radius:
+        n = self._n_heard.get(action, 0)
+        if n == 0 or ((self._heard[action][:n] - x) ** 2).sum(axis=1).min() > self.schedule.radius**2:
             return None
         return action
 
@@ -253,7 +254,12 @@ class HelpAsker:
 
     def hear(self, x: Values, label: int, seen: Values | None = None) -> None:
         """Take in the mentor's action on the input last asked about."""
-        self._heard.setdefault(label, []).append(x)
+        n = self._n_heard.get(label, 0)
+        kept = self._heard.setdefault(label, np.empty((64, len(x))))
+        if n == len(kept):
+            self._heard[label] = kept = np.concatenate([kept, np.empty_like(kept)])
+        kept[n] = x
+        self._n_heard[label] = n + 1
         if self.forced:
             wrong = self.cover.votes((x if seen is None else seen)[None])[0] != label
             self._weights[wrong] *= math.exp(-self.schedule.step_size)
@@ -342,39 +348,48 @@ def _threshold_draws(runs: Sequence[Run], forced: Sequence[Bools], uniforms: Seq
         places[: rounds[i], column] = cover.place(run.features[forced[i]])
         says_one[: rounds[i], column] = run.labels[forced[i]] == 1
         us[: rounds[i] + 1, column] = uniforms[i]
-    inner = (np.arange(n_blocks * width) < sizes[:, None]).astype(float).reshape(n_runs, n_blocks, width)
-    multiplier = np.ones((n_runs, n_blocks))
-    sums = inner.sum(axis=2)
+    weights = (np.arange(n_blocks * width) < sizes[:, None]).astype(float).reshape(n_runs * n_blocks, width)
+    sums, multiplier = weights.sum(axis=1), np.ones((n_runs, n_blocks))
     decay = np.exp(-np.array([runs[i].schedule.step_size for i in order]))[:, None]
     drawn = np.zeros((longest + 1, n_runs), dtype=np.int64)
-    blocks, offsets, rows = np.arange(n_blocks), np.arange(width), np.arange(n_runs)
     going = np.searchsorted(-rounds[order], -np.arange(longest + 1), side="right")  # runs with at least k forced rounds
+
+    # Which whole blocks, and which part of its own block, a label rules out: rows of two tables, by place and label.
+    block, offset = places // width, places % width
+    beyond = block == n_blocks  # a place after the last threshold rules out all blocks or none, and no part of one
+    numbers, inside = np.arange(n_blocks + 1)[:, None], np.arange(width)[:, None]
+    whole = np.concatenate([np.arange(n_blocks) < numbers, np.arange(n_blocks) > numbers])
+    partly = np.concatenate([np.arange(width) < inside, np.arange(width) >= inside, np.zeros((1, width), dtype=bool)])
+    whole_row = block + (n_blocks + 1) * says_one
+    partly_row = np.where(beyond, 2 * width, offset + width * says_one)
+    first = n_blocks * np.arange(n_runs)
+    own = first + np.minimum(block, n_blocks - 1)
+    mass = np.zeros((n_runs, n_blocks + 1))
+    rows = np.arange(n_runs)
 
     for k in range(longest + 1):
         m = int(going[k])
+        scale = multiplier[:m]
         if k > 0:
-            place, one = places[k - 1, :m], says_one[k - 1, :m, None]
-            block, offset = place // width, place % width
-            block_in = np.minimum(block, n_blocks - 1)  # a place after the last threshold rules out all or nothing
-            factor = np.where(np.where(one, blocks > block[:, None], blocks < block[:, None]), decay[:m], 1.0)
-            multiplier[:m] *= factor
-            inside = np.where(one, offsets >= offset[:, None], offsets < offset[:, None]) & (block < n_blocks)[:, None]
-            part = inner[rows[:m], block_in] * np.where(inside, decay[:m], 1.0)
-            inner[rows[:m], block_in] = part
-            sums[rows[:m], block_in] = part.sum(axis=1)
+            np.multiply(scale, decay[:m], out=scale, where=whole[whole_row[k - 1, :m]])
+            touched = own[k - 1, :m]
+            part = weights[touched]
+            np.multiply(part, decay[:m], out=part, where=partly[partly_row[k - 1, :m]])
+            weights[touched] = part
+            sums[touched] = part.sum(axis=1)
             if k % 256 == 0:  # long before exp(-256 eta) could underflow
-                top = inner[:m].max(axis=2)
+                live = weights[: m * n_blocks]
+                top = live.max(axis=1)
                 top[top == 0] = 1.0
-                inner[:m] /= top[:, :, None]
-                multiplier[:m] *= top
-                multiplier[:m] /= multiplier[:m].max(axis=1, keepdims=True)
-                sums[:m] = inner[:m].sum(axis=2)
-        mass = np.cumsum(multiplier[:m] * sums[:m], axis=1)
-        target = us[k, :m] * mass[:, -1]
-        chosen = np.minimum((mass <= target[:, None]).sum(axis=1), n_blocks - 1)
-        before = np.where(chosen > 0, mass[rows[:m], chosen - 1], 0.0)
-        within = np.cumsum(inner[rows[:m], chosen], axis=1)
-        rest = (target - before) / multiplier[rows[:m], chosen]
+                live /= top[:, None]
+                scale *= top.reshape(m, n_blocks)
+                scale /= scale.max(axis=1, keepdims=True)
+                sums[: m * n_blocks] = live.sum(axis=1)
+        np.cumsum(scale * sums[: m * n_blocks].reshape(m, n_blocks), axis=1, out=mass[:m, 1:])
+        target = us[k, :m] * mass[:m, -1]
+        chosen = np.minimum((mass[:m, 1:] <= target[:, None]).sum(axis=1), n_blocks - 1)
+        rest = (target - mass[rows[:m], chosen]) / scale[rows[:m], chosen]
+        within = weights[first[:m] + chosen].cumsum(axis=1)
         drawn[k, :m] = chosen * width + np.minimum((within <= rest[:, None]).sum(axis=1), width - 1)
     drawn = np.minimum(drawn, sizes - 1)
     found: list[Labels] = [np.empty(0, dtype=np.int64)] * n_runs
@@ -387,7 +402,7 @@ def _blocks(n_rounds: int, first: int = 256) -> list[slice]:
     """Blocks that grow with what is known, so that the trees are rebuilt only about log T times."""
     cuts = [0]
     while cuts[-1] < n_rounds:
-        cuts.append(min(n_rounds, cuts[-1] + max(first, cuts[-1] // 4)))
+        cuts.append(min(n_rounds, cuts[-1] + max(first, cuts[-1] // 2)))
     return [slice(a, b) for a, b in pairwise(cuts)]
 
 
@@ -405,7 +420,11 @@ def _trigger(inputs: Inputs, labels: Labels, action: Labels, forced: Bools, radi
             told = known[labels[known] == value]
             mine = np.flatnonzero(free & (y == value))
             if told.size and mine.size:
-                near[mine] = np.isfinite(cKDTree(inputs[told]).query(x[mine], distance_upper_bound=bound)[0])
+                near[mine] = np.isfinite(
+                    cKDTree(inputs[told], balanced_tree=False, compact_nodes=False).query(x[mine], distance_upper_bound=bound)[
+                        0
+                    ]
+                )
         open_rounds = np.flatnonzero(free & ~near)
         if not open_rounds.size:
             continue
@@ -499,7 +518,7 @@ def ask_within_budget(inputs: Inputs, labels: Labels, budget: int, *, cell: Labe
         asked[:budget] = True
         told = np.flatnonzero(asked)
         if told.size:
-            action = labels[told[cKDTree(inputs[told]).query(inputs)[1]]]
+            action = labels[told[cKDTree(inputs[told], balanced_tree=False, compact_nodes=False).query(inputs)[1]]]
         return Transcript(asked, np.zeros(n_rounds, dtype=bool), action)
     _, first = np.unique(cell, return_index=True)
     asked[np.sort(first)[:budget]] = True

@@ -9,7 +9,7 @@ Scale   Theirs: theorems, and contact-rich robots. Ours: linear responses, a spr
 """
 
 from assay.claims.study import Study
-from assay.studies.offline_domain_randomization import collapse, consistency, gap, misfit, transfer
+from assay.studies.offline_domain_randomization import collapse, consistency, gap, misfit, mujoco, transfer
 
 STUDY = Study(
     "offline-domain-randomization",
@@ -20,5 +20,6 @@ STUDY = Study(
         consistency.EXPERIMENT,
         gap.EXPERIMENT,
         misfit.EXPERIMENT,
+        mujoco.EXPERIMENT,
     ),
 )
