@@ -1,14 +1,22 @@
 """Noncentral t: confidence bounds of a noncentrality parameter, which is what the interval of an effect size rests on."""
 
+import functools
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["noncentrality"]
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(160)
 _REACH = 9.0  # standard deviations; the normal mass beyond is below 1e-18
 _OUTSIDE = 1e-17  # mass of the chi distribution left out at either end
+
+
+@functools.cache  # a tenth of a second that only those who ask for an effect size should pay
+def _quadrature() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Nodes and weights of Gauss-Legendre quadrature on [-1, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(160)
+    return nodes, weights
 
 
 def noncentrality(t: float, df: float, p: float) -> float:
@@ -27,15 +35,17 @@ def noncentrality(t: float, df: float, p: float) -> float:
         return -noncentrality(-t, df, 1 - p)
     least, most = (t * math.sqrt(2 * inverse(df / 2, _OUTSIDE) / df) for inverse in (gammaincinv, gammainccinv))
 
+    nodes, weights = _quadrature()
+
     def probability(q: float) -> float:
         """P(tS - Z <= q): tS is integrated where it varies, within reach of q, and is 0 or 1 elsewhere."""
         low, high = max(least - q, -_REACH), min(most - q, _REACH)  # of z = tS - q, which keeps its digits when q is huge
         certain = float(ndtr(q - most))
         if low >= high:
             return certain
-        z = low + (high - low) * (_NODES + 1) / 2
+        z = low + (high - low) * (nodes + 1) / 2
         density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
         below = gammainc(df / 2, df / 2 * ((q + z) / t) ** 2)
-        return certain + float(_WEIGHTS @ (density * below)) * (high - low) / 2
+        return certain + float(weights @ (density * below)) * (high - low) / 2
 
     return float(brentq(lambda q: probability(q) - p, least - _REACH, most + _REACH, xtol=1e-12, rtol=1e-13))
