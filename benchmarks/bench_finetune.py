@@ -107,7 +107,9 @@ def with_trainer(model: LanguageModel, pairs: list[TokenPair], order: list[list[
             dataloader_pin_memory=False,
             remove_unused_columns=False,
         )
-        InOrder(model=model.model, args=settings, train_dataset=rows, data_collator=collate, callbacks=[clock]).train()
+        trainer = InOrder(model=model.model, args=settings, train_dataset=rows, data_collator=collate, callbacks=[clock])
+        trainer.remove_callback(transformers.PrinterCallback)
+        trainer.train()
     return clock
 
 
