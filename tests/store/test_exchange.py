@@ -9,7 +9,8 @@ import pytest
 
 from assay.core.errors import InputError, StoreError
 from assay.store.exchange import export_runs, import_runs
-from assay.store.store import Store, StoredRun, row_hash
+from assay.store.rows import row_hash
+from assay.store.store import Store, StoredRun
 
 MakeRun = Callable[..., StoredRun]
 TABLE = [{"step": 1, "loss": math.inf, "arm": "a\x00\u202e"}]

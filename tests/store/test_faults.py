@@ -1,10 +1,12 @@
 """A damaged, full, read-only or vanished disk gives a named error or the very rows that were written; never other rows."""
 
+import math
 import os
 import random
 import resource
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from assay.core.errors import StoreError
-from assay.store.store import Problem, Store, StoredRun, row_hash
+from assay.store.rows import COLUMNS, row_hash
+from assay.store.store import Problem, Store, StoredRun
 
 MakeRun = Callable[..., StoredRun]
+CELLS = ", ".join((*COLUMNS, "row_hash"))
 TABLE = [{"step": step, "loss": 1 / (step + 1)} for step in range(40)]
 
 
@@ -81,8 +85,8 @@ def test_every_flipped_bit_of_a_row_is_noticed(filled: Path) -> None:
     written = rows_in(filled)
     database = filled / "store.sqlite3"
     sound = database.read_bytes()
-    start = sound.index(b'"estimands":{')
-    for offset in range(start, start + 120):
+    start = sound.index(struct.pack("<dd", math.nan, -math.inf))  # the numbers of a row
+    for offset in range(start, start + 56):
         data = bytearray(sound)
         data[offset] ^= 1
         database.write_bytes(data)
@@ -148,8 +152,9 @@ def test_a_database_that_is_gone_is_not_taken_for_an_empty_store(filled: Path) -
         ("DELETE FROM runs WHERE experiment = 'depth'", "pool"),
         ("UPDATE runs SET seed = 99 WHERE entry = 3", "row"),
         ("UPDATE runs SET status = 'ok' WHERE status = 'diverged'", "row"),
-        ("INSERT INTO runs SELECT 99, run_id, study, version, experiment, settings_digest, fingerprint, seed, preset,"
-         " status, body, row_hash FROM runs WHERE entry = 3", "pool"),
+        (f"INSERT INTO runs ({CELLS}) SELECT {CELLS} FROM runs WHERE entry = 3", "pool"),
+        ("UPDATE runs SET numbers = zeroblob(8) WHERE entry = 3", "row"),
+        ("UPDATE runs SET layout = claims WHERE entry = 3", "row"),
         ("DELETE FROM seals", "pool"),
         ("UPDATE seals SET n_rows = n_rows - 1", "pool"),
         ("UPDATE texts SET text = replace(text, '2', '3')", "text"),
@@ -169,7 +174,7 @@ def test_rows_changed_behind_the_stores_back(filled: Path, statement: str, kind:
 def test_what_is_damaged_can_be_dropped_and_the_rest_read(filled: Path) -> None:
     connection = sqlite3.connect(filled / "store.sqlite3")
     with connection:
-        connection.execute("UPDATE runs SET body = replace(body, '0.3', '0.4') WHERE entry = 4")
+        connection.execute("UPDATE runs SET numbers = zeroblob(length(numbers)) WHERE entry = 4")
         connection.execute("DELETE FROM runs WHERE entry = 5")
     connection.close()
     with Store.open(filled) as store:

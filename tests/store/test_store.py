@@ -6,6 +6,7 @@ import math
 import sqlite3
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.core.errors import StoreError
+from assay.store.rows import row_hash
 from assay.store.schema import MIGRATIONS
-from assay.store.store import Store, StoredRun, default_folder, row_hash
+from assay.store.store import Store, StoredRun, default_folder
 from assay.store.tables import decode_table, encode_table
 
 MakeRun = Callable[..., StoredRun]
@@ -122,6 +124,37 @@ def test_equal_tables_are_kept_once(store: Store, make_run: MakeRun) -> None:
 def test_any_estimands_round_trip(store: Store, make_run: MakeRun, estimands: dict[str, float]) -> None:
     store.add(make_run(1, estimands=estimands), {})
     assert repr(dict(sorted(store.runs()[0].estimands.items()))) == repr(dict(sorted(estimands.items())))
+
+
+def test_tables_of_runs_are_read_together(store: Store, make_run: MakeRun) -> None:
+    rows = [{"step": 1, "loss": 0.5, "arm": "a"}, {"step": 2, "loss": math.inf, "arm": "b"}]
+    runs = store.add_all([(make_run(seed), {"curve": [{**row, "seed": seed} for row in rows]}) for seed in range(1200)])
+    diverged = store.add(make_run(5000, status="diverged"), {})
+    found = store.pooled_table([*runs, diverged], "curve")
+    assert found == [{**row, "seed": seed, "run": seed} for seed in range(1200) for row in rows]
+    assert store.pooled_table(runs, "curves") == []
+    assert store.pooled_table([], "curve") == []
+    store._connection.execute("UPDATE artefacts SET data = x'00' WHERE rowid = 700")
+    with pytest.raises(StoreError, match="was altered"):
+        store.pooled_table(runs, "curve")
+
+
+@pytest.mark.parametrize("table", [[], [{}], [{}, {"a": 1}], [{"a": 2**63}], [{"a": True}, {"a": 1}], [{"a": 1}, {"a": 1.0}]])
+def test_odd_tables_round_trip_and_take_constants(table: list[dict[str, float | int | str | bool]]) -> None:
+    assert repr(decode_table(encode_table(table))) == repr(table)
+    assert repr(decode_table(encode_table(table), run=3)) == repr([{**row, "run": 3} for row in table])
+
+
+@pytest.mark.parametrize("data", [b"", b"x", zlib.compress(b""), zlib.compress(b"\xff" * 9), zlib.compress(b"\2\0\0\0{}")])
+def test_bytes_that_are_no_table_are_named(data: bytes) -> None:
+    with pytest.raises(StoreError, match="a table must be"):
+        decode_table(data)
+
+
+def test_a_table_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.store.tables._LARGEST_TABLE", 10_000)
+    with pytest.raises(StoreError, match="at most"):
+        decode_table(zlib.compress(bytes(10_001), 9))
 
 
 def test_a_value_that_is_no_number_or_text_is_refused() -> None:

@@ -109,15 +109,7 @@ def gather(study: Study, store: Store, judged: Judged) -> list[ExperimentData]:
 def _tables(store: Store, experiment: Experiment, runs: Sequence[StoredRun]) -> dict[str, Table]:
     """The tables that the experiment's charts draw, of all runs together."""
     wanted = sorted({figure.chart.table for figure in experiment.figures})
-    tables: dict[str, Table] = {name: [] for name in wanted}
-    for run in runs:
-        for name in wanted:
-            if name in run.tables:
-                rows: Table = store.table(run, name)
-                for row in rows:
-                    row["run"] = run.seed
-                tables[name] += rows
-    return tables
+    return {name: store.pooled_table(runs, name) for name in wanted}
 
 
 def _environment(runs: Sequence[StoredRun]) -> dict[str, object]:

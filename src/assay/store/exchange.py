@@ -7,6 +7,7 @@ and `manifest.json` with the number of rows and the hash of `runs.jsonl`. It is 
 import dataclasses
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 
 from assay.core.errors import InputError, StoreError
 from assay.store.files import write_atomically
-from assay.store.store import Store, StoredRun, number, row_hash
+from assay.store.rows import StoredRun, row_hash
+from assay.store.store import Store
 from assay.store.tables import Row, decode_table
 
 __all__ = ["export_runs", "import_runs"]
@@ -103,9 +105,14 @@ def _table(folder: Path, digest: str) -> list[Row]:
 
 def _to_json(run: StoredRun) -> str:
     row = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
-    row["estimands"] = {name: number(value) for name, value in run.estimands.items()}
-    row["items"] = {name: [number(value) for value in values] for name, values in run.items.items()}
+    row["estimands"] = {name: _number(value) for name, value in run.estimands.items()}
+    row["items"] = {name: [_number(value) for value in values] for name, values in run.items.items()}
     return json.dumps({**row, "row_hash": row_hash(run)}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _number(value: float) -> float | str:
+    """A number as JSON; one that is not finite by its name, which `float` reads back."""
+    return value if math.isfinite(value) else repr(value)
 
 
 def _from_json(row: dict[str, Any]) -> StoredRun:

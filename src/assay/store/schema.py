@@ -23,8 +23,17 @@ def _runs_texts_seals(connection: sqlite3.Connection) -> None:
             fingerprint TEXT NOT NULL,
             seed INTEGER NOT NULL,
             preset TEXT NOT NULL,
+            custom INTEGER NOT NULL,
+            sequential INTEGER NOT NULL,
             status TEXT NOT NULL,
-            body TEXT NOT NULL,
+            error TEXT NOT NULL,
+            claims TEXT NOT NULL,
+            environment TEXT NOT NULL,
+            layout TEXT NOT NULL,
+            tables TEXT NOT NULL,
+            wall_s REAL NOT NULL,
+            created TEXT NOT NULL,
+            numbers BLOB NOT NULL,
             row_hash TEXT NOT NULL
         ) STRICT"""
     )

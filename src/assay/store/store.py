@@ -12,10 +12,9 @@ sum of its rows' hashes, written in the same transaction, so that a lost or doub
 
 import hashlib
 import json
-import math
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,70 +22,19 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from assay.core.errors import AssayError, StoreError
-from assay.core.settings import canonical_json, digest
 from assay.store.files import write_atomically
 from assay.store.lock import WriterLock
 from assay.store.memo import Memo, Memos
+from assay.store.rows import COLUMNS, Layout, Status, StoredRun, content_of, hash_of, revive, run_address, text_digest, texts_of
 from assay.store.schema import MIGRATIONS, migrate, schema_version
 from assay.store.tables import Row, decode_table, encode_table
 
-__all__ = ["Problem", "Status", "Store", "StoredRun", "default_folder", "number", "row_hash", "run_address"]
+__all__ = ["Problem", "Status", "Store", "StoredRun", "default_folder", "run_address"]
 
-Status = Literal["ok", "diverged", "failed"]
 _DATABASE = "store.sqlite3"
 _POOL = ("study", "experiment", "settings_digest", "fingerprint")
-_COLUMNS = ("run_id", "study", "version", "experiment", "settings_digest", "fingerprint", "seed", "preset", "status", "body")
-_SELECT = f"SELECT {', '.join(_COLUMNS)}, row_hash, entry FROM runs"
+_SELECT = f"SELECT {', '.join(COLUMNS)}, row_hash, entry FROM runs"
 _TWO_256 = 1 << 256
-
-
-@dataclass(frozen=True)
-class StoredRun:
-    """One run as it was recorded.
-
-    Attributes:
-        run_id: content address, see `run_address`.
-        study: slug, with the study's `version` and the `experiment`'s name.
-        preset: "quick", "laptop" or "paper"; `custom` where a setting was changed on the command line.
-        settings: the settings' values as JSON knows them (tuples are lists), and their digest.
-        seed: the root of the run's random streams.
-        status: "ok", "diverged" or "failed"; `error` says why, in one line.
-        estimands: the named numbers of the run; a number that is not finite comes back as it was.
-        items: per-item values of an estimand.
-        tables: artefact hash by table name; read one with `Store.table`.
-        claims: digest of each claim as it was declared when the run was made.
-        fingerprint: of the sources that computed the run; a row with another one than today's is stale.
-        environment: versions, machine class and threads.
-        wall_s: seconds the run took (its share, where several ran in one program).
-        created: when it was stored, UTC, ISO 8601.
-        sequential: whether the run was added by `--until-decided`, so that only anytime-valid intervals may judge it.
-    """
-
-    run_id: str
-    study: str
-    version: int
-    experiment: str
-    preset: str
-    custom: bool
-    settings: Mapping[str, object]
-    settings_digest: str
-    seed: int
-    status: Status
-    error: str
-    estimands: Mapping[str, float]
-    items: Mapping[str, tuple[float, ...]]
-    tables: Mapping[str, str]
-    claims: Mapping[str, str]
-    fingerprint: str
-    environment: Mapping[str, object]
-    wall_s: float
-    created: str
-    sequential: bool = False
-
-    @property
-    def pool(self) -> tuple[str, str, str, str]:
-        """The rows it may be averaged with: study, experiment, settings digest, fingerprint."""
-        return (self.study, self.experiment, self.settings_digest, self.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -96,11 +44,6 @@ class Problem:
     kind: Literal["database", "row", "pool", "text", "artefact", "memo"]
     where: str
     says: str
-
-
-def run_address(study: str, version: int, experiment: str, settings_digest: str, seed: int, fingerprint: str) -> str:
-    """Sixteen hexadecimal digits that are equal exactly when a run would be the same computation."""
-    return digest([study, version, experiment, settings_digest, seed, fingerprint])
 
 
 def default_folder() -> Path:
@@ -124,6 +67,7 @@ class Store:
         self._inode = inode
         self._memos = Memos(folder / "memos")
         self._texts: dict[str, Any] = {}
+        self._layouts: dict[str, Layout] = {}
 
     # Opening and closing
 
@@ -226,51 +170,53 @@ class Store:
         """
         self._writable()
         with self._transaction() as connection:
-            complete = []
+            complete, hashes = [], []
             for run, tables in finished:
-                hashes = {name: _keep_artefact(connection, encode_table(table)) for name, table in tables.items()}
-                complete.append(replace(run, tables=hashes))
-                self._insert(connection, complete[-1])
-            self._reseal(connection, {run.pool for run in complete}, added=complete)
+                kept = {name: _keep_artefact(connection, encode_table(table)) for name, table in tables.items()}
+                complete.append(replace(run, tables=kept))
+                hashes.append(self._insert(connection, complete[-1]))
+            self._seal(connection, complete, hashes)
         return complete
 
-    def _insert(self, connection: sqlite3.Connection, run: StoredRun) -> None:
-        expected = run_address(run.study, run.version, run.experiment, digest(dict(run.settings)), run.seed, run.fingerprint)
-        if run.run_id != expected:
+    def _insert(self, connection: sqlite3.Connection, run: StoredRun) -> str:
+        texts = texts_of(run)
+        content = content_of(run, texts)
+        expected = run_address(run.study, run.version, run.experiment, content[4], run.seed, run.fingerprint)
+        if run.run_id != expected or run.settings_digest != content[4]:
             raise StoreError(
                 f"a run is stored under its own address; {run.study} seed {run.seed} has {expected}, got {run.run_id}"
             )
-        shared = {
-            run.settings_digest: run.settings,
-            digest(dict(run.claims)): run.claims,
-            digest(dict(run.environment)): run.environment,
-        }
-        for key, value in shared.items():
-            connection.execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (key, canonical_json(dict(value))))
-        content = _content(run)
-        connection.execute(
-            f"INSERT INTO runs ({', '.join(_COLUMNS)}, row_hash) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})",
-            (*content, _hash_of(content)),
-        )
+        connection.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", [(text_digest(one), one) for one in texts.values()])
+        row_hash = hash_of(content)
+        marks = ", ".join("?" * (len(COLUMNS) + 1))
+        connection.execute(f"INSERT INTO runs ({', '.join(COLUMNS)}, row_hash) VALUES ({marks})", (*content, row_hash))
+        return row_hash
 
-    def _reseal(
-        self, connection: sqlite3.Connection, pools: Iterable[tuple[str, ...]], *, added: Sequence[StoredRun] | None = None
-    ) -> None:
-        """Bring the seals up to date: by the rows added, or (`added` is None) from what the table holds now."""
+    def _seal(self, connection: sqlite3.Connection, runs: Sequence[StoredRun], hashes: Sequence[str]) -> None:
+        """Add rows to the seals of their pools."""
+        added: dict[tuple[str, ...], list[int]] = {}
+        for run, row_hash in zip(runs, hashes, strict=True):
+            seal = added.setdefault(run.pool, [0, 0])
+            seal[0] += 1
+            seal[1] += int(row_hash, 16)
         where = " AND ".join(f"{name} = ?" for name in _POOL)
-        for pool in sorted(pools):
-            if added is None:
-                hashes = [row[0] for row in connection.execute(f"SELECT row_hash FROM runs WHERE {where}", pool)]
-                count, total = 0, 0
-            else:
-                hashes = [row_hash(run) for run in added if run.pool == pool]
-                known = connection.execute(f"SELECT n_rows, row_hash_sum FROM seals WHERE {where}", pool).fetchone()
-                count, total = (known[0], int(known[1], 16)) if known else (0, 0)
-            count += len(hashes)
-            total = (total + sum(int(value, 16) for value in hashes)) % _TWO_256
-            connection.execute(f"DELETE FROM seals WHERE {where}", pool)
-            if count:
-                connection.execute("INSERT INTO seals VALUES (?, ?, ?, ?, ?, ?)", (*pool, count, f"{total:064x}"))
+        for pool, (count, total) in added.items():
+            known = connection.execute(f"SELECT n_rows, row_hash_sum FROM seals WHERE {where}", pool).fetchone()
+            count += known[0] if known else 0
+            total += int(known[1], 16) if known else 0
+            self._write_seal(connection, pool, count, total)
+
+    def _reseal(self, connection: sqlite3.Connection, pools: Iterable[tuple[str, ...]]) -> None:
+        """Seal pools anew from the rows that are there."""
+        where = " AND ".join(f"{name} = ?" for name in _POOL)
+        for pool in pools:
+            hashes = [row[0] for row in connection.execute(f"SELECT row_hash FROM runs WHERE {where}", pool)]
+            self._write_seal(connection, pool, len(hashes), sum(int(value, 16) for value in hashes))
+
+    def _write_seal(self, connection: sqlite3.Connection, pool: tuple[str, ...], count: int, total: int) -> None:
+        connection.execute(f"DELETE FROM seals WHERE {' AND '.join(f'{name} = ?' for name in _POOL)}", pool)
+        if count:
+            connection.execute("INSERT INTO seals VALUES (?, ?, ?, ?, ?, ?)", (*pool, count, f"{total % _TWO_256:064x}"))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -334,9 +280,12 @@ class Store:
         tally: dict[tuple[str, ...], list[int]] = {}
         for row in stored:
             content, written, entry = row[:-2], row[-2], row[-1]
-            if _hash_of(content) != written:
+            if hash_of(content) != written:
                 raise StoreError(_damaged(f"row {entry} does not match its hash"))
-            run = self._revive(content, entry)
+            try:
+                run = revive(content, self._texts, self._layouts)
+            except KeyError as error:
+                raise StoreError(_damaged(f"row {entry} names the text {error}, which is missing")) from error
             counted = tally.setdefault(run.pool, [0, 0])
             counted[0] += 1
             counted[1] += int(written, 16)
@@ -365,57 +314,50 @@ class Store:
             raise StoreError(f"run {run.run_id} of {run.study}/{run.experiment} must have the table '{name}'; it has {known}")
         return decode_table(self.artefact(run.tables[name]))
 
+    def pooled_table(self, runs: Sequence[StoredRun], name: str) -> list[Row]:
+        """The rows of the table `name` of all runs together, in their order, each with the column `run`, its run's seed.
+
+        Runs that do not have the table (a diverged one) are passed over.
+
+        Raises:
+            StoreError: an artefact is missing or altered.
+        """
+        rows: list[Row] = []
+        for start in range(0, len(runs), 500):
+            part = [(run.seed, run.tables[name]) for run in runs[start : start + 500] if name in run.tables]
+            found = self._artefacts({digest for _, digest in part})
+            for seed, digest in part:
+                rows += decode_table(found[digest], run=seed)
+        return rows
+
     def artefact(self, digest: str) -> bytes:
         """The bytes of a table, as `assay.store.tables` reads them.
 
         Raises:
             StoreError: they are missing or do not match their hash.
         """
+        return self._artefacts({digest})[digest]
+
+    def _artefacts(self, digests: Collection[str]) -> dict[str, bytes]:
+        marks = ", ".join("?" * len(digests))
         with _named(self._database):
-            found = self._connection.execute("SELECT data FROM artefacts WHERE digest = ?", (digest,)).fetchone()
-        if found is None:
-            raise StoreError(_damaged(f"artefact {digest[:12]}… is missing"))
-        data: bytes = found[0]
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise StoreError(_damaged(f"artefact {digest[:12]}… was altered: its bytes do not match its name"))
-        return data
+            query = f"SELECT digest, data FROM artefacts WHERE digest IN ({marks})"
+            found: dict[str, bytes] = dict(self._connection.execute(query, tuple(digests)).fetchall())
+        for digest in digests:
+            if digest not in found:
+                raise StoreError(_damaged(f"artefact {digest[:12]}… is missing"))
+            if not isinstance(found[digest], bytes) or hashlib.sha256(found[digest]).hexdigest() != digest:
+                raise StoreError(_damaged(f"artefact {digest[:12]}… was altered: its bytes do not match its name"))
+        return found
 
     def _learn(self, key: str, text: str) -> None:
         if key in self._texts:
             return
-        if _digest_of(text) != key:
+        if text_digest(text) != key:
             raise StoreError(_damaged(f"text {key} does not match its digest"))
-        self._texts[key] = json.loads(text)
-
-    def _revive(self, content: Sequence[Any], entry: int) -> StoredRun:
-        run_id, study, version, experiment, settings_digest, fingerprint, seed, preset, status, text = content
-        body = json.loads(text)
-        try:
-            settings, claims, environment = (self._texts[key] for key in (settings_digest, body["claims"], body["environment"]))
-        except KeyError as error:
-            raise StoreError(_damaged(f"row {entry} names the text {error}, which is missing")) from error
-        return StoredRun(
-            run_id=run_id,
-            study=study,
-            version=version,
-            experiment=experiment,
-            preset=preset,
-            custom=body["custom"],
-            settings=settings,
-            settings_digest=settings_digest,
-            seed=seed,
-            status=status,
-            error=body["error"],
-            estimands={name: float(value) for name, value in body["estimands"].items()},
-            items={name: tuple(map(float, values)) for name, values in body["items"].items()},
-            tables=body["tables"],
-            claims=claims,
-            fingerprint=fingerprint,
-            environment=environment,
-            wall_s=body["wall_s"],
-            created=body["created"],
-            sequential=body["sequential"],
-        )
+        self._texts[key] = found = json.loads(text)
+        if found.keys() == {"estimands", "items"}:
+            self._layouts[key] = Layout.of(found)
 
     # Checking and removing
 
@@ -437,7 +379,7 @@ class Store:
         problems: list[Problem] = []
         texts = {}
         for key, text in self._connection.execute("SELECT digest, text FROM texts"):
-            if _digest_of(text) == key:
+            if text_digest(text) == key:
                 texts[key] = text
             else:
                 problems.append(Problem("text", key, "does not match its digest"))
@@ -447,19 +389,18 @@ class Store:
             where = f"row {entry}"
             counted = tally.setdefault((content[1], content[3], content[4], content[5]), [0, 0])
             counted[0] += 1
-            if _hash_of(content) != written:
+            if hash_of(content) != written:
                 problems.append(Problem("row", where, "does not match its hash"))
                 continue
             counted[1] += int(written, 16)
-            run_id, study, version, experiment, settings_digest, fingerprint, seed, _, _, text = content
-            if run_id != run_address(study, version, experiment, settings_digest, seed, fingerprint):
+            cells = dict(zip(COLUMNS, content, strict=True))
+            if cells["run_id"] != _address(cells):
                 problems.append(Problem("row", where, "its address does not match its content"))
-            body = json.loads(text)
-            for key in (settings_digest, body["claims"], body["environment"]):
+            for key in _texts_named(cells):
                 if key not in texts:
                     problems.append(Problem("row", where, f"names the text {key}, which is missing or altered"))
-            for value in body["tables"].values():
-                artefacts.setdefault(value, f"{study}/{experiment} seed {seed}")
+            for value in json.loads(cells["tables"]).values():
+                artefacts.setdefault(value, f"{cells['study']}/{cells['experiment']} seed {cells['seed']}")
         seals = self._connection.execute("SELECT * FROM seals").fetchall()
         problems += [Problem("pool", pool, says) for pool, says in _broken_seals(tally, seals)]
         for value, owner in artefacts.items():
@@ -493,7 +434,7 @@ class Store:
         self._writable()
         gone = 0
         with self._transaction() as connection:
-            texts = {key for key, text in connection.execute("SELECT digest, text FROM texts") if _digest_of(text) == key}
+            texts = {key for key, text in connection.execute("SELECT digest, text FROM texts") if text_digest(text) == key}
             connection.execute(
                 "DELETE FROM texts WHERE digest NOT IN (SELECT value FROM json_each(?))", (json.dumps(sorted(texts)),)
             )
@@ -504,22 +445,22 @@ class Store:
             self._reseal(connection, connection.execute(f"SELECT DISTINCT {', '.join(_POOL)} FROM runs").fetchall())
             _drop_unused(connection)
         self._texts.clear()
+        self._layouts.clear()
         self._give_space_back()
         return gone
 
     def _sound(self, content: Sequence[Any], written: str, texts: set[str]) -> bool:
-        if _hash_of(content) != written:
+        if hash_of(content) != written:
             return False
-        run_id, study, version, experiment, settings_digest, fingerprint, seed, _, _, text = content
-        body = json.loads(text)
-        if not {settings_digest, body["claims"], body["environment"]} <= texts:
+        cells = dict(zip(COLUMNS, content, strict=True))
+        if not set(_texts_named(cells)) <= texts:
             return False
         try:
-            for value in body["tables"].values():
+            for value in json.loads(cells["tables"]).values():
                 self.artefact(value)
         except StoreError:
             return False
-        return bool(run_id == run_address(study, version, experiment, settings_digest, seed, fingerprint))
+        return bool(cells["run_id"] == _address(cells))
 
     def _give_space_back(self) -> None:
         with _named(self._database):
@@ -554,57 +495,17 @@ def _keep_artefact(connection: sqlite3.Connection, data: bytes) -> str:
 
 def _drop_unused(connection: sqlite3.Connection) -> None:
     """Delete the artefacts that no row names."""
-    used = "SELECT named.value FROM runs, json_each(runs.body, '$.tables') AS named"
+    used = "SELECT named.value FROM runs, json_each(runs.tables) AS named"
     connection.execute(f"DELETE FROM artefacts WHERE digest NOT IN ({used})")
 
 
-def _content(run: StoredRun) -> tuple[str | int, ...]:
-    """The row's columns in their order, body last."""
-    body = {
-        "custom": run.custom,
-        "error": run.error,
-        "estimands": {name: number(value) for name, value in run.estimands.items()},
-        "items": {name: [number(value) for value in values] for name, values in run.items.items()},
-        "tables": dict(run.tables),
-        "claims": digest(dict(run.claims)),
-        "environment": digest(dict(run.environment)),
-        "wall_s": run.wall_s,
-        "created": run.created,
-        "sequential": run.sequential,
-    }
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return (
-        run.run_id,
-        run.study,
-        run.version,
-        run.experiment,
-        run.settings_digest,
-        run.fingerprint,
-        run.seed,
-        run.preset,
-        run.status,
-        text,
-    )
+def _address(cells: Mapping[str, Any]) -> str:
+    names = ("study", "version", "experiment", "settings_digest", "seed", "fingerprint")
+    return run_address(*(cells[name] for name in names))
 
 
-def number(value: float) -> float | str:
-    """A number as JSON; one that is not finite by its name, which `float` reads back."""
-    value = float(value)
-    return value if math.isfinite(value) else repr(value)
-
-
-def row_hash(run: StoredRun) -> str:
-    """SHA-256 over everything a row says, in hexadecimal."""
-    return _hash_of(_content(run))
-
-
-def _hash_of(content: Sequence[Any]) -> str:
-    return hashlib.sha256("\x1f".join(map(str, content)).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _digest_of(text: object) -> str:
-    """As `assay.core.settings.digest`, over whatever a damaged cell may hold."""
-    return hashlib.sha256(str(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def _texts_named(cells: Mapping[str, Any]) -> list[str]:
+    return [cells[name] for name in ("settings_digest", "claims", "environment", "layout")]
 
 
 def _broken_seals(tally: Mapping[tuple[str, ...], Sequence[int]], seals: Sequence[Sequence[Any]]) -> list[tuple[str, str]]:
