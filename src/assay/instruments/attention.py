@@ -7,6 +7,7 @@ positions put on chosen keys (a progress measure). Cutting: `Uniform` spreads ch
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,7 +16,7 @@ from torch import Tensor
 from assay.core.errors import InputError
 from assay.models.decoder import Decoder, Visitor
 
-__all__ = ["Silent", "Uniform", "attention_on", "knocked_out", "patterns"]
+__all__ = ["Attended", "Silent", "Uniform", "attended", "attention_on", "knocked_out", "patterns"]
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,20 @@ class Silent:
     head: int | None = None
 
 
-def patterns(
-    model: Decoder, inputs: Tensor, *, offset: Tensor | None = None, scores: bool = False
-) -> tuple[Float[Tensor, "*run batch head query key"], ...]:
-    """Attention weights of every layer; with `scores` the numbers before the softmax."""
+class Attended(NamedTuple):
+    """One pass through a decoder.
+
+    Attributes:
+        logits: [batch, pos, n_outputs].
+        patterns: of every layer, [batch, head, query, key].
+    """
+
+    logits: Tensor
+    patterns: tuple[Tensor, ...]
+
+
+def attended(model: Decoder, inputs: Tensor, *, offset: Tensor | None = None, scores: bool = False) -> Attended:
+    """Logits and attention weights of every layer, from one pass; with `scores` the numbers before the softmax."""
     seen: dict[int, Tensor] = {}
     wanted = "attn_scores" if scores else "pattern"
 
@@ -53,8 +64,15 @@ def patterns(
             seen[layer] = value.detach()
 
     with torch.no_grad():
-        model(inputs, offset=offset, visit=look)
-    return tuple(seen[layer] for layer in range(model.config.n_layers))
+        logits: Tensor = model(inputs, offset=offset, visit=look)
+    return Attended(logits, tuple(seen[layer] for layer in range(model.config.n_layers)))
+
+
+def patterns(
+    model: Decoder, inputs: Tensor, *, offset: Tensor | None = None, scores: bool = False
+) -> tuple[Float[Tensor, "*run batch head query key"], ...]:
+    """Attention weights of every layer; with `scores` the numbers before the softmax."""
+    return attended(model, inputs, offset=offset, scores=scores).patterns
 
 
 def attention_on(

@@ -13,8 +13,8 @@ Departs D1  Adam at 0.001 stands in for SGD at 0.01, except in the experiment `s
         D4  For burst 0 the paper's code evaluates in bursts of half the items; ours does so for every regime without bursts.
         D5  The two-parameter model (C9) is rebuilt from the text: its classifier sees the query's content beside what was
             fetched, since the paper's form is not spelled out. Steps times rate equal the paper's, in 5,000 larger steps.
-        D6  Item noise takes one of 65,536 equally likely normal quantiles, which is faster than exact numbers and differs
-            from them by less than a training run could notice.
+        D6  Item noise takes one of 4,096 equally likely normal quantiles, which is ten times faster than exact numbers and
+            differs from them by less than a training run could notice.
         D7  C6.equal keeps 256 classes and N = 8 at L = 8; the paper varies N too.
         D8  Knock-outs (C7) are ours: the paper shows attention maps.
 """

@@ -1,6 +1,6 @@
 """The ladder downwards: a two-parameter induction head (C9) and a loss of nested gates (C10)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -171,30 +171,36 @@ class GateSettings:
     """The loss of nested gates alone."""
 
     others: Annotated[tuple[float, ...], doc("competitors of each gate: context, tokens, labels")] = (16.0, 16.0, 7.0)
-    n_steps: Annotated[int, Ge(1), doc("steps of gradient descent")] = 12_000
-    learning_rate: Annotated[float, Gt(0), doc("of plain descent")] = 0.2
+    n_steps: Annotated[int, Ge(1), doc("steps of gradient descent")] = 6000
+    learning_rate: Annotated[float, Gt(0), doc("of plain descent")] = 0.4
     spread: Annotated[float, Ge(0), doc("standard deviation of the start")] = 0.3
 
 
-def measure_gates(settings: GateSettings, seeds: Seeds) -> Measurement:
-    """One seed: descent from one random start, for one, two and three gates, nested and side by side."""
+def measure_gates_many(settings: GateSettings, seeds: Sequence[Seeds]) -> list[Measurement]:
+    """One random start for each seed, all in one program: one, two and three gates, nested and side by side."""
     from assay.instruments.abruptness import cliff_ratio
     from assay.instruments.nested_gates import Gates, descend
 
-    start = np.abs(seeds("start").normal(0.0, settings.spread, size=(1, len(settings.others))))
-    estimands: dict[str, float] = {}
-    rows: Table = []
-    for depth in range(1, len(settings.others) + 1):
+    size = len(settings.others)
+    starts = np.abs(np.stack([seed("start").normal(0.0, settings.spread, size=size) for seed in seeds]))
+    estimands: list[dict[str, float]] = [{} for _ in seeds]
+    tables: list[Table] = [[] for _ in seeds]
+    for depth in range(1, size + 1):
         for form, label in (("chain", "depth"), ("apart", "apart")):
             gates = Gates(settings.others[-depth:], form)  # type: ignore[arg-type]
-            run = descend(gates, start[:, -depth:], learning_rate=settings.learning_rate, n_steps=settings.n_steps, every=2)
-            loss = run.loss_nats[0]
-            estimands[f"{label} {depth}"] = 1 / cliff_ratio(run.steps, (loss[0] - loss) / loss[0], 0.25, 0.9)
-            if form == "chain":
-                kept = np.unique(np.geomspace(1, len(loss) - 1, 120).astype(int))
-                rows += [{"gates": depth, "step": int(run.steps[i]), "loss": float(loss[i])} for i in kept]
-        progress(depth / len(settings.others))
-    return Measurement(estimands, {"loss": rows})
+            found = descend(gates, starts[:, -depth:], learning_rate=settings.learning_rate, n_steps=settings.n_steps, every=2)
+            kept = np.unique(np.geomspace(1, len(found.steps) - 1, 120).astype(int))
+            for run, loss in enumerate(found.loss_nats):
+                estimands[run][f"{label} {depth}"] = 1 / cliff_ratio(found.steps, (loss[0] - loss) / loss[0], 0.25, 0.9)
+                if form == "chain":
+                    tables[run] += [{"gates": depth, "step": int(found.steps[i]), "loss": float(loss[i])} for i in kept]
+        progress(depth / size)
+    return [Measurement(one, {"loss": rows}) for one, rows in zip(estimands, tables, strict=True)]
+
+
+def measure_gates(settings: GateSettings, seeds: Seeds) -> Measurement:
+    """One random start."""
+    return measure_gates_many(settings, [seeds])[0]
 
 
 GATES = Experiment(
@@ -202,10 +208,11 @@ GATES = Experiment(
     question="Does nesting of soft gates alone turn gradient descent into plateau and cliff?",
     claims=GATE_CLAIMS,
     presets={
-        "quick": Preset(GateSettings(n_steps=2000), n_runs=2),
+        "quick": Preset(GateSettings(n_steps=1000), n_runs=2),
         "laptop": Preset(GateSettings(), n_runs=10),
     },
     measure=measure_gates,
+    measure_many=measure_gates_many,
     figures=(
         Figure(
             "gates",

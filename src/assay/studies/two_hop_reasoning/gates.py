@@ -1,5 +1,6 @@
 """The three-parameter model by itself: a gate for each layer, nested (C6)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -61,52 +62,67 @@ class GateSettings:
     learning_rate: Annotated[float, Gt(0), doc("of plain descent")] = 0.1
 
 
-def measure(settings: GateSettings, seeds: Seeds) -> Measurement:
-    """One seed: one N(0, 1) start, with all gates, without each of them, and without the guessing route."""
+def measure_many(settings: GateSettings, seeds: Sequence[Seeds]) -> list[Measurement]:
+    """One N(0, 1) start for each seed, all in one program: with all gates, without each, without the guessing route."""
     from assay.instruments.abruptness import crossing
-    from assay.instruments.nested_gates import Descent, Gates, descend
+    from assay.instruments.nested_gates import Gates, descend
 
-    start = seeds("start").normal(size=(1, 3))
+    starts = np.stack([seed("start").normal(size=3) for seed in seeds])
+    rate, others = settings.learning_rate, settings.others
+    plans = {
+        "whole": (Gates(others, "two-hop"), rate),
+        "without 0": (Gates(others, "two-hop", open=(0,)), rate),
+        "without 1": (Gates(others, "two-hop", open=(1,)), rate),
+        "without 2": (Gates(others, "two-hop", open=(2,)), rate),
+        "apart": (Gates(others, "apart"), rate),
+        **{f"apart without {j}": (Gates(others, "apart", open=(j,)), rate) for j in range(3)},
+        "one": (Gates(others, "two-hop", open=(0, 1)), rate),
+        "no guess": (Gates(others, "two-hop", guess=False), rate),
+        "twice": (Gates(others, "two-hop"), 2 * rate),
+    }
+    found = {}
+    for i, (name, (gates, own_rate)) in enumerate(plans.items()):
+        found[name] = descend(gates, starts, learning_rate=own_rate, n_steps=settings.n_steps, every=5)
+        progress((i + 1) / len(plans))
+    steps = found["whole"].steps
 
-    def run(gates: Gates, rate: float = settings.learning_rate) -> Descent:
-        return descend(gates, start, learning_rate=rate, n_steps=settings.n_steps, every=5)
-
-    def half(found: Descent) -> float:
-        loss = found.loss_nats[0]
-        step = crossing(found.steps, loss, loss[0] / 2, falling=True)
+    def half(name: str, run: int) -> float:
+        loss = found[name].loss_nats[run]
+        step = crossing(steps, loss, loss[0] / 2, falling=True)
         return step if np.isfinite(step) else float(settings.n_steps)  # still on its plateau: at least this long
 
-    def cliff(found: Descent) -> float:
-        loss = found.loss_nats[0]
-        top, bottom = (crossing(found.steps, loss, share * loss[0], falling=True) for share in (0.88, 0.09))
+    def cliff(name: str, run: int) -> float:
+        loss = found[name].loss_nats[run]
+        top, bottom = (crossing(steps, loss, share * loss[0], falling=True) for share in (0.88, 0.09))
         return (bottom - top) / top if top > 0 else float("nan")
 
-    whole = run(Gates(settings.others, "two-hop"))
-    progress(0.3)
-    without = {j: run(Gates(settings.others, "two-hop", open=(j,))) for j in range(3)}
-    progress(0.7)
-    apart = run(Gates(settings.others, "apart"))
-    apart_without = [run(Gates(settings.others, "apart", open=(j,))) for j in range(3)]
-    one = run(Gates(settings.others, "two-hop", open=(0, 1)))
-    no_guess = run(Gates(settings.others, "two-hop", guess=False))
-    estimands = {
-        "half": half(whole),
-        "cliff": cliff(whole),
-        "one_gate/cliff": cliff(one),
-        "longest_without": max(half(found) for found in without.values()) / half(whole),
-        "apart/longest_without": max(half(found) for found in apart_without) / half(apart),
-        "without_guess": half(no_guess) / half(whole),
-        "twice_rate": half(run(Gates(settings.others, "two-hop"), 2 * settings.learning_rate)) / half(whole),
-        "final_loss": float(whole.loss_nats[0, -1]),
-    }
-    shown = {"three gates": whole, "no guessing route": no_guess, "one gate": one}
-    kept = np.unique(np.geomspace(1, len(whole.steps) - 1, 100).astype(int))
-    rows: Table = [
-        {"model": name, "step": int(found.steps[i]), "loss": float(found.loss_nats[0, i])}
-        for name, found in shown.items()
-        for i in kept
-    ]
-    return Measurement(estimands, {"loss": rows})
+    kept = np.unique(np.geomspace(1, len(steps) - 1, 100).astype(int))
+    shown = {"three gates": "whole", "no guessing route": "no guess", "one gate": "one"}
+    measurements = []
+    for run in range(len(seeds)):
+        whole = half("whole", run)
+        estimands = {
+            "half": whole,
+            "cliff": cliff("whole", run),
+            "one_gate/cliff": cliff("one", run),
+            "longest_without": max(half(f"without {j}", run) for j in range(3)) / whole,
+            "apart/longest_without": max(half(f"apart without {j}", run) for j in range(3)) / half("apart", run),
+            "without_guess": half("no guess", run) / whole,
+            "twice_rate": half("twice", run) / whole,
+            "final_loss": float(found["whole"].loss_nats[run, -1]),
+        }
+        rows: Table = [
+            {"model": label, "step": int(steps[i]), "loss": float(found[name].loss_nats[run, i])}
+            for label, name in shown.items()
+            for i in kept
+        ]
+        measurements.append(Measurement(estimands, {"loss": rows}))
+    return measurements
+
+
+def measure(settings: GateSettings, seeds: Seeds) -> Measurement:
+    """One random start."""
+    return measure_many(settings, [seeds])[0]
 
 
 GATES = Experiment(
@@ -115,6 +131,8 @@ GATES = Experiment(
     claims=CLAIMS,
     presets={"quick": Preset(GateSettings(n_steps=1500), n_runs=2), "laptop": Preset(GateSettings(), n_runs=20)},
     measure=measure,
+    measure_many=measure_many,
+    batch=20,
     figures=(
         Figure(
             "gates",

@@ -135,7 +135,8 @@ class SymbolicSettings(Training):
     solved: Annotated[float, doc("probability of the answer at which training stops")] = 0.99
     steps_factor: Annotated[float, Ge(0), doc("steps of two-layer networks, relative to those of the three-layer one")] = 3.0
     single_steps: Annotated[int, Ge(1), doc("steps of the network with a single chain")] = 1000
-    heads: Annotated[int, Ge(2), doc("heads of the wider two-layer network, reported beside C5")] = 2
+    heads: Annotated[int, Ge(2), doc("heads of another two-layer network, reported beside C5")] = 2
+    heads_factor: Annotated[float, Ge(0), doc("its steps, relative to those of the three-layer one")] = 1.0
 
 
 def _cuts(n_tokens: int) -> dict[str, tuple[int, tuple[int, ...]]]:
@@ -233,7 +234,7 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
 
     def observe(model: "Decoder") -> dict[str, float]:
         copying = {f"copy_{layer}": copy_margin(model, few, layer=layer) for layer in (0, 2)}
-        return probabilities(logits_on(model, drawn), drawn) | gates_of(model, drawn) | copying
+        return gates_of(model, drawn) | copying
 
     looks = log_steps(settings.n_steps, per_decade=12, dense_from=settings.n_steps // 20, every=settings.every)
     model, trace = trained(
@@ -264,10 +265,10 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
     )  # fmt: skip
     single_steps, single_target = np.array(single.steps, dtype=float), single.series("target")
 
-    n_shallow = max(1, round(settings.steps_factor * trace.loss_nats.shape[1]))
-    shallow_looks = sorted({max(1, round(n_shallow * i / 20)) for i in range(1, 21)})
     shallow = {}
-    for heads, share in ((1, (0.43, 0.7)), (settings.heads, (0.7, 0.98))):
+    for heads, factor, share in ((1, settings.steps_factor, (0.43, 0.8)), (settings.heads, settings.heads_factor, (0.8, 0.98))):
+        n_shallow = max(1, round(factor * trace.loss_nats.shape[1]))
+        shallow_looks = sorted({max(1, round(n_shallow * i / 20)) for i in range(1, 21)})
         _, shallow[heads] = trained(
             f"two layers, {heads} heads", world, settings, seeds, n_layers=2, n_heads=heads, n_steps=n_shallow, share=share,
             observe=lambda m: probabilities(logits_on(m, drawn), drawn), observe_at=shallow_looks,

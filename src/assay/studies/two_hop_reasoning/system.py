@@ -56,7 +56,7 @@ def network(settings: Training, world: ChainWorld, *, n_layers: int = 3, n_heads
         )
     return DecoderConfig(
         vocab, vocab, n_layers=n_layers, n_heads=n_heads, d_model=width, d_mlp=4 * width if settings.mlp else 0, act="relu",
-        norm="layer", positions="learned", n_positions=256,
+        norm="layer", positions="learned", n_positions=256, embed_std=1.0,
     )  # fmt: skip
 
 
@@ -132,21 +132,21 @@ def probabilities(logits: np.ndarray, drawn: ChainSequences) -> dict[str, float]
 
 
 def gates_of(model: "Decoder", drawn: ChainSequences) -> dict[str, float]:
-    """The three attention weights of the sequential query.
+    """The three attention weights of the sequential query, and the probabilities of what is answered, from one pass.
 
     `parent`: layer 1, every child on its parent; `bridge`: layer 2, the query on the bridge where it is the source's child;
     `end`: layer 3, the query on the end of the asked chain. With several heads the most attentive one counts.
     """
     import torch
 
-    from assay.instruments.attention import attention_on, patterns
+    from assay.instruments.attention import attended, attention_on
 
-    first, second, third = patterns(model, torch.from_numpy(drawn.tokens))
+    logits, (first, second, third) = attended(model, torch.from_numpy(drawn.tokens))
     n, n_tokens = drawn.tokens.shape
     children = torch.arange(2, n_tokens - 1, 2).expand(n, -1)
     query = torch.full((n, 1), n_tokens - 1)
     asked = torch.from_numpy(2 + 2 * drawn.asked_slots)
-    return {
+    return probabilities(logits[:, -1].numpy(), drawn) | {
         "parent": float(attention_on(first, children, children - 1).max()),
         "bridge": float(attention_on(second, query, asked[:, :1]).max()),
         "end": float(attention_on(third, query, asked[:, -1:]).max()),
