@@ -50,8 +50,9 @@ def reference_of(family: str, model: str, **config: object) -> torch.nn.Module:
     return reference
 
 
-def test_equals_gpt2_with_gradients() -> None:
-    heads, d = 4, 32
+@pytest.mark.parametrize("heads", [1, 4])
+def test_equals_gpt2_with_gradients(heads: int) -> None:
+    d = 32
     reference = reference_of(
         "GPT2", "GPT2LMHeadModel", vocab_size=29, n_positions=20, n_embd=d, n_layer=2, n_head=heads, bos_token_id=0,
         eos_token_id=0, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, initializer_range=0.3,
@@ -141,6 +142,7 @@ VARIANTS = {
     "bare": replace(PLAIN, d_mlp=0, norm="none", scaled=False, output_matrix=False, readout_layers=3),
     "replaced stream": replace(PLAIN, n_layers=1, residual=False, norm="none"),
     "biases": replace(PLAIN, biases=True, tied=True),
+    "biases, two heads": replace(PLAIN, biases=True, n_heads=2),
     "wide heads": replace(PLAIN, n_heads=2, d_head=16, output_matrix=False),
     "one-hot": replace(PLAIN, positions="one-hot"),
 }
@@ -183,6 +185,9 @@ def test_a_run_of_a_batch_equals_the_run_alone(config: DecoderConfig) -> None:
         alone.zero_grad()
         (single * weights).sum().backward()
         for name, parameter in alone.named_parameters():
+            if parameter.grad is None:  # a key's bias, which the softmax does not see
+                assert name not in stacked
+                continue
             torch.testing.assert_close(stacked[name][i], parameter.grad, atol=3e-5, rtol=3e-5)
     again = Decoder.stack([batch.run(i) for i in range(3)])
     assert torch.equal(again(tokens), batch(tokens))
@@ -253,6 +258,18 @@ def test_a_returned_value_replaces_the_site() -> None:
         return stored[0] if (site, layer) == ("resid_post", 1) else None
 
     assert torch.equal(model(tokens, visit=swap), model(other))
+
+
+@variants
+def test_cutting_attention_means_the_same_folded_or_not(config: DecoderConfig) -> None:
+    # One query folds W_K and W_O away where the heads are several; all queries do not.
+    model, tokens = model_of(config), tokens_of(4, 9)
+    last = config.n_layers - 1
+
+    def halved(site: str, layer: int, value: Tensor) -> Tensor | None:
+        return value * 0.5 if (site, layer) == ("pattern", last) else None
+
+    torch.testing.assert_close(model(tokens, at=-1, visit=halved), model(tokens, visit=halved)[:, -1], atol=1e-5, rtol=1e-5)
 
 
 def test_one_hot_positions_shift_with_the_offset() -> None:

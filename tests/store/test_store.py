@@ -223,6 +223,36 @@ def test_a_reader_sees_what_the_writer_has_committed(store: Store, folder: Path,
         assert len(reader.runs()) == 2
 
 
+WRITE = """
+import sys, pathlib
+sys.path.insert(0, sys.argv[2])
+from conftest import build_run
+from assay.store.store import Store
+with Store.open(pathlib.Path(sys.argv[1])) as store:
+    print("open", flush=True)
+    for seed in range(300):
+        store.add(build_run(seed), {"curve": [{"step": seed}]})
+    store.remove([build_run(seed).run_id for seed in range(0, 300, 2)])
+"""
+
+
+def test_a_reader_beside_a_busy_writer_sees_whole_states_only(folder: Path) -> None:
+    """Rows and their seals are read from one moment, or a reader would take a commit in between for damage."""
+    command = [sys.executable, "-c", WRITE, str(folder), str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+        seen = set()
+        with Store.open(folder, read_only=True) as store:
+            while writer.poll() is None:
+                seen.add(len(store.runs()))
+                assert not store.verify()
+    assert writer.returncode == 0
+    assert len(seen) > 3
+    with Store.open(folder, read_only=True) as store:
+        assert len(store.runs()) == 150
+
+
 HOLD = """
 import sys, pathlib
 from assay.store.store import Store

@@ -189,7 +189,10 @@ def _moments(simulated: Floats, recorded: Floats, floor: float) -> Floats:
     n_draws, width = simulated.shape[2:]
     centre = simulated.mean(axis=2)
     spread = simulated - centre[:, :, None]
-    covariance = np.matmul(spread.swapaxes(2, 3), spread) / (n_draws - 1) + floor * np.eye(width)
+    covariance = np.matmul(spread.swapaxes(2, 3), spread) / (n_draws - 1)
+    # Beside a spread of 1e12 floors the floor itself is lost to rounding, and the matrix with it.
+    least = np.maximum(floor, 1e-12 * np.einsum("pmss->pm", covariance))
+    covariance += least[..., None, None] * np.eye(width)
     residual = recorded - centre
     # Where a candidate throws the simulator out of the finite numbers it is simply a bad candidate.
     bad = ~(np.isfinite(covariance).all(axis=(2, 3)) & np.isfinite(residual).all(axis=2))

@@ -23,6 +23,7 @@ from assay.core.errors import InputError, SettingsError, unknown_name
 
 __all__ = ["SITES", "Block", "Decoder", "DecoderConfig", "Thoughts", "Visitor"]
 
+# attn_scores are told up to a constant for each query, which the softmax does not see.
 SITES = ("resid_pre", "attn_scores", "pattern", "attn_out", "resid_mid", "mlp_out", "resid_post")
 Visitor = Callable[[str, int, Tensor], Tensor | None]
 """visit(site, layer, value) is called at every site in order; the tensor it returns replaces the value, None leaves it."""
@@ -221,15 +222,18 @@ class Block(nn.Module):
         self, x_q: Tensor, x_k: Tensor, later: Tensor, rows: slice | None, first: int, past: Past | None, visit: Visitor | None
     ) -> Tensor:
         config, n_heads = self.config, self.config.n_heads
-        plain = config.positions != "rotary" and not config.biases
-        shared = plain and (n_heads == 1 or (x_q.shape[-2] == 1 and past is None))
+        linear = config.positions != "rotary" and not (config.biases and config.attention == "linear")
+        shared = linear and (n_heads == 1 or (x_q.shape[-2] == 1 and past is None))
         W_O: Tensor | None = self.W_O
+        b_V: Tensor | None = self.b_V
         if shared:  # every head reads the stream itself: W_K moves into the query, W_O into the value
-            W_O = self.W_V if self.W_O is None else self.W_V @ self.W_O
-            q, k, v = self._heads(x_q, self.W_Q @ self.W_K.mT), x_k, x_k
+            b_Q = None if self.b_Q is None else (self.b_Q[..., None, :] @ self.W_K.mT).squeeze(-2)
+            b_V = b_V if W_O is None or b_V is None else (b_V[..., None, :] @ W_O).squeeze(-2)
+            W_O = self.W_V if W_O is None else self.W_V @ W_O
+            q, k, v = self._heads(x_q, self.W_Q @ self.W_K.mT, b_Q), x_k, x_k
         else:
             q = self._heads(x_q, self.W_Q, self.b_Q)
-            k, v = self._heads(x_k, self.W_K, self.b_K), self._heads(x_k, self.W_V, self.b_V)
+            k, v = self._heads(x_k, self.W_K, self.b_K), self._heads(x_k, self.W_V, b_V)
             if config.positions == "rotary":
                 turns = _turns(config, first, x_k.shape[-2], like=x_k)
                 q, k = _rotated(q, turns if rows is None else turns[rows]), _rotated(k, turns)
@@ -238,11 +242,14 @@ class Block(nn.Module):
                 k, v = (torch.cat(pair, -2) for pair in zip(past[self.layer], (k, v), strict=True))
             past[self.layer : self.layer + 1] = [(k, v)]
         scores = _visited(visit, "attn_scores", self.layer, self._scores(q, k, later, shared=shared))
-        pattern = torch.softmax(scores, -1) if config.attention == "softmax" else scores
-        pattern = _visited(visit, "pattern", self.layer, pattern)
+        weights = torch.softmax(scores, -1) if config.attention == "softmax" else scores
+        pattern = _visited(visit, "pattern", self.layer, weights)
         mixed = torch.unflatten(pattern.flatten(-3, -2) @ v, -2, q.shape[-3:-1]) if shared else pattern @ v
         mixed = mixed.transpose(-3, -2)  # [batch, row, head, d_head]
         out = mixed.sum(-2) if W_O is None else _linear(mixed.flatten(-2), W_O.flatten(-3, -2))
+        if shared and b_V is not None:  # the values' bias, as often as a row attends at all: once, unless a visitor changed it
+            once = pattern is weights
+            out = out + (b_V.sum(-2)[..., None, None, :] if once else _linear(pattern.sum(-1).transpose(-2, -1), b_V))
         return out if self.b_O is None else out + self.b_O[..., None, None, :]
 
     def _scores(self, q: Tensor, k: Tensor, later: Tensor, *, shared: bool) -> Tensor:

@@ -202,9 +202,11 @@ class Store:
         where = " AND ".join(f"{name} = ?" for name in _POOL)
         for pool, (count, total) in added.items():
             known = connection.execute(f"SELECT n_rows, row_hash_sum FROM seals WHERE {where}", pool).fetchone()
-            count += known[0] if known else 0
-            total += int(known[1], 16) if known else 0
-            self._write_seal(connection, pool, count, total)
+            try:
+                before = (int(known[0]), int(known[1], 16)) if known else (0, 0)
+            except (TypeError, ValueError) as error:
+                raise StoreError(_damaged(f"the seal of {'/'.join(pool)} is no number")) from error
+            self._write_seal(connection, pool, before[0] + count, before[1] + total)
 
     def _reseal(self, connection: sqlite3.Connection, pools: Iterable[tuple[str, ...]]) -> None:
         """Seal pools anew from the rows that are there."""
@@ -231,6 +233,16 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
             self._still_there()
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Everything read inside is of one moment, whatever a writer commits meanwhile: rows and their seals belong together."""
+        with _named(self._database):
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.execute("COMMIT")
 
     def _still_there(self) -> None:
         # SQLite writes on happily after its file was deleted: the rows would go nowhere.
@@ -270,7 +282,7 @@ class Store:
         given = {name: value for name, value in chosen.items() if value is not None}
         where = " WHERE " + " AND ".join(f"{name} = ?" for name in given) if given else ""
         order = " ORDER BY study, experiment, settings_digest, fingerprint, seed, entry"
-        with _named(self._database):
+        with self._snapshot():
             stored = self._connection.execute(_SELECT + where + order, tuple(given.values())).fetchall()
             seals = self._connection.execute("SELECT * FROM seals" + where, tuple(given.values())).fetchall()
             texts = self._connection.execute("SELECT digest, text FROM texts").fetchall() if stored else []
@@ -365,11 +377,12 @@ class Store:
         """Everything that is wrong with the store, by name; empty when every byte that matters is as it was written."""
         problems: list[Problem] = []
         try:
-            for (says,) in self._connection.execute("PRAGMA integrity_check(20)").fetchall():
-                if says != "ok":
-                    problems.append(Problem("database", _DATABASE, says))
-            problems += self._verify_rows()
-        except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
+            with self._snapshot():
+                for (says,) in self._connection.execute("PRAGMA integrity_check(20)").fetchall():
+                    if says != "ok":
+                        problems.append(Problem("database", _DATABASE, says))
+                problems += self._verify_rows()
+        except StoreError as error:
             problems.append(Problem("database", _DATABASE, str(error)))
         return problems + [
             Problem("memo", memo.name, says) for memo in self._memos.listed() for says in self._memos.faults(memo)

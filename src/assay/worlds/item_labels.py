@@ -163,20 +163,25 @@ class ItemLabelWorld:
         """
         self.check(burst=burst, p_bursty=p_bursty, p_fresh=p_fresh)
         n_items, n_labels = self.n_items, self.n_labels
-        classes = self._by_frequency((n, n_items + 1), uniform, rng)
         table = self._table
-        if burst:
-            bursty = rng.random(n) < p_bursty
+        if burst and p_bursty == 1 and p_fresh == 0:
+            classes = self._in_bursts(n, burst, self.n_classes // n_labels, rng)
+        else:
+            classes = self._by_frequency((n, n_items + 1), uniform, rng)
+        if burst and (p_bursty < 1 or p_fresh):
             fresh = rng.random(n) < p_fresh
             n_fresh = -(-FRESH // n_labels) * n_labels
-            pool = np.where(fresh, n_fresh, self.n_classes) // n_labels
-            shown = self._in_bursts(n, burst, pool, rng) + np.where(fresh, self.n_classes, 0)[:, None]
-            classes = np.where((bursty | fresh)[:, None], shown, classes)
+            per_label = np.where(fresh, n_fresh, self.n_classes)[:, None] // n_labels
+            shown = self._in_bursts(n, burst, per_label, rng) + np.where(fresh, self.n_classes, 0)[:, None]
+            classes = np.where((fresh | (rng.random(n) < p_bursty))[:, None], shown, classes)
             if p_fresh:
-                new = _normal((n_fresh, table.shape[1]), rng) * np.float32(self._shrink / np.sqrt(table.shape[1]))
+                new = _normal((n_fresh, table.shape[1]), rng)
+                new *= np.float32(self._shrink / np.sqrt(table.shape[1]))
                 table = np.concatenate((table, new))
         known = classes < self.n_classes
-        labels = np.where(known, classes + label_shift, classes - self.n_classes) % n_labels
+        labels = (
+            np.where(known, classes + label_shift, classes - self.n_classes) if p_fresh else classes + label_shift
+        ) % n_labels
         rows = np.empty((n, self.n_tokens), dtype=np.intp)
         rows[:, ::2] = classes + n_labels
         rows[:, 1::2] = labels[:, :-1]
@@ -215,25 +220,27 @@ class ItemLabelWorld:
         edges = np.cumsum(self.frequencies)
         return np.minimum(np.searchsorted(edges, rng.random(shape), side="right"), self.n_classes - 1)
 
-    def _in_bursts(self, n: int, burst: int, classes_per_label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Classes of the items and the query (last), [batch, item + 1]."""
+    def _in_bursts(self, n: int, burst: int, per_label: int | np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Classes of the items and the query (last), [batch, item + 1]; `per_label` classes share each label."""
         n_kinds = self.n_items // burst
         labels = rng.random((n, self.n_labels), dtype=np.float32).argpartition(n_kinds - 1, axis=1)[:, :n_kinds]
-        which = (rng.random((n, n_kinds)) * classes_per_label[:, None]).astype(np.int64)
+        which = (rng.random((n, n_kinds), dtype=np.float32) * per_label).astype(np.intp)
         kinds = which * self.n_labels + labels
-        places = rng.random((n, self.n_items), dtype=np.float32).argsort(axis=1) % n_kinds
-        asked = rng.integers(n_kinds, size=(n, 1))
-        return np.take_along_axis(kinds, np.concatenate((places, asked), axis=1), axis=1)
+        places = np.empty((n, self.n_items + 1), dtype=np.intp)
+        places[:, :-1] = rng.random((n, self.n_items), dtype=np.float32).argsort(axis=1) % n_kinds
+        places[:, -1] = rng.integers(n_kinds, size=n)
+        classes: np.ndarray = kinds[np.arange(n)[:, None], places]
+        return classes
 
 
 def _normal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Standard normal numbers, each one of 65,536 equally likely quantiles: several times faster than exact ones."""
+    """Standard normal numbers, each one of 4,096 equally likely quantiles: ten times faster than exact ones."""
     n = math.prod(shape)
-    bits = rng.integers(2**64 - 1, size=-(-n // 4), dtype=np.uint64, endpoint=True).view(np.uint16)
-    return _quantiles().take(bits[:n]).reshape(shape)
+    bits = rng.integers(2**64 - 1, size=-(-n // 4), dtype=np.uint64, endpoint=True).view(np.uint16)[:n]
+    return _quantiles().take(bits >> 4).reshape(shape)
 
 
 @cache
 def _quantiles() -> np.ndarray:
-    values = np.array([NormalDist().inv_cdf((i + 0.5) / 2**16) for i in range(2**16)])
+    values = np.array([NormalDist().inv_cdf((i + 0.5) / 2**12) for i in range(2**12)])
     return np.asarray(values / values.std(), dtype=np.float32)

@@ -74,9 +74,9 @@ class Settings:
     lengths: Annotated[tuple[int, ...], MinLen(2), doc("block lengths lambda, rising from 1")] = (1, 4, 16)
     n_episodes: Annotated[int, Ge(1), doc("recorded episodes for C8")] = 4
     n_steps: Annotated[int, Ge(2), doc("steps of each")] = 64
-    n_copies: Annotated[int, Ge(1), doc("records a run averages over for C8")] = 3
-    budget: Annotated[int, Ge(20), doc("evaluations of CMA-ES")] = 400
-    n_draws: Annotated[int, Ge(2), doc("simulated next states per block")] = 20
+    n_copies: Annotated[int, Ge(1), doc("records a run averages over for C8")] = 6
+    budget: Annotated[int, Ge(20), doc("evaluations of CMA-ES")] = 300
+    n_draws: Annotated[int, Ge(2), doc("simulated next states per block")] = 12
 
     def __post_init__(self) -> None:
         if self.lengths[0] != 1 or list(self.lengths) != sorted(set(self.lengths)) or self.lengths[-1] > self.n_steps:
