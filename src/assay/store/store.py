@@ -236,7 +236,7 @@ class Store:
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
-        """Everything read inside is of one moment, whatever a writer commits meanwhile: rows and their seals belong together."""
+        """Everything read inside is of one moment, whatever a writer commits meanwhile: rows belong with their seals."""
         with _named(self._database):
             self._connection.execute("BEGIN")
             try:
