@@ -9,7 +9,7 @@ import pytest
 
 from assay.claims.study import Study
 from assay.core.errors import InputError, UsageError
-from assay.runner.discovery import Address, address_of, find, modules_of, studies
+from assay.runner.discovery import Address, Catalogue, address_of, find, modules_of, studies
 
 LIST = """
 import json, sys
@@ -86,3 +86,37 @@ def test_an_address_must_hold_a_study() -> None:
 def test_a_study_that_no_module_holds_has_no_address(coins: Study) -> None:
     with pytest.raises(InputError, match="Run it with --on local"):
         address_of(Study("coins", coins.doc, coins.experiments))
+
+
+def test_the_listing_is_kept_until_a_source_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import assay
+    from assay.runner import listing as lines
+    from assay.runner.listing import listing
+
+    source, looked = tmp_path / "source", list[int]()
+    source.mkdir()
+    (source / "a.py").write_text("A = 1\n")
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(assay, "__path__", [str(source)])
+    monkeypatch.setattr(lines, "has_plugins", lambda: False)
+    tree = Catalogue({slug: study for slug, study in studies().studies.items() if studies().origins[slug] == "assay"}, {}, {})
+    monkeypatch.setattr(lines, "studies", lambda: looked.append(1) or tree)
+
+    first = listing()
+    assert [line.study for line in first[0]] == list(tree.studies)
+    assert listing() == first
+    assert len(looked) == 1
+    (source / "a.py").write_text("A = 12\n")
+    assert listing() == first
+    assert len(looked) == 2
+    kept = tmp_path / "cache" / "studies.json"
+    for damaged in ("", "[1]", '{"key": 3}', kept.read_text()[:-3], kept.read_text().replace('"claims"', '"n"')):
+        kept.write_text(damaged)
+        assert listing() == first, damaged
+    assert len(looked) == 7
+    kept.unlink()
+    kept.mkdir()  # nothing can be written there
+    assert listing() == first == listing()
+    monkeypatch.setattr(lines, "has_plugins", lambda: True)
+    assert listing() == first
+    assert len(looked) == 10

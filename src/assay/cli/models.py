@@ -1,13 +1,16 @@
 """`assay models`: pretrained language models on this machine."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from assay.cli.output import JSON_OPTION, emit, note
 from assay.core.errors import InputError
 from assay.core.text import visible
-from assay.models.pretrained.cache import CachedModel
+
+if TYPE_CHECKING:
+    from assay.models.pretrained.cache import CachedModel
 
 __all__ = ["app"]
 
@@ -122,7 +125,7 @@ def remove_model(name: str = typer.Argument(help="A model of the cache."), as_js
         note(f"removed {model.name}{kept}")
 
 
-def _known(name: str) -> CachedModel:
+def _known(name: str) -> "CachedModel":
     from assay.models.pretrained.cache import find
     from assay.models.pretrained.loading import locate
 
@@ -133,7 +136,7 @@ def _known(name: str) -> CachedModel:
     return model
 
 
-def _row(model: CachedModel) -> dict[str, object]:
+def _row(model: "CachedModel") -> dict[str, object]:
     state = "linked" if model.linked and model.folder.is_dir() else "gone" if model.linked else "in the cache"
     return {
         "model": model.name,

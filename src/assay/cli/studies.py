@@ -17,20 +17,11 @@ def list_studies(as_json: bool = JSON_OPTION) -> None:
       assay list
       assay list --json
     """
-    from assay.runner.discovery import studies
+    from assay.runner.listing import listing
 
-    catalogue = studies()
-    rows = [
-        {
-            "study": study.slug,
-            "claims": len(study.claims),
-            "experiments": ", ".join(experiment.name for experiment in study.experiments),
-            "title": study.title,
-        }
-        for study in catalogue.studies.values()
-    ]
-    emit(rows, as_json=as_json, empty="no studies are installed")
-    for name, reason in catalogue.broken.items():
+    lines, broken = listing()
+    emit([dataclasses.asdict(line) for line in lines], as_json=as_json, empty="no studies are installed")
+    for name, reason in broken.items():
         note(f"assay: the study plug-in '{name}' was skipped: {reason}")
 
 

@@ -16,12 +16,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 import assay.studies
-from assay.claims.study import Experiment, Study
 from assay.core.errors import InputError, UsageError, unknown_name
 
-__all__ = ["GROUP", "Address", "Catalogue", "address_of", "find", "modules_of", "studies"]
+if TYPE_CHECKING:  # loading the words of a study loads NumPy, which whoever only asks what is there can do without
+    from assay.claims.study import Experiment, Study
+
+__all__ = ["GROUP", "Address", "Catalogue", "address_of", "find", "has_plugins", "modules_of", "studies"]
 
 GROUP = "assay.studies"
 
@@ -36,11 +39,11 @@ class Catalogue:
         broken: why a study that is there cannot be used, by its slug.
     """
 
-    studies: Mapping[str, Study]
+    studies: "Mapping[str, Study]"
     origins: Mapping[str, str]
     broken: Mapping[str, str]
 
-    def find(self, slug: str) -> Study:
+    def find(self, slug: str) -> "Study":
         """The study called `slug`.
 
         Raises:
@@ -62,8 +65,10 @@ class Address:
     module: str
     attribute: str
 
-    def load(self) -> Study:
+    def load(self) -> "Study":
         """The study at this address."""
+        from assay.claims.study import Study
+
         study = getattr(importlib.import_module(self.module), self.attribute)
         if not isinstance(study, Study):
             raise InputError(f"{self.module}.{self.attribute} must be a Study; it is a {type(study).__name__}")
@@ -93,7 +98,7 @@ def studies() -> Catalogue:
     return Catalogue(dict(sorted(found.items())), origins, dict(sorted(broken.items())))
 
 
-def find(slug: str) -> Study:
+def find(slug: str) -> "Study":
     """The study called `slug`; loads no other study when that one is in the tree. Raises as `Catalogue.find`."""
     for name, _, load in _in_tree():
         if name == slug:
@@ -102,6 +107,11 @@ def find(slug: str) -> Study:
             except Exception:
                 break  # the catalogue reports it
     return studies().find(slug)
+
+
+def has_plugins() -> bool:
+    """True if another package declares a study."""
+    return bool(entry_points(group=GROUP))
 
 
 def _in_tree() -> list[tuple[str, str, "functools.partial[object]"]]:
@@ -126,7 +136,9 @@ def _loaded(point: EntryPoint) -> object:
     return loaded if point.attr else getattr(loaded, "STUDY", loaded)
 
 
-def _checked(study: object, slug: str) -> Study:
+def _checked(study: object, slug: str) -> "Study":
+    from assay.claims.study import Study
+
     if not isinstance(study, Study):
         raise InputError(f"STUDY must be an assay.claims.study.Study; it is a {type(study).__name__}")
     if study.slug != slug:
@@ -134,7 +146,7 @@ def _checked(study: object, slug: str) -> Study:
     return study
 
 
-def modules_of(experiment: Experiment) -> list[str]:
+def modules_of(experiment: "Experiment") -> list[str]:
     """The modules that define what an experiment computes; of a partial function also those of its function arguments."""
     waiting: list[object] = [experiment.measure, experiment.measure_many]
     names = set[str]()
@@ -147,7 +159,7 @@ def modules_of(experiment: Experiment) -> list[str]:
     return sorted(names)
 
 
-def address_of(study: Study) -> Address:
+def address_of(study: "Study") -> Address:
     """Where the study can be imported from, found through the module of its code.
 
     Raises:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock
-from platformdirs import user_cache_path
 
 from assay.core.errors import InputError, StoreError
+from assay.core.places import user_cache
 from assay.store.files import sync_folder, write_atomically
 
 __all__ = ["CachedModel", "cache_folder", "faults", "find", "fingerprint", "link", "listed", "put", "remove"]
@@ -66,8 +66,7 @@ class CachedModel:
 
 def cache_folder() -> Path:
     """Where models are kept; ASSAY_CACHE names another place."""
-    named = os.environ.get("ASSAY_CACHE")
-    return (Path(named).expanduser() if named else user_cache_path("assay", appauthor=False)) / "models"
+    return user_cache() / "models"
 
 
 def find(name: str) -> CachedModel | None:
