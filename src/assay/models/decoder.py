@@ -224,15 +224,19 @@ class Block(nn.Module):
         config, n_heads = self.config, self.config.n_heads
         linear = config.positions != "rotary" and not (config.biases and config.attention == "linear")
         shared = linear and (n_heads == 1 or (x_q.shape[-2] == 1 and past is None))
+        # The scale goes into the query's weights, which are smaller than the scores and need no pass of their own backwards.
+        scale = 1 / math.sqrt(config.width_of_head) if config.scaled else 1.0
+        W_Q = self.W_Q * scale
+        b_Q: Tensor | None = None if self.b_Q is None else self.b_Q * scale
         W_O: Tensor | None = self.W_O
         b_V: Tensor | None = self.b_V
         if shared:  # every head reads the stream itself: W_K moves into the query, W_O into the value
-            b_Q = None if self.b_Q is None else (self.b_Q[..., None, :] @ self.W_K.mT).squeeze(-2)
+            b_Q = None if b_Q is None else (b_Q[..., None, :] @ self.W_K.mT).squeeze(-2)
             b_V = b_V if W_O is None or b_V is None else (b_V[..., None, :] @ W_O).squeeze(-2)
             W_O = self.W_V if W_O is None else self.W_V @ W_O
-            q, k, v = self._heads(x_q, self.W_Q @ self.W_K.mT, b_Q), x_k, x_k
+            q, k, v = self._heads(x_q, W_Q @ self.W_K.mT, b_Q), x_k, x_k
         else:
-            q = self._heads(x_q, self.W_Q, self.b_Q)
+            q = self._heads(x_q, W_Q, b_Q)
             k, v = self._heads(x_k, self.W_K, self.b_K), self._heads(x_k, self.W_V, b_V)
             if config.positions == "rotary":
                 turns = _turns(config, first, x_k.shape[-2], like=x_k)
@@ -253,14 +257,13 @@ class Block(nn.Module):
         return out if self.b_O is None else out + self.b_O[..., None, None, :]
 
     def _scores(self, q: Tensor, k: Tensor, later: Tensor, *, shared: bool) -> Tensor:
-        """q kᵀ, scaled and masked, [batch, head, row, key]; shared keys serve all heads of a row in one product."""
-        scale = 1 / math.sqrt(self.config.width_of_head) if self.config.scaled else 1.0
+        """q kᵀ, masked, [batch, head, row, key]; shared keys serve all heads of a row in one product."""
         rows = q.flatten(-3, -2) if shared else q
         if self.config.attention == "linear":
-            scores = (rows @ k.mT * scale).masked_fill(later, 0.0)
+            scores = (rows @ k.mT).masked_fill(later, 0.0)
         else:
             mask = torch.zeros(later.shape, dtype=q.dtype).masked_fill(later, -math.inf)
-            flat = torch.baddbmm(mask, rows.flatten(0, -3), k.mT.flatten(0, -3), alpha=scale)
+            flat = torch.baddbmm(mask, rows.flatten(0, -3), k.mT.flatten(0, -3))
             scores = flat.view(*rows.shape[:-1], -1)
         return scores.view(*q.shape[:-1], -1)
 

@@ -20,7 +20,7 @@ Departs D1  Adam at 0.001 stands in for SGD at 0.01, except in the experiment `s
 """
 
 from assay.claims.study import Study
-from assay.studies.in_context_vs_in_weights.data import DATA
+from assay.studies.in_context_vs_in_weights.data import DATA, NOISE
 from assay.studies.in_context_vs_in_weights.emergence import EMERGENCE
 from assay.studies.in_context_vs_in_weights.fidelity import FIDELITY
 from assay.studies.in_context_vs_in_weights.reductions import GATES, MINIMAL
@@ -29,5 +29,5 @@ from assay.studies.in_context_vs_in_weights.skew import SKEW
 STUDY = Study(
     slug="in-context-vs-in-weights",
     doc=__doc__,
-    experiments=(EMERGENCE, DATA, SKEW, MINIMAL, GATES, FIDELITY),
+    experiments=(EMERGENCE, DATA, NOISE, SKEW, MINIMAL, GATES, FIDELITY),
 )

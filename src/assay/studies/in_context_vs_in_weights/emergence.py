@@ -295,7 +295,7 @@ EMERGENCE = Experiment(
     claims=CLAIMS,
     presets={
         "quick": Preset(EmergenceSettings(n_steps=12, n_eval=32, batch=16, per_decade=6), n_runs=2),
-        "laptop": Preset(EmergenceSettings(), n_runs=6),
+        "laptop": Preset(EmergenceSettings(), n_runs=5),
         "paper": Preset(EmergenceSettings(n_steps=150_000, n_eval=10_000, optimiser="sgd", learning_rate=0.01), n_runs=6),
     },
     measure=measure,

@@ -24,7 +24,7 @@ CLAIMS = (
         source=PAPER + "section 3, figure 1d",
         estimand="ic",
         rule=Above(0.3),
-        margin="above guessing among the context's 4 labels (0.25); 30,000 steps are a fifth of the paper's run",
+        margin="above guessing among the context's 4 labels (0.25); steps times rate are a fifth of the paper's run",
         control=Control("with each context's labels dealt out again the same network guesses", "scrambled"),
         paper_value="about 1 after 150,000 steps",
         summary="every",
@@ -34,11 +34,11 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class FidelitySettings(Training):
-    """The paper's optimiser and rate."""
+    """The paper's optimiser; three times its rate and a third of the steps."""
 
-    n_steps: Annotated[int, Ge(1), doc("optimiser steps")] = 30_000
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps")] = 10_000
     optimiser: Annotated[Literal["adamw", "sgd"], doc("Adam, or the paper's plain SGD")] = "sgd"
-    learning_rate: Annotated[float, Gt(0), doc("constant over training")] = 0.01
+    learning_rate: Annotated[float, Gt(0), doc("constant over training")] = 0.03
     n_classes: Annotated[int, Ge(1), doc("classes (K)")] = 512
     burst: Annotated[int, Ge(1), doc("copies of each class in a sequence (B)")] = 2
 
@@ -72,14 +72,14 @@ FIDELITY = Experiment(
     presets={
         "quick": Preset(FidelitySettings(n_steps=6, n_eval=24, batch=16), n_runs=1),
         "laptop": Preset(FidelitySettings(), n_runs=1),
-        "paper": Preset(FidelitySettings(n_steps=150_000, n_eval=10_000), n_runs=6),
+        "paper": Preset(FidelitySettings(n_steps=150_000, n_eval=10_000, learning_rate=0.01), n_runs=6),
     },
     measure=measure,
     figures=(
         Figure(
             "sgd",
             "The paper's optimiser",
-            "Accuracies of one network trained by plain SGD at the paper's rate, for a fifth of the paper's steps.",
+            "Accuracies of one network trained by plain SGD at three times the paper's rate, for a fifth of the paper's way.",
             Lines("course", x="step", y="accuracy", by="evaluation", x_label="step", y_label="accuracy", x_scale="log",
                   lines=(Line(0.25, "one of the context's 4 labels"),)),
             names={"ic": "new classes", "ic2": "labels shifted", "iw": "in weights"},
