@@ -1,0 +1,29 @@
+"""Filtering and storing: where does a one-layer transformer keep facts, and when can a question reach them?
+
+Paper   Xu and Chen 2025, "Filtering with Self-Attention and Storing with MLP: One-Layer Transformers Can Provably Acquire
+        and Extract Knowledge", arXiv:2508.00901.
+Scale   Theirs: theory of one layer, synthetic data, and GPT-2 and Llama-3.2-1B on PopQA. Ours: one layer of width 64 on 200
+        invented subjects with 3 attributes each, eight seeds. The arm on a real language model is not built.
+
+Departs D1  Generator, network and sizes are a reconstruction: the paper's own are not published. Each type of attribute has its
+            own templates and one question token; |R| counts the templates of a type.
+        D2  C9 speaks of the questions of one type, since three question tokens make three directions; the share over all
+            questions is measured beside it.
+        D3  C2 compares networks by equal steps, not by equal parameters; without the MLP the mixed token is read out directly.
+        D4  C11 is split: the same peak rate (the paper's comparison), and the same mean rate, which tells the schedule from
+            the amount of learning.
+        D5  Low-rank updates stand beside the attention's and the MLP's matrices; embeddings and read-out stay.
+        D6  Training a question's embedding alone, and replaying statements, are ours; so is telling apart the three ways to
+            fail (never stored, overwritten, not triggered).
+"""
+
+from assay.claims.study import Study
+from assay.studies.filtering_attention_storing_mlp.acquisition import ACQUISITION
+from assay.studies.filtering_attention_storing_mlp.extraction import EXTRACTION
+from assay.studies.filtering_attention_storing_mlp.fine_tuning import FINE_TUNING
+
+STUDY = Study(
+    slug="filtering-attention-storing-mlp",
+    doc=__doc__,
+    experiments=(ACQUISITION, EXTRACTION, FINE_TUNING),
+)
