@@ -166,7 +166,7 @@ SKEW = Experiment(
     claims=CLAIMS,
     presets={
         "quick": Preset(SkewSettings(n_steps=6, n_eval=24, batch=16), n_runs=2),
-        "laptop": Preset(SkewSettings(n_steps=2000, batch=64), n_runs=5),
+        "laptop": Preset(SkewSettings(n_steps=1500, batch=64), n_runs=5),
         "paper": Preset(
             SkewSettings(
                 n_steps=150_000,
