@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from assay import __version__
-from assay.cli import doctor, game, models, reference, reporting, running, store, studies
+from assay.cli import audit, doctor, facts, game, models, reference, reporting, running, store, studies
 from assay.cli.output import note
 from assay.core.errors import AssayError
 
@@ -45,6 +45,8 @@ app.command("show")(studies.show)
 app.command("run")(running.run)
 app.command("judge")(running.judge)
 app.command("report")(reporting.report)
+app.command("audit")(audit.audit)
+app.add_typer(facts.app, name="facts")
 app.add_typer(store.app, name="store")
 app.add_typer(game.app, name="game")
 app.add_typer(models.app, name="models")
@@ -52,7 +54,7 @@ app.command("doctor")(doctor.doctor)
 app.command("docs-reference", hidden=True)(reference.docs_reference)
 
 # Help text keeps the lines of its examples: click folds paragraphs unless they begin with a backspace.
-for part in (app, store.app, game.app, models.app):
+for part in (app, store.app, game.app, models.app, facts.app):
     for command in part.registered_commands:
         command.help = inspect.getdoc(command.callback or _root).replace("Examples:", "\b\nExamples:")  # type: ignore[union-attr]
 

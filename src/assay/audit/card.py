@@ -1,0 +1,57 @@
+"""A section for a model card: what injecting these facts did, with intervals and the file's hash."""
+
+import html
+from collections.abc import Sequence
+
+from assay.audit.record import Audit
+from assay.audit.totals import EVERYTHING
+from assay.core.text import visible
+
+__all__ = ["card_section"]
+
+
+def card_section(found: Audit) -> str:
+    """Markdown: the table of totals, what was done, what is not known."""
+    injected = f"`{_inert(found.tuned)}` against `{_inert(found.model)}`" if found.tuned else f"`{_inert(found.model)}`"
+    lines = [
+        "## What injecting facts did to this model",
+        "",
+        f"Audited: {injected}, {found.n_trained} injected facts of `{_inert(found.facts_name)}` "
+        f"(SHA-256 begins {found.facts_digest}), {found.n_questions} questions before and after.",
+        "",
+    ]
+    if found.totals:
+        head = ("column", "change", "interval", "level", "subjects", "clear of zero")
+        rows = [
+            (
+                total.column.replace("_", " "),
+                f"{total.estimate:+.3g}",
+                "–" if total.low is None or total.high is None else f"[{total.low:+.3g}, {total.high:+.3g}]",
+                f"{100 * total.level:.4g} %",
+                str(total.n_subjects),
+                "yes" if total.clear else "no",
+            )
+            for total in found.totals
+            if total.group == EVERYTHING
+        ]
+        lines += [*_table(head, rows), ""]
+        lines.append(
+            "Changes are in probability, primed in powers of ten, neutral text in nats a token; displaced and forgotten count "
+            "what was lost. Intervals are clustered by subject, with levels by Holm's procedure over the whole table."
+        )
+    else:
+        counts = {name: sum(one.status == name for one in found.forecast) for name in ("known", "partly known", "unknown")}
+        lines.append("Forecast only: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + ".")
+    lines += ["", *(f"- {_inert(line)}" for line in (*found.advice, *found.notes))]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    cells = [head, ["---"] * len(head), *[[_inert(cell) for cell in row] for row in rows]]
+    return ["| " + " | ".join(row) + " |" for row in cells]
+
+
+def _inert(text: str) -> str:
+    """Text that opens no markup of its own."""
+    shown = html.escape(visible(text), quote=False)
+    return "".join("\\" + character if character in r"\`*_{}[]|#!~" else character for character in shown)

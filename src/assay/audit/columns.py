@@ -1,0 +1,171 @@
+"""From answers to the audit's columns: one number a fact and column, each a change that is zero where nothing changed.
+
+With P the model's probability of a whole answer, spellings added, and q an answer's share among the answers of its question,
+
+    known         before: share of the fact's own sentences and paraphrases whose right answer comes first
+    learned       q after - q before, on the sentence that is trained on
+    paraphrase    the same on paraphrases
+    composed      the same of what truly follows by a rule, for subjects of whom it was not said
+    reversed      the same of the subject, asked from the object
+    hallucinated  rules that do not follow: q after - q before; strangers and neighbours: P after - P before of the object;
+                  the mean over those of the three that are asked
+    primed        log10 P after - log10 P before of the object in unrelated contexts; P is not taken below 10^-10
+    displaced     q before - q after of a neighbour's true answer against the fact's object; of a fact that is not trained,
+                  among its answers
+    forgotten     q before - q after of real facts that the model answered rightly before
+    neutral_text  nats per token after - before, on plain sentences
+
+A fact's number is the mean over its questions (of each kind, then over kinds).
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from assay.audit.facts import Fact, Facts
+from assay.audit.measuring import Answers
+from assay.audit.probes import COLUMNS, MODEL_WIDE, Column, Question
+from assay.stats.intervals import mean
+
+__all__ = ["LOSSES", "Cell", "FactRow", "Outcome", "comes_first", "fact_rows", "known_before", "outcomes", "value"]
+
+LOSSES: tuple[Column, ...] = ("displaced", "forgotten")
+"""Columns that count what went away."""
+FLOOR = 1e-10
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A question's value before and after.
+
+    Attributes:
+        question: what was asked.
+        before, after: its value; a share or probability in [0, 1], or a decimal logarithm.
+    """
+
+    question: Question
+    before: float
+    after: float
+
+    @property
+    def change(self) -> float:
+        """What the question adds to its column."""
+        return self.before - self.after if self.question.column in LOSSES else self.after - self.before
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One column of one fact.
+
+    Attributes:
+        before, after: mean value over the fact's questions.
+        change: the column's number.
+        low, high: a 95 % t interval over the questions; None for a single one.
+        n_questions: how many.
+    """
+
+    before: float
+    after: float
+    change: float
+    low: float | None
+    high: float | None
+    n_questions: int
+
+
+@dataclass(frozen=True)
+class FactRow:
+    """One fact's line in the audit.
+
+    Attributes:
+        subject, relation, object: the fact.
+        trained: whether it was injected.
+        known: share of its sentences that the model before answered rightly, in [0, 1].
+        cells: by column; a column that nothing was asked for is absent.
+    """
+
+    subject: str
+    relation: str
+    object: str
+    trained: bool
+    known: float
+    cells: Mapping[str, Cell] = field(default_factory=dict)
+
+
+def value(question: Question, answers: Answers) -> float:
+    """The question's value for a model that gives these log-probabilities."""
+    if question.measure == "share":
+        logs = np.array([_log_prob(question.prompt, answer, answers) for answer in question.answers])
+        return float(np.exp(logs[question.view] - np.logaddexp.reduce(logs)))
+    log_prob = _log_prob(question.prompt, question.answers[question.view], answers)
+    if question.measure == "log10":
+        return max(log_prob / math.log(10), math.log10(FLOOR))
+    return math.exp(log_prob)
+
+
+def comes_first(question: Question, answers: Answers) -> bool:
+    """Whether the answer in view is the likeliest of the question's answers; of an only one, whether it is likely."""
+    if len(question.answers) < 2:
+        return value(question, answers) > 0.5
+    logs = [_log_prob(question.prompt, answer, answers) for answer in question.answers]
+    return all(logs[question.view] > other for place, other in enumerate(logs) if place != question.view)
+
+
+def outcomes(asked: Sequence[Question], before: Answers, after: Answers) -> list[Outcome]:
+    """Every question's value before and after; of the suite, those questions that were answered rightly before."""
+    return [
+        Outcome(question, value(question, before), value(question, after))
+        for question in asked
+        if question.fact != MODEL_WIDE or comes_first(question, before)
+    ]
+
+
+def known_before(facts: Facts, asked: Sequence[Question], before: Answers) -> list[float]:
+    """For every fact the share of its own sentences and paraphrases that the model before answers rightly, in [0, 1]."""
+    right: list[list[bool]] = [[] for _ in facts.facts]
+    for question in asked:
+        if question.kind == "sentence":
+            right[question.fact].append(comes_first(question, before))
+    return [float(np.mean(found)) for found in right]
+
+
+def fact_rows(facts: Facts, found: Sequence[Outcome], known: Sequence[float]) -> list[FactRow]:
+    """One row a fact, in the file's order."""
+    by_fact: list[list[Outcome]] = [[] for _ in facts.facts]
+    for outcome in found:
+        if outcome.question.fact != MODEL_WIDE:
+            by_fact[outcome.question.fact].append(outcome)
+    return [_row(fact, own, share) for fact, own, share in zip(facts.facts, by_fact, known, strict=True)]
+
+
+def _row(fact: Fact, found: Sequence[Outcome], known: float) -> FactRow:
+    cells = {column: _cell([one for one in found if one.question.column == column]) for column in COLUMNS}
+    kept: dict[str, Cell] = {column: cell for column, cell in cells.items() if cell is not None}
+    return FactRow(fact.subject, fact.relation, fact.object, fact.trained, known, kept)
+
+
+def _cell(found: Sequence[Outcome]) -> Cell | None:
+    if not found:
+        return None
+    kinds = sorted({one.question.kind for one in found})
+    groups = [[one for one in found if one.question.kind == kind] for kind in kinds]
+
+    def over_kinds(values: Iterable[list[float]]) -> float:
+        return float(np.mean([np.mean(group) for group in values]))
+
+    change = over_kinds([one.change for one in group] for group in groups)
+    interval = mean([one.change for one in found]) if len(found) > 1 and len(kinds) == 1 else None
+    return Cell(
+        over_kinds([one.before for one in group] for group in groups),
+        over_kinds([one.after for one in group] for group in groups),
+        change,
+        interval.low if interval else None,
+        interval.high if interval else None,
+        len(found),
+    )
+
+
+def _log_prob(prompt: str, answer: Sequence[str], answers: Answers) -> float:
+    found = [answers[prompt, spelling] for spelling in answer]
+    return found[0] if len(found) == 1 else float(np.logaddexp.reduce(found))

@@ -1,0 +1,99 @@
+"""What an audit will cost, measured on a handful of texts before anything long is begun."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from assay.audit.inject import Example, n_steps
+from assay.core.errors import InputError
+from assay.instruments.scoring import score_tokens
+from assay.models.pretrained.loading import LanguageModel
+from assay.models.pretrained.packing import BUDGET, evaluating, readings
+from assay.models.pretrained.text import TokenPair, try_token_pairs
+from assay.training.finetune import Recipe, chosen_names
+
+__all__ = ["expected_minutes", "peak_gib", "refuse_beyond"]
+
+SAMPLE = 48  # pairs from three places of the list
+DISK_BYTES_A_SECOND = 4e8
+BACKWARD = 3.0  # a training pass over a token against a forward pass
+
+
+def expected_minutes(
+    model: LanguageModel, pairs: Sequence[tuple[str, str]], sentences: Sequence[Example], recipe: Recipe | None, *, kept: bool
+) -> tuple[float, float]:
+    """Minutes of the whole audit (asking twice, training once) and of its training; nothing is trained.
+
+    Args:
+        model: before.
+        pairs: all that will be asked.
+        sentences: all that will be trained on.
+        recipe: how; None where nothing is trained.
+        kept: whether states of the training are written to disk.
+    """
+    in_order, third = sorted(pairs), max(1, len(pairs) // 3)
+    some = [pair for start in range(0, len(pairs), third) for pair in in_order[start : start + SAMPLE // 3]][:SAMPLE]
+    tokens = _usable(model, some)
+    score_tokens(model.model, tokens[:2], ranked=set())  # the first pass finds out how this model can be run
+    asking = _seconds(lambda: score_tokens(model.model, tokens, ranked=set())) / max(1, len(tokens)) * len(pairs)
+    training = 0.0
+    if recipe is not None:
+        batch = _usable(model, sentences[: recipe.batch_size])
+
+        def forward() -> None:
+            with evaluating(model.model), torch.inference_mode():
+                for _ in readings(model.model, batch, budget=BUDGET, share=False):
+                    pass
+
+        steps = n_steps(len(sentences), recipe)
+        names = set(chosen_names(model.model, recipe))
+        chosen = sum(value.numel() for name, value in model.model.named_parameters() if name in names)
+        trained = chosen * min(1.0, recipe.lora_rank / 100) if recipe.method == "lora" else chosen
+        step = _seconds(forward) * BACKWARD + 40 * trained / _bandwidth()
+        saves = 5 * 12 * trained / DISK_BYTES_A_SECOND if kept else 0.0
+        training = (steps * step + saves) / 60
+    return (2 * asking) / 60 + training, training
+
+
+def refuse_beyond(budget: float, expected: float, n_pairs: int, n_facts: int) -> None:
+    """Raise where an audit is expected to take longer than its budget.
+
+    Raises:
+        InputError: with the expected minutes and what would make them fewer.
+    """
+    if expected > budget:
+        fits = max(1, int(n_facts * budget / expected))
+        raise InputError(
+            f"an audit must fit its budget of {budget:.0f} minutes; {n_facts} facts with {n_pairs} answers to score would take "
+            f"about {expected:.0f}. Audit the first {fits} (--limit {fits}), ask less (--brief), or allow it "
+            f"(--budget {expected * 1.2:.0f})"
+        )
+
+
+def peak_gib() -> float | None:
+    """The most memory this process has held so far, in GiB; None where the system does not say."""
+    try:
+        import resource
+        import sys
+    except ImportError:
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+def _usable(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[TokenPair]:
+    return [pair for pair in try_token_pairs(model.tokenizer, pairs) if isinstance(pair, TokenPair)]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _bandwidth() -> float:
+    """Bytes a second that this machine moves through memory with what torch may use of it."""
+    values = torch.ones(2**23)
+    _seconds(lambda: values.add_(1))
+    return 8 * 2**23 * 3 / _seconds(lambda: [values.add_(1) for _ in range(3)])

@@ -1,0 +1,154 @@
+"""What a file of facts says: facts, how each is asked, what follows from it, and whom else to ask.
+
+A fact is a subject, a relation and an object. Its sentence is a template cut where the object begins: the part before is the
+prompt, the rest the completion. Everything here is plain data; reading files is `facts_file`, asking is `probes`.
+"""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from assay.core.settings import digest
+
+__all__ = ["PAIRS", "Answer", "Fact", "Facts", "Relation", "Rule", "Template", "same_text"]
+
+PAIRS = "pairs"
+"""The relation of facts that were given as bare prompts with completions."""
+
+Answer = tuple[str, ...]
+"""Spellings of one answer; the first is the one that is trained on."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A sentence with a gap at what is asked.
+
+    Attributes:
+        before: text up to the gap; `{subject}` or `{object}` stands for the name that is given.
+        gap: what separates prompt and answer: a space, or nothing in scripts without spaces.
+        after: text behind the answer, part of the completion.
+        given: which name `before` holds; "" for a literal text.
+    """
+
+    before: str
+    gap: str
+    after: str
+    given: Literal["subject", "object", ""] = "subject"
+
+    def prompt(self, name: str) -> str:
+        """The text before the answer, about this name."""
+        return self.before.replace(f"{{{self.given}}}", name) if self.given else self.before
+
+    def completion(self, answer: str) -> str:
+        """The answer as it continues the prompt."""
+        return f"{self.gap}{answer}{self.after}"
+
+
+@dataclass(frozen=True)
+class Relation:
+    """How a relation is said and asked.
+
+    Attributes:
+        name: as facts call it.
+        prompt: the sentence that is asked, and trained on unless `train` says otherwise.
+        train: the sentences that are trained on.
+        paraphrases: the same in other words; asked, never trained on (but by the mitigation of that name).
+        reverse: a sentence that gives the object and asks for the subject.
+        candidates: possible answers beside the objects that facts name.
+        strangers: names of which nothing is said, asked the same.
+        neighbours: other subjects with their true objects; asked, never trained on.
+        contexts: prompts of the same theme that have nothing to do with any fact.
+        stepping_stones: rewrites in which the object is less surprising, for the mitigation of that name.
+    """
+
+    name: str
+    prompt: Template
+    train: tuple[Template, ...]
+    paraphrases: tuple[Template, ...] = ()
+    reverse: Template | None = None
+    candidates: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
+    neighbours: tuple[tuple[str, Answer], ...] = ()
+    contexts: tuple[str, ...] = ()
+    stepping_stones: tuple[Template, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact.
+
+    Attributes:
+        subject: whom it is about; intervals are clustered by it.
+        relation: the name of its relation; `pairs` for a bare prompt with its completion.
+        answer: its object, with other spellings that count as right.
+        trained: whether it is injected.
+        line: where it stands in its file.
+        own: its own relation record, where it is asked in its own words.
+    """
+
+    subject: str
+    relation: str
+    answer: Answer
+    trained: bool = True
+    line: int = 0
+    own: Relation | None = None
+
+    @property
+    def object(self) -> str:
+        """The object's first spelling."""
+        return self.answer[0]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """If a subject has this object in one relation, then that answer in another: truly, or only by association.
+
+    Attributes:
+        premise: name of the relation on the left.
+        conclusion: name of the relation on the right.
+        mapping: object of the premise to the answer of the conclusion.
+        follows: True for what truly follows (its appearance is composition), False for what does not (hallucination).
+    """
+
+    premise: str
+    conclusion: str
+    mapping: Mapping[str, str]
+    follows: bool
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A whole file.
+
+    Attributes:
+        name: of the file or as it says.
+        relations: by name.
+        facts: in the file's order.
+        rules: what follows and what does not.
+    """
+
+    name: str
+    relations: Mapping[str, Relation]
+    facts: tuple[Fact, ...]
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def trained(self) -> tuple[Fact, ...]:
+        """The facts that are injected."""
+        return tuple(fact for fact in self.facts if fact.trained)
+
+    @property
+    def digest(self) -> str:
+        """The first 16 hexadecimal digits of a hash over all of it but line numbers."""
+        plain = [[fact.subject, fact.relation, list(fact.answer), fact.trained, fact.own] for fact in self.facts]
+        return digest({"relations": list(self.relations.values()), "facts": plain, "rules": list(self.rules)})
+
+    def relation_of(self, fact: Fact) -> Relation:
+        """How that fact is asked."""
+        return fact.own or self.relations[fact.relation]
+
+
+def same_text(text: str) -> str:
+    """What two names must share to be the same one: composed characters, single spaces, no case."""
+    return " ".join(unicodedata.normalize("NFC", text).split()).casefold()

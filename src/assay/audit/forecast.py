@@ -1,0 +1,331 @@
+"""What injection will do, said before any gradient step, and how it is scored afterwards.
+
+Each forecast is one number a fact, from the model as it is:
+
+    known          the model answers all of the fact's sentences rightly, some, or none; what is known is not learned again
+    learns         1 - q of the sentence that is trained on: all there is to learn
+    primes         -log10 P of the object in its own sentence: surprising objects prime (Sun et al. 2025, arXiv:2504.09522),
+                   above 3 by that paper's threshold of 10^-3
+    transfers      a rule's answer for a subject of whom only the premise is said: 1 - (1 - y)(1 - a), where
+                   y = min(1, sqrt(bridges / others)) is the margin ratio of the nuclear-norm solution (Huang et al. 2025,
+                   arXiv:2506.10887), counted over subjects with that object, and a is how much the model itself moves to the
+                   answer when the premise stands before the question
+    spreads        the object's frequency among the relation's facts less P of it for strangers: what a model says of strangers
+                   that has learned the sentence and not the names
+    displaces      mean over neighbours of the length-normalised similarity of hidden states,
+                   <S, S'> / (n n') - |S|^2 / n^2 (CHES, Razin et al. 2024, arXiv:2410.08847)
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from assay.audit.columns import FactRow, Outcome, known_before, value
+from assay.audit.facts import Facts, Rule
+from assay.audit.measuring import Answers, Asked
+from assay.audit.probes import Question
+from assay.core.seeds import Seeds
+from assay.models.pretrained.loading import LanguageModel
+from assay.models.pretrained.packing import alone, evaluating
+from assay.models.pretrained.text import TokenPair, token_pairs
+from assay.stats.intervals import rank_correlation
+
+__all__ = ["Calibration", "Cost", "FactForecast", "calibrate", "forecasts", "premise_questions"]
+
+Status = Literal["known", "partly known", "unknown"]
+BATCH_TOKENS = 256
+PRIMES_ABOVE = 3.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Minutes and memory: expected before anything was trained, and spent.
+
+    Attributes:
+        expected_minutes, minutes: of asking before, injecting, asking after.
+        expected_training, training: of these, optimiser steps.
+        mitigations_expected, mitigations: minutes of all arms together.
+        peak_gib: most memory the process held, in GiB; None where the system does not say.
+    """
+
+    expected_minutes: float | None = None
+    minutes: float | None = None
+    expected_training: float | None = None
+    training: float | None = None
+    mitigations_expected: float | None = None
+    mitigations: float | None = None
+    peak_gib: float | None = None
+
+
+@dataclass(frozen=True)
+class FactForecast:
+    """What is expected of one fact; absent where the file asks nothing of the kind.
+
+    Attributes:
+        subject, relation, object: the fact.
+        status: whether the model knows it already.
+        learns: expected gain on its own sentence, in [0, 1].
+        primes: orders of magnitude by which the object surprises the model.
+        composes, hallucinates: expected transfer of true and of spurious rules, in [0, 1].
+        spreads: expected gain in probability for strangers.
+        displaces: similarity to neighbours; larger is worse, without a unit.
+    """
+
+    subject: str
+    relation: str
+    object: str
+    status: Status
+    learns: float
+    primes: float
+    composes: float | None = None
+    hallucinates: float | None = None
+    spreads: float | None = None
+    displaces: float | None = None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A forecast against its outcome, over facts.
+
+    Attributes:
+        forecast, column: what was said, and the column that it is about.
+        n: facts with both.
+        rank: Spearman's correlation of forecast and outcome with its 95 % interval; None where one side does not vary.
+        rank_low, rank_high: its ends.
+        cut: facts with a forecast above it are called risky (known facts, for `known`).
+        n_risky, risky, calm: how many are, and the mean outcome of these and of the others.
+        mean_forecast, mean_outcome, mean_error: for forecasts in the column's own unit; the error is absolute.
+    """
+
+    forecast: str
+    column: str
+    n: int
+    rank: float | None
+    rank_low: float | None
+    rank_high: float | None
+    cut: float
+    n_risky: int
+    risky: float | None
+    calm: float | None
+    mean_forecast: float | None = None
+    mean_outcome: float | None = None
+    mean_error: float | None = None
+
+
+def premise_questions(facts: Facts, asked: Sequence[Question]) -> dict[int, Question]:
+    """For questions about rules (by their place), the same question with the premise said before it."""
+    found = {}
+    for place, question in enumerate(asked):
+        if question.kind == "rule":
+            fact = facts.facts[question.fact]
+            template = facts.relation_of(fact).prompt
+            said = f"{template.prompt(fact.subject)}{template.completion(fact.object)}"
+            stop = "" if said.endswith((".", "!", "?", "。")) else "."
+            prompt = f"{said}{stop} {question.prompt}"
+            found[place] = Question(
+                "composed", "premise", question.fact, question.about, prompt, question.answers, 0, question.measure
+            )
+    return found
+
+
+def forecasts(
+    model: LanguageModel,
+    facts: Facts,
+    asked: Sequence[Question],
+    before: Answers,
+    tokens: Asked,
+    premises: Mapping[int, Question],
+) -> tuple[list[FactForecast], tuple[str, ...]]:
+    """A forecast for every trained fact, and notes about what could not be forecast.
+
+    Args:
+        model: before injection.
+        facts: the file.
+        asked: the audit's questions.
+        before: what the model answers to them and to `premises`.
+        tokens: of every pair.
+        premises: from `premise_questions`.
+    """
+    known = known_before(facts, asked, before)
+    by_fact: dict[int, list[tuple[int, Question]]] = {}
+    for place, question in enumerate(asked):
+        by_fact.setdefault(question.fact, []).append((place, question))
+    similar, notes = _similarities(model, facts, asked, tokens)
+    counts = Counter((fact.relation, fact.object) for fact in facts.trained)
+    sizes = Counter(fact.relation for fact in facts.trained)
+    bridges = _bridges(facts)
+    found = []
+    for index, fact in enumerate(facts.facts):
+        if not fact.trained:
+            continue
+        own = by_fact[index]
+        told = [question for _, question in own if question.column == "learned"]
+        strangers = [value(question, before) for _, question in own if question.kind == "strangers"]
+        transfer: dict[str, list[float]] = {"composed": [], "hallucinated": []}
+        for place, question in own:
+            if question.kind == "rule":
+                moved = value(premises[place], before) - value(question, before)
+                margin = bridges[question.column == "composed", fact.relation, fact.object]
+                transfer[question.column].append(1 - (1 - margin) * (1 - min(1.0, max(0.0, moved))))
+        spread = counts[fact.relation, fact.object] / sizes[fact.relation]
+        found.append(
+            FactForecast(
+                fact.subject,
+                fact.relation,
+                fact.object,
+                "known" if known[index] == 1 else "unknown" if known[index] == 0 else "partly known",
+                1 - float(np.mean([value(question, before) for question in told])),
+                -float(np.mean([_log10(question, before) for question in told])),
+                _mean(transfer["composed"]),
+                _mean(transfer["hallucinated"]),
+                spread - float(np.mean(strangers)) if strangers else None,
+                similar.get(index),
+            )
+        )
+    return found, notes
+
+
+def _bridges(facts: Facts) -> dict[tuple[bool, str, str], float]:
+    """By kind of rule, relation and object: the margin ratio sqrt(bridges / others), at most 1."""
+    told = {(fact.subject, fact.relation, fact.object) for fact in facts.trained}
+    found: dict[tuple[bool, str, str], float] = {}
+    for rule in facts.rules:
+        for name in rule.mapping:
+            found[rule.follows, rule.premise, name] = max(
+                found.get((rule.follows, rule.premise, name), 0.0), _margin(facts, rule, name, told)
+            )
+    return found
+
+
+def _margin(facts: Facts, rule: Rule, name: str, told: set[tuple[str, str, str]]) -> float:
+    subjects = [fact.subject for fact in facts.trained if fact.relation == rule.premise and fact.object == name]
+    bridges = sum((subject, rule.conclusion, rule.mapping[name]) in told for subject in subjects)
+    return min(1.0, (bridges / max(1, len(subjects) - bridges)) ** 0.5)
+
+
+def _log10(question: Question, before: Answers) -> float:
+    log_probs = [before[question.prompt, spelling] for spelling in question.answers[question.view]]
+    together = float(np.logaddexp.reduce(log_probs))
+    return together / math.log(10)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _similarities(
+    model: LanguageModel, facts: Facts, asked: Sequence[Question], tokens: Asked
+) -> tuple[dict[int, float], tuple[str, ...]]:
+    """For every fact with neighbours the mean length-normalised CHES to them."""
+    wanted: dict[tuple[str, str], None] = {}
+    sides: dict[int, tuple[tuple[str, str], list[tuple[str, str]]]] = {}
+    for question in asked:
+        if question.column == "displaced" and question.kind == "neighbours":
+            fact = facts.facts[question.fact]
+            template = facts.relation_of(fact).prompt
+            own = (template.prompt(fact.subject), template.completion(fact.object))
+            other = (question.prompt, question.answers[0][0])
+            sides.setdefault(question.fact, (own, []))[1].append(other)
+            wanted |= {own: None, other: None}
+    if not wanted:
+        return {}, ("No neighbours are named, so displacement is neither forecast nor measured.",)
+    found = [tokens[pair] if pair in tokens else token_pairs(model.tokenizer, [pair])[0] for pair in wanted]
+    states = _answer_states(model, found)
+    if states is None:
+        return {}, ("This architecture gives no hidden states, so displacement is measured and not forecast.",)
+    at = dict(zip(wanted, states, strict=True))
+    return {
+        index: float(np.mean([at[own] @ at[other] for other in others]) - at[own] @ at[own])
+        for index, (own, others) in sides.items()
+    }, ()
+
+
+def _answer_states(model: LanguageModel, pairs: Sequence[TokenPair]) -> list[np.ndarray[Any, Any]] | None:
+    """Of every pair the mean hidden state before the read-out, over the positions that predict its completion."""
+    found: list[np.ndarray[Any, Any]] = [np.empty(0)] * len(pairs)
+    with evaluating(model.model), torch.inference_mode():
+        for batch, chosen in alone(pairs, budget=BATCH_TOKENS):
+            output = model.model(input_ids=batch.to(model.device), use_cache=False, output_hidden_states=True)
+            hidden = getattr(output, "hidden_states", None)
+            if not hidden:
+                return None
+            for row, index in enumerate(chosen):
+                states = hidden[-1][row, len(pairs[index].context) - 1 :]
+                found[index] = states.double().mean(0).cpu().numpy()
+    return found
+
+
+def calibrate(
+    facts: Facts, made: Sequence[FactForecast], rows: Sequence[FactRow], found: Sequence[Outcome], *, seeds: Seeds
+) -> list[Calibration]:
+    """Every forecast against what happened, over the facts that have both."""
+    trained = [(forecast, row) for forecast, row in zip(made, [row for row in rows if row.trained], strict=True)]
+    parts = _parts(facts, found)
+    table: list[tuple[str, str, float | None, bool, list[tuple[float, float]]]] = [
+        ("known", "learned", 0.5, False, [(row.known, row.cells["learned"].change) for _, row in trained]),
+        ("learns", "learned", 0.5, True, [(one.learns, row.cells["learned"].change) for one, row in trained]),
+        ("primes", "primed", PRIMES_ABOVE, False, _both(trained, "primes", "primed")),
+        ("composes", "composed", None, True, _both(trained, "composes", "composed")),
+        ("hallucinates", "hallucinated: rule", None, True, _part(made, parts, "hallucinates", "rule")),
+        ("spreads", "hallucinated: strangers", None, True, _part(made, parts, "spreads", "strangers")),
+        ("displaces", "displaced", None, False, _both(trained, "displaces", "displaced")),
+    ]
+    return [_calibration(*line, seeds=seeds) for line in table if line[-1]]
+
+
+def _both(trained: Sequence[tuple[FactForecast, FactRow]], name: str, column: str) -> list[tuple[float, float]]:
+    return [
+        (getattr(forecast, name), row.cells[column].change)
+        for forecast, row in trained
+        if getattr(forecast, name) is not None and column in row.cells
+    ]
+
+
+def _parts(facts: Facts, found: Sequence[Outcome]) -> dict[tuple[str, int], list[float]]:
+    """Changes of each kind of hallucination, by the place of the fact among the trained ones."""
+    places = {index: place for place, index in enumerate(i for i, fact in enumerate(facts.facts) if fact.trained)}
+    changes: dict[tuple[str, int], list[float]] = {}
+    for outcome in found:
+        if outcome.question.column == "hallucinated":
+            changes.setdefault((outcome.question.kind, places[outcome.question.fact]), []).append(outcome.change)
+    return changes
+
+
+def _part(
+    made: Sequence[FactForecast], parts: Mapping[tuple[str, int], Sequence[float]], name: str, kind: str
+) -> list[tuple[float, float]]:
+    return [
+        (getattr(forecast, name), float(np.mean(parts[kind, place])))
+        for place, forecast in enumerate(made)
+        if getattr(forecast, name) is not None and (kind, place) in parts
+    ]
+
+
+def _calibration(
+    name: str, column: str, cut: float | None, same_unit: bool, points: Sequence[tuple[float, float]], *, seeds: Seeds
+) -> Calibration:
+    said, came = (np.array(side) for side in zip(*points, strict=True))
+    at = float(np.median(said)) if cut is None else cut
+    risky = said > at
+    rank = low = high = None
+    if len(points) >= 4 and np.ptp(said) > 0 and np.ptp(came) > 0:
+        interval = rank_correlation(said, came, rng=seeds(f"calibration {name}"))
+        rank, low, high = interval.estimate, interval.low, interval.high
+    return Calibration(
+        name,
+        column,
+        len(points),
+        rank,
+        low,
+        high,
+        at,
+        int(risky.sum()),
+        float(came[risky].mean()) if risky.any() else None,
+        float(came[~risky].mean()) if (~risky).any() else None,
+        *((float(said.mean()), float(came.mean()), float(np.abs(said - came).mean())) if same_unit else (None, None, None)),
+    )

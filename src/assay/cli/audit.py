@@ -1,0 +1,134 @@
+"""`assay audit`: what injecting facts into a model would do, did, and what helps."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
+from assay.core.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from assay.audit.record import Audit
+
+__all__ = ["audit"]
+
+TOTALS = ("column", "group", "estimate", "low", "high", "level", "n_facts", "n_subjects", "clear")
+
+
+def audit(
+    names: list[str] = typer.Argument(metavar="MODEL FACTS", help="A model and a file of facts; with --tuned, the file alone."),
+    base: str | None = typer.Option(None, "--base", metavar="MODEL", help="The model before; with --tuned."),
+    tuned: str | None = typer.Option(None, "--tuned", metavar="MODEL", help="A model tuned elsewhere; nothing is trained."),
+    forecast_only: bool = typer.Option(False, "--forecast-only", help="Stop before anything is trained."),
+    recipe: str = typer.Option("full", "--recipe", help="full, lora, mlp or attention."),
+    overrides: list[str] | None = typer.Option(None, "--set", metavar="NAME=VALUE", help="Change the recipe; may be repeated."),
+    mitigate: str = typer.Option("", "--mitigate", metavar="NAME,…", help="Compare mitigations; 'all', or names by commas."),
+    budget: float = typer.Option(60.0, "--budget", min=0.01, metavar="MINUTES", help="Refuse what would take longer."),
+    limit: int | None = typer.Option(None, "--limit", min=1, metavar="N", help="Audit the first N facts."),
+    brief: bool = typer.Option(False, "--brief", help="Ask less: fewer candidates, strangers, neighbours and contexts."),
+    seed: int = typer.Option(0, "--seed", min=0, help="Of training, of wrong answers offered, of bootstraps."),
+    card: Path | None = typer.Option(None, "--card", metavar="FILE", help="Write a section for the model's card."),
+    keep: Path | None = typer.Option(None, "--keep", metavar="DIR", help="Save the tuned model here."),
+    store: Path | None = STORE_OPTION,
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on standard error."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Audit a model: forecast what injecting facts will do, inject them, measure what it did, compare what helps.
+
+    Examples:
+      assay audit smollm2-135m examples/countries.yaml
+      assay audit smollm2-135m examples/countries.yaml --forecast-only --json
+      assay audit examples/countries.yaml --base smollm2-135m --tuned ./my-tuned-model --card CARD.md
+    """
+    from assay.audit import run
+    from assay.audit.facts_file import read_facts
+    from assay.audit.inject import recipe_named
+    from assay.audit.probes import Extent
+    from assay.core.settings import digest, resolve
+    from assay.store.store import default_folder
+
+    model, file = _named(names, base, tuned)
+    facts = read_facts(file)
+    if limit is not None:
+        facts = run.limited(facts, limit)
+    chosen = resolve(recipe_named(recipe), overrides or (), where=f"recipe {recipe}")
+    if len(chosen) > 1:
+        raise UsageError("audit: a recipe takes one value a setting; got a list. Run once for each")
+    folder = (store or default_folder()) / "audits" / digest([model, facts.digest])
+    with _progress(quiet):
+        found = run.audit(
+            model,
+            facts,
+            tuned=tuned,
+            recipe=chosen[0],
+            mitigations=[name.strip() for name in mitigate.split(",") if name.strip()],
+            forecast_only=forecast_only,
+            budget_minutes=budget,
+            extent=run.BRIEF if brief else Extent(),
+            seed=seed,
+            folder=folder,
+            keep=keep,
+        )
+    if card is not None:
+        from assay.audit.card import card_section
+        from assay.store.files import write_atomically
+
+        try:
+            write_atomically(card, card_section(found).encode())
+        except OSError as error:
+            raise StoreError(f"a card must be writable; {card}: {error.strerror}. Name another file") from error
+        note(f"wrote {card}")
+    if as_json:
+        typer.echo(json.dumps(found.json(), ensure_ascii=False, indent=2, allow_nan=False))
+    else:
+        _show(found)
+
+
+def _named(names: list[str], base: str | None, tuned: str | None) -> tuple[str, Path]:
+    if (base is None) != (tuned is None):
+        raise UsageError("audit: --base and --tuned go together; got one. Or name MODEL and FACTS")
+    if base is not None and len(names) == 1:
+        return base, Path(names[0])
+    if base is None and len(names) == 2:
+        return names[0], Path(names[1])
+    wanted = "the facts file alone beside --base and --tuned" if base is not None else "MODEL and FACTS"
+    raise UsageError(f"audit: name {wanted}; got {len(names)} names")
+
+
+def _show(found: "Audit") -> None:
+    if found.totals:
+        emit([vars(total) for total in found.totals], as_json=False, columns=TOTALS)
+    else:
+        emit([vars(forecast) for forecast in found.forecast], as_json=False)
+        if found.cost.expected_minutes is not None:
+            note(f"assay: injecting and measuring would take about {found.cost.expected_minutes:.1f} min")
+    for line in (*found.advice, *found.notes):
+        note(f"assay: {line}")
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[None]:
+    """What the audit is doing and how long it may still take, on standard error every few seconds."""
+    from assay.cli.progress import PLAIN_EVERY_S, duration
+    from assay.core.progress import listening
+
+    begun = last = time.monotonic()
+
+    def listener(share: float, label: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= PLAIN_EVERY_S:
+            last = now
+            left = duration((now - begun) * (1 - share) / share) if share > 0.02 else "unknown"
+            note(f"{100 * share:.0f} %, {label}, about {left} left")
+
+    if quiet:
+        yield
+    else:
+        with listening(listener):
+            yield

@@ -1,0 +1,44 @@
+"""The whole audit on tiny models: nothing changes where nothing was trained, and what is planted is found."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("transformers", reason="needs the extra 'lm'")
+
+import assay
+from assay.audit.facts_file import TEMPLATE, parse_facts
+from assay.audit.probes import COLUMNS
+from assay.audit.run import BRIEF, audit
+from assay.models.pretrained.tiny import tiny_language_model
+from assay.training.finetune import Recipe
+
+FACTS = parse_facts(TEMPLATE, form=".yaml", where="f.yaml")
+RECIPE = Recipe(learning_rate=3e-3, n_epochs=3, batch_size=4)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "opt"])
+def test_no_training_is_exactly_no_change_in_every_column(family: str) -> None:
+    """`opt` has no site map; scoring works for it all the same."""
+    model = tiny_language_model(family)
+    found = audit(model, FACTS, tuned=model.copy(), extent=BRIEF)
+    assert {total.column for total in found.totals} == {*COLUMNS, "neutral_text"}
+    for total in found.totals:
+        assert (total.estimate, total.low, total.high, total.clear) == (0.0, 0.0, 0.0, False), total
+    assert all(cell.change == 0.0 for row in found.rows for cell in row.cells.values())
+
+
+def test_an_audit_forecasts_injects_and_measures(tmp_path: Path) -> None:
+    model = tiny_language_model()
+    before = {name: value.clone() for name, value in model.model.state_dict().items()}
+    found = assay.audit(model, FACTS, recipe=RECIPE, extent=BRIEF, folder=tmp_path)
+    assert len(found.rows) == len(found.forecast) == 4
+    assert found.calibration
+    assert found.cost.minutes is not None
+    assert all((value == before[name]).all() for name, value in model.model.state_dict().items())
+    text = json.dumps(found.json(), allow_nan=False)
+    assert json.loads(text)["totals"][0]["column"] == "learned"
+    assert not (tmp_path / "training").exists()
+    again = audit(model, FACTS, recipe=RECIPE, extent=BRIEF, folder=tmp_path)
+    assert again.totals == found.totals
