@@ -167,7 +167,7 @@ ACQUISITION = Experiment(
             ),
             n_runs=2,
         ),
-        "laptop": Preset(AcquisitionSettings(), n_runs=8),
+        "laptop": Preset(AcquisitionSettings(), n_runs=6),
     },
     measure=measure,
     figures=FIGURES,

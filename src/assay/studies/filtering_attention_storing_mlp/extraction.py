@@ -418,7 +418,7 @@ EXTRACTION = Experiment(
             ),
             n_runs=2,
         ),
-        "laptop": Preset(ExtractionSettings(), n_runs=8),
+        "laptop": Preset(ExtractionSettings(), n_runs=6),
     },
     measure=measure,
     figures=FIGURES,

@@ -48,10 +48,10 @@ class Scale:
         "strict"
     )
     pretrain_steps: Annotated[int, Ge(1), doc("steps on statements")] = 1500
-    pretrain_batch: Annotated[int, Ge(1), doc("statements a step")] = 512
+    pretrain_batch: Annotated[int, Ge(1), doc("statements a step")] = 256
     pretrain_rate: Annotated[float, Gt(0), doc("learning rate of AdamW on statements")] = 3e-3
     finetune_steps: Annotated[int, Ge(1), doc("steps on questions")] = 300
-    finetune_batch: Annotated[int, Ge(1), doc("questions a step")] = 256
+    finetune_batch: Annotated[int, Ge(1), doc("questions a step")] = 128
     finetune_rate: Annotated[float, Gt(0), doc("learning rate of AdamW on questions")] = 1e-3
     n_draws: Annotated[int, Ge(1), doc("times every fact is stated and asked in an evaluation, each in fresh noise")] = 4
 
