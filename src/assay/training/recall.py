@@ -196,8 +196,8 @@ class _Population:
 def _tiny_numbers_as_nought() -> Iterator[None]:
     """Numbers below the smallest normal float (1.2e-38) count as 0 in this thread.
 
-    Softmax makes them of hopeless tokens, and AdamW of the squares of vanishing gradients; the processor is many times slower at
-    them than at others, and no result shows them.
+    Softmax makes them of hopeless tokens, and AdamW of the squares of vanishing gradients; a processor is many times slower
+    at them than at others, and no result shows them.
     """
     torch.set_flush_denormal(True)
     try:
