@@ -319,28 +319,34 @@ def fit_linear(model: LinearModel, *, entropy_bonus: float = 0.0) -> tuple[Float
     """
     from scipy.optimize import minimize
 
-    g, y = model.gain, model.response
+    # A row per parameter: sums over many records then run along contiguous memory.
+    g, y = np.ascontiguousarray(model.gain.T), model.response
     squares = g**2
-    d = g.shape[1]
+    d = len(g)
     tiny = 1e-14
 
     def mean_given(variance: Floats) -> tuple[Floats, Floats, Floats]:
-        total = squares @ variance + model.noise**2
-        weighted = g / total[:, None]
-        mean = np.linalg.lstsq(weighted.T @ g, weighted.T @ y, rcond=None)[0]
-        return np.asarray(mean, dtype=float), y - g @ mean, total
+        total = variance @ squares + model.noise**2
+        weighted = g / total
+        normal, target = weighted @ g.T, weighted @ y
+        try:
+            mean = np.linalg.solve(normal, target)
+        except np.linalg.LinAlgError:  # a parameter the record does not show: the shortest of the best means
+            mean = np.linalg.lstsq(normal, target, rcond=None)[0]
+        return np.asarray(mean, dtype=float), y - mean @ g, total
 
     def negative(variance: Floats) -> tuple[float, Floats]:
         # The best mean for these variances is a weighted least-squares fit, so only variances are searched (envelope theorem).
         _, residual, total = mean_given(variance)
-        value = 0.5 * float((np.log(total) + residual**2 / total).sum())
-        slope = 0.5 * squares.T @ (1 / total - residual**2 / total**2)
+        excess = residual**2 / total
+        value = 0.5 * float(np.log(total).sum() + excess.sum())
+        slope = 0.5 * (squares @ ((1 - excess) / total))
         if entropy_bonus:
             value -= 0.5 * entropy_bonus * float(np.log(variance).sum())
             slope = slope - 0.5 * entropy_bonus / variance
         return value, slope
 
-    scale = max(float(np.var(y)), model.noise**2) / np.maximum(squares.mean(axis=0), 1e-30)
+    scale = max(float(np.var(y)), model.noise**2) / np.maximum(squares.mean(axis=1), 1e-30)
     best: tuple[float, Floats] | None = None
     for start in (1e-4, 1e-2, 1.0):
         found = minimize(negative, start * scale, jac=True, method="L-BFGS-B", bounds=[(tiny, None)] * d)

@@ -78,6 +78,7 @@ def train_ppo(make_env: EnvMaker, settings: PPOSettings, *, seed: int, label: st
     try:
         from stable_baselines3 import PPO
         from stable_baselines3.common.callbacks import BaseCallback
+        from stable_baselines3.common.logger import Logger
         from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
     except ImportError as error:
         raise MissingExtra(error.name or "stable-baselines3", "rl", "training a policy") from error
@@ -100,6 +101,9 @@ def train_ppo(make_env: EnvMaker, settings: PPOSettings, *, seed: int, label: st
             seed=seed,
             device="cpu",
         )
+        model.set_logger(
+            Logger(folder=None, output_formats=[])
+        )  # the library's own would leave a folder behind for each training
         model.learn(settings.n_steps, callback=Progress())
         envs.training = False
         envs.close()

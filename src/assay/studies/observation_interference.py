@@ -359,7 +359,7 @@ PRODUCT_CLAIMS = (
         rule=Below(0.0),
         margin="the largest step from one depth to the next, ten products, all R's seen",
         control=Control("H takes any visible product, so that nothing can be lost", "h_random_step"),
-        paper_value="interference destroys information",
+        paper_value="information is destroyed",
     ),
     Claim(
         "C7-conveyed",
@@ -369,7 +369,7 @@ PRODUCT_CLAIMS = (
         rule=Above(0.0),
         margin="the smallest step from one depth to the next, ten products, all R's seen",
         control=Control("as many products are hidden at random", "r_random_step"),
-        paper_value="interference communicates",
+        paper_value="it tells",
     ),
     Claim(
         "E5",
@@ -990,7 +990,7 @@ GAINS_FIGURE = Figure(
     title="The more the assistant knows, the more hiding pays",
     caption=(
         "Gain of hiding the best number of products over showing all, by the share of products the assistant has looked "
-        "into. Dashed: the closed form."
+        "into; the number of products stands beside each line. Dashed: the closed form."
     ),
     chart=Lines(
         "gains",
@@ -998,7 +998,7 @@ GAINS_FIGURE = Figure(
         y="gain",
         by="products",
         theory="exact",
-        x_label="share of products the assistant has seen into",
+        x_label="share of products looked into",
         y_label="gain in expected payoff",
         markers=True,
     ),
@@ -1009,9 +1009,16 @@ LEARNERS_FIGURE = Figure(
     title="Learners find out when to hide",
     caption=(
         "Share of learning assistants whose final policy hides something, by game and by the human they were trained "
-        "with. Theory column in the table: whether every optimal policy hides, none does, or either is optimal."
+        "with: where hiding tells her something, where there is nothing to tell, with two products, and where it spares a "
+        "noisy human her mistakes. Shares between 0 and 1 stand where hiding and showing are equally good."
     ),
     chart=Bars("learners", x="human", y="hides_trained", panel="game", y_label="share that hides"),
+    names={
+        "Hiding as signalling": "hiding tells",
+        "Hiding as signalling, A uninformed": "nothing to tell",
+        "Product selection, 2 products, 2 levels": "two products",
+        "Hiding from a noisy chooser": "hiding spares",
+    },
 )
 
 STUDY = Study(

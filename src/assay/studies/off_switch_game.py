@@ -169,7 +169,7 @@ FIXED_CLAIMS = (
         rule=Equals(1),
         margin="number of observations lost from the unique wait set; -1 where sets are not nested or not unique",
         control=Control("in the File Deletion Game one bit makes A wait more, not less", "g5_waits_lost"),
-        paper_value="bounded communication can make A defer less",
+        paper_value="bounded talk can make A defer less",
         summary="every",
     ),
     Claim(

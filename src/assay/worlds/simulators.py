@@ -211,15 +211,20 @@ class CartPole:
 
     def step(self, xi: Floats, state: Floats, action: Floats) -> Floats:
         """The state `substeps * dt` later (Florian 2007, without joint friction)."""
-        gravity, cart, pole, half = (xi[..., i] for i in range(4))
+        # Contiguous copies: on views of a broadcast array every sum below would run in steps of a few numbers.
+        gravity, cart, pole, half = (np.array(xi[..., i], order="C") for i in range(4))
         total = cart + pole
-        x, v, theta, omega = (state[..., i] for i in range(4))
-        force = np.clip(action[..., 0], -self.force_limit, self.force_limit)
+        x, v, theta, omega = (np.array(state[..., i], order="C") for i in range(4))
+        force = np.clip(action[..., 0], -self.force_limit, self.force_limit) / total
+        # What does not change over the substeps is computed once.
+        drag, lever, inertia = self.friction / total, pole * half / total, 4 / 3 * half
         for _ in range(self.substeps):
             sin, cos = np.sin(theta), np.cos(theta)
-            push = (force - self.friction * v + pole * half * omega**2 * sin) / total
-            angular = (gravity * sin - cos * push) / (half * (4 / 3 - pole * cos**2 / total))
-            v = v + self.dt * (push - pole * half * angular * cos / total)
+            push = force + lever * omega**2 * sin
+            if self.friction:
+                push -= drag * v
+            angular = (gravity * sin - cos * push) / (inertia - lever * cos**2)
+            v = v + self.dt * (push - lever * angular * cos)
             x = x + self.dt * v
             omega = omega + self.dt * angular
             theta = theta + self.dt * omega

@@ -121,7 +121,10 @@ def measure_impossible(settings: ImpossibleSettings, seeds: Seeds) -> Measuremen
             "least_growth": min(growth("asks once a cell", a) for a in settings.budgets),
             "growth_structured": growth("learnable, exact learner", max(settings.budgets)),
         },
-        tables={"impossible": rows},
+        tables={
+            "impossible": rows,
+            "survival": [{**row, "budget": f"T^{row['budget']:g} questions"} for row in rows if row["asker"] in _SHOWN],
+        },
     )
 
 
@@ -133,6 +136,8 @@ _ASKERS = (
     "learnable, copies nearest",
     "learnable, exact learner",
 )
+# In the order of the legend; the others are controls of the fitted exponent.
+_SHOWN = ("learnable, exact learner", "bound for all", "asks once a cell")
 
 
 def _budget_regret(horizon: int, q: int, seeds: Seeds) -> list[float]:
@@ -177,19 +182,26 @@ EXPERIMENT = Experiment(
         Figure(
             "impossible",
             title="Where nothing carries over, no budget saves the asker",
-            caption="Every cell of the input has a safe action decided by its own coin, so an answer helps nowhere else. Risk "
-            "grows like the square root of rounds per query for the best asker, and for a bound that holds for all of them.",
+            caption="Each cell of the input has a safe action decided by its own coin, so answers help nowhere else. However "
+            "many questions an asker may put, as long as they become a vanishing share of the rounds, its chance of survival "
+            "falls with the length of the run, and so does the best that any asker could have. With as many questions a mentor "
+            "who changes his mind only once is learnt without a loss.",
             chart=Lines(
-                "impossible",
-                x="rounds_per_query",
-                y="regret",
+                "survival",
+                x="rounds",
+                y="survival",
                 by="asker",
+                panel="budget",
                 x_scale="log",
-                y_scale="symlog",
-                x_label="rounds per query",
-                y_label="nats of survival lost",
+                x_label="rounds T",
+                y_label="chance of survival",
                 markers=True,
             ),
+            names={
+                "learnable, exact learner": "one threshold, exact learner",
+                "bound for all": "coins, bound for any asker",
+                "asks once a cell": "coins, asks once a cell",
+            },
         ),
     ),
 )

@@ -47,6 +47,8 @@ CLAIMS = (
         control=Control("a true metric but no distance test: regret grows", "slope_no_test"),
     ),
 )
+NAMES = {"noise": "mentor misheard", "metric": "distance missed", "boundary": "inputs at the boundary"}
+DEGREES = ("broken a little", "broken badly", "third degree", "fourth degree", "fifth degree")
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,11 @@ class MisspecifiedSettings:
     def __post_init__(self) -> None:
         check_horizons(self.horizons)
         for name in ("noise", "blindness", "boundary"):
-            if any(not 0 <= level <= 1 for level in getattr(self, name)):
-                raise SettingsError(f"every level of {name} must be in [0, 1]; got {getattr(self, name)}")
+            levels = getattr(self, name)
+            if any(not 0 <= level <= 1 for level in levels):
+                raise SettingsError(f"every level of {name} must be in [0, 1]; got {levels}")
+            if len(levels) > len(DEGREES) or list(levels) != sorted(set(levels)):
+                raise SettingsError(f"{name} must be up to {len(DEGREES)} rising levels; got {levels}")
 
 
 def measure_misspecified(settings: MisspecifiedSettings, seeds: Seeds) -> Measurement:
@@ -110,12 +115,14 @@ def _misspecified_measurement(
 ) -> Measurement:
     means = {key: np.mean(values, axis=0) for key, values in found.items()}
     rows: Table = []
+    levels = {"noise": settings.noise, "metric": settings.blindness, "boundary": settings.boundary}
     for (kind, level, horizon), (regret, rate, _) in means.items():
-        for shown in ("noise", "metric", "boundary") if kind == "none" else (kind,):
+        for shown in levels if kind == "none" else (kind,):
             rows.append(
                 {
-                    "assumption": shown,
-                    "level": f"{level:g}",
+                    "assumption": f"{NAMES[shown]}: {', '.join(f'{value:g}' for value in levels[shown])}",
+                    "degree": "unbroken" if kind == "none" else DEGREES[levels[kind].index(level)],
+                    "level": level,
                     "rounds": horizon,
                     "regret": float(regret),
                     "query_rate": float(rate),
@@ -158,12 +165,12 @@ EXPERIMENT = Experiment(
             title="Mishearing and crowding cost the guarantee; blindness costs a factor",
             caption="Regret over the length of the run in one dimension, with one assumption broken to the degree shown: the "
             "chance that the mentor is misheard, the share of every distance that the metric misses, the share of inputs moved "
-            "close to the boundary. 0 is the unbroken run.",
+            "close to the boundary. The numbers above each panel are these degrees.",
             chart=Lines(
                 "misspecified",
                 x="rounds",
                 y="regret",
-                by="level",
+                by="degree",
                 panel="assumption",
                 x_scale="log",
                 y_scale="log",
@@ -171,7 +178,6 @@ EXPERIMENT = Experiment(
                 y_label="nats of survival lost",
                 markers=True,
             ),
-            names={"noise": "noisy mentor", "metric": "short-sighted metric", "boundary": "inputs at the boundary"},
         ),
     ),
 )

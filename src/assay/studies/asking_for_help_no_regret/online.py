@@ -449,6 +449,7 @@ EXPERIMENT = Experiment(
                 y_label="share of rounds asked",
                 markers=True,
             ),
+            names={"query_bound": "rate of the upper bound"},
         ),
     ),
 )

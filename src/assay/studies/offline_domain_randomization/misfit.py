@@ -74,7 +74,7 @@ class Settings:
     lengths: Annotated[tuple[int, ...], MinLen(2), doc("block lengths lambda, rising from 1")] = (1, 4, 16)
     n_episodes: Annotated[int, Ge(1), doc("recorded episodes for C8")] = 4
     n_steps: Annotated[int, Ge(2), doc("steps of each")] = 64
-    n_copies: Annotated[int, Ge(1), doc("records a run averages over for C8")] = 6
+    n_copies: Annotated[int, Ge(1), doc("records a run averages over for C8")] = 16
     budget: Annotated[int, Ge(20), doc("evaluations of CMA-ES")] = 300
     n_draws: Annotated[int, Ge(2), doc("simulated next states per block")] = 12
 

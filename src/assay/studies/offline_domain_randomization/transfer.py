@@ -32,13 +32,13 @@ CLAIMS = (
     ),
     Claim(
         "C5.too-much",
-        says="Ten times that bonus costs more again: the best one lies between.",
+        says="Ten times that bonus costs more.",
         source="arXiv:2506.10133v1; derived",
         estimand="cost_of_too_much",
         rule=Above(0.1),
         margin="log cost with ten times the bonus minus with the bonus; 0.1 is a tenth",
-        control=Control("a tenth of the bonus costs no such thing more", "cost_of_too_little", rule=Below(1.0)),
-        paper_value="interior optimum",
+        control=Control("a tenth of the bonus costs no such thing more", "cost_of_too_little"),
+        paper_value="an interior optimum, if C5.bonus holds too",
     ),
     Claim(
         "C5.overconfident",
@@ -193,12 +193,12 @@ EXPERIMENT = Experiment(
     figures=(
         Figure(
             "transfer",
-            title="Fit first, but do not be too sure",
+            title="What a few recorded transitions buy",
             caption="A controller that balances a pole is trained on simulated cart-poles and then meets the real one. Up, "
             "what it costs there, on a log scale. Trained on every conceivable cart-pole it is timid; trained on a "
             "law fitted to recorded transitions it is nearly as good as if it knew the truth. After only four "
-            "transitions the fitted law is too sure of itself, and a bonus that keeps it wider can save the "
-            "controller; a large one makes it timid again.",
+            "transitions, from a cart with friction that the simulator lacks, the fitted law is too sure of itself; an entropy "
+            "bonus keeps it wider, and a large one makes the controller timid again.",
             chart=Bars(
                 "transfer",
                 x="trained_on",
