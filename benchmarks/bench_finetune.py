@@ -1,6 +1,6 @@
 """Fine-tuning beside the HF Trainer: the same model, batches, order, optimiser and clipping, at the core paper's data.
 
-    python benchmarks/bench_finetune.py [--model smollm2-135m] [--steps 10] [--precision float32]
+    python benchmarks/bench_finetune.py [--model smollm2-135m] [--steps 6] [--precision float32]
 
 100 fact sentences and 20 implication sentences of about a dozen tokens, as in Huang et al. 2025, arXiv:2506.10887, section 5.
 Both sides take the same steps in turns, and their losses are compared. Tokens are those of the sentences, without padding.
@@ -148,7 +148,7 @@ def main() -> None:
     """Prints one JSON object."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="smollm2-135m")
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--threads", type=int, default=2)

@@ -16,7 +16,7 @@ from assay.studies.out_of_context_reasoning.arms import Ledger
 from assay.studies.out_of_context_reasoning.symbolic import held_out_margins
 from assay.worlds.recall import RecallWorld
 
-EXPERIMENTS = {experiment.name: experiment for experiment in STUDY.experiments}
+EXPERIMENTS = {experiment.name: experiment for experiment in STUDY.experiments if experiment.measure_many}
 
 
 @pytest.fixture(scope="module", params=list(EXPERIMENTS))

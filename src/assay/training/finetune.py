@@ -192,7 +192,7 @@ def finetune(
         raise InputError("fine-tuning needs at least one example; got none")
     steps = [batch for epoch in range(recipe.n_epochs) for batch in batches(pairs, recipe, seeds, epoch)]
     per_epoch = len(steps) // recipe.n_epochs
-    with _own_randomness(seeds), _out_of_memory(recipe), _prepared(model, recipe) as tuned:
+    with _own_randomness(seeds), _out_of_memory(recipe), _prepared(model, recipe, sparse=accelerator is None) as tuned:
         run = _Run(tuned, recipe, seeds, pairs, checkpoints, accelerator)
         begun = time.perf_counter()
         for step in range(run.resumed_at or 0, len(steps) + 1):
@@ -415,8 +415,12 @@ def _is_part(name: str, part: str, whole: Any, *, embedding: bool) -> bool:
 
 
 @contextmanager
-def _prepared(model: LanguageModel, recipe: Recipe) -> Iterator[LanguageModel]:
-    """The model with gradients wanted for what the recipe trains and for nothing else; wrapped in an adapter for `lora`."""
+def _prepared(model: LanguageModel, recipe: Recipe, *, sparse: bool) -> Iterator[LanguageModel]:
+    """The model with gradients wanted for what the recipe trains and for nothing else; wrapped in an adapter for `lora`.
+
+    With `sparse`, an embedding that is also the read-out adds the few rows it touched to the read-out's gradient. It would
+    else fill a second gradient of the whole vocabulary with zeros at every step.
+    """
     names = set(chosen_names(model.model, recipe))
     if recipe.method == "lora":
         if hasattr(model.model, "get_base_model"):
@@ -430,9 +434,15 @@ def _prepared(model: LanguageModel, recipe: Recipe) -> Iterator[LanguageModel]:
     before = {name: parameter.requires_grad for name, parameter in whole.named_parameters()}
     for name, parameter in whole.named_parameters():
         parameter.requires_grad_(name in names)
+    embedding = whole.get_input_embeddings()
+    tied = sparse and embedding.weight is whole.get_output_embeddings().weight and hasattr(embedding, "sparse")
+    if tied:
+        was_sparse, embedding.sparse = embedding.sparse, True
     try:
         yield model
     finally:
+        if tied:
+            embedding.sparse = was_sparse
         for name, parameter in whole.named_parameters():
             parameter.requires_grad_(before[name])
             parameter.grad = None
