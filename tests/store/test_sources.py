@@ -1,5 +1,6 @@
 """The fingerprint of sources moves with what can move a number, and with nothing else."""
 
+import importlib
 import sys
 import types
 from collections.abc import Callable
@@ -191,6 +192,24 @@ def test_the_version_of_the_assay_rooms_counts(digest: Digest) -> None:
     assert "assay.core.seeds" in found
     assert not [name for name in found if name.startswith("assay.claims")]
     assert "numpy" not in found
+
+
+def test_the_rooms_above_the_studies_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package's face leads to the audit; a study must not be stale whenever the audit changes."""
+    found = set[str]()
+    original = sources._source
+
+    def spy(path: Path, name: str) -> sources._Source:
+        found.add(name)
+        return original(path, name)
+
+    monkeypatch.setattr(sources, "_source", spy)
+    sources._digest.cache_clear()
+    study = "assay.studies.off_switch_game"
+    importlib.import_module(study)
+    sources.source_digest([study], own=study)
+    assert {study, "assay", "assay.solvers.games.pairs"} <= found
+    assert not [name for name in found if name.split(".")[1:2] in (["audit"], ["runner"], ["report"], ["cli"], ["models"])]
 
 
 def test_a_module_without_source_is_named(digest: Digest) -> None:

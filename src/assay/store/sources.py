@@ -1,8 +1,9 @@
 """What version of the code computed something: a digest over the sources that could have changed the numbers.
 
 Starting from the modules that compute, every module of Assay and of their own package that they import is followed, also
-imports inside functions, and data files that a module names. Not followed are `assay.claims` and `assay.store`: they declare,
-judge and keep, and decide no number of a run. Packages of others are not read; their versions stand in a run's environment.
+imports inside functions, and data files that a module names. Not followed are `assay.claims` and `assay.store`, which declare,
+judge and keep, and the rooms above the studies, which the package's face leads to: none decides a number of a run. Packages of
+others are not read; their versions stand in a run's environment.
 
 Comments, docstrings and blank lines do not count. In a study's own file or folder, neither do top-level assignments that no
 function or class uses: claims, figures and presets can be reworded without making a row stale (a claim has a digest of its own,
@@ -23,7 +24,7 @@ from assay.core.errors import InputError
 
 __all__ = ["source_digest"]
 
-_NOT_FOLLOWED = ("assay.claims", "assay.store")
+_NOT_FOLLOWED = ("assay.audit", "assay.claims", "assay.cli", "assay.report", "assay.runner", "assay.store")
 _REFLECTION = {"globals", "locals", "vars", "eval", "exec"}  # may reach any name, so nothing is spare beside them
 _EVERYTHING = "*"
 _Span = tuple[tuple[int, int], tuple[int, int]]
