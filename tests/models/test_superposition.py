@@ -8,30 +8,16 @@ from assay.core.errors import InputError, SettingsError
 from assay.models.decoder import Decoder
 from assay.models.graph_reader import GraphReader, reader_config
 from assay.models.superposition import MARKS, Search, needed_sharpness, search, superposition_network
-from assay.worlds.reachability import SPECIAL, ProsqaWorld, Questions, adjacency, distances, random_dags, superposition
-
-
-def asked_everywhere(edges: np.ndarray, n_nodes: int, n_edges: int, rng: np.random.Generator) -> Questions:
-    """One question for every source of a graph that leads somewhere and not everywhere; padded to n_edges."""
-    joined = adjacency(edges[None], n_nodes)[0]
-    away = distances(joined[None])[0]
-    present = np.isin(np.arange(n_nodes), edges)
-    away[~present] = -1
-    asked = np.flatnonzero((away > 0).any(1) & ((away < 0) & present).any(1))
-    right = (away + rng.random(away.shape)).argmax(1)[asked]  # a farthest node
-    wrong = np.where((away < 0) & present, rng.random(away.shape), -1).argmax(1)[asked]
-    flip = rng.integers(2, size=len(asked))[:, None]
-    candidates = np.where(flip, np.stack((right, wrong), 1), np.stack((wrong, right), 1))
-    told = np.full((len(asked), n_edges, 2), -1)
-    told[:, : len(edges)] = edges
-    ahead = distances(joined.T[None])[0][right]
-    return Questions(
-        told, asked, candidates, right, away[asked], ahead, np.tile(present, (len(asked), 1)), np.empty((len(asked), 0), int)
-    )
-
-
-def joined_questions(parts: list[Questions]) -> Questions:
-    return Questions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in parts[0].__dict__})
+from assay.worlds.reachability import (
+    SPECIAL,
+    ProsqaWorld,
+    Questions,
+    adjacency,
+    asked_everywhere,
+    distances,
+    random_dags,
+    superposition,
+)
 
 
 def solved(model: Decoder, questions: Questions, n_thoughts: int) -> Search:
@@ -70,10 +56,10 @@ def test_a_thousand_graphs_are_solved_exactly() -> None:
         n_edges = max(len(edges) for edges in group)
         parts = []
         for edges in group:
-            every = asked_everywhere(edges, n_nodes, n_edges, rng)
+            every = asked_everywhere(edges, n_nodes, n_edges, rng=rng)
             if len(every):
                 parts.append(every.take(np.array([rng.integers(len(every))])))
-        questions = joined_questions(parts)
+        questions = Questions.joined(parts)
         n_thoughts = int(questions.distance.max()) + 1
         model = superposition_network(n_nodes, n_edges, n_thoughts=n_thoughts)
         assert_exact(solved(model, questions, n_thoughts), questions, n_thoughts)
@@ -88,7 +74,7 @@ def test_every_source_of_a_graph_is_solved() -> None:
     rng = np.random.default_rng(1)
     graphs = random_dags(25, fewest_nodes=20, most_nodes=30, rng=rng)
     n_edges = max(map(len, graphs))
-    questions = joined_questions([asked_everywhere(edges, 30, n_edges, rng) for edges in graphs])
+    questions = Questions.joined([asked_everywhere(edges, 30, n_edges, rng=rng) for edges in graphs])
     n_thoughts = int(questions.distance.max())
     model = superposition_network(30, n_edges, n_thoughts=n_thoughts)
     assert len(questions) > 250

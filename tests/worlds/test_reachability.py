@@ -15,6 +15,7 @@ from assay.worlds.reachability import (
     Questions,
     Vocabulary,
     adjacency,
+    asked_everywhere,
     deeper_candidate,
     diameter,
     distances,
@@ -136,6 +137,19 @@ def test_the_symbolic_and_the_worded_form_tell_the_same_graph() -> None:
         assert said.count("Every ") == len(triples)
         assert said.endswith("?")
     assert len({drawn.worded(item) for item in range(20)}) == 20
+
+
+def test_every_source_is_asked_about_a_farthest_node() -> None:
+    rng = np.random.default_rng(0)
+    for edges in random_dags(30, fewest_nodes=4, most_nodes=12, rng=rng):
+        drawn = asked_everywhere(edges, 12, 40, rng=rng)
+        for item in range(len(drawn)):
+            away = searched(edges, int(drawn.roots[item]), 12)
+            assert drawn.distance[item].tolist() == away
+            assert drawn.n_steps[item] == max(away)
+            (wrong,) = set(drawn.candidates[item].tolist()) - {int(drawn.targets[item])}
+            assert away[wrong] == -1
+            assert wrong in edges
 
 
 def test_random_graphs_are_acyclic_and_of_the_sizes_asked_for() -> None:

@@ -32,7 +32,7 @@ class Thinking(NamedTuple):
     Attributes:
         logits: over nodes and marks, [batch, vocab].
         thoughts: as they were made (before an edit), [batch, thought, d_model].
-        attention: of the last layer on each edge when thought c + 1 is made, summed over heads, [batch, thought, edge].
+        attention: of the last layer on each edge when that thought is made, summed over heads, [batch, thought, edge].
     """
 
     logits: Tensor
@@ -43,11 +43,14 @@ class Thinking(NamedTuple):
 def reader_config(
     n_nodes: int, *, n_layers: int = 2, n_heads: int = 4, d_model: int = 64, d_mlp: int | None = None
 ) -> DecoderConfig:
-    """GPT-2's parts, tied, without positions; the vocabulary is the node numbers and the four marks."""
+    """GPT-2's parts, tied, without positions; the vocabulary is the node numbers and the four marks.
+
+    Embeddings start with length one: from GPT-2's 0.02 a look-up takes several times as long to form.
+    """
     vocab = n_nodes + len(MARKS)
     return DecoderConfig(
         vocab, vocab, n_layers=n_layers, n_heads=n_heads, d_model=d_model, d_mlp=4 * d_model if d_mlp is None else d_mlp,
-        norm="layer", positions="none", tied=True, biases=True,
+        norm="layer", positions="none", tied=True, biases=True, embed_std=d_model**-0.5,
     )  # fmt: skip
 
 

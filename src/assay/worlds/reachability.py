@@ -7,7 +7,7 @@ same part, both candidates are equally deep leaves, and which root is asked is a
 Sources: Hao et al. 2024, arXiv:2412.06769, appendix (ProsQA); Zhu et al. 2025, arXiv:2505.12514, section 5 (as symbols).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ __all__ = [
     "Questions",
     "Vocabulary",
     "adjacency",
+    "asked_everywhere",
     "deeper_candidate",
     "diameter",
     "distances",
@@ -178,6 +179,19 @@ class Questions:
     def unreached(self) -> Bool[np.ndarray, "batch node"]:
         """Nodes of the graph that the root does not lead to."""
         return np.asarray(self.present & (self.distance < 0))
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Questions]") -> "Questions":
+        """Several batches over the same node numbers as one; shorter lists of edges are padded."""
+        n_edges = max(part.edges.shape[1] for part in parts)
+
+        def values(name: str) -> np.ndarray:
+            arrays = [getattr(part, name) for part in parts]
+            if name == "edges":
+                arrays = [np.pad(a, ((0, 0), (0, n_edges - a.shape[1]), (0, 0)), constant_values=-1) for a in arrays]
+            return np.concatenate(arrays)
+
+        return cls(**{name: values(name) for name in cls.__dataclass_fields__})
 
     def take(self, rows: Int[np.ndarray, " row"] | Bool[np.ndarray, " batch"]) -> "Questions":
         """Some of the questions."""
@@ -438,6 +452,37 @@ def random_dags(
     return graphs
 
 
+def asked_everywhere(edges: Int[np.ndarray, "edge 2"], n_nodes: int, n_edges: int, *, rng: np.random.Generator) -> Questions:
+    """A question from every source of one graph that leads to some of its nodes and not to all: a farthest node, or another?
+
+    Args:
+        edges: of the graph; cycles are allowed.
+        n_nodes: node numbers.
+        n_edges: edges are padded to so many.
+        rng: draws the nodes asked about.
+    """
+    joined = adjacency(edges[None], n_nodes)[0]
+    away = distances(joined[None])[0]
+    present = np.isin(np.arange(n_nodes), edges)
+    elsewhere = (away < 0) & present
+    roots = np.flatnonzero(present & (away > 0).any(1) & elsewhere.any(1))
+    right = (away + rng.random(away.shape)).argmax(1)[roots]
+    wrong = _any_of(elsewhere, rng)[roots]
+    told = np.full((len(roots), n_edges, 2), -1)
+    told[:, : len(edges)] = edges
+    flip = rng.integers(2, size=len(roots))[:, None]
+    return Questions(
+        edges=told,
+        roots=roots,
+        candidates=np.where(flip == 0, np.stack((right, wrong), 1), np.stack((wrong, right), 1)),
+        targets=right,
+        distance=away[roots],
+        ahead=distances(joined.T[None])[0][right],
+        present=np.tile(present, (len(roots), 1)),
+        paths=np.empty((len(roots), 0), dtype=int),
+    )
+
+
 def _asked(
     edges: np.ndarray, joined: np.ndarray, roots: np.ndarray, targets: np.ndarray, wrong: np.ndarray, present: np.ndarray,
     most_steps: int, rng: np.random.Generator,
@@ -499,12 +544,4 @@ def _collected(
             found += len(part)
         if attempts > 200 and found < attempts:
             raise SettingsError(f"questions of this family are too rare to be found ({found} in {attempts} batches): {what}")
-    n_edges = max(part.edges.shape[1] for part in parts)
-
-    def joined(name: str) -> np.ndarray:
-        values = [getattr(part, name) for part in parts]
-        if name == "edges":
-            values = [np.pad(v, ((0, 0), (0, n_edges - v.shape[1]), (0, 0)), constant_values=-1) for v in values]
-        return np.concatenate(values)[:n]
-
-    return Questions(**{name: joined(name) for name in Questions.__dataclass_fields__})
+    return Questions.joined(parts).take(np.arange(n))

@@ -1,0 +1,248 @@
+"""The trained systems: one small decoder that thinks in vectors, speaks, or guesses, on graphs retold at every use."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, doc
+
+from assay.core.errors import SettingsError
+from assay.core.seeds import Seeds
+from assay.worlds.reachability import LayeredWorld, ProsqaWorld, Questions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from assay.models.graph_reader import GraphReader
+
+__all__ = ["PAPER", "Labels", "Training", "chance_of_a_walk", "guessing", "right", "speaking", "thinking", "told"]
+
+PAPER = "arXiv:2505.12514, "
+Labels = Literal["optimal", "fixed path", "breadth-first"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """The network and its curriculum; every arm of a study shares them."""
+
+    stage_steps: Annotated[int, Ge(1), doc("steps of each stage of the curriculum before the last")] = 350
+    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 700
+    guess_factor: Annotated[float, Gt(0), doc("steps of the network without thoughts, relative to the others'")] = 2.0
+    batch: Annotated[int, Ge(1), doc("questions a step")] = 64
+    n_pool: Annotated[int, Ge(1), doc("graphs to train on, told anew at every use")] = 10_000
+    n_eval: Annotated[int, Ge(8), doc("held-out questions of each evaluation")] = 1000
+    d_model: Annotated[int, Ge(8), doc("width; four heads, an MLP twice as wide")] = 64
+    learning_rate: Annotated[float, Gt(0), doc("of AdamW; weight decay 0.01, gradients clipped at norm 1")] = 3e-3
+    mixing: Annotated[float, Ge(0), doc("share of batches from an earlier stage, drawn uniformly")] = 0.1
+    n_steps: Annotated[int, Ge(1), doc("edges from root to target, and thoughts")] = 3
+    n_nodes: Annotated[int, Ge(8), doc("of a graph")] = 14
+    n_names: Annotated[int, Ge(8), doc("node tokens; a graph takes some of them")] = 16
+    family: Annotated[Literal["layered", "prosqa"], doc("depth-matched graphs, or the benchmark's with its shortcut")] = (
+        "layered"
+    )
+
+    def __post_init__(self) -> None:
+        if self.n_steps < 3:
+            raise SettingsError(
+                f"the curriculum needs questions of at least 3 steps, so that some stage is supervised by a node that is no "
+                f"candidate; got n_steps = {self.n_steps}"
+            )
+        if self.n_names < self.n_nodes:
+            raise SettingsError(f"graphs of {self.n_nodes} nodes need as many names; got n_names = {self.n_names}")
+        _ = self.world  # refuses graphs that cannot be before anything is trained
+
+    @property
+    def world(self) -> LayeredWorld | ProsqaWorld:
+        """What is asked about."""
+        if self.family == "layered":
+            return LayeredWorld(self.n_nodes, self.n_steps)
+        return ProsqaWorld(self.n_nodes, self.n_nodes, fewest_steps=self.n_steps, most_steps=self.n_steps)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole curriculum."""
+        return self.n_steps * self.stage_steps + self.last_steps
+
+
+@dataclass(frozen=True)
+class Data:
+    """Graphs to train on, and held-out questions."""
+
+    pool: Questions
+    held_out: Questions
+
+    @classmethod
+    def drawn(cls, settings: Training, seeds: Seeds) -> "Data":
+        """Fresh graphs for one run."""
+        pool = settings.world.questions(settings.n_pool, rng=seeds("pool"))
+        held_out = settings.world.questions(settings.n_eval, rng=seeds("held out")).retold(settings.n_names, rng=seeds("names"))
+        return cls(pool, held_out)
+
+    def batch(self, settings: Training, rng: np.random.Generator) -> Questions:
+        """Some of the pool, retold."""
+        return self.pool.take(rng.integers(len(self.pool), size=settings.batch)).retold(settings.n_names, rng=rng)
+
+
+def told(questions: Questions) -> "Tensor":
+    """What a reader is told, one row a question."""
+    import torch
+
+    n = len(questions)
+    return torch.from_numpy(
+        np.concatenate((questions.edges.reshape(n, -1), questions.candidates, questions.roots[:, None]), axis=1)
+    )
+
+
+def _label(questions: Questions, kind: Labels, c: int, rng: np.random.Generator) -> np.ndarray:
+    """The node that supervises thought c: on a shortest path, on the item's own path, or anywhere on the frontier."""
+    if kind == "fixed path":
+        return np.asarray(questions.paths[:, c - 1])
+    among = questions.optimal(c) if kind == "optimal" else questions.frontier(c)
+    return np.asarray(np.where(among, rng.random(among.shape, dtype=np.float32), -1).argmax(1))
+
+
+def thinking(
+    data: Data,
+    settings: Training,
+    seeds: Seeds,
+    labels: Sequence[Labels],
+    *,
+    curriculum: bool = True,
+    share: tuple[float, float],
+) -> "GraphReader":
+    """Readers trained to think in vectors, one run for each kind of label, side by side on the same graphs.
+
+    Stage s takes s thoughts and asks for one node s + 1 steps away; the last stage takes all thoughts, then the answer mark,
+    and asks for the target. Without the curriculum every step is of the last stage.
+    """  # fmt: skip
+    import torch
+
+    from assay.models.graph_reader import GraphReader, reader_config
+    from assay.training.sequence import Batch, Stage
+
+    n_steps = settings.n_steps
+    mine = seeds.child("thinking" if curriculum else "thinking at once")
+    rngs = [mine(f"init {kind}") for kind in labels]
+    model = GraphReader.init(reader_config(settings.n_names, d_model=settings.d_model, d_mlp=2 * settings.d_model), rngs)
+    batches = mine("batches")
+
+    def stage(last: int, n: int) -> "Stage[GraphReader]":
+        def draw(step: int) -> Batch:
+            questions = data.batch(settings, batches)
+            k = last if not curriculum or batches.random() >= settings.mixing else int(batches.integers(last + 1))
+            wanted = [questions.targets if k == n_steps else _label(questions, kind, k + 1, batches) for kind in labels]
+            thoughts = torch.full((len(questions), 1), k)
+            inputs = torch.cat((told(questions), thoughts), dim=1).expand(len(labels), -1, -1)
+            return Batch(inputs, torch.from_numpy(np.stack(wanted)))
+
+        def loss(model: "GraphReader", batch: Batch) -> "Tensor":
+            k = int(batch.inputs[0, 0, -1])
+            return _cross_entropy(model.think(batch.inputs[..., :-1], k, ask=k == n_steps).logits, batch.targets)
+
+        return Stage(n, draw, loss)
+
+    if curriculum:
+        stages = [stage(s, settings.stage_steps) for s in range(n_steps)] + [stage(n_steps, settings.last_steps)]
+    else:
+        stages = [stage(n_steps, settings.total_steps)]
+    return _trained(model, stages, settings, share, "thoughts" if curriculum else "thoughts without curriculum")
+
+
+def speaking(data: Data, settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "GraphReader":
+    """A reader trained to say the item's own shortest path node by node, then the answer; a run axis of one."""
+    import torch
+
+    from assay.models.graph_reader import GraphReader, reader_config
+    from assay.training.sequence import Batch, Stage
+
+    mine, n_steps = seeds.child("speaking"), settings.n_steps
+    config = reader_config(settings.n_names, d_model=settings.d_model, d_mlp=2 * settings.d_model)
+    model, batches = GraphReader.init(config, [mine("init")]), mine("batches")
+
+    def draw(step: int) -> Batch:
+        questions = data.batch(settings, batches)
+        path = torch.from_numpy(questions.paths[:, :n_steps])
+        said = torch.cat((path, torch.from_numpy(questions.targets)[:, None]), dim=1)
+        return Batch(torch.cat((told(questions), path), dim=1)[None], said[None])
+
+    def loss(model: "GraphReader", batch: Batch) -> "Tensor":
+        logits = model.spoken(batch.inputs[..., :-n_steps], batch.inputs[..., -n_steps:])
+        # The last node of the path is followed by the answer mark, which is given and not asked for.
+        asked = torch.cat((logits[..., :n_steps, :], logits[..., -1:, :]), -2)
+        return _cross_entropy(asked.flatten(-3, -2), batch.targets.flatten(-2))
+
+    return _trained(model, [Stage(settings.total_steps, draw, loss)], settings, share, "words")
+
+
+def guessing(data: Data, settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "GraphReader":
+    """A reader trained to answer at once; a run axis of one."""
+    import torch
+
+    from assay.models.graph_reader import GraphReader, reader_config
+    from assay.training.sequence import Batch, Stage
+
+    mine = seeds.child("guessing")
+    config = reader_config(settings.n_names, d_model=settings.d_model, d_mlp=2 * settings.d_model)
+    model, batches = GraphReader.init(config, [mine("init")]), mine("batches")
+
+    def draw(step: int) -> Batch:
+        questions = data.batch(settings, batches)
+        return Batch(told(questions)[None], torch.from_numpy(questions.targets)[None])
+
+    def loss(model: "GraphReader", batch: Batch) -> "Tensor":
+        return _cross_entropy(model.think(batch.inputs, 0).logits, batch.targets)
+
+    n = max(1, round(settings.guess_factor * settings.total_steps))
+    return _trained(model, [Stage(n, draw, loss)], settings, share, "no thoughts")
+
+
+def _trained(
+    model: "GraphReader", stages: "Sequence[object]", settings: Training, share: tuple[float, float], label: str
+) -> "GraphReader":
+    """The model after its stages.
+
+    Raises:
+        Diverged: the loss of one of its runs left the finite numbers.
+    """
+    from assay.training.sequence import Optimiser, train
+
+    optimiser = Optimiser("adamw", settings.learning_rate, weight_decay=0.01, clip_norm=1.0, warmup_steps=20)
+    trace = train(model, stages, optimiser, share=share, label=label)  # type: ignore[arg-type]
+    for lost in trace.diverged:
+        if lost is not None:
+            raise lost
+    return model.requires_grad_(False)
+
+
+def _cross_entropy(logits: "Tensor", targets: "Tensor") -> "Tensor":
+    """Mean over items, per run."""
+    from torch.nn import functional as F  # noqa: N812 - its usual name
+
+    flat = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    return flat.view(targets.shape).mean(-1)
+
+
+def right(logits: "Tensor", questions: Questions) -> Mapping[str, float]:
+    """`exact`: share of answers that are the target among all tokens; `preferred`: that put it above the other candidate."""
+    import torch
+
+    targets, candidates = torch.from_numpy(questions.targets), torch.from_numpy(questions.candidates)
+    wrong = candidates.sum(1) - targets
+    ahead = logits.gather(1, targets[:, None]) > logits.gather(1, wrong[:, None])
+    return {"exact": float((logits.argmax(-1) == targets).double().mean()), "preferred": float(ahead.double().mean())}
+
+
+def chance_of_a_walk(questions: Questions) -> float:
+    """How often the right candidate is found by one walk that takes a random edge at every step, and else by a coin toss."""
+    from assay.worlds.reachability import adjacency
+
+    ways = adjacency(questions.edges, questions.n_nodes).astype(float)
+    onward = ways / np.maximum(1, ways.sum(2, keepdims=True))
+    rows = np.arange(len(questions))
+    here = np.zeros((len(questions), 1, questions.n_nodes))
+    here[rows, 0, questions.roots] = 1.0
+    for _ in range(int(questions.n_steps.max())):
+        here = here @ onward
+    found = here[rows, 0, questions.targets]
+    return float((found + (1 - found) / 2).mean())

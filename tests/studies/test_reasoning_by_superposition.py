@@ -1,0 +1,114 @@
+"""What the study of superposition computes from networks, on planted ones; and what it refuses."""
+
+import numpy as np
+import pytest
+import torch
+
+from assay.core.errors import SettingsError
+from assay.core.seeds import Seeds
+from assay.core.settings import resolve
+from assay.models.graph_reader import Thinking
+from assay.studies.reasoning_by_superposition import STUDY
+from assay.studies.reasoning_by_superposition.construction import CONSTRUCTION, ConstructionSettings
+from assay.studies.reasoning_by_superposition.shortcut import ShortcutSettings
+from assay.studies.reasoning_by_superposition.system import Data, Training, _label, chance_of_a_walk, right
+from assay.studies.reasoning_by_superposition.trained import TrainedSettings, attention_ratios, held
+from assay.worlds.reachability import LayeredWorld, Questions, superposition
+
+SMALL = TrainedSettings(stage_steps=2, last_steps=2, batch=4, n_pool=40, n_eval=64, d_model=16)
+
+
+def asked(n: int = 300) -> Questions:
+    rng = np.random.default_rng(0)
+    return LayeredWorld(14, 3, 4).questions(n, rng=rng).retold(16, rng=rng)
+
+
+def test_the_construction_s_thoughts_hold_everything_and_a_moving_front_only_the_frontier() -> None:
+    questions = asked()
+    built = held(superposition(questions.distance, 3), questions)
+    assert built["auc_frontier"] == built["auc_off_path"] == built["auc_older"] == 1
+    assert built["auc_preference"] < 0.65  # not quite one half: where few nodes share a thought each weighs more
+    front = np.stack([questions.frontier(c) for c in (1, 2, 3)], axis=1).astype(float)
+    assert held(front, questions)["auc_frontier"] == 1
+    assert held(front, questions)["auc_older"] == 0.5
+    best = np.stack([questions.optimal(c) for c in (1, 2, 3)], axis=1).astype(float)
+    assert held(best, questions)["auc_off_path"] == 0.5
+    assert held(best, questions)["auc_preference"] == 1
+    nothing = held(np.random.default_rng(1).standard_normal(front.shape), questions)
+    assert all(abs(value - 0.5) < 0.12 for value in nothing.values())
+
+
+def test_attention_ratios_are_those_planted() -> None:
+    questions = asked()
+    away = questions.distance[np.arange(300)[:, None], questions.edges[..., 0]]
+    weights = np.stack([np.where(away == c, 12.0, 1.0) for c in range(3)], axis=1)
+    seen = Thinking(torch.empty(0), torch.empty(0), torch.from_numpy(weights))
+    assert attention_ratios(seen, questions) == pytest.approx({"frontier_ratio": 12.0, "optimal_ratio": 1.0})
+    even = seen._replace(attention=torch.ones(300, 3, questions.edges.shape[1]))
+    assert attention_ratios(even, questions) == pytest.approx({"frontier_ratio": 1.0, "optimal_ratio": 1.0})
+
+
+def test_labels_are_of_their_kind_and_the_fixed_path_is_fixed() -> None:
+    questions, rng = asked(), np.random.default_rng(0)
+    rows = np.arange(300)
+    for c in (1, 2, 3):
+        assert questions.optimal(c)[rows, _label(questions, "optimal", c, rng)].all()
+        wide = _label(questions, "breadth-first", c, rng)
+        assert questions.frontier(c)[rows, wide].all()
+        fixed = _label(questions, "fixed path", c, rng)
+        assert (fixed == _label(questions, "fixed path", c, rng)).all()
+        assert questions.optimal(c)[rows, fixed].all()
+    assert not questions.optimal(1)[rows, _label(questions, "breadth-first", 1, rng)].all()
+
+
+def test_right_counts_exact_and_preferred_answers() -> None:
+    questions = asked(4)
+    logits = torch.zeros(4, 20)
+    wrong = questions.candidates.sum(1) - questions.targets
+    logits[torch.arange(4), torch.from_numpy(questions.targets)] = torch.tensor([2.0, 2.0, 2.0, -1.0])
+    logits[1, 19] = 3.0  # something else altogether
+    logits[2, wrong[2]] = 5.0
+    assert right(logits, questions) == {"exact": 0.25, "preferred": 0.5}
+
+
+def test_a_walk_on_a_fork_finds_the_target_half_of_the_time() -> None:
+    edges = np.array([[[0, 1], [0, 2], [1, 3], [2, 4]]])
+    distance, ahead = np.array([[0, 1, 1, 2, 2, -1]]), np.array([[2, 1, -1, 0, -1, -1]])
+    fork = Questions(edges, np.array([0]), np.array([[3, 5]]), np.array([3]), distance, ahead, np.ones((1, 6), bool),
+                     np.array([[1, 3]]))  # fmt: skip
+    assert chance_of_a_walk(fork) == pytest.approx(0.5 + 0.5 / 2)
+
+
+def test_held_out_questions_are_not_those_trained_on() -> None:
+    data = Data.drawn(SMALL, Seeds(0))
+    assert len(data.pool) == 40
+    assert data.held_out.present.shape == (64, 16)
+    assert {len(row) for row in data.batch(SMALL, np.random.default_rng(0)).edges} == {data.pool.edges.shape[1]}
+
+
+def test_every_claim_of_the_card_is_there_and_has_a_control() -> None:
+    names = {claim.name.split(".")[0] for claim in STUDY.claims}
+    assert names == {f"C{i}" for i in range(1, 9)}
+
+
+def test_the_construction_is_exact_at_the_quick_preset() -> None:
+    found = CONSTRUCTION.measure(CONSTRUCTION.preset("quick").settings, Seeds(3)).estimands
+    assert found["thoughts_exact"] == found["answers_right"] == found["sharp/least_exact"] == 1
+    assert found["one_short/answers_right"] == 0
+    assert found["soft/thoughts_exact"] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "override", "message"),
+    [
+        (Training(), "n_steps=2", "at least 3 steps"),
+        (Training(), "n_names=13", "need as many names"),
+        (Training(), "n_steps=7", "two ways of 7 edges need 16 nodes"),
+        (ShortcutSettings(), "n_nodes=17", "need as many names"),
+        (ConstructionSettings(), "fewest_nodes=61", "fewest_nodes <= most_nodes"),
+        (TrainedSettings(), "stage_steps=0", "stage_steps"),
+    ],
+)
+def test_impossible_settings_are_refused_before_anything_is_trained(settings: object, override: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        resolve(settings, [override], where="x")
