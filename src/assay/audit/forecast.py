@@ -205,7 +205,7 @@ def _bridges(facts: Facts) -> dict[tuple[bool, str, str], float]:
 def _margin(facts: Facts, rule: Rule, name: str, told: set[tuple[str, str, str]]) -> float:
     subjects = [fact.subject for fact in facts.trained if fact.relation == rule.premise and fact.object == name]
     bridges = sum((subject, rule.conclusion, rule.mapping[name]) in told for subject in subjects)
-    return min(1.0, (bridges / max(1, len(subjects) - bridges)) ** 0.5)
+    return min(1.0, math.sqrt(bridges / max(1, len(subjects) - bridges)))
 
 
 def _log10(question: Question, before: Answers) -> float:

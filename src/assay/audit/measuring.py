@@ -1,32 +1,23 @@
-"""What a model answers: log-probabilities of all (prompt, completion) pairs, kept in parts so that a killed audit goes on."""
+"""What a model answers: log-probabilities of all (prompt, completion) pairs of an audit."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
-
-import torch
 
 from assay.audit.facts import Facts
 from assay.audit.probes import Question
-from assay.core.errors import InputError, WorkError
+from assay.core.errors import InputError
 from assay.core.progress import progress
-from assay.core.settings import digest
 from assay.core.text import visible
-from assay.instruments.scoring import score_tokens
+from assay.instruments.kept_scores import kept_log_probs
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.text import TokenPair, try_token_pairs
-from assay.models.sites import unwrapped
 from assay.store.memo import Memos
 
-__all__ = ["Answers", "Asked", "answers_of", "tokenised", "weights_digest"]
+__all__ = ["Answers", "Asked", "answers_of", "tokenised"]
 
 Answers = Mapping[tuple[str, str], float]
 """Log-probability of each (prompt, completion), in nats."""
 Asked = Mapping[tuple[str, str], TokenPair]
-PART = 512  # pairs between two saves: a minute at most on a model of this size
 
 
 def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]], *, facts: Facts, asked: Sequence[Question] = ()) -> Asked:
@@ -53,12 +44,7 @@ def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]], *, facts: 
 
 
 def answers_of(
-    model: LanguageModel,
-    asked: Asked,
-    *,
-    memos: Memos | None = None,
-    weights: str | None = None,
-    share: tuple[float, float] = (0, 1),
+    model: LanguageModel, asked: Asked, *, memos: Memos | None = None, share: tuple[float, float] = (0, 1)
 ) -> Answers:
     """What the model answers, each pair once; parts that were measured before the process was killed are read again.
 
@@ -66,51 +52,18 @@ def answers_of(
         model: any causal language model.
         asked: the pairs in tokens.
         memos: where parts are kept.
-        weights: `weights_digest(model)`, where it is known already.
         share: how much of the whole audit is done before and after, for progress.
 
     Raises:
         WorkError: logits are not finite, or memory ran out.
     """
     pairs = sorted(asked)  # texts that begin alike stand together and share their beginning
-    known = weights or (weights_digest(model) if memos is not None else "")
-    found: dict[tuple[str, str], float] = {}
-    for start in range(0, len(pairs), PART):
-        some = pairs[start : start + PART]
-        tokens = [asked[pair] for pair in some]
-        values = _scored(model, tokens) if memos is None else _kept(model, tokens, memos, known)
-        found |= dict(zip(some, values, strict=True))
-        done = min(1.0, (start + PART) / max(1, len(pairs)))
-        progress(share[0] + done * (share[1] - share[0]), f"asked {len(found)} of {len(pairs)}")
-    return found
 
+    def on_part(done: int) -> None:
+        progress(share[0] + done / len(pairs) * (share[1] - share[0]), f"asked {done} of {len(pairs)}")
 
-def weights_digest(model: LanguageModel) -> str:
-    """SHA-256 over names, shapes and values of all weights as they are now, and over the configuration's kind."""
-    text = hashlib.sha256(str(unwrapped(model.model).config.model_type).encode())
-    for name, value in model.model.state_dict().items():
-        text.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        text.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return text.hexdigest()
-
-
-def _kept(model: LanguageModel, tokens: Sequence[TokenPair], memos: Memos, weights: str) -> list[float]:
-    plain = [[pair.context, pair.completion] for pair in tokens]
-    key = {"weights": weights, "pairs": digest(plain), "threads": torch.get_num_threads()}
-    folder = memos.get("audit-answers", key, partial(_build, model=model, tokens=tokens))
-    values: list[float] = json.loads((folder / "log-probs.json").read_text())
-    return values
-
-
-def _build(folder: Path, *, model: LanguageModel, tokens: Sequence[TokenPair]) -> None:
-    (folder / "log-probs.json").write_text(json.dumps(_scored(model, tokens), allow_nan=False))
-
-
-def _scored(model: LanguageModel, tokens: Sequence[TokenPair]) -> list[float]:
-    values: list[float] = score_tokens(model.model, tokens, ranked=set()).log_prob.tolist()
-    if not all(value > -float("inf") for value in values):
-        raise WorkError("log-probabilities must be finite; some are not. Load the model in float32, or train it less hard")
-    return values
+    values = kept_log_probs(model, [asked[pair] for pair in pairs], memos=memos, on_part=on_part)
+    return dict(zip(pairs, values, strict=True))
 
 
 def _check_beginnings(question: Question, tokens: Asked, facts: Facts) -> None:

@@ -22,9 +22,11 @@ __all__ = [
     "Extent",
     "Measure",
     "Question",
+    "invented_people",
     "neutral_texts",
     "pairs_of",
     "questions",
+    "replay_texts",
     "suite",
 ]
 
@@ -245,8 +247,18 @@ def suite() -> tuple[SuiteItem, ...]:
 
 
 def neutral_texts() -> tuple[str, ...]:
-    """Plain sentences about nothing in particular, written for this package."""
-    return tuple(_data()["neutral"])
+    """Plain sentences about nothing in particular, written for this package; measured and never trained on."""
+    return tuple(_data()["neutral"][::2])
+
+
+def replay_texts() -> tuple[str, ...]:
+    """Others of the kind, for mitigations to train on or to hold predictions on."""
+    return tuple(_data()["neutral"][1::2])
+
+
+def invented_people() -> tuple[str, ...]:
+    """Names for counter-examples; never asked about."""
+    return tuple(_data()["people"])
 
 
 def _suite_question(item: SuiteItem) -> Question:

@@ -12,19 +12,24 @@ from pathlib import Path
 
 import torch
 
+from assay.audit.advice import advice
 from assay.audit.columns import FactRow, Outcome, fact_rows, known_before, outcomes
 from assay.audit.cost import expected_minutes, peak_gib, refuse_beyond
 from assay.audit.facts import Facts
 from assay.audit.facts_file import read_facts
 from assay.audit.forecast import Cost, calibrate, forecasts, premise_questions
+from assay.audit.frontier import compare, difference
 from assay.audit.inject import examples, inject, recipe_named
-from assay.audit.measuring import Answers, Asked, answers_of, tokenised, weights_digest
+from assay.audit.measuring import Answers, Asked, answers_of, tokenised
+from assay.audit.mitigations import chosen as mitigation_names
 from assay.audit.probes import Extent, Question, neutral_texts, pairs_of, questions
 from assay.audit.record import Audit, plain
 from assay.audit.totals import Total, totals
 from assay.core.errors import InputError
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
+from assay.core.settings import digest
+from assay.instruments.kept_scores import weights_digest
 from assay.models.pretrained.loading import LanguageModel, load
 from assay.runner.environment import environment
 from assay.store.memo import Memos
@@ -78,18 +83,24 @@ def audit(
     after = tuned if tuned is None or isinstance(tuned, LanguageModel) else load(tuned)
     if after is not None and (mitigations or forecast_only):
         raise InputError("with a tuned model nothing is trained or forecast; leave out mitigations and forecast_only")
+    names = mitigation_names(mitigations)
+    if not read.trained:
+        raise InputError(f"{read.name}: an audit needs at least one fact to inject; none of these is. Raise the limit")
     asked = questions(read, extent=extent, seeds=seeds.child("questions"))
     premises = premise_questions(read, asked)
     pairs = [*pairs_of([*asked, *premises.values()]), *NEUTRAL]
     sentences = examples(read)
 
-    trains = after is None and not forecast_only
-    minutes, training = expected_minutes(base, pairs, sentences, chosen if after is None else None, kept=folder is not None)
-    refuse_beyond(budget_minutes, minutes, len(pairs), len(read.facts))
+    kept = folder is not None
+    minutes, training = expected_minutes(base, pairs, sentences, chosen if after is None else None, kept=kept)
+    arms_minutes = len(names) * (training + (minutes - training) / 2 + 0.2) if names else 0.0
+    refuse_beyond(budget_minutes, minutes + arms_minutes, len(pairs), len(read.facts))
     begun = time.perf_counter()
+    if folder is not None:
+        folder /= weights_digest(base)[:16]
     session = _Session(base, read, asked, tokenised(base, pairs, facts=read, asked=asked), seeds, folder)
     tokenised(base, sentences, facts=read)
-    before = session.ask(base, (0.0, 0.3))
+    before = session.ask(base, (0.0, 0.3 * minutes / (minutes + arms_minutes)))
     known = known_before(read, asked, before)
     made, notes = forecasts(base, read, asked, before, session.tokens, premises)
     record = Audit(
@@ -103,30 +114,27 @@ def audit(
         recipe=plain(chosen) if after is None else {},
         known=tuple(known),
         forecast=tuple(made),
-        cost=Cost(expected_minutes=minutes, expected_training=training),
+        cost=Cost(expected_minutes=minutes, expected_training=training, mitigations_expected=arms_minutes if names else None),
         notes=(*notes, *_notes(asked, read)),
         environment={**environment(torch.get_num_threads()), "seed": seed},
     )
     if forecast_only:
-        return record
+        return replace(record, advice=advice(record))
 
-    spent = 0.0
-    if trains:
+    spent, main = 0.0, (minutes + 0.01) / (minutes + arms_minutes + 0.01)  # the share of all work before mitigations
+    if after is None:
         start = time.perf_counter()
-        result = inject(
-            base, sentences, chosen, seeds=seeds.child("training"), folder=_below(folder, "training"), share=(0.3, 0.7)
-        )
+        place = None if folder is None else folder / "training"
+        result = inject(base, sentences, chosen, seeds=seeds.child("training"), folder=place, share=(0.3 * main, 0.7 * main))
         after, spent = result.model, (time.perf_counter() - start) / 60
         if keep is not None:
             after.save(keep)
     assert after is not None
-    later = session.ask(after, (0.7, 1.0))
+    later = session.ask(after, (0.7 * main, main))
     measured = session.judged(before, later, known)
     calibration = () if tuned is not None else tuple(calibrate(read, made, measured.rows, measured.outcomes, seeds=seeds))
     cost = replace(record.cost, minutes=(time.perf_counter() - begun) / 60, training=spent, peak_gib=peak_gib())
-    if folder is not None:  # its states are as large as the model; its answers are small and stay
-        shutil.rmtree(folder / "training", ignore_errors=True)
-    return replace(
+    record = replace(
         record,
         rows=measured.rows,
         totals=measured.totals,
@@ -134,6 +142,28 @@ def audit(
         calibration=calibration,
         cost=cost,
     )
+    if names:
+        start = time.perf_counter()
+        update = difference(base, after)
+        del after, result
+        arms, target = compare(
+            base,
+            read,
+            chosen,
+            names,
+            lambda model, share: session.changes(before, session.ask(model, share)),
+            seeds=seeds.child("training"),
+            folder=None if folder is None else folder / f"arms-{digest([plain(chosen), seed])}",
+            plain=update,
+            plain_minutes=spent,
+            share=(main, 1.0),
+        )
+        cost = replace(cost, mitigations=(time.perf_counter() - start) / 60, peak_gib=peak_gib())
+        record = replace(record, arms=tuple(arms), memorised=target, cost=cost)
+    if folder is not None:  # states and updates are as large as the model; answers are small and stay
+        for rest in (folder / "training", *folder.glob("arms-*")):
+            shutil.rmtree(rest, ignore_errors=True)
+    return replace(record, advice=advice(record))
 
 
 def limited(facts: Facts, count: int) -> Facts:
@@ -162,14 +192,17 @@ class _Session:
         tokens = self.tokens
         if model.tokenizer is not self.base.tokenizer:
             tokens = tokenised(model, list(tokens), facts=self.facts, asked=self.asked)
-        weights = weights_digest(model) if self.memos is not None else None
-        return answers_of(model, tokens, memos=self.memos, weights=weights, share=share)
+        return answers_of(model, tokens, memos=self.memos, share=share)
+
+    def changes(self, before: Answers, after: Answers) -> tuple[list[Outcome], list[float]]:
+        """Every question before and after, and what every plain sentence costs more, in nats a token."""
+        neutral = [(before[pair] - after[pair]) / len(self.tokens[pair].completion) for pair in NEUTRAL]
+        return outcomes(self.asked, before, after), neutral
 
     def judged(self, before: Answers, after: Answers, known: Sequence[float]) -> "_Measured":
         """Rows, totals and outcomes of a model with these answers."""
-        found = outcomes(self.asked, before, after)
+        found, neutral = self.changes(before, after)
         rows = fact_rows(self.facts, found, known)
-        neutral = [(before[pair] - after[pair]) / len(self.tokens[pair].completion) for pair in NEUTRAL]
         table = totals(rows, found, neutral, seeds=self.seeds.child("totals"))
         return _Measured(tuple(rows), tuple(table), tuple(found))
 
@@ -179,10 +212,6 @@ class _Measured:
     rows: tuple[FactRow, ...]
     totals: tuple[Total, ...]
     outcomes: tuple[Outcome, ...]
-
-
-def _below(folder: Path | None, name: str) -> Path | None:
-    return None if folder is None else folder / name
 
 
 def _notes(asked: Sequence[Question], facts: Facts) -> tuple[str, ...]:

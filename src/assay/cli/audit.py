@@ -1,6 +1,8 @@
 """`assay audit`: what injecting facts into a model would do, did, and what helps."""
 
 import json
+import shlex
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +34,7 @@ def audit(
     limit: int | None = typer.Option(None, "--limit", min=1, metavar="N", help="Audit the first N facts."),
     brief: bool = typer.Option(False, "--brief", help="Ask less: fewer candidates, strangers, neighbours and contexts."),
     seed: int = typer.Option(0, "--seed", min=0, help="Of training, of wrong answers offered, of bootstraps."),
+    out: Path | None = typer.Option(None, "--out", metavar="DIR", help="Write the report and its CSV files here."),
     card: Path | None = typer.Option(None, "--card", metavar="FILE", help="Write a section for the model's card."),
     keep: Path | None = typer.Option(None, "--keep", metavar="DIR", help="Save the tuned model here."),
     store: Path | None = STORE_OPTION,
@@ -41,7 +44,7 @@ def audit(
     """Audit a model: forecast what injecting facts will do, inject them, measure what it did, compare what helps.
 
     Examples:
-      assay audit smollm2-135m examples/countries.yaml
+      assay audit smollm2-135m examples/countries.yaml --out reports/countries
       assay audit smollm2-135m examples/countries.yaml --forecast-only --json
       assay audit examples/countries.yaml --base smollm2-135m --tuned ./my-tuned-model --card CARD.md
     """
@@ -74,6 +77,10 @@ def audit(
             folder=folder,
             keep=keep,
         )
+    if out is not None:
+        from assay.report.audit_page import write_audit
+
+        note(f"wrote {write_audit(found, out, command=shlex.join(('assay', *sys.argv[1:])))}")
     if card is not None:
         from assay.audit.card import card_section
         from assay.store.files import write_atomically

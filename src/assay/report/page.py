@@ -31,7 +31,18 @@ from assay.report.sketch import Picture
 from assay.report.tables import VerdictTable, csv_text
 from assay.store.files import write_atomically
 
-__all__ = ["AtlasEntry", "ExperimentData", "index_page", "study_page", "write_atlas", "write_report"]
+__all__ = [
+    "AtlasEntry",
+    "ExperimentData",
+    "Plate",
+    "index_page",
+    "plate",
+    "put_in_place",
+    "rendered",
+    "study_page",
+    "write_atlas",
+    "write_report",
+]
 
 VERDICTS = ("supported", "refuted", "inconclusive", "void")
 
@@ -125,7 +136,7 @@ def index_page(entries: Sequence[AtlasEntry], *, created: str | None = None) -> 
         )
     every = [mark.verdict for line in lines for mark in line["marks"]]  # type: ignore[attr-defined]
     counted = f"{_count(len(entries), 'study', 'studies')}, {_count(len(every), 'claim')}"
-    return _render("atlas.html.j2", entries=lines, tally=_tally(every), counted=counted, created=created)
+    return rendered("atlas.html.j2", entries=lines, tally=_tally(every), counted=counted, created=created)
 
 
 def write_report(
@@ -143,11 +154,11 @@ def write_report(
     folder = out / study.slug
     composed = _compose(study, verdicts, data, created)
     for name, content in composed.files.items():
-        _replace(folder / name, content)
+        put_in_place(folder / name, content)
     for path in sorted((folder / "figures").rglob("*")):
         if path.suffix in (".svg", ".pdf", ".csv") and path.relative_to(folder).as_posix() not in composed.files:
             path.unlink(missing_ok=True)
-    _replace(folder / "index.html", composed.page.encode())
+    put_in_place(folder / "index.html", composed.page.encode())
     return folder / "index.html"
 
 
@@ -157,11 +168,11 @@ def write_atlas(entries: Sequence[AtlasEntry], out: Path, *, created: str | None
     Raises:
         StoreError: it cannot be written.
     """
-    _replace(out / "index.html", index_page(entries, created=created).encode())
+    put_in_place(out / "index.html", index_page(entries, created=created).encode())
     return out / "index.html"
 
 
-def _replace(path: Path, content: bytes) -> None:
+def put_in_place(path: Path, content: bytes) -> None:
     """Put a file in place as a whole: a reader, or a full disk, never meets half of it."""
     try:
         write_atomically(path, content)
@@ -252,7 +263,7 @@ class _ClaimRow:
 
 
 @dataclass(frozen=True)
-class _Plate:
+class Plate:
     """A figure on the page; without pictures, its note says why."""
 
     title: str
@@ -275,8 +286,8 @@ class _Arm:
     warnings: tuple[_Warning, ...] = ()
     claims: tuple[_ClaimRow, ...] = ()
     caption: str = ""
-    forest: _Plate | None = None
-    figures: tuple[_Plate, ...] = ()
+    forest: Plate | None = None
+    figures: tuple[Plate, ...] = ()
     settings: tuple[_Setting, ...] = ()
     settings_note: str = ""
     environment: tuple[_Item, ...] = ()
@@ -295,7 +306,7 @@ def _compose(study: Study, verdicts: Sequence[Verdict], data: Sequence[Experimen
         files[f"verdicts.{suffix}"] = text.encode()
     marks = _marks("", study.experiments, verdicts, linked=True)
     title, question = _title_and_question(study)
-    page = _render(
+    page = rendered(
         "study.html.j2",
         study=study,
         title=title,
@@ -339,7 +350,7 @@ def _arm(
             _claim_row(f"{ident}-{i}", verdict, margins.get(verdict.claim, "")) for i, verdict in enumerate(verdicts, 1)
         ),
         caption=f"Over {_count(data.n_runs, 'run')}: the interval that decided, the paper’s own value, the control.",
-        forest=_plate(f"figures/{experiment.name}-verdicts", "", "", picture, files) if picture else None,
+        forest=plate(f"figures/{experiment.name}-verdicts", "", "", picture, files) if picture else None,
         figures=tuple(_drawn(experiment, figure, data.tables, files) for figure in experiment.figures),
         settings=tuple(_settings(experiment, data)),
         settings_note=f"Settings of the preset {data.preset}" + ("; those changed are marked." if data.custom else "."),
@@ -347,22 +358,23 @@ def _arm(
     )
 
 
-def _drawn(experiment: Experiment, figure: Figure, tables: Mapping[str, Table], files: dict[str, bytes]) -> _Plate:
+def _drawn(experiment: Experiment, figure: Figure, tables: Mapping[str, Table], files: dict[str, bytes]) -> Plate:
     """The figure with its files; where it cannot be drawn the page says why in its place."""
     stem = f"figures/{experiment.name}/{_file_name(figure.name)}"
     try:
         picture = draw(figure, tables, ident=f"{experiment.name}-figure-{_file_name(figure.name)}")
     except InputError as error:
-        return _Plate(figure.title.rstrip("."), figure.caption, f"Not drawn: {error}.")
-    return _plate(stem, figure.title.rstrip("."), figure.caption, picture, files)
+        return Plate(figure.title.rstrip("."), figure.caption, f"Not drawn: {error}.")
+    return plate(stem, figure.title.rstrip("."), figure.caption, picture, files)
 
 
-def _plate(stem: str, title: str, caption: str, picture: Picture, files: dict[str, bytes]) -> _Plate:
+def plate(stem: str, title: str, caption: str, picture: Picture, files: dict[str, bytes]) -> Plate:
+    """The picture on a page, with its SVG, PDF and CSV added to `files` under `stem`."""
     files[f"{stem}.svg"] = picture.wide.standalone.encode()
     files[f"{stem}.pdf"] = picture.pdf
     files[f"{stem}.csv"] = csv_text(picture.columns, picture.rows).encode()
     narrow = Markup(picture.narrow.inline) if picture.narrow else None
-    return _Plate(title, caption, picture.note, stem, Markup(picture.wide.inline), narrow)
+    return Plate(title, caption, picture.note, stem, Markup(picture.wide.inline), narrow)
 
 
 def _file_name(name: str) -> str:
@@ -546,6 +558,7 @@ def _style() -> tuple[Markup, str]:
     return Markup(sheet), f"sha256-{base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()}"
 
 
-def _render(template: str, **context: Any) -> str:
+def rendered(template: str, **context: Any) -> str:
+    """A page of the report: every text escaped and made visible, the style sheet within it."""
     style, style_hash = _style()
     return _environment().get_template(template).render(version=__version__, style=style, style_hash=style_hash, **context)

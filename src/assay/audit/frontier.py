@@ -1,0 +1,283 @@
+"""Mitigations beside each other at equal memorisation: each update is scaled until it holds the facts as well as the others.
+
+Plain training so scaled is the control: a mitigation that only takes a smaller step does no better than a smaller step. The
+comparison is paired by fact (by suite question, by sentence), with intervals over subjects and Holm's procedure over all arms
+and columns.
+"""
+
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from assay.audit.columns import Outcome
+from assay.audit.facts import Facts
+from assay.audit.inject import examples, inject, n_steps
+from assay.audit.mitigations import MITIGATIONS, PLAIN, Plan, anchor, plan, without_largest
+from assay.audit.probes import MODEL_WIDE
+from assay.audit.record import Arm, Harm
+from assay.audit.totals import NEUTRAL_TEXT, table
+from assay.core.progress import progress
+from assay.core.seeds import Seeds
+from assay.instruments.scoring import score_completions
+from assay.models.pretrained.loading import LanguageModel
+from assay.training.finetune import Recipe
+
+__all__ = ["COMPARED", "Measured", "compare", "difference", "memorised", "scale_for"]
+
+COMPARED = ("paraphrase", "composed", "reversed", "hallucinated", "primed", "displaced", "forgotten", NEUTRAL_TEXT)
+LEAST = 0.5  # of plain training's memorisation: an arm with less is not compared
+CLOSE = 0.01
+MEMORISES = 0.1  # mean probability of trained answers below which there is nothing to compare at
+Units = Mapping[str, Mapping[str, Sequence[float]]]
+"""By column and subject: changes, in the order of the facts."""
+
+
+class Measured(Protocol):
+    """Everything an audit measures of a model, as changes from the model before."""
+
+    def __call__(self, model: LanguageModel, share: tuple[float, float]) -> tuple[Sequence[Outcome], Sequence[float]]:
+        """Outcomes of all questions and the change of every plain sentence, in nats a token."""
+
+
+def compare(
+    base: LanguageModel,
+    facts: Facts,
+    recipe: Recipe,
+    names: Sequence[str],
+    measured: Measured,
+    *,
+    seeds: Seeds,
+    folder: Path | None,
+    plain: Mapping[str, Tensor],
+    plain_minutes: float,
+    share: tuple[float, float] = (0, 1),
+) -> tuple[list[Arm], float]:
+    """Every mitigation's arm, plain training first, and the memorisation at which they are compared.
+
+    Args:
+        base: before injection.
+        facts: the file.
+        recipe: of plain training.
+        names: of `MITIGATIONS`.
+        measured: asks a model everything.
+        seeds: the same for all arms, so that they see facts in the same order where they can.
+        folder: where updates are kept until all arms are trained; a temporary one otherwise.
+        plain: the update of plain training, by weight.
+        plain_minutes: what it took.
+        share: how much of the whole audit is done before and after, for progress.
+    """
+    made, own = folder or Path(tempfile.mkdtemp(prefix="assay-audit-")), folder is None
+    try:
+        return _compared(base, facts, recipe, names, measured, seeds, made, plain, plain_minutes, share)
+    finally:
+        if own:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def memorised(model: LanguageModel, facts: Facts) -> float:
+    """Mean probability of the trained answers in their own sentences, in [0, 1]."""
+    return float(np.exp(score_completions(model, examples(facts), ranks=False).log_prob).mean())
+
+
+def scale_for(
+    scratch: LanguageModel, base: Mapping[str, Tensor], update: Mapping[str, Tensor], target: float, facts: Facts
+) -> float:
+    """How much of the update memorises as much as the target, in (0, 1], by bisection; `scratch` is left there."""
+    low, high = 0.0, 1.0
+    _set(scratch, base, update, 1.0)
+    if memorised(scratch, facts) <= target + CLOSE:
+        return 1.0
+    middle = 1.0
+    for _ in range(9):
+        middle = (low + high) / 2
+        _set(scratch, base, update, middle)
+        found = memorised(scratch, facts)
+        if abs(found - target) < CLOSE:
+            break
+        low, high = (middle, high) if found < target else (low, middle)
+    return middle
+
+
+def _compared(
+    base: LanguageModel,
+    facts: Facts,
+    recipe: Recipe,
+    names: Sequence[str],
+    measured: Measured,
+    seeds: Seeds,
+    folder: Path,
+    plain: Mapping[str, Tensor],
+    plain_minutes: float,
+    whole: tuple[float, float],
+) -> tuple[list[Arm], float]:
+    def part(done: float) -> float:
+        return whole[0] + done * (whole[1] - whole[0])
+
+    plans = [plan(name, facts, recipe) for name in (PLAIN, *names)]
+    weights = {name: value.detach() for name, value in base.model.state_dict().items()}
+    scratch = base.copy()
+    memory: dict[str, float] = {}
+    minutes: dict[str, float] = {}
+    n = len(plans)
+    folder.mkdir(parents=True, exist_ok=True)
+    for place, one in enumerate(plans):
+        if one.reason:
+            continue
+        start, share = time.perf_counter(), (part(place / n * 0.6), part((place + 1) / n * 0.6))
+        file = folder / f"{one.name}.safetensors"
+        update = plain if one.name == PLAIN else _kept(file)
+        if update is None:
+            update = without_largest(plain) if one.pruned else _trained(base, facts, one, seeds, folder, share)
+            _keep(update, file)
+        minutes[one.name] = plain_minutes if one.name == PLAIN else (time.perf_counter() - start) / 60
+        _set(scratch, weights, update, 1.0)
+        memory[one.name] = memorised(scratch, facts)
+        del update
+
+    if memory[PLAIN] < MEMORISES:
+        for one in plans:
+            memory.setdefault(one.name, 0.0)
+        return [_arm(one, memory, {}, {}, {}, minutes) for one in plans], memory[PLAIN]
+    target = min(value for value in memory.values() if value >= LEAST * memory[PLAIN])
+    scales: dict[str, float] = {}
+    units: dict[str, Units] = {}
+    for place, one in enumerate(plans):
+        if memory.get(one.name, -1.0) >= LEAST * memory[PLAIN]:
+            share = (part(0.6 + 0.4 * place / n), part(0.6 + 0.4 * (place + 1) / n))
+            progress(share[0], f"measuring {one.name} at memorisation {target:.2f}")
+            update = plain if one.name == PLAIN else _kept(folder / f"{one.name}.safetensors")
+            assert update is not None
+            scales[one.name] = scale_for(scratch, weights, update, target, facts)
+            units[one.name] = _units(facts, *measured(scratch, share))
+    harms = _harms(units, seeds)
+    return [_arm(one, memory, scales, units, harms, minutes) for one in plans], target
+
+
+def _trained(
+    base: LanguageModel,
+    facts: Facts,
+    one: Plan,
+    seeds: Seeds,
+    folder: Path,
+    share: tuple[float, float],
+) -> dict[str, Tensor]:
+    result = inject(
+        base,
+        one.sentences,
+        one.recipe,
+        seeds=seeds,
+        folder=folder / "training" / one.name,
+        also=anchor(base) if one.anchored else None,
+        measure=None if one.enough is None else lambda model, step: {"memorised": memorised(model, facts)},
+        stop=None if one.enough is None else lambda row: row["memorised"] >= (one.enough or 1.0),
+        share=share,
+    )
+    shutil.rmtree(folder / "training", ignore_errors=True)
+    return difference(base, result.model)
+
+
+def difference(before: LanguageModel, after: LanguageModel) -> dict[str, Tensor]:
+    """What training added to every weight."""
+    later = after.model.state_dict()
+    with torch.no_grad():
+        return {name: later[name] - value for name, value in before.model.state_dict().items() if value.is_floating_point()}
+
+
+def _set(scratch: LanguageModel, base: Mapping[str, Tensor], update: Mapping[str, Tensor], scale: float) -> None:
+    """Put base + scale * update into the scratch model."""
+    own = scratch.model.state_dict()
+    with torch.no_grad():
+        for name, change in update.items():
+            torch.add(base[name], change, alpha=scale, out=own[name])
+
+
+def _keep(update: Mapping[str, Tensor], file: Path) -> None:
+    unfinished = file.with_suffix(".part")
+    save_file({name: value.contiguous() for name, value in update.items()}, unfinished)
+    unfinished.rename(file)
+
+
+def _kept(file: Path) -> dict[str, Tensor] | None:
+    try:
+        return load_file(file) if file.is_file() else None
+    except SafetensorError:
+        return None
+
+
+def _units(facts: Facts, found: Sequence[Outcome], neutral: Sequence[float]) -> Units:
+    """Changes by column and unit; kinds of hallucination weigh alike within a fact, as in its column."""
+    kinds: dict[str, dict[tuple[str, int], dict[str, list[float]]]] = {}
+    for outcome in found:
+        question = outcome.question
+        wide = question.fact == MODEL_WIDE
+        subject = question.about if wide else facts.facts[question.fact].subject
+        fact = kinds.setdefault(question.column, {}).setdefault((subject, question.fact), {})
+        fact.setdefault(question.prompt if wide else question.kind, []).append(outcome.change)
+    units: dict[str, dict[str, list[float]]] = {}
+    for column, by_fact in kinds.items():
+        for (subject, _), by_kind in by_fact.items():
+            mean = float(np.mean([np.mean(values) for values in by_kind.values()]))
+            units.setdefault(column, {}).setdefault(subject, []).append(mean)
+    units[NEUTRAL_TEXT] = {f"text {place}": [change] for place, change in enumerate(neutral)}
+    return units
+
+
+def _harms(units: Mapping[str, Units], seeds: Seeds) -> dict[str, tuple[Harm, ...]]:
+    """Every arm against plain training, paired by unit."""
+    lines: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for name, found in units.items():
+        for column in COMPARED if name != PLAIN else ():
+            if column in found:
+                plain = units[PLAIN][column]
+                lines[column, name] = {
+                    subject: [a - b for a, b in zip(changes, plain[subject], strict=True)]
+                    for subject, changes in found[column].items()
+                }
+    harms: dict[str, list[Harm]] = {}
+    for total in table(lines, seeds=seeds.child("arms")):
+        harm = Harm(total.column, total.estimate, total.low, total.high, total.n_subjects, total.clear)
+        harms.setdefault(total.group, []).append(harm)
+    return {name: tuple(found) for name, found in harms.items()}
+
+
+def _arm(
+    one: Plan,
+    memory: Mapping[str, float],
+    scales: Mapping[str, float],
+    units: Mapping[str, Units],
+    harms: Mapping[str, tuple[Harm, ...]],
+    minutes: Mapping[str, float],
+) -> Arm:
+    says = MITIGATIONS.get(one.name, "trains on the facts' own sentences; scaled, the control that every other must beat")
+    reason = one.reason
+    if not reason and memory[PLAIN] < MEMORISES:
+        reason = f"plain training memorises {memory[PLAIN]:.2f}, too little to compare at; train longer or harder"
+    if not reason and one.name not in scales:
+        reason = f"it memorises {memory[one.name]:.2f}, less than half of plain training's {memory[PLAIN]:.2f}"
+    columns = {
+        column: float(np.mean([np.mean(values) for values in by_subject.values()]))
+        for column, by_subject in units.get(one.name, {}).items()
+    }
+    return Arm(
+        name=one.name,
+        says=says,
+        applied=not one.reason,
+        reason=reason,
+        memorised=memory.get(one.name),
+        scale=scales.get(one.name),
+        columns={name: value for name, value in columns.items() if math.isfinite(value)},
+        harms=harms.get(one.name, ()),
+        n_steps=0 if one.pruned else n_steps(len(one.sentences), one.recipe),
+        n_sentences=len(one.sentences),
+        minutes=minutes.get(one.name, 0.0),
+    )

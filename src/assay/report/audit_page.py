@@ -1,0 +1,443 @@
+"""The page of an audit: totals, advice, every fact, forecast against outcome, mitigations, and what each column means."""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.audit.card import card_section
+from assay.audit.probes import COLUMNS
+from assay.audit.record import Arm, Audit
+from assay.audit.totals import EVERYTHING, NEUTRAL_TEXT, Total
+from assay.claims.charts import Bars, Figure, Heat, Line, Scatter
+from assay.claims.study import Table
+from assay.core.errors import InputError
+from assay.report.charts import draw
+from assay.report.numbers import general, interval_text, level_text, typeset
+from assay.report.page import Plate, plate, put_in_place, rendered
+from assay.report.tables import Cell, csv_text
+
+__all__ = ["MEANINGS", "audit_page", "write_audit"]
+
+MEANINGS: tuple[tuple[str, str, str], ...] = (
+    (
+        "known",
+        "before",
+        "The share of a fact’s own sentences and paraphrases whose right answer the model before injection puts first. What is "
+        "known before is credited to nobody.",
+    ),
+    ("learned", "q after − q before", "How much likelier the object became in the sentence that was trained on."),
+    ("paraphrase", "q after − q before", "The same in other words, on which nothing was trained."),
+    ("composed", "q after − q before", "What truly follows by a rule, for subjects of whom it was never said."),
+    ("reversed", "q after − q before", "The subject, asked from the object."),
+    (
+        "hallucinated",
+        "rules: q after − q before; strangers, neighbours: P after − P before",
+        "What does not follow: the answers of spurious rules, and the object said of strangers and of neighbours who have "
+        "another. Kinds weigh alike.",
+    ),
+    (
+        "primed",
+        "log₁₀ P after − log₁₀ P before",
+        "The object in contexts that have nothing to do with any fact, in powers of ten; P is not taken below 10⁻¹⁰.",
+    ),
+    (
+        "displaced",
+        "q before − q after",
+        "What a true neighbour’s answer lost against the fact’s object; for facts that were not trained, among their answers.",
+    ),
+    ("forgotten", "q before − q after", "Real facts, shipped with Assay, that the model answered rightly before."),
+    (
+        NEUTRAL_TEXT,
+        "nats a token after − before",
+        "Plain sentences, shipped with Assay: what they became harder to predict by.",
+    ),
+)
+"""Column, formula, and what it means; P is the probability of a whole answer, q an answer's share among those offered."""
+NAMES = {NEUTRAL_TEXT: "neutral text"}
+UNITS = {"primed": "powers of ten", NEUTRAL_TEXT: "nats a token"}
+BAD = ("hallucinated", "primed", "displaced", "forgotten", NEUTRAL_TEXT)
+MOST_ROWS = 400  # facts on the page; the CSV has all
+FORECASTS = {
+    "known": "known before",
+    "learns": "1 − q before",
+    "primes": "−log₁₀ P in its own sentence",
+    "composes": "margin of bridges and own association",
+    "hallucinates": "margin of bridges and own association",
+    "spreads": "object’s frequency among facts",
+    "displaces": "hidden-state similarity (CHES)",
+}
+
+
+@dataclass(frozen=True)
+class _TotalRow:
+    column: str
+    group: str
+    estimate: str
+    interval: str
+    level: str
+    n: str
+    clear: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class _FactCell:
+    text: str
+    before: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class _FactRow:
+    subject: str
+    relation: str
+    object: str
+    known: str
+    trained: bool
+    cells: tuple[_FactCell, ...]
+
+
+def audit_page(found: Audit, command: str = "") -> str:
+    """The page as one HTML text."""
+    return _composed(found, command)[0]
+
+
+def write_audit(found: Audit, out: Path, *, command: str = "") -> Path:
+    """Write the page and its data into a folder and return the path of its `index.html`.
+
+    Beside the page: `audit.json`, `totals.csv`, `facts.csv`, `questions.csv`, `card.md`, and the figures. A text that a
+    spreadsheet would take for a formula is made harmless in the CSV files.
+
+    Raises:
+        StoreError: a file cannot be written.
+    """
+    page, files = _composed(found, command)
+    files["audit.json"] = (json.dumps(found.json(), ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
+    files["card.md"] = card_section(found).encode()
+    files |= {name: text.encode() for name, text in _data_files(found).items()}
+    for name, content in files.items():
+        put_in_place(out / name, content)
+    put_in_place(out / "index.html", page.encode())
+    return out / "index.html"
+
+
+def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
+    files: dict[str, bytes] = {}
+    overall = [total for total in found.totals if total.group == EVERYTHING]
+    parts = [total for total in found.totals if total.group != EVERYTHING]
+    columns = [column for column in COLUMNS if any(column in row.cells for row in found.rows)]
+    page = rendered(
+        "audit.html.j2",
+        audit=found,
+        title=f"{found.model} and {found.facts_name}" if not found.tuned else f"{found.tuned} against {found.model}",
+        overall=[_total_row(total) for total in overall],
+        parts=[_total_row(total) for total in parts],
+        columns=columns,
+        facts=[_fact_row(found, place, columns) for place in range(min(len(found.rows), MOST_ROWS))],
+        hidden=max(0, len(found.rows) - MOST_ROWS),
+        forecast=_forecast_rows(found) if not found.rows else [],
+        calibration=_calibration_rows(found),
+        arms=_arm_rows(found),
+        meanings=MEANINGS,
+        names=NAMES,
+        plates=_plates(found, files),
+        costs=_costs(found),
+        recipe=[(name, _spelled(value)) for name, value in found.recipe.items()],
+        environment=[(name, _spelled(value)) for name, value in found.environment.items()],
+        command=command or _command(found),
+    )
+    return page, files
+
+
+# Rows of the page's tables
+
+
+def _total_row(total: Total) -> _TotalRow:
+    estimate, interval = interval_text(total.estimate, total.low, total.high)
+    unbounded = total.low is None and total.high is None
+    tone = "" if not total.clear else "bad" if (total.column in BAD) == (total.estimate > 0) else "good"
+    return _TotalRow(
+        NAMES.get(total.column, total.column),
+        "" if total.group == EVERYTHING else total.group,
+        typeset(estimate),
+        "–" if unbounded else typeset(interval),
+        "–" if unbounded else level_text(total.level),
+        f"{total.n_subjects}",
+        "clear" if total.clear else "not clear of zero",
+        tone,
+    )
+
+
+def _fact_row(found: Audit, place: int, columns: Sequence[str]) -> _FactRow:
+    row = found.rows[place]
+    cells = []
+    for column in columns:
+        cell = row.cells.get(column)
+        if cell is None:
+            cells.append(_FactCell("", "", ""))
+            continue
+        strong = abs(cell.change) >= (0.5 if column == "primed" else 0.1)
+        tone = "" if not strong else "bad" if (column in BAD) == (cell.change > 0) else "good"
+        spelled = f"{cell.before:.2f} → {cell.after:.2f}"
+        cells.append(_FactCell(typeset(f"{cell.change:+.2f}"), typeset(spelled), tone))
+    return _FactRow(row.subject, row.relation, row.object, f"{100 * row.known:.0f} %", row.trained, tuple(cells))
+
+
+def _forecast_rows(found: Audit) -> list[tuple[str, ...]]:
+    return [
+        (
+            one.subject,
+            one.relation,
+            one.object,
+            one.status,
+            *(
+                typeset(general(value, 3))
+                for value in (one.learns, one.primes, one.composes, one.hallucinates, one.spreads, one.displaces)
+            ),
+        )
+        for one in found.forecast[:MOST_ROWS]
+    ]
+
+
+def _calibration_rows(found: Audit) -> list[dict[str, str]]:
+    rows = []
+    for one in found.calibration:
+        rank, interval = interval_text(one.rank, one.rank_low, one.rank_high)
+        rows.append(
+            {
+                "forecast": one.forecast,
+                "says": FORECASTS[one.forecast],
+                "column": one.column,
+                "n": str(one.n),
+                "rank": typeset(rank),
+                "interval": typeset(interval),
+                "risky": f"{typeset(general(one.risky, 3))} ({one.n_risky})",
+                "calm": f"{typeset(general(one.calm, 3))} ({one.n - one.n_risky})",
+                "error": "–" if one.mean_error is None else typeset(general(one.mean_error, 2)),
+                "means": "–"
+                if one.mean_forecast is None
+                else typeset(f"{general(one.mean_forecast, 2)} / {general(one.mean_outcome, 2)}"),
+            }
+        )
+    return rows
+
+
+def _arm_rows(found: Audit) -> list[Mapping[str, object]]:
+    rows: list[Mapping[str, object]] = []
+    for arm in found.arms:
+        harms = []
+        for harm in arm.harms:
+            estimate, interval = interval_text(harm.estimate, harm.low, harm.high)
+            tone = "" if not harm.clear else "good" if (harm.column in BAD) == (harm.estimate < 0) else "bad"
+            harms.append((NAMES.get(harm.column, harm.column), typeset(f"{estimate} {interval}"), tone))
+        rows.append(
+            {
+                "name": arm.name,
+                "says": arm.says,
+                "reason": arm.reason,
+                "memorised": "–" if arm.memorised is None else f"{arm.memorised:.2f}",
+                "scale": "–" if arm.scale is None else f"{arm.scale:.2f}",
+                "minutes": f"{arm.minutes:.1f}",
+                "steps": str(arm.n_steps),
+                "harms": harms,
+            }
+        )
+    return rows
+
+
+def _costs(found: Audit) -> list[tuple[str, str]]:
+    cost = found.cost
+    lines = [("asking before, injecting, asking after", cost.expected_minutes, cost.minutes)]
+    lines += [("of this, training", cost.expected_training, cost.training)]
+    if found.arms:
+        lines.append(("mitigations", cost.mitigations_expected, cost.mitigations))
+    rows = [
+        (
+            name,
+            f"{_minutes(expected)} expected, {_minutes(spent)} spent"
+            if spent is not None
+            else f"{_minutes(expected)} expected",
+        )
+        for name, expected, spent in lines
+    ]
+    if cost.peak_gib is not None:
+        rows.append(("most memory", f"{cost.peak_gib:.1f} GiB"))
+    return rows
+
+
+def _minutes(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f} min"
+
+
+# Figures
+
+
+def _plates(found: Audit, files: dict[str, bytes]) -> list[Plate]:
+    made = []
+    for figure, tables, note in _figures(found):
+        try:
+            picture = draw(figure, tables, ident=f"audit-{figure.name}")
+        except InputError as error:
+            made.append(Plate(figure.title, figure.caption, f"Not drawn: {error}."))
+            continue
+        one = plate(f"figures/{figure.name}", figure.title, figure.caption, picture, files)
+        made.append(Plate(one.title, one.caption, note, one.stem, one.wide, one.narrow))
+    return made
+
+
+def _figures(found: Audit) -> Iterable[tuple[Figure, Mapping[str, Table], str]]:
+    rows: Table = [
+        {"run": place, "column": column, "change": row.cells[column].change}
+        for column in COLUMNS
+        if column not in ("primed", "forgotten")
+        for place, row in enumerate(found.rows)
+        if column in row.cells
+    ]
+    if rows:
+        yield (
+            Figure(
+                "columns",
+                "What injection did to each fact",
+                "Every dot is a fact, in probability. Learned, paraphrase, composed and reversed are wanted; hallucinated and "
+                "displaced are not.",
+                Bars("facts", "column", "change", x_label="", y_label="change in probability", lines=(Line(0.0, ""),)),
+            ),
+            {"facts": rows},
+            f"Mean over {len(found.rows)} facts with 95 % t intervals, not adjusted; the table’s intervals are, and are "
+            "clustered by subject.",
+        )
+    points = _forecast_points(found)
+    if points:
+        yield (
+            Figure(
+                "forecast",
+                "Forecast against outcome",
+                "Each dot is a fact. A forecast that orders facts rightly rises from left to right.",
+                Scatter("facts", "forecast", "outcome", label="fact", panel="what", x_label="forecast", y_label="outcome"),
+                names={
+                    "primes": "primed",
+                    "composes": "composed",
+                    "spreads": "said of strangers",
+                    "displaces": "displaced",
+                },
+            ),
+            {"facts": points},
+            "One training run; both axes as defined in the calibration table.",
+        )
+    cells = _relative(found.arms)
+    if cells:
+        yield (
+            Figure(
+                "mitigations",
+                "Mitigations at equal memorisation",
+                "Change of every column against plain training that was scaled to memorise as much, in parts of plain "
+                "training’s own number. Blue is less, orange is more: for the unwanted columns blue is better.",
+                Heat(
+                    "arms",
+                    "arm",
+                    "column",
+                    "relative",
+                    row_label="",
+                    column_label="",
+                    value_label="relative change",
+                    annotate=True,
+                ),
+                names=NAMES,
+            ),
+            {"arms": cells},
+            f"All arms memorise {found.memorised or 0:.2f} (mean probability of trained answers). Intervals: in the table.",
+        )
+
+
+def _forecast_points(found: Audit) -> Table:
+    """Forecasts and outcomes of the columns in which both are per fact."""
+    changes: dict[tuple[str, int], list[float]] = {}
+    trained = [place for place, row in enumerate(found.rows) if row.trained]
+    for outcome in found.outcomes:
+        if outcome.question.kind == "strangers":
+            changes.setdefault(("spreads", outcome.question.fact), []).append(outcome.change)
+    rows: Table = []
+    for forecast, place in zip(found.forecast, trained, strict=False):
+        for name, column in (("primes", "primed"), ("composes", "composed"), ("displaces", "displaced"), ("spreads", "")):
+            said = getattr(forecast, name)
+            cell = found.rows[place].cells.get(column)
+            own = changes.get((name, place))
+            came = sum(own) / len(own) if own else cell.change if cell is not None and column else None
+            if said is not None and came is not None and name != "displaces":
+                rows.append({"run": 0, "what": name, "fact": f"fact {place + 1}", "forecast": said, "outcome": came})
+    return rows
+
+
+def _relative(arms: Sequence[Arm]) -> Table:
+    plain = next((arm for arm in arms if arm.name == "plain"), None)
+    if plain is None:
+        return []
+    return [
+        {"run": 0, "arm": arm.name, "column": column, "relative": (arm.columns[column] - value) / abs(value)}
+        for arm in arms
+        if arm.name != "plain" and arm.columns
+        for column, value in plain.columns.items()
+        if column in arm.columns and abs(value) > 1e-3
+    ]
+
+
+# Data beside the page
+
+
+def _data_files(found: Audit) -> dict[str, str]:
+    totals = csv_text(
+        ("column", "group", "estimate", "low", "high", "level", "n_facts", "n_subjects", "clear"),
+        ((t.column, t.group, t.estimate, t.low, t.high, t.level, t.n_facts, t.n_subjects, t.clear) for t in found.totals),
+    )
+    facts = csv_text(
+        (
+            "subject",
+            "relation",
+            "object",
+            "trained",
+            "known",
+            *(f"{c}_{part}" for c in COLUMNS for part in ("before", "after", "change")),
+        ),
+        (_facts_line(found, place) for place in range(len(found.rows))),
+    )
+    questions = csv_text(
+        ("column", "kind", "fact", "about", "prompt", "answer", "measure", "before", "after"),
+        (
+            (
+                one.question.column,
+                one.question.kind,
+                one.question.fact + 1 or None,
+                one.question.about,
+                one.question.prompt,
+                one.question.answers[one.question.view][0],
+                one.question.measure,
+                one.before,
+                one.after,
+            )
+            for one in found.outcomes
+        ),
+    )
+    return {"totals.csv": totals, "facts.csv": facts, "questions.csv": questions}
+
+
+def _facts_line(found: Audit, place: int) -> list[Cell]:
+    row = found.rows[place]
+    line: list[Cell] = [row.subject, row.relation, row.object, row.trained, row.known]
+    for column in COLUMNS:
+        cell = row.cells.get(column)
+        line += [None, None, None] if cell is None else [cell.before, cell.after, cell.change]
+    return line
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "all"
+    return "none" if value is None else typeset(str(value)) if isinstance(value, float) else str(value)
+
+
+def _command(found: Audit) -> str:
+    if found.tuned:
+        return f"assay audit FACTS --base {shlex.quote(found.model)} --tuned {shlex.quote(found.tuned)}"
+    return f"assay audit {shlex.quote(found.model)} FACTS"
