@@ -187,6 +187,11 @@ EXPERIMENT = Experiment(
                 y_label="steps lost on the real one",
                 markers=True,
             ),
+            names={
+                "fitted law": "law fitted to thirty tries",
+                "fitted to nothing": "law fitted to an empty record",
+                "uniform law": "uniform law over all M",
+            },
         ),
         Figure(
             "bounds",
