@@ -151,7 +151,7 @@ def test_every_arm_that_a_claim_compares_is_there_once() -> None:
     arms = _arms(settings)
     assert len(set(arms)) == len(arms)
     assert settings.middle == (16, 4)
-    assert {Arm((16, 4), 10, "redrawn"), Arm((16, 1), 100, "redrawn"), Arm((16, 1), 100, "shuffled")} <= set(arms)
+    assert {Arm((16, 4), 10, "redrawn"), Arm((16, 1), 100, "redrawn"), Arm((16, 1), 100, "unstored")} <= set(arms)
 
 
 def test_only_what_a_way_trains_moves() -> None:

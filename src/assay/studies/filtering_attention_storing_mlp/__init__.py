@@ -3,7 +3,7 @@
 Paper   Xu and Chen 2025, "Filtering with Self-Attention and Storing with MLP: One-Layer Transformers Can Provably Acquire
         and Extract Knowledge", arXiv:2508.00901.
 Scale   Theirs: theory of one layer, synthetic data, and GPT-2 and Llama-3.2-1B on PopQA. Ours: one layer of width 64 on 200
-        invented subjects with 3 attributes each, six to eight seeds. The arm on a real language model is not built.
+        invented subjects with 3 attributes each, five or six seeds. The arm on a real language model is not built.
 
 Departs D1  Generator, network and sizes are a reconstruction: the paper's own are not published. Each type of attribute has its
             own templates and one question token; |R| counts the templates of a type.

@@ -108,7 +108,7 @@ def measure(settings: AcquisitionSettings, seeds: Seeds) -> Measurement:
         model = Decoder.init(config, [seeds.child(name)(f"init {parts}") for name in worlds])
         lessons = [told(world, seeds.child(name)(f"statements {parts}")) for name, world in worlds.items()]
         trace = train_on(
-            model, lessons, Optimiser("adamw", settings.pretrain_rate), n_steps=settings.pretrain_steps,
+            model, lessons, Optimiser("adamw", settings.pretrain_rate, schedule="linear"), n_steps=settings.pretrain_steps,
             batch=settings.pretrain_batch, observe=observe, observe_at=looks, share=(i / 2, (i + 1) / 2), label=parts,
         )  # fmt: skip
         found = {"stated": answers(model, stated), "asked": answers(model, asked), "no subject": answers(model, bare)}
@@ -167,7 +167,7 @@ ACQUISITION = Experiment(
             ),
             n_runs=2,
         ),
-        "laptop": Preset(AcquisitionSettings(), n_runs=6),
+        "laptop": Preset(AcquisitionSettings(), n_runs=5),
     },
     measure=measure,
     figures=FIGURES,

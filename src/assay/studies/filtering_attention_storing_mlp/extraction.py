@@ -40,8 +40,8 @@ CLAIMS = (
         rule=Ordered(0.02),
         margin="2% of the facts a step; monotone is claimed",
         control=Control(
-            "fine-tuned on values dealt out anew among the subjects: there is nothing to extract",
-            ("subjects/shuffled 1", "subjects/shuffled 2", "subjects/shuffled 3"),
+            "the same fine-tuning of a network that was never pre-trained: there is nothing to extract",
+            ("subjects/unstored 1", "subjects/unstored 2", "subjects/unstored 3"),
         ),
         paper_value="error falls with N_f",
     ),
@@ -53,7 +53,7 @@ CLAIMS = (
         estimand="multiplicity/gain",
         rule=Above(0.15),
         margin="three times chance within a type",
-        control=Control("the same, fine-tuned on values dealt out anew", "multiplicity/gain_shuffled"),
+        control=Control("the same fine-tuning of networks that were never pre-trained", "multiplicity/gain_unstored"),
         paper_value="error falls with K",
     ),
     Claim(
@@ -72,8 +72,8 @@ CLAIMS = (
         says="It decides better than either number of fine-tuned subjects or wordings alone.",
         source=PAPER + "theorem on extraction (exponent of the bound)",
         estimand="collapse/gain",
-        rule=Above(0.0),
-        margin="order alone is claimed",
+        rule=Above(0.1),
+        margin="a tenth of the variance: having more levels alone gives a few hundredths",
         control=Control("the settings dealt out anew among the errors", "collapse/gain_shuffled"),
         paper_value="a single exponent",
     ),
@@ -87,6 +87,16 @@ CLAIMS = (
         margin="odds up by a fifth: a small effect, but not none",
         control=Control("coverage dealt out anew among the facts", "coverage/shuffled"),
         paper_value="covering the relation templates suffices",
+    ),
+    Claim(
+        "C14",
+        says="The trigger needs no truth: fine-tuned on values dealt out anew among the taught subjects, it still tells more "
+        "than half as many true facts of the others as after fine-tuning on the truth.",
+        source="ours, seen in a pilot on a seed of its own",
+        estimand="untrue/ratio",
+        rule=Above(0.5),
+        margin="half",
+        control=Control("a network that was never pre-trained", "untrue/ratio_unstored"),
     ),
     Claim(
         "C8",
@@ -174,18 +184,18 @@ def _arms(settings: ExtractionSettings) -> list[Arm]:
     few, _, most = settings.subjects
     single = (settings.middle[0], 1)
     grid = [Arm(world, n) for world in settings.worlds for n in settings.subjects]
-    controls = {Arm(settings.middle, n, "shuffled") for n in settings.subjects}
-    controls |= {Arm(world, most, "shuffled") for world in (single, *settings.many)}
+    controls = {Arm(settings.middle, n, what) for n in settings.subjects for what in ("shuffled", "unstored")}
+    controls |= {Arm(world, most, "unstored") for world in (single, *settings.many)}
     controls |= {Arm(settings.middle, few, "redrawn"), Arm(single, most, "redrawn")}
     return grid + sorted(controls)
 
 
 def _lesson(world: TripleWorld, chosen: np.ndarray, what: str, seeds: Seeds) -> Lesson:
-    """Questions about the chosen subjects: as stated, with values dealt out anew, or with values drawn in every question."""
+    """Questions about the chosen subjects: true ones, with values dealt out anew, or with values drawn in every question."""
     rng = seeds("questions")
     if what == "shuffled":
         return taught(shuffled(world, seeds("shuffled")), chosen, rng)
-    if what == "facts":
+    if what in ("facts", "unstored"):
         return taught(world, chosen, rng)
 
     def draw(n: int, draws: np.random.Generator) -> TripleSequences:
@@ -204,13 +214,16 @@ def measure(settings: ExtractionSettings, seeds: Seeds) -> Measurement:
     nodes = {cell: seeds.child(f"R={cell[0]} K={cell[1]}") for cell in cells}
     worlds = {cell: settings.world(nodes[cell], n_templates=cell[0], multiplicity=cell[1]) for cell in cells}
     base = Decoder.init(network(settings, list(worlds.values())), [nodes[cell]("init") for cell in cells])
+    blank = copies(base, range(len(cells)))
     train_on(
-        base, [told(worlds[cell], nodes[cell]("statements")) for cell in cells], Optimiser("adamw", settings.pretrain_rate),
-        n_steps=settings.pretrain_steps, batch=settings.pretrain_batch, share=(0.0, 0.7), label="statements",
+        base, [told(worlds[cell], nodes[cell]("statements")) for cell in cells],
+        Optimiser("adamw", settings.pretrain_rate, schedule="linear"), n_steps=settings.pretrain_steps,
+        batch=settings.pretrain_batch, share=(0.0, 0.7), label="statements",
     )  # fmt: skip
     arms = _arms(settings)
     chosen = [chosen_subjects(worlds[arm.world], arm.n_subjects, nodes[arm.world]) for arm in arms]
-    model = copies(base, [cells.index(arm.world) for arm in arms])
+    starts = [(blank if arm.what == "unstored" else base).run(cells.index(arm.world)) for arm in arms]
+    model = Decoder.stack(starts)
     lessons = [
         _lesson(worlds[arm.world], own, arm.what, nodes[arm.world].child(f"{arm.n_subjects} {arm.what}"))
         for arm, own in zip(arms, chosen, strict=True)
@@ -236,10 +249,14 @@ def measure(settings: ExtractionSettings, seeds: Seeds) -> Measurement:
     few, _, most = settings.subjects
     middle, single = settings.middle, (settings.middle[0], 1)
     estimands: dict[str, float] = {}
-    for what, label in (("facts", "subjects"), ("shuffled", "subjects/shuffled")):
+    for what, suffix in (("facts", ""), ("unstored", "unstored")):
+        label = f"subjects/{suffix}" if suffix else "subjects"
         estimands |= {f"{label} {i + 1}": extracted[Arm(middle, n, what)] for i, n in enumerate(settings.subjects)}
         gain = np.mean([extracted[Arm(cell, most, what)] for cell in settings.many]) - extracted[Arm(single, most, what)]
-        estimands["multiplicity/gain" if what == "facts" else "multiplicity/gain_shuffled"] = float(gain)
+        estimands["multiplicity/gain" + (f"_{suffix}" if suffix else "")] = float(gain)
+    true = extracted[Arm(middle, most)] or float("nan")
+    estimands["untrue/ratio"] = extracted[Arm(middle, most, "shuffled")] / true
+    estimands["untrue/ratio_unstored"] = extracted[Arm(middle, most, "unstored")] / true
     grid = [arm for arm in arms if arm.what == "facts"]
     estimands |= _collapse(grid, extracted, rng=seeds("collapse"), n=settings.n_shuffles)
     shares = {arm: worlds[arm.world].coverage(np.isin(np.arange(settings.n_subjects), own)).reshape(-1)
@@ -343,14 +360,21 @@ def _tables(
 ) -> dict[str, Table]:  # fmt: skip
     """Rows for the figures."""
     middle, most = settings.middle, settings.subjects[-1]
+    labels = {
+        "facts": "facts of other subjects",
+        "shuffled": "the same, taught untruths",
+        "unstored": "the same, nothing stored",
+    }
+    at_middle = [row for row in rows if (row["R"], row["K"]) == middle]
     subjects: Table = [
-        {"N_f": row["N_f"], "what": {"facts": "facts not fine-tuned on", "shuffled": "values dealt out anew"}[str(row["what"])],
-         "told": row["extracted"]}
-        for row in rows if (row["R"], row["K"]) == middle and row["what"] != "redrawn"
+        {"N_f": row["N_f"], "what": labels[str(row["what"])], "told": row["extracted"]}
+        for row in at_middle
+        if row["what"] in labels
     ] + [
-        {"N_f": row["N_f"], "what": "facts fine-tuned on", "told": row["learned"]}
-        for row in rows if (row["R"], row["K"]) == middle and row["what"] == "facts"
-    ]  # fmt: skip
+        {"N_f": row["N_f"], "what": "facts of taught subjects", "told": row["learned"]}
+        for row in at_middle
+        if row["what"] == "facts"
+    ]
     wordings: Table = [
         {"K": row["K"], "R": f"{row['R']} templates", "told": row["extracted"]}
         for row in rows
@@ -377,8 +401,8 @@ FIGURES = (
     Figure(
         "subjects",
         "More questions taught, more facts reached",
-        "Share of facts told when asked, by the number of subjects fine-tuned on: facts of those subjects, facts of all "
-        "others, and, as control, facts of the others after fine-tuning on values dealt out anew.",
+        "Share of facts told when asked, by the number of subjects fine-tuned on: of those subjects, of all others, of the "
+        "others when the questions were taught with values dealt out anew, and when nothing was stored before.",
         Lines("subjects", x="N_f", y="told", by="what", x_label="subjects fine-tuned on", y_label="facts told when asked",
               x_scale="log", lines=(Line(0.05, "chance in a type"),), markers=True),
     ),
@@ -418,7 +442,7 @@ EXTRACTION = Experiment(
             ),
             n_runs=2,
         ),
-        "laptop": Preset(ExtractionSettings(), n_runs=6),
+        "laptop": Preset(ExtractionSettings(), n_runs=5),
     },
     measure=measure,
     figures=FIGURES,

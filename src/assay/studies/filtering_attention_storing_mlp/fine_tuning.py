@@ -65,7 +65,7 @@ CLAIMS = (
         estimand="ratio/rank 1",
         rule=Above(0.9),
         margin="nine tenths",
-        control=Control("rank-one updates fine-tuned on values dealt out anew", "ratio/rank 1, shuffled"),
+        control=Control("full fine-tuning of a network that was never pre-trained", "ratio/full, unstored"),
         paper_value="low rank works as full",
     ),
     Claim(
@@ -75,7 +75,7 @@ CLAIMS = (
         estimand="kept_more/decay",
         rule=Above(0.02),
         margin="one fact in fifty",
-        control=Control("a rate that rises to the same peak: as little learning, the other way round", "kept_more/rise"),
+        control=Control("a network that was never pre-trained has nothing to keep", "kept_more/full, unstored"),
         paper_value="decay keeps more",
     ),
     Claim(
@@ -85,7 +85,7 @@ CLAIMS = (
         estimand="extracted_more/decay",
         rule=Within(-0.05, 0.05),
         margin="one fact in twenty",
-        control=Control("fine-tuned on values dealt out anew it does not extract the same", "extracted_more/shuffled"),
+        control=Control("a network that was never pre-trained does not extract the same", "extracted_more/unstored"),
         paper_value="extraction unharmed",
     ),
     Claim(
@@ -95,7 +95,17 @@ CLAIMS = (
         estimand="kept_more/decay, same mean",
         rule=Above(0.02),
         margin="as C11",
-        control=Control("a rate that rises, of the same mean", "kept_more/rise, same mean"),
+        control=Control("a network that was never pre-trained has nothing to keep", "kept_more/full, unstored"),
+    ),
+    Claim(
+        "C11.rise",
+        says="If anything it is the other way round: of two rates of the same mean, the rising one keeps at least 0.02 more "
+        "than the decaying one.",
+        source="ours, seen in a pilot on a seed of its own",
+        estimand="kept_more/rise than decay",
+        rule=Above(0.02),
+        margin="as C11",
+        control=Control("rising to the same peak, on a network that was never pre-trained", "kept_more/full, unstored"),
     ),
     Claim(
         "C12",
@@ -105,7 +115,7 @@ CLAIMS = (
         estimand="ratio/question embeddings",
         rule=Above(0.9),
         margin="as C9.low",
-        control=Control("embeddings trained on values dealt out anew", "ratio/question embeddings, shuffled"),
+        control=Control("full fine-tuning of a network that was never pre-trained", "ratio/full, unstored"),
     ),
     Claim(
         "C13",
@@ -149,6 +159,7 @@ class Way:
         rate: peak, relative to the usual one.
         replay: every other sequence is a statement.
         anew: the questions' (for replay, the statements') values are dealt out anew.
+        blank: start from the network before pre-training.
     """
 
     rank: int = 0
@@ -157,17 +168,16 @@ class Way:
     rate: float = 1.0
     replay: bool = False
     anew: bool = False
+    blank: bool = False
 
 
 def _ways(settings: FineTuningSettings) -> dict[str, Way]:
     ranks = {f"rank {rank}": Way(rank=rank) for rank in settings.ranks}
     return {
         "full": Way(),
-        "full, shuffled": Way(anew=True),
+        "full, unstored": Way(blank=True),
         **ranks,
-        "rank 1, shuffled": Way(rank=1, anew=True),
         "question embeddings": Way(embeddings=True),
-        "question embeddings, shuffled": Way(embeddings=True, anew=True),
         "decay": Way(schedule="decay"),
         "rise": Way(schedule="rise"),
         "decay, same mean": Way(schedule="decay", rate=2.0),
@@ -276,8 +286,10 @@ def measure(settings: FineTuningSettings, seeds: Seeds) -> Measurement:
 
     world = settings.world(seeds, n_templates=settings.n_templates, multiplicity=settings.multiplicity)
     base = Decoder.init(network(settings, [world]), [seeds("init")])
+    blank = copies(base, [0])
     train_on(
-        base, [told(world, seeds("statements"))], Optimiser("adamw", settings.pretrain_rate), n_steps=settings.pretrain_steps,
+        base, [told(world, seeds("statements"))],
+        Optimiser("adamw", settings.pretrain_rate, schedule="linear"), n_steps=settings.pretrain_steps,
         batch=settings.pretrain_batch, share=(0.0, 0.4), label="statements",
     )  # fmt: skip
     chosen = chosen_subjects(world, settings.n_taught, seeds)
@@ -292,7 +304,7 @@ def measure(settings: FineTuningSettings, seeds: Seeds) -> Measurement:
     final: dict[str, dict[str, float]] = {"before": _fates(base, [asked], [stated], seen, stored)}
     course: Table = []
     for i, (name, way) in enumerate(ways.items()):
-        model = _learner(base, world, way, seeds.child(name)("updates"))
+        model = _learner(blank if way.blank else base, world, way, seeds.child(name)("updates"))
 
         def observe(m: Any) -> dict[str, float]:
             return {"told": float(answers(m, [asked[:1]]).accuracy(~seen[None])[0]),
@@ -313,11 +325,12 @@ def measure(settings: FineTuningSettings, seeds: Seeds) -> Measurement:
     full = final["full"]
     estimands = {f"rank_one/{name}": value for name, value in spectra.items() if isinstance(value, float)}
     estimands |= {f"ratio/{name}": final[name]["told"] / full["told"] if full["told"] else float("nan")
-                  for name in ways if name.startswith(("rank", "question"))}  # fmt: skip
+                  for name in ways if name != "full"}  # fmt: skip
     estimands |= {f"kept_more/{name}": final[name]["kept"] - full["kept"] for name in ways if name != "full"}
     estimands |= {
         "extracted_more/decay": final["decay"]["told"] - full["told"],
-        "extracted_more/shuffled": final["full, shuffled"]["told"] - full["told"],
+        "extracted_more/unstored": final["full, unstored"]["told"] - full["told"],
+        "kept_more/rise than decay": final["rise, same mean"]["kept"] - final["decay, same mean"]["kept"],
         "told": full["told"],
         "kept": full["kept"],
         "stored": float(stored.mean()),
@@ -351,7 +364,7 @@ def _fates(
 
 def _tables(final: Mapping[str, Mapping[str, float]], spectra: Mapping[str, np.ndarray]) -> dict[str, Table]:
     """Rows for the figures."""
-    shown = [name for name in final if "shuffled" not in name and "rise" not in name]
+    shown = [name for name in final if "shuffled" not in name and "unstored" not in name]
     return {
         "ways": [{"way": name, "measure": key, "share": final[name][key]} for name in shown for key in ("told", "kept")],
         "fates": [
@@ -411,7 +424,7 @@ FINE_TUNING = Experiment(
             ),
             n_runs=2,
         ),
-        "laptop": Preset(FineTuningSettings(), n_runs=8),
+        "laptop": Preset(FineTuningSettings(), n_runs=6),
     },
     measure=measure,
     figures=FIGURES,

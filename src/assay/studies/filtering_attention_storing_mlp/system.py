@@ -49,10 +49,10 @@ class Scale:
     )
     pretrain_steps: Annotated[int, Ge(1), doc("steps on statements")] = 1500
     pretrain_batch: Annotated[int, Ge(1), doc("statements a step")] = 256
-    pretrain_rate: Annotated[float, Gt(0), doc("learning rate of AdamW on statements")] = 3e-3
+    pretrain_rate: Annotated[float, Gt(0), doc("learning rate of AdamW on statements, falling linearly to zero")] = 3e-3
     finetune_steps: Annotated[int, Ge(1), doc("steps on questions")] = 300
     finetune_batch: Annotated[int, Ge(1), doc("questions a step")] = 128
-    finetune_rate: Annotated[float, Gt(0), doc("learning rate of AdamW on questions")] = 1e-3
+    finetune_rate: Annotated[float, Gt(0), doc("learning rate of AdamW on questions, constant where not said otherwise")] = 1e-3
     n_draws: Annotated[int, Ge(1), doc("times every fact is stated and asked in an evaluation, each in fresh noise")] = 4
 
     def world(self, seeds: Seeds, *, n_templates: int, multiplicity: int, shared: bool = False) -> TripleWorld:

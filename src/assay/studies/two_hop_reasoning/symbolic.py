@@ -131,12 +131,12 @@ CLAIMS = (
 class SymbolicSettings(Training):
     """The three-layer network, the two-layer ones and the controls."""
 
-    every: Annotated[int, Ge(1), doc("steps between observations once training is under way")] = 40
+    every: Annotated[int, Ge(1), doc("steps between observations once training is under way")] = 20
     solved: Annotated[float, doc("probability of the answer at which training stops")] = 0.99
     steps_factor: Annotated[float, Ge(0), doc("steps of two-layer networks, relative to those of the three-layer one")] = 3.0
     single_steps: Annotated[int, Ge(1), doc("steps of the network with a single chain")] = 1000
     heads: Annotated[int, Ge(2), doc("heads of another two-layer network, reported beside C5")] = 2
-    heads_factor: Annotated[float, Ge(0), doc("its steps, relative to those of the three-layer one")] = 1.0
+    heads_factor: Annotated[float, Ge(0), doc("its steps, relative to those of the three-layer one")] = 0.5
 
 
 def _cuts(n_tokens: int) -> dict[str, tuple[int, tuple[int, ...]]]:

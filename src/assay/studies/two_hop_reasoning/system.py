@@ -23,7 +23,7 @@ PAPER = "arXiv:2502.13913, "
 class Training:
     """The network and how it is trained."""
 
-    n_steps: Annotated[int, Ge(1), doc("optimiser steps at the most; training stops once the task is solved")] = 6000
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps at the most; training stops once the task is solved")] = 5000
     n_eval: Annotated[int, Ge(8), doc("sequences of each evaluation")] = 512
     batch: Annotated[int, Ge(1), doc("sequences a step")] = 256
     d_model: Annotated[int, Ge(8), doc("width")] = 64
@@ -31,7 +31,7 @@ class Training:
     network: Annotated[Literal["strict", "modern"], doc("the paper's parts, or RMS norm, rotary positions and a gated MLP")] = (
         "strict"
     )
-    learning_rate: Annotated[float, Gt(0), doc("of AdamW, constant")] = 1e-3
+    learning_rate: Annotated[float, Gt(0), doc("of AdamW, constant")] = 2e-3
     weight_decay: Annotated[float, Ge(0), doc("of AdamW")] = 1e-4
     n_chains: Annotated[int, Ge(1), doc("chains in a sequence, one of which is asked")] = 5
     n_nodes: Annotated[int, Ge(2), doc("node tokens to draw from")] = 30
@@ -56,7 +56,7 @@ def network(settings: Training, world: ChainWorld, *, n_layers: int = 3, n_heads
         )
     return DecoderConfig(
         vocab, vocab, n_layers=n_layers, n_heads=n_heads, d_model=width, d_mlp=4 * width if settings.mlp else 0, act="relu",
-        norm="layer", positions="learned", n_positions=256, embed_std=1.0,
+        norm="layer", positions="learned", n_positions=256, embed_std=width**-0.5, weight_std=(3 * width) ** -0.5,
     )  # fmt: skip
 
 
