@@ -160,6 +160,25 @@ def test_rows_for_judgement_are_ordered_by_seed(coins: Study, store: Store) -> N
 # Progress
 
 
+def test_before_anything_was_run_the_stated_cost_is_the_estimate(coins: Study, store: Store) -> None:
+    slow, fast = (
+        dataclasses.replace(coins.experiments[0], name=name, claims=(), cost=cost)
+        for name, cost in (("slow", "2 min"), ("fast", "4 s"))
+    )
+    told = dataclasses.replace(coins, experiments=(fast, slow))
+    runs = fast.presets["laptop"].n_runs
+    assert (slow.seconds_per_run, fast.seconds_per_run) == (240 / runs, 8 / runs)
+    assert dataclasses.replace(fast, cost="not measured").seconds_per_run is None
+    events: list[Event] = []
+    execute(plan(told, store, n_runs=2, overrides=["pause_s=0.2"]), store, executor=Local(), on_event=events.append)
+    first = next(event.remaining_s for event in events if event.kind == "progress")
+    assert first == pytest.approx(2 * 248 / runs, rel=0.1)
+    # Once the fast one is seen to take a twentieth of its stated time, or twenty of them, so may the slow one.
+    later = next(event.remaining_s for event in events if event.kind == "stored" and event.done == 2)
+    pace = sum(run.wall_s for run in store.runs(experiment="fast")) / 2 / (8 / runs)
+    assert later == pytest.approx(2 * 240 / runs * pace, rel=0.2)
+
+
 def test_progress_is_told_from_within_a_run_with_the_time_that_remains(coins: Study, store: Store) -> None:
     _, _, events = run(coins, store, experiments=["one-by-one"], n_runs=3, overrides=["pause_s=0.6"])
     inside = [event for event in events if event.kind == "progress" and event.remaining_s is not None]

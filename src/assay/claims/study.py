@@ -18,6 +18,7 @@ Scalar = float | int | str | bool
 Table = list[dict[str, Scalar]]
 Summary = Literal["mean", "bca", "median", "iqm", "share", "every", "clustered"]
 PRESETS = ("quick", "laptop", "paper")
+_TIME = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|h)")  # "40 s", "1.5 min", "2 h"
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ class Experiment:
             diverged is returned as its `Diverged`.
         batch: how many runs one call of `measure_many` should get at the most (memory, and what a kill can lose).
         figures: drawn from the tables by the report.
-        cost: time of the laptop preset on two cores, as measured ("40 s").
+        cost: time of the laptop preset on two cores, as measured ("40 s", "5 min"); the estimate of a command that has seen no
+            run begins with it.
         needs: extras without which it cannot run, as {"importable module": "extra"}.
     """
 
@@ -175,6 +177,16 @@ class Experiment:
                 f"experiment '{self.name}': all presets must share one settings type; got {sorted(k.__name__ for k in kinds)}"
             )
         _unique(f"experiment '{self.name}': figure", [figure.name for figure in self.figures])
+        for figure in self.figures:  # its files are called so
+            _slug(f"experiment '{self.name}': figure", figure.name)
+
+    @property
+    def seconds_per_run(self) -> float | None:
+        """Of one core, by the stated cost; None where that states no time."""
+        stated = _TIME.match(self.cost)
+        if stated is None:
+            return None
+        return 2 * float(stated[1]) * {"s": 1, "m": 60, "h": 3600}[stated[2]] / self.presets["laptop"].n_runs
 
     def preset(self, name: str) -> Preset:
         """The preset called `name`; `paper` falls back to `laptop` where the laptop already runs the paper's scale.

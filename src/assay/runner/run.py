@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -251,6 +252,8 @@ class _Session:
         self._tasks = [(cell, self._task(cell, seeds, address)) for cell in cells for seeds in self._chunks(cell)]
         self._open = set(range(len(self._tasks)))
         self._shares = {}
+        if self._tasks:
+            self.say("progress", self._tasks[0][0].experiment.name)  # with an estimate, where stated costs allow one
         work = [(cell.experiment, task) for cell, task in self._tasks]
         with contextlib.closing(self.executor.run(work, self._progress)) as results:
             for index, finished in results:
@@ -356,20 +359,36 @@ class _Session:
         self.say("stored", "; ".join([f"{task.experiment}: {what} stored", *lost]), tuple(stored))
 
     def _remaining(self) -> float | None:
-        """Seconds until the open tasks are done, from finished runs, else from the shares of those under way."""
+        """Seconds until the open tasks are done, from finished runs, else the shares of those under way, else stated costs."""
         now = time.monotonic()
         known = dict(self._seconds)
         for index, (share, began) in self._shares.items():
             cell, task = self._tasks[index]
             if known.get(cell.key) is None and share > 0.01:
                 known[cell.key] = (now - began) / share / len(task.seeds)
-        speeds = [value for value in known.values() if value is not None]
-        if not speeds:
-            return None
-        typical = sum(speeds) / len(speeds)
+        guess = self._guesses(known)
         work = 0.0
         for index in self._open:
             cell, task = self._tasks[index]
             share = self._shares.get(index, (0.0, now))[0]
-            work += (known.get(cell.key) or typical) * len(task.seeds) * (1 - share)
+            seconds = known.get(cell.key) or guess.get(cell.key)
+            if seconds is None:
+                return None
+            work += seconds * len(task.seeds) * (1 - share)
         return work / max(1, min(self.executor.workers, len(self._open)))
+
+    def _guesses(self, known: Mapping[tuple[str, str], float | None]) -> dict[tuple[str, str], float]:
+        """Seconds a run of each cell may take: as long as its experiment states, times how this machine and preset compare.
+
+        How they compare is seen in the cells of which a speed is known. Before any is, stated costs hold at the laptop preset,
+        for which they are stated; where nothing is stated, a run takes as long as the others do.
+        """
+        stated = {cell.key: cell.experiment.seconds_per_run for cell, _ in self._tasks}
+        seen = [(speed, stated.get(key)) for key, speed in known.items() if speed is not None]
+        paces = [speed / cost for speed, cost in seen if cost]
+        pace = statistics.median(paces) if paces else 1.0 if self.plan.preset == "laptop" else None
+        guesses = {key: cost * pace for key, cost in stated.items() if cost and pace is not None}
+        if seen:
+            typical = statistics.fmean(speed for speed, _ in seen)
+            guesses |= {key: typical for key in stated if key not in guesses}
+        return guesses
