@@ -14,6 +14,7 @@ from assay.worlds.reachability import LayeredWorld, ProsqaWorld, Questions
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from assay.models.decoder import DecoderConfig
     from assay.models.graph_reader import GraphReader
 
 __all__ = ["PAPER", "Labels", "Training", "chance_of_a_walk", "guessing", "right", "speaking", "thinking", "told"]
@@ -26,13 +27,14 @@ Labels = Literal["optimal", "fixed path", "breadth-first"]
 class Training:
     """The network and its curriculum; every arm of a study shares them."""
 
-    stage_steps: Annotated[int, Ge(1), doc("steps of each stage of the curriculum before the last")] = 350
-    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 700
-    guess_factor: Annotated[float, Gt(0), doc("steps of the network without thoughts, relative to the others'")] = 2.0
+    first_steps: Annotated[int, Ge(1), doc("steps of the first stage, without thoughts, in which looking up forms")] = 500
+    stage_steps: Annotated[int, Ge(1), doc("steps of each further stage but the last")] = 200
+    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 400
+    guess_factor: Annotated[float, Gt(0), doc("steps of the network without thoughts, relative to the others'")] = 1.5
     batch: Annotated[int, Ge(1), doc("questions a step")] = 64
     n_pool: Annotated[int, Ge(1), doc("graphs to train on, told anew at every use")] = 10_000
     n_eval: Annotated[int, Ge(8), doc("held-out questions of each evaluation")] = 1000
-    d_model: Annotated[int, Ge(8), doc("width; four heads, an MLP twice as wide")] = 64
+    d_model: Annotated[int, Ge(8), doc("width; eight heads, an MLP twice as wide")] = 64
     learning_rate: Annotated[float, Gt(0), doc("of AdamW; weight decay 0.01, gradients clipped at norm 1")] = 3e-3
     mixing: Annotated[float, Ge(0), doc("share of batches from an earlier stage, drawn uniformly")] = 0.1
     n_steps: Annotated[int, Ge(1), doc("edges from root to target, and thoughts")] = 3
@@ -60,9 +62,16 @@ class Training:
         return ProsqaWorld(self.n_nodes, self.n_nodes, fewest_steps=self.n_steps, most_steps=self.n_steps)
 
     @property
+    def network(self) -> "DecoderConfig":
+        """Two layers."""
+        from assay.models.graph_reader import reader_config
+
+        return reader_config(self.n_names, n_heads=8, d_model=self.d_model, d_mlp=2 * self.d_model)
+
+    @property
     def total_steps(self) -> int:
         """Steps of the whole curriculum."""
-        return self.n_steps * self.stage_steps + self.last_steps
+        return self.first_steps + (self.n_steps - 1) * self.stage_steps + self.last_steps
 
 
 @dataclass(frozen=True)
@@ -118,13 +127,13 @@ def thinking(
     """  # fmt: skip
     import torch
 
-    from assay.models.graph_reader import GraphReader, reader_config
+    from assay.models.graph_reader import GraphReader
     from assay.training.sequence import Batch, Stage
 
     n_steps = settings.n_steps
     mine = seeds.child("thinking" if curriculum else "thinking at once")
     rngs = [mine(f"init {kind}") for kind in labels]
-    model = GraphReader.init(reader_config(settings.n_names, d_model=settings.d_model, d_mlp=2 * settings.d_model), rngs)
+    model = GraphReader.init(settings.network, rngs)
     batches = mine("batches")
 
     def stage(last: int, n: int) -> "Stage[GraphReader]":
@@ -143,7 +152,8 @@ def thinking(
         return Stage(n, draw, loss)
 
     if curriculum:
-        stages = [stage(s, settings.stage_steps) for s in range(n_steps)] + [stage(n_steps, settings.last_steps)]
+        middle = [stage(s, settings.stage_steps) for s in range(1, n_steps)]
+        stages = [stage(0, settings.first_steps), *middle, stage(n_steps, settings.last_steps)]
     else:
         stages = [stage(n_steps, settings.total_steps)]
     return _trained(model, stages, settings, share, "thoughts" if curriculum else "thoughts without curriculum")
@@ -153,12 +163,11 @@ def speaking(data: Data, settings: Training, seeds: Seeds, *, share: tuple[float
     """A reader trained to say the item's own shortest path node by node, then the answer; a run axis of one."""
     import torch
 
-    from assay.models.graph_reader import GraphReader, reader_config
+    from assay.models.graph_reader import GraphReader
     from assay.training.sequence import Batch, Stage
 
     mine, n_steps = seeds.child("speaking"), settings.n_steps
-    config = reader_config(settings.n_names, d_model=settings.d_model, d_mlp=2 * settings.d_model)
-    model, batches = GraphReader.init(config, [mine("init")]), mine("batches")
+    model, batches = GraphReader.init(settings.network, [mine("init")]), mine("batches")
 
     def draw(step: int) -> Batch:
         questions = data.batch(settings, batches)
@@ -179,12 +188,11 @@ def guessing(data: Data, settings: Training, seeds: Seeds, *, share: tuple[float
     """A reader trained to answer at once; a run axis of one."""
     import torch
 
-    from assay.models.graph_reader import GraphReader, reader_config
+    from assay.models.graph_reader import GraphReader
     from assay.training.sequence import Batch, Stage
 
     mine = seeds.child("guessing")
-    config = reader_config(settings.n_names, d_model=settings.d_model, d_mlp=2 * settings.d_model)
-    model, batches = GraphReader.init(config, [mine("init")]), mine("batches")
+    model, batches = GraphReader.init(settings.network, [mine("init")]), mine("batches")
 
     def draw(step: int) -> Batch:
         questions = data.batch(settings, batches)

@@ -414,7 +414,7 @@ FIGURES = (
     ),
 )  # fmt: skip
 
-SMALL = {"stage_steps": 4, "last_steps": 6, "batch": 8, "n_pool": 60, "n_eval": 64, "d_model": 16}
+SMALL = {"first_steps": 4, "stage_steps": 4, "last_steps": 6, "batch": 8, "n_pool": 60, "n_eval": 64, "d_model": 16}
 TRAINED = Experiment(
     name="trained",
     question="Does a small network trained to think in vectors search in superposition, and does it need to?",
@@ -424,7 +424,14 @@ TRAINED = Experiment(
         "laptop": Preset(TrainedSettings(), n_runs=5),
         "paper": Preset(
             TrainedSettings(
-                stage_steps=2500, last_steps=20_000, batch=256, n_pool=14_785, d_model=768, learning_rate=1e-4, n_eval=419
+                first_steps=2500,
+                stage_steps=2500,
+                last_steps=20_000,
+                batch=256,
+                n_pool=14_785,
+                d_model=768,
+                learning_rate=1e-4,
+                n_eval=419,
             ),
             n_runs=5,
         ),
