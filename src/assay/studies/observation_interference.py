@@ -1032,7 +1032,7 @@ STUDY = Study(
             presets={"quick": Preset(FixedSettings(n_laws=50, levels=2), 2), "laptop": Preset(FixedSettings(), 4)},
             measure=measure_fixed,
             figures=(PLANS_FIGURE, STAKES_FIGURE, BETAS_FIGURE),
-            cost="10 s",
+            cost="8 s of one core",
         ),
         Experiment(
             "random-games",
@@ -1045,7 +1045,7 @@ STUDY = Study(
             },
             measure=measure_sweeps,
             figures=(INCENTIVE_FIGURE, CHANNELS_FIGURE),
-            cost="35 s",
+            cost="47 s of one core",
         ),
         Experiment(
             "product-selection",
@@ -1057,7 +1057,7 @@ STUDY = Study(
             },
             measure=measure_products,
             figures=(GAINS_FIGURE, TRADE_FIGURE),
-            cost="20 s",
+            cost="21 s of one core",
         ),
         Experiment(
             "learners",
@@ -1069,7 +1069,7 @@ STUDY = Study(
             },
             measure=measure_learning,
             figures=(LEARNERS_FIGURE,),
-            cost="20 s",
+            cost="24 s of one core",
         ),
     ),
 )

@@ -940,7 +940,7 @@ STUDY = Study(
             presets={"quick": Preset(FixedSettings(n_garblings=5), 2), "laptop": Preset(FixedSettings(), 8)},
             measure=measure_fixed,
             figures=(PLANS_FIGURE, HUMANS_FIGURE),
-            cost="10 s",
+            cost="5 s of one core",
         ),
         Experiment(
             "random-games",
@@ -953,7 +953,7 @@ STUDY = Study(
             },
             measure=measure_sweeps,
             figures=(WAITING_FIGURE, COSTS_FIGURE),
-            cost="20 s",
+            cost="17 s of one core",
         ),
         Experiment(
             "learners",
@@ -965,7 +965,7 @@ STUDY = Study(
             },
             measure=measure_learning,
             figures=(LEARNING_FIGURE,),
-            cost="20 s",
+            cost="18 s of one core",
         ),
     ),
 )

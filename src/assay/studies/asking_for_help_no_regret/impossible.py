@@ -177,7 +177,7 @@ EXPERIMENT = Experiment(
         "laptop": Preset(ImpossibleSettings(), 8),
     },
     measure=measure_impossible,
-    cost="15 s",
+    cost="20 s of one core",
     figures=(
         Figure(
             "impossible",

@@ -226,7 +226,7 @@ EXPERIMENT = Experiment(
     measure=measure_walker,
     measure_many=measure_walker_many,
     batch=5,
-    cost="60 s",
+    cost="26 s of one core",
     figures=(
         Figure(
             "survival",

@@ -113,7 +113,7 @@ EXPERIMENT = Experiment(
         "laptop": Preset(LocalSettings(), 5),
     },
     measure=measure_local,
-    cost="7 s",
+    cost="6 s of one core",
     figures=(
         Figure(
             "local",

@@ -158,7 +158,7 @@ EXPERIMENT = Experiment(
     measure=measure_misspecified,
     measure_many=measure_misspecified_many,
     batch=4,
-    cost="80 s",
+    cost="51 s of one core",
     figures=(
         Figure(
             "misspecified",

@@ -412,7 +412,7 @@ EXPERIMENT = Experiment(
     measure=measure_online,
     measure_many=measure_online_many,
     batch=4,
-    cost="90 s",
+    cost="100 s of one core",
     figures=(
         Figure(
             "regret",
