@@ -202,9 +202,9 @@ EXPERIMENT = Experiment(
         ),
         Figure(
             "lengths",
-            title="Longer blocks show what one step hides",
+            title="Longer blocks, but fewer of them",
             caption="Error of the fitted value over the number of recorded steps simulated open loop. Damping acts little in "
-            "one step and more in many; a parameter that one step shows in full only loses records.",
+            "one step and more in many, but long blocks are few; a parameter that one step shows in full only loses records.",
             chart=Lines(
                 "lengths",
                 x="length",

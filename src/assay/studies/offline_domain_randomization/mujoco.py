@@ -246,7 +246,6 @@ EXPERIMENT = Experiment(
                 x="trained_on",
                 y="return",
                 panel="system",
-                x_label="law it was trained on",
                 y_label="return on the real system",
             ),
         ),

@@ -194,9 +194,9 @@ EXPERIMENT = Experiment(
         Figure(
             "transfer",
             title="What a few recorded transitions buy",
-            caption="A controller that balances a pole is trained on simulated cart-poles and then meets the real one. Up, "
-            "what it costs there, on a log scale. Trained on every conceivable cart-pole it is timid; trained on a "
-            "law fitted to recorded transitions it is nearly as good as if it knew the truth. After only four "
+            caption="A controller that balances a pole is trained on simulated cart-poles and then meets the real one. Each "
+            "dot is what it costs there, by the law it was trained on. Trained on every conceivable cart-pole it is timid; "
+            "trained on a law fitted to recorded transitions it is nearly as good as if it knew the truth. After only four "
             "transitions, from a cart with friction that the simulator lacks, the fitted law is too sure of itself; an entropy "
             "bonus keeps it wider, and a large one makes the controller timid again.",
             chart=Bars(
@@ -205,9 +205,15 @@ EXPERIMENT = Experiment(
                 y="cost",
                 panel="records",
                 y_scale="log",
-                x_label="law it was trained on",
-                y_label="cost per step on the real system",
+                y_label="cost per step",
             ),
+            names={
+                "few, friction missing": "four records, friction missing",
+                "plenty, exact simulator": "a hundred records",
+                "fitted, bonus 0": "fitted law",
+                "uniform": "every cart-pole",
+                "fitted to another system": "fitted to another",
+            },
         ),
     ),
 )
