@@ -228,13 +228,14 @@ def logging_and_data(steps: int) -> list[dict[str, object]]:
         observe=lambda step, m: looking(m),
     )  # fmt: skip
     total = time.process_time() - start
-    # The study looks on a log grid, then every `every` steps; a run ends at about 3,500.
-    looks = [step for step in log_steps(6000, per_decade=12, dense_from=300, every=settings.every) if step <= 3500]
+    # The study looks on a log grid, then every `every` steps; a run ends at about 2,000.
+    n_steps = SymbolicSettings().n_steps
+    looks = [step for step in log_steps(n_steps, per_decade=12, dense_from=n_steps // 20, every=settings.every) if step <= 2000]
     step_s = (total - spent.looking) / settings.n_steps
     rows: list[dict[str, object]] = [
         {
             "what": "two-hop, dense logging",
-            "share": spent.looking / n_looks * len(looks) / (3500 * step_s),
+            "share": spent.looking / n_looks * len(looks) / (2000 * step_s),
             "looks": len(looks),
         },
         {"what": "two-hop, data", "share": spent.data / (total - spent.looking)},

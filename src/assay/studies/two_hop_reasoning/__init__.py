@@ -19,7 +19,8 @@ Departs D1  Attention only at width 64, AdamW at 0.002 and batches of 256, which
 """
 
 from assay.claims.study import Study
+from assay.studies.two_hop_reasoning.depth import DEPTH
 from assay.studies.two_hop_reasoning.gates import GATES
 from assay.studies.two_hop_reasoning.symbolic import SYMBOLIC
 
-STUDY = Study(slug="two-hop-reasoning", doc=__doc__, experiments=(SYMBOLIC, GATES))
+STUDY = Study(slug="two-hop-reasoning", doc=__doc__, experiments=(SYMBOLIC, DEPTH, GATES))

@@ -1,4 +1,4 @@
-"""The symbolic task: phases, gates, causes, copying, depth, the three-parameter model and fewer chains (C1 to C6, C8)."""
+"""The symbolic task: phases, gates, causes, copying, the three-parameter model and fewer chains (C1 to C4, C6, C8)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,16 +94,6 @@ CLAIMS = (
         paper_value="6 to 7",
     ),
     Claim(
-        "C5",
-        says="Two layers of one head do not learn it: in three times the steps accuracy never passes 0.6.",
-        source=PAPER + "section 3",
-        estimand="two_layers/accuracy",
-        rule=Below(0.6),
-        margin="well above guessing (0.2), well below the solution (1)",
-        control=Control("three layers, a third of the steps", "accuracy"),
-        paper_value="three layers needed",
-    ),
-    Claim(
         "C6",
         says="Three nested gates follow the same curve: the best of their descents, aligned at the jump, correlates above "
         "0.9 with the network's loss.",
@@ -129,14 +119,11 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class SymbolicSettings(Training):
-    """The three-layer network, the two-layer ones and the controls."""
+    """The three-layer network and its controls."""
 
     every: Annotated[int, Ge(1), doc("steps between observations once training is under way")] = 20
     solved: Annotated[float, doc("probability of the answer at which training stops")] = 0.99
-    steps_factor: Annotated[float, Ge(0), doc("steps of two-layer networks, relative to those of the three-layer one")] = 3.0
     single_steps: Annotated[int, Ge(1), doc("steps of the network with a single chain")] = 1000
-    heads: Annotated[int, Ge(2), doc("heads of another two-layer network, reported beside C5")] = 2
-    heads_factor: Annotated[float, Ge(0), doc("its steps, relative to those of the three-layer one")] = 0.5
 
 
 def _cuts(n_tokens: int) -> dict[str, tuple[int, tuple[int, ...]]]:
@@ -238,7 +225,7 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
 
     looks = log_steps(settings.n_steps, per_decade=12, dense_from=settings.n_steps // 20, every=settings.every)
     model, trace = trained(
-        "three layers", world, settings, seeds, observe=observe, observe_at=looks, share=(0.0, 0.4),
+        "three layers", world, settings, seeds, observe=observe, observe_at=looks, share=(0.0, 0.9),
         stop=lambda row: bool(row["target"] >= settings.solved),
     )  # fmt: skip
     steps = np.array(trace.steps, dtype=float)
@@ -260,19 +247,10 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
     single_drawn = single_world.sequences(settings.n_eval, rng=rng)
     single_looks = log_steps(settings.single_steps, per_decade=30)
     _, single = trained(
-        "one chain", single_world, settings, seeds, n_steps=settings.single_steps, observe_at=single_looks, share=(0.4, 0.43),
+        "one chain", single_world, settings, seeds, n_steps=settings.single_steps, observe_at=single_looks, share=(0.9, 0.98),
         observe=lambda m: probabilities(logits_on(m, single_drawn), single_drawn),
     )  # fmt: skip
     single_steps, single_target = np.array(single.steps, dtype=float), single.series("target")
-
-    shallow = {}
-    for heads, factor, share in ((1, settings.steps_factor, (0.43, 0.8)), (settings.heads, settings.heads_factor, (0.8, 0.98))):
-        n_shallow = max(1, round(factor * trace.loss_nats.shape[1]))
-        shallow_looks = sorted({max(1, round(n_shallow * i / 20)) for i in range(1, 21)})
-        _, shallow[heads] = trained(
-            f"two layers, {heads} heads", world, settings, seeds, n_layers=2, n_heads=heads, n_steps=n_shallow, share=share,
-            observe=lambda m: probabilities(logits_on(m, drawn), drawn), observe_at=shallow_looks,
-        )  # fmt: skip
 
     others = (float(2 * settings.n_chains), float(2 * settings.n_chains), float(settings.n_nodes))
     fits = {
@@ -296,8 +274,6 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
         **{f"route/{name}": share for name, share in routes.items()},
         "copy_margin": float(np.interp(jump / 2, steps, curve["copy_2"])) if np.isfinite(jump) else nan,
         "copy_margin_first": float(np.interp(jump / 2, steps, curve["copy_0"])) if np.isfinite(jump) else nan,
-        "two_layers/accuracy": float(shallow[1].series("accuracy").max()),
-        "two_layers_more_heads/accuracy": float(shallow[settings.heads].series("accuracy").max()),
         "gates/correlation": fits["gates"].correlation if fits else nan,
         "one_gate/correlation": fits["one_gate"].correlation if fits else nan,
         "fewer/least_accuracy": min(
@@ -306,14 +282,7 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
         "fewer/accuracy_cut": max([float(row["accuracy"]) for row in padded if "cut" in str(row["rest"])], default=nan),
     }
     tables = _tables(trace.steps, curve, cuts, routes, fits, jump)
-    by_network = {"3 layers, 1 head": trace} | {f"2 layers, {heads} head(s)": seen for heads, seen in shallow.items()}
-    depth: Table = [
-        {"network": name, "step": int(step), "accuracy": float(value)}
-        for name, seen in by_network.items()
-        for step, value in zip(seen.steps, seen.series("accuracy"), strict=True)
-        if step
-    ]  # fmt: skip
-    return Measurement(estimands, tables | {"fewer": fewer, "depth": depth})
+    return Measurement(estimands, tables | {"fewer": fewer})
 
 
 def _tables(
@@ -377,14 +346,6 @@ FIGURES = (
         Bars("routes", x="route", y="share", y_label="share lost", lines=(Line(0.0, "no effect"),)),
     ),
     Figure(
-        "depth",
-        "Three layers, not two",
-        "Accuracy of networks of two and three layers of the same width on the same data; two layers get three times the "
-        "steps.",
-        Lines("depth", x="step", y="accuracy", by="network", x_label="step", y_label="accuracy",
-              lines=(Line(0.2, "one in five"),)),
-    ),
-    Figure(
         "ladder",
         "Three numbers follow the same curve",
         "Loss of the network and of gates fitted to it by their start alone, both from 1 to 0 and aligned half-way. One gate "
@@ -401,9 +362,7 @@ SYMBOLIC = Experiment(
     claims=CLAIMS,
     presets={
         "quick": Preset(
-            SymbolicSettings(
-                n_steps=20, n_eval=24, batch=16, d_model=16, n_chains=3, n_nodes=20, every=10, single_steps=20, steps_factor=0.2
-            ),
+            SymbolicSettings(n_steps=20, n_eval=24, batch=16, d_model=16, n_chains=3, n_nodes=20, every=10, single_steps=20),
             n_runs=2,
         ),
         "laptop": Preset(SymbolicSettings(), n_runs=5),
