@@ -21,14 +21,14 @@ def card_section(found: Audit) -> str:
         "",
     ]
     if found.totals:
-        head = ("column", "change", "interval", "level", "subjects", "clear of zero")
+        head = ("column", "change", "interval", "level", "units", "clear of zero")
         rows = [
             (
                 total.column.replace("_", " "),
                 f"{total.estimate:+.3g}",
                 "–" if total.low is None or total.high is None else f"[{total.low:+.3g}, {total.high:+.3g}]",
                 f"{100 * total.level:.4g} %",
-                str(total.n_subjects),
+                str(total.n_units),
                 "yes" if total.clear else "no",
             )
             for total in found.totals
@@ -37,7 +37,8 @@ def card_section(found: Audit) -> str:
         lines += [*_table(head, rows), ""]
         lines.append(
             "Changes are in probability, primed in powers of ten, neutral text in nats a token; displaced and forgotten count "
-            "what was lost. Intervals are clustered by subject, with levels by Holm's procedure over the whole table."
+            "what was lost. Intervals are clustered by subject and, where facts share questions, by object "
+            "and by whom was asked, with levels by Holm's procedure over the whole table."
         )
     else:
         counts = {name: sum(one.status == name for one in found.forecast) for name in ("known", "partly known", "unknown")}

@@ -5,7 +5,6 @@ comparison is paired by fact (by suite question, by sentence), with intervals ov
 and columns.
 """
 
-import math
 import shutil
 import tempfile
 import time
@@ -19,13 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from assay.audit.columns import Outcome
+from assay.audit.columns import LOSSES, Outcome
 from assay.audit.facts import Facts
 from assay.audit.inject import examples, inject, n_steps
 from assay.audit.mitigations import MITIGATIONS, PLAIN, Plan, anchor, plan, without_largest
-from assay.audit.probes import MODEL_WIDE
 from assay.audit.record import Arm, Harm
-from assay.audit.totals import NEUTRAL_TEXT, table
+from assay.audit.totals import NEUTRAL_TEXT, Values, fact_changes, table, values_of
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
 from assay.instruments.scoring import score_completions
@@ -38,14 +36,14 @@ COMPARED = ("paraphrase", "composed", "reversed", "hallucinated", "primed", "dis
 LEAST = 0.5  # of plain training's memorisation: an arm with less is not compared
 CLOSE = 0.01
 MEMORISES = 0.1  # mean probability of trained answers below which there is nothing to compare at
-Units = Mapping[str, Mapping[str, Sequence[float]]]
-"""By column and subject: changes, in the order of the facts."""
+Changes = tuple[Sequence[Outcome], Sequence[float]]
+"""Outcomes of all questions, and the change of every plain sentence in nats a token."""
 
 
 class Measured(Protocol):
     """Everything an audit measures of a model, as changes from the model before."""
 
-    def __call__(self, model: LanguageModel, share: tuple[float, float]) -> tuple[Sequence[Outcome], Sequence[float]]:
+    def __call__(self, model: LanguageModel, share: tuple[float, float]) -> Changes:
         """Outcomes of all questions and the change of every plain sentence, in nats a token."""
 
 
@@ -150,7 +148,7 @@ def _compared(
         return [_arm(one, memory, {}, {}, {}, minutes) for one in plans], memory[PLAIN]
     target = min(value for value in memory.values() if value >= LEAST * memory[PLAIN])
     scales: dict[str, float] = {}
-    units: dict[str, Units] = {}
+    changes: dict[str, Changes] = {}
     for place, one in enumerate(plans):
         if memory.get(one.name, -1.0) >= LEAST * memory[PLAIN]:
             share = (part(0.6 + 0.4 * place / n), part(0.6 + 0.4 * (place + 1) / n))
@@ -158,9 +156,9 @@ def _compared(
             update = plain if one.name == PLAIN else _kept(folder / f"{one.name}.safetensors")
             assert update is not None
             scales[one.name] = scale_for(scratch, weights, update, target, facts)
-            units[one.name] = _units(facts, *measured(scratch, share))
-    harms = _harms(units, seeds)
-    return [_arm(one, memory, scales, units, harms, minutes) for one in plans], target
+            changes[one.name] = measured(scratch, share)
+    harms = _harms(facts, changes, seeds)
+    return [_arm(one, memory, scales, changes, harms, minutes) for one in plans], target
 
 
 def _trained(
@@ -214,47 +212,49 @@ def _kept(file: Path) -> dict[str, Tensor] | None:
         return None
 
 
-def _units(facts: Facts, found: Sequence[Outcome], neutral: Sequence[float]) -> Units:
-    """Changes by column and unit; kinds of hallucination weigh alike within a fact, as in its column."""
-    kinds: dict[str, dict[tuple[str, int], dict[str, list[float]]]] = {}
-    for outcome in found:
-        question = outcome.question
-        wide = question.fact == MODEL_WIDE
-        subject = question.about if wide else facts.facts[question.fact].subject
-        fact = kinds.setdefault(question.column, {}).setdefault((subject, question.fact), {})
-        fact.setdefault(question.prompt if wide else question.kind, []).append(outcome.change)
-    units: dict[str, dict[str, list[float]]] = {}
-    for column, by_fact in kinds.items():
-        for (subject, _), by_kind in by_fact.items():
-            mean = float(np.mean([np.mean(values) for values in by_kind.values()]))
-            units.setdefault(column, {}).setdefault(subject, []).append(mean)
-    units[NEUTRAL_TEXT] = {f"text {place}": [change] for place, change in enumerate(neutral)}
-    return units
+def _differences(facts: Facts, arm: Changes, plain: Changes) -> dict[str, Values]:
+    """By column the arm's changes less plain training's, paired question by question and clustered as the totals are."""
+    (found, neutral), (other, other_neutral) = arm, plain
+    by_column: dict[str, list[Outcome]] = {}
+    for one, two in zip(found, other, strict=True):
+        assert one.question == two.question
+        sign = -1 if one.question.column in LOSSES else 1
+        paired = Outcome(one.question, 0.0, sign * (one.change - two.change))
+        by_column.setdefault(one.question.column, []).append(paired)
+    made = {column: values_of(facts, by_column[column]) for column in COMPARED if column in by_column}
+    texts = {f"text {place}": [a - b] for place, (a, b) in enumerate(zip(neutral, other_neutral, strict=True))}
+    return made | {NEUTRAL_TEXT: Values(texts)}
 
 
-def _harms(units: Mapping[str, Units], seeds: Seeds) -> dict[str, tuple[Harm, ...]]:
-    """Every arm against plain training, paired by unit."""
-    lines: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for name, found in units.items():
-        for column in COMPARED if name != PLAIN else ():
-            if column in found:
-                plain = units[PLAIN][column]
-                lines[column, name] = {
-                    subject: [a - b for a, b in zip(changes, plain[subject], strict=True)]
-                    for subject, changes in found[column].items()
-                }
+def _harms(facts: Facts, changes: Mapping[str, Changes], seeds: Seeds) -> dict[str, tuple[Harm, ...]]:
+    """Every arm against plain training, paired."""
+    lines = {
+        (column, name): values
+        for name, found in changes.items()
+        if name != PLAIN
+        for column, values in _differences(facts, found, changes[PLAIN]).items()
+    }
     harms: dict[str, list[Harm]] = {}
     for total in table(lines, seeds=seeds.child("arms")):
-        harm = Harm(total.column, total.estimate, total.low, total.high, total.n_subjects, total.clear)
+        harm = Harm(total.column, total.estimate, total.low, total.high, total.n_units, total.clear)
         harms.setdefault(total.group, []).append(harm)
     return {name: tuple(found) for name, found in harms.items()}
+
+
+def _columns(changes: Changes) -> dict[str, float]:
+    """The mean of every column over facts (suite questions, sentences)."""
+    found, neutral = changes
+    by_column: dict[str, list[float]] = {}
+    for (column, _, _), change in fact_changes(found).items():
+        by_column.setdefault(column, []).append(change)
+    return {column: float(np.mean(values)) for column, values in by_column.items()} | {NEUTRAL_TEXT: float(np.mean(neutral))}
 
 
 def _arm(
     one: Plan,
     memory: Mapping[str, float],
     scales: Mapping[str, float],
-    units: Mapping[str, Units],
+    changes: Mapping[str, Changes],
     harms: Mapping[str, tuple[Harm, ...]],
     minutes: Mapping[str, float],
 ) -> Arm:
@@ -264,10 +264,6 @@ def _arm(
         reason = f"plain training memorises {memory[PLAIN]:.2f}, too little to compare at; train longer or harder"
     if not reason and one.name not in scales:
         reason = f"it memorises {memory[one.name]:.2f}, less than half of plain training's {memory[PLAIN]:.2f}"
-    columns = {
-        column: float(np.mean([np.mean(values) for values in by_subject.values()]))
-        for column, by_subject in units.get(one.name, {}).items()
-    }
     return Arm(
         name=one.name,
         says=says,
@@ -275,7 +271,7 @@ def _arm(
         reason=reason,
         memorised=memory.get(one.name),
         scale=scales.get(one.name),
-        columns={name: value for name, value in columns.items() if math.isfinite(value)},
+        columns=_columns(changes[one.name]) if one.name in changes else {},
         harms=harms.get(one.name, ()),
         n_steps=0 if one.pruned else n_steps(len(one.sentences), one.recipe),
         n_sentences=len(one.sentences),

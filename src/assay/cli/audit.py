@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["audit"]
 
-TOTALS = ("column", "group", "estimate", "low", "high", "level", "n_facts", "n_subjects", "clear")
+TOTALS = ("column", "group", "estimate", "low", "high", "level", "n_facts", "n_units", "clear")
 
 
 def audit(

@@ -70,6 +70,15 @@ FORECASTS = {
 }
 
 
+DIAGRAMS = (
+    ("primes", "Priming, forecast and come", "surprise of the object, powers of ten", "primed, powers of ten"),
+    ("composes", "Composition, forecast and come", "expected transfer", "composed"),
+    ("hallucinates", "Spurious rules, forecast and come", "expected transfer", "hallucinated by rules"),
+    ("spreads", "Said of strangers, forecast and come", "expected gain", "hallucinated of strangers"),
+    ("displaces", "Displacement, forecast and come", "similarity of hidden states (CHES)", "displaced"),
+)
+
+
 @dataclass(frozen=True)
 class _TotalRow:
     column: str
@@ -164,7 +173,7 @@ def _total_row(total: Total) -> _TotalRow:
         typeset(estimate),
         "–" if unbounded else typeset(interval),
         "–" if unbounded else level_text(total.level),
-        f"{total.n_subjects}",
+        f"{total.n_units}",
         "clear" if total.clear else "not clear of zero",
         tone,
     )
@@ -309,23 +318,20 @@ def _figures(found: Audit) -> Iterable[tuple[Figure, Mapping[str, Table], str]]:
             "clustered by subject.",
         )
     points = _forecast_points(found)
-    if points:
-        yield (
-            Figure(
-                "forecast",
-                "Forecast against outcome",
-                "Each dot is a fact. A forecast that orders facts rightly rises from left to right.",
-                Scatter("facts", "forecast", "outcome", label="fact", panel="what", x_label="forecast", y_label="outcome"),
-                names={
-                    "primes": "primed",
-                    "composes": "composed",
-                    "spreads": "said of strangers",
-                    "displaces": "displaced",
-                },
-            ),
-            {"facts": points},
-            "One training run; both axes as defined in the calibration table.",
-        )
+    for name, title, x_label, y_label in DIAGRAMS:
+        some = [row for row in points if row["what"] == name]
+        if some:
+            yield (
+                Figure(
+                    f"forecast-{name}",
+                    title,
+                    "Each dot is a fact. A forecast that orders facts rightly rises from left to right.",
+                    Scatter("facts", "forecast", "outcome", label="fact", x_label=x_label, y_label=y_label),
+                    names={str(row["fact"]): " " for row in some},
+                ),
+                {"facts": some},
+                f"One training run, {len(some)} facts.",
+            )
     cells = _relative(found.arms)
     if cells:
         yield (
@@ -352,22 +358,25 @@ def _figures(found: Audit) -> Iterable[tuple[Figure, Mapping[str, Table], str]]:
 
 
 def _forecast_points(found: Audit) -> Table:
-    """Forecasts and outcomes of the columns in which both are per fact."""
-    changes: dict[tuple[str, int], list[float]] = {}
-    trained = [place for place, row in enumerate(found.rows) if row.trained]
+    """Forecasts and outcomes, a row a fact and forecast."""
+    kinds: dict[tuple[str, int], list[float]] = {}
     for outcome in found.outcomes:
-        if outcome.question.kind == "strangers":
-            changes.setdefault(("spreads", outcome.question.fact), []).append(outcome.change)
+        if outcome.question.column == "hallucinated":
+            kinds.setdefault((outcome.question.kind, outcome.question.fact), []).append(outcome.change)
     rows: Table = []
-    for forecast, place in zip(found.forecast, trained, strict=False):
-        for name, column in (("primes", "primed"), ("composes", "composed"), ("displaces", "displaced"), ("spreads", "")):
-            said = getattr(forecast, name)
+    for forecast, place in zip(found.forecast, [i for i, row in enumerate(found.rows) if row.trained], strict=False):
+        for name, column in (("primes", "primed"), ("composes", "composed"), ("displaces", "displaced")):
             cell = found.rows[place].cells.get(column)
-            own = changes.get((name, place))
-            came = sum(own) / len(own) if own else cell.change if cell is not None and column else None
-            if said is not None and came is not None and name != "displaces":
-                rows.append({"run": 0, "what": name, "fact": f"fact {place + 1}", "forecast": said, "outcome": came})
+            _point(rows, name, place, getattr(forecast, name), None if cell is None else cell.change)
+        for name, kind in (("hallucinates", "rule"), ("spreads", "strangers")):
+            came = kinds.get((kind, place))
+            _point(rows, name, place, getattr(forecast, name), None if came is None else sum(came) / len(came))
     return rows
+
+
+def _point(rows: Table, name: str, place: int, said: float | None, came: float | None) -> None:
+    if said is not None and came is not None:
+        rows.append({"run": 0, "what": name, "fact": f"fact {place + 1}", "forecast": said, "outcome": came})
 
 
 def _relative(arms: Sequence[Arm]) -> Table:
@@ -388,8 +397,8 @@ def _relative(arms: Sequence[Arm]) -> Table:
 
 def _data_files(found: Audit) -> dict[str, str]:
     totals = csv_text(
-        ("column", "group", "estimate", "low", "high", "level", "n_facts", "n_subjects", "clear"),
-        ((t.column, t.group, t.estimate, t.low, t.high, t.level, t.n_facts, t.n_subjects, t.clear) for t in found.totals),
+        ("column", "group", "estimate", "low", "high", "level", "n_facts", "n_units", "clear"),
+        ((t.column, t.group, t.estimate, t.low, t.high, t.level, t.n_facts, t.n_units, t.clear) for t in found.totals),
     )
     facts = csv_text(
         (

@@ -1,0 +1,120 @@
+"""The audit inside somebody else's training: a callback for the Trainer of transformers, and for trainers built on it.
+
+    watch = KnowledgeAudit("facts.yaml", tokenizer)
+    Trainer(model, ..., callbacks=[watch]).train()
+    watch.record.totals, watch.trace
+
+Questions are asked before the first step and after the last, and in between if `every` says so; the model is left in the mode
+it was in, and no random number is drawn.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from assay.audit.advice import advice
+from assay.audit.facts import Facts
+from assay.audit.facts_file import read_facts
+from assay.audit.measuring import Answers
+from assay.audit.probes import Extent
+from assay.audit.record import Audit
+from assay.audit.session import Session
+from assay.audit.totals import EVERYTHING
+from assay.core.errors import InputError, WorkError
+from assay.core.seeds import Seeds
+from assay.models.pretrained.library import optional
+from assay.models.pretrained.loading import LanguageModel
+
+__all__ = ["KnowledgeAudit"]
+
+_Callback: Any = optional("transformers", "an audit inside a Trainer").TrainerCallback
+
+
+class KnowledgeAudit(_Callback):  # type: ignore[misc]
+    """Audits the model that a Trainer trains.
+
+    Attributes:
+        trace: at each asking the global step and every column's total.
+        record: the whole audit, once training has ended.
+    """
+
+    def __init__(
+        self,
+        facts: str | Path | Facts,
+        tokenizer: Any,
+        *,
+        every: int | None = None,
+        extent: Extent = Extent(),  # noqa: B008 - frozen
+        seed: int = 0,
+    ) -> None:
+        """Watch these facts.
+
+        Args:
+            facts: a file, or facts already read.
+            tokenizer: of the model that is trained.
+            every: ask every so many steps as well; None asks before and after only.
+            extent: how much is asked.
+            seed: of which wrong answers are offered, and of bootstraps.
+        """
+        if every is not None and every < 1:
+            raise InputError(f"KnowledgeAudit: every must be at least 1 step; got {every}. Leave it out to ask at the ends")
+        self.facts = facts if isinstance(facts, Facts) else read_facts(Path(facts))
+        self.tokenizer, self.every, self.extent, self.seeds = tokenizer, every, extent, Seeds(seed)
+        self.trace: list[Mapping[str, float]] = []
+        self._session: Session | None = None
+        self._before: Answers = {}
+        self._forecast: Audit | None = None
+        self._record: Audit | None = None
+
+    @property
+    def record(self) -> Audit:
+        """The whole audit.
+
+        Raises:
+            WorkError: training has not ended.
+        """
+        if self._record is None:
+            raise WorkError("an audit inside a Trainer ends with its training; it has not ended. Call trainer.train() first")
+        return self._record
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Ask the model before the first step."""
+        model = self._model(given)
+        self._session = Session.of(model, self.facts, self.extent, self.seeds).checked()
+        self._before = self._ask(model)
+        self._forecast = self._session.forecast(self._before)
+        self._note(state, self._before)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Ask again, if it is time."""
+        if self.every is not None and state.global_step % self.every == 0:
+            self._note(state, self._ask(self._model(given)))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Ask once more and judge."""
+        model = self._model(given)
+        after = self._ask(model)
+        self._note(state, after)
+        assert self._session is not None
+        assert self._forecast is not None
+        record = self._session.recorded(self._forecast, self._before, after)
+        self._record = replace(record, advice=advice(record))
+
+    def _ask(self, model: LanguageModel) -> Answers:
+        assert self._session is not None
+        training = model.model.training
+        try:
+            return self._session.ask(model, (0.0, 1.0))
+        finally:
+            model.model.train(training)
+
+    def _note(self, state: Any, after: Answers) -> None:
+        assert self._session is not None
+        table = self._session.judged(self._before, after).totals
+        totals = {total.column: total.estimate for total in table if total.group == EVERYTHING}
+        self.trace.append({"step": float(state.global_step), **totals})
+
+    def _model(self, given: Mapping[str, Any]) -> LanguageModel:
+        model = given["model"]
+        return LanguageModel(str(getattr(model, "name_or_path", "") or "model"), model, self.tokenizer)

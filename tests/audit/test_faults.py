@@ -1,0 +1,184 @@
+"""Bad input and faults: each has a clear error, and a kill at any moment costs no more than the part that was under way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("transformers", reason="needs the extra 'lm'")
+
+from assay.audit import run
+from assay.audit.facts_file import TEMPLATE, parse_facts
+from assay.audit.inject import inject
+from assay.audit.measuring import tokenised
+from assay.audit.probes import pairs_of, questions
+from assay.audit.run import BRIEF, audit
+from assay.core.errors import Diverged, InputError, WorkError
+from assay.core.seeds import Seeds
+from assay.models.pretrained.loading import LanguageModel
+from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
+from assay.models.sites import site_map
+from assay.training.finetune import Recipe
+
+FACTS = parse_facts(TEMPLATE, form=".yaml", where="f.yaml")
+RECIPE = Recipe(learning_rate=3e-3, n_epochs=3, batch_size=2)
+
+
+def yaml(text: str) -> Any:
+    return parse_facts(text, form=".yaml", where="f.yaml")
+
+
+def test_a_missing_model_and_an_unreadable_one_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown model"):
+        audit("no-such-model", FACTS)
+    folder = tiny_folder(tmp_path / "model")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(b"\xff" * 8 + weights.read_bytes()[8:])  # a header that claims to be enormous
+    with pytest.raises(InputError, match="must be a sound weight file"):
+        audit(folder, FACTS)
+
+
+def test_an_unknown_architecture_is_audited_and_only_its_sites_are_missing() -> None:
+    model = tiny_language_model("bloom")
+    with pytest.raises(InputError, match="bloom"):
+        site_map(model.model)
+    assert audit(model, FACTS, forecast_only=True, extent=BRIEF).forecast
+
+
+class Lossy:
+    """A tokenizer that loses accents, as some do."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def __call__(self, text: Any, **options: Any) -> Any:
+        plain = [one.replace("é", "e") for one in text] if isinstance(text, list) else text.replace("é", "e")
+        return self.inner(plain, **options)
+
+
+def test_a_tokenizer_that_does_not_give_a_fact_back_is_named_with_its_line() -> None:
+    model = tiny_language_model()
+    lossy = LanguageModel(model.name, model.model, Lossy(model.tokenizer))
+    facts = yaml(TEMPLATE.replace("Ben Ito", "René Ito"))
+    with pytest.raises(InputError, match=r"line 13: the tokenizer must give back.*René"):
+        audit(lossy, facts)
+
+
+def test_answers_may_share_a_first_token_and_may_not_begin_each_other() -> None:
+    """Whole answers are compared, so " Paris" and " Parma" are told apart; " Guinea" and " Guinea-Bissau" cannot be."""
+    shared = yaml('relations:\n  home: {prompt: "{subject} is in"}\nfacts:\n  - [A, home, Paris]\n  - [B, home, Parma]\n')
+    model = tiny_language_model()
+    assert len(audit(model, shared, tuned=model.copy(), extent=BRIEF).rows) == 2
+    begin = 'relations:\n  home: {prompt: "{subject} is in%s"}\nfacts:\n  - [A, home, Guinea]\n  - [B, home, Guinea-Bissau]\n'
+    with pytest.raises(InputError, match="' Guinea' begins ' Guinea-Bissau'"):
+        audit(model, yaml(begin % ""), forecast_only=True)
+    ended = yaml(begin % " {object}.")
+    assert tokenised(model, pairs_of(questions(ended)), facts=ended, asked=questions(ended))
+
+
+def test_names_of_other_scripts_are_audited() -> None:
+    facts = yaml('relations:\n  home: {prompt: "{subject} is in"}\nfacts:\n  - [נועה, home, باريس]\n  - [花子, home, 東京]\n')
+    model = tiny_language_model()
+    found = audit(model, facts, tuned=model.copy(), extent=BRIEF)
+    assert [row.object for row in found.rows] == ["باريس", "東京"]
+
+
+def test_ten_thousand_facts_are_refused_with_what_they_would_cost() -> None:
+    rows = "".join(f"  - [Name{i} Family{i}, home, City{i % 3000}.]\n" for i in range(10_000))
+    facts = yaml('relations:\n  home: {prompt: "{subject} lives in"}\nfacts:\n' + rows)
+    with pytest.raises(InputError, match=r"budget of 1 minutes; 10000 facts .* would take about \d+\. Audit the first \d+"):
+        audit(tiny_language_model(), facts, budget_minutes=1)
+    assert len(run.limited(facts, 25).facts) == 25
+
+
+def test_logits_that_are_not_finite_are_an_error() -> None:
+    model = tiny_language_model()
+    with torch.no_grad():
+        model.model.lm_head.weight[3] = torch.nan
+    with pytest.raises(WorkError, match="logits must be finite"):
+        audit(model, FACTS, forecast_only=True)
+
+
+def test_a_training_that_leaves_the_finite_numbers_says_so() -> None:
+    with pytest.raises(Diverged, match="left the finite numbers"):
+        audit(tiny_language_model(), FACTS, recipe=Recipe(learning_rate=9.9, max_grad_norm=None, n_epochs=200), extent=BRIEF)
+
+
+def test_too_little_memory_is_an_error_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_language_model()
+
+    def full(*arguments: Any, **options: Any) -> Any:
+        raise torch.OutOfMemoryError("no")
+
+    monkeypatch.setattr(type(model.model), "forward", full)
+    with pytest.raises(WorkError, match=r"training must fit in memory.*Lower budget"):
+        inject(model, [("a b", " c")], RECIPE, seeds=Seeds(0))
+    with pytest.raises(WorkError, match="scoring must fit in memory"):
+        audit(model, FACTS, forecast_only=True)
+
+
+def test_what_cannot_go_together_is_refused() -> None:
+    model = tiny_language_model()
+    with pytest.raises(InputError, match="nothing is trained"):
+        audit(model, FACTS, tuned=model, forecast_only=True)
+    with pytest.raises(InputError, match="unknown mitigation 'reply'; did you mean 'replay'"):
+        audit(model, FACTS, mitigations=["reply"])
+    with pytest.raises(InputError, match="unknown recipe 'fulll'; did you mean 'full'"):
+        audit(model, FACTS, recipe="fulll")
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from assay.audit.facts_file import TEMPLATE, parse_facts
+from assay.audit.run import BRIEF, audit
+from assay.core.progress import listening
+from assay.models.pretrained.tiny import tiny_language_model
+from assay.training.finetune import Recipe
+folder, kill = Path(sys.argv[1]), sys.argv[2]
+
+def maybe_die(share, label):
+    if kill and label.startswith(kill):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with listening(maybe_die):
+    found = audit(
+        tiny_language_model(), parse_facts(TEMPLATE, form=".yaml", where="f"), extent=BRIEF, folder=folder,
+        recipe=Recipe(learning_rate=3e-3, n_epochs=12, batch_size=2),
+    )
+import json
+print(json.dumps(found.json()["totals"]))
+"""
+
+
+def child(folder: Path, kill: str) -> tuple[int, str]:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    command = [sys.executable, "-c", CHILD, str(folder), kill]
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=200)
+    return done.returncode, done.stdout
+
+
+def test_an_audit_killed_in_measuring_and_in_training_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
+    """SIGKILL once at the end of asking and once between two steps, then to the end; against one run in one go."""
+    assert child(tmp_path / "cut", "trained 1 of")[0] == -signal.SIGKILL
+    (kept,) = (tmp_path / "cut").glob("*/answers/log-probs-*/memo.json")
+    asked = kept.stat().st_mtime_ns
+    assert child(tmp_path / "cut", "trained 14 of")[0] == -signal.SIGKILL
+    assert list((tmp_path / "cut").glob("*/training/*/step-*"))
+    code, resumed = child(tmp_path / "cut", "")
+    assert code == 0
+    assert kept.stat().st_mtime_ns == asked  # not asked again
+    assert json.loads(resumed) == json.loads(child(tmp_path / "whole", "")[1])
+    assert not list(tmp_path.glob("*/*/training"))
