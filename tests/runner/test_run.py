@@ -263,11 +263,27 @@ def test_a_setting_of_one_arm_alone_asks_for_that_arm(coins: Study, store: Store
         plan(mixed, store, overrides=["n_tosses=5"])
 
 
-def test_a_missing_extra_is_named_before_anything_starts(coins: Study, store: Store) -> None:
+def test_an_experiment_that_lacks_something_is_refused_if_named_and_else_left_out(coins: Study, store: Store) -> None:
+    def no_model(settings: object) -> None:
+        raise InputError("the model 'large' must be in the cache; it is not. Add it")
+
+    free = coins.experiments[0]
     needy = dataclasses.replace(coins.experiments[1], needs={"no_such_package.part": "games"})
-    study = dataclasses.replace(coins, experiments=(coins.experiments[0], needy))
-    with pytest.raises(MissingExtra, match=r"coins/together needs the package 'no_such_package.part'.*assay\[games\]"):
-        plan(study, store)
+    study = dataclasses.replace(coins, experiments=(free, needy))
+    package = r"coins/together needs the package 'no_such_package.part'.*assay\[games\]"
+    with pytest.raises(MissingExtra, match=package):
+        plan(study, store, experiments=["together"])
+    with pytest.raises(MissingExtra, match=package):
+        plan(dataclasses.replace(coins, experiments=(needy,)), store)
+
+    lacking = dataclasses.replace(coins.experiments[1], ready=no_model)
+    study = dataclasses.replace(coins, experiments=(free, lacking))
+    with pytest.raises(InputError, match="must be in the cache"):
+        plan(study, store, experiments=[free.name, "together"])
+    made = plan(study, store)
+    assert [cell.experiment.name for cell in made.cells] == [free.name]
+    assert made.lines[-1] == "coins/together is left out: the model 'large' must be in the cache; it is not. Add it"
+    assert execute(made, store, executor=Local()).computed == 8
 
 
 def test_executors_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

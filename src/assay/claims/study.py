@@ -148,6 +148,8 @@ class Experiment:
         cost: time of the laptop preset on two cores, as measured ("40 s", "5 min"); the estimate of a command that has seen no
             run begins with it.
         needs: extras without which it cannot run, as {"importable module": "extra"}.
+        ready: called with the settings before anything starts; raises `InputError` where something else it needs, such as a
+            model, is not there.
     """
 
     name: str
@@ -160,6 +162,7 @@ class Experiment:
     figures: tuple[Figure, ...] = ()
     cost: str = ""
     needs: Mapping[str, str] = field(default_factory=dict)
+    ready: Callable[[Any], None] | None = None
 
     def __post_init__(self) -> None:
         _slug("experiment", self.name)

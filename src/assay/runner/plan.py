@@ -1,11 +1,11 @@
 """What a command will do, before it does anything: settings values times seeds, what is stored of them and what is left."""
 
 import importlib.util
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 from assay.claims.study import Experiment, Study
-from assay.core.errors import MissingExtra, SettingsError, UsageError
+from assay.core.errors import AssayError, InputError, MissingExtra, SettingsError, UsageError
 from assay.core.settings import digest, resolve
 from assay.runner.fingerprint import fingerprint
 from assay.store.store import Store, StoredRun
@@ -62,12 +62,14 @@ class Plan:
         preset: the scale asked for.
         points: for each point of the grid, one cell per experiment.
         seed: of the first run.
+        left_out: why an experiment that nobody named cannot be run here, by its name.
     """
 
     study: Study
     preset: str
     points: tuple[tuple[Cell, ...], ...]
     seed: int
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -83,7 +85,8 @@ class Plan:
     def lines(self) -> list[str]:
         """What is stored and what will be done, one sentence per cell, so that a resumed command says that it resumes."""
         several = len(self.points) > 1
-        return [_line(self.study, cell, several) for cell in self.cells]
+        lines = [_line(self.study, cell, several) for cell in self.cells]
+        return lines + [f"{self.study.slug}/{name} is left out: {why}" for name, why in self.left_out.items()]
 
 
 def plan(
@@ -99,7 +102,8 @@ def plan(
 ) -> Plan:
     """The runs that are asked for and those of them that are stored already.
 
-    Everything that can be refused is refused here, before anything starts.
+    Everything that can be refused is refused here, before anything starts. An experiment that lacks a package or a model is
+    refused where it was named, or where none could be run; otherwise it is left out, and the plan says so.
 
     Args:
         study: the study.
@@ -115,6 +119,7 @@ def plan(
         UsageError: unknown experiment or preset, or numbers that make no sense.
         SettingsError: an override is refused.
         MissingExtra: an experiment needs a package that is not installed.
+        InputError: an experiment needs something else that is not there.
         StoreError: stored rows do not verify.
     """
     if n_runs is not None and n_runs < 1:
@@ -122,8 +127,10 @@ def plan(
     if not 0 <= seed < _LARGEST_SEED:
         raise UsageError(f"a seed must lie between 0 and 2^62; got {seed} (from --seed)")
     points = cells_of(study, experiments=experiments, preset=preset, overrides=overrides)
-    for cell in points[0]:
-        _check_needs(study, cell.experiment)
+    missing = {cell.experiment.name: error for point in points for cell in point if (error := _lacking(study, cell))}
+    if missing and (experiments is not None or len(missing) == len(points[0])):
+        raise next(iter(missing.values()))
+    points = tuple(tuple(cell for cell in point if cell.experiment.name not in missing) for point in points)
     stored = {cell.experiment.name: store.runs(study.slug, experiment=cell.experiment.name) for cell in points[0]}
     filled = []
     for point in points:
@@ -132,7 +139,7 @@ def plan(
             count = n_runs if n_runs is not None else cell.experiment.preset(preset).n_runs
             cells.append(_filled(cell, tuple(range(seed, seed + count)), stored[cell.experiment.name], preset, fresh))
         filled.append(tuple(cells))
-    return Plan(study, preset, tuple(filled), seed)
+    return Plan(study, preset, tuple(filled), seed, {name: str(error) for name, error in missing.items()})
 
 
 def cells_of(
@@ -186,10 +193,17 @@ def _filled(cell: Cell, seeds: tuple[int, ...], runs: Sequence[StoredRun], prese
     )
 
 
-def _check_needs(study: Study, experiment: Experiment) -> None:
-    for module, extra in experiment.needs.items():
+def _lacking(study: Study, cell: Cell) -> AssayError | None:
+    """Why this experiment cannot be run here."""
+    for module, extra in cell.experiment.needs.items():
         if importlib.util.find_spec(module.partition(".")[0]) is None:
-            raise MissingExtra(module, extra, f"{study.slug}/{experiment.name}")
+            return MissingExtra(module, extra, f"{study.slug}/{cell.experiment.name}")
+    if cell.experiment.ready is not None:
+        try:
+            cell.experiment.ready(cell.settings)
+        except InputError as error:
+            return error
+    return None
 
 
 def _line(study: Study, cell: Cell, several: bool) -> str:
