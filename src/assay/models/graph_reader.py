@@ -134,8 +134,10 @@ class GraphReader(nn.Module):
         for c in range(1, n_thoughts + 1):
             thoughts.append(state)
             fed = state if edit is None else edit(c, state.squeeze(-2)).unsqueeze(-2)
+            if ask and c == n_thoughts:  # the last thought and the mark that follows it, in one pass
+                fed = torch.cat((fed, self._mark("answer", like=fed)), -2)
             state = decoder.hidden(fed, at=-1, past=past, visit=visit)
-        if ask:
+        if ask and not n_thoughts:
             state = decoder.hidden(self._mark("answer", like=state), at=-1, past=past)
         logits = decoder.read_out(state).squeeze(-2)
         none = state[..., :0, :]

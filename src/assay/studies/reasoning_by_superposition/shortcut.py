@@ -91,8 +91,8 @@ def measure(settings: ShortcutSettings, seeds: Seeds) -> Measurement:
     guesser = guessing(data, settings, seeds, share=(0.7, 1.0))
     logits = {
         "thoughts": thinker.think(inputs[None], n_steps).logits[0],
-        "words": speaker.speak(inputs[None], n_steps)[1][0],
-        "no thoughts": guesser.think(inputs[None], 0).logits[0],
+        "words": speaker.speak(inputs, n_steps)[1],
+        "no thoughts": guesser.think(inputs, 0).logits,
     }
     found = {name: right(value, questions) for name, value in logits.items()}
     accuracy = {name: value["exact"] for name, value in found.items()}
@@ -106,7 +106,7 @@ def measure(settings: ShortcutSettings, seeds: Seeds) -> Measurement:
             **{f"ahead of {name}": accuracy["thoughts"] - accuracy[name] for name in ("words", "no thoughts")},
             "ahead of itself": 2 * (first - accuracy["thoughts"]),
             "no thoughts/preferred": found["no thoughts"]["preferred"],
-            "no thoughts/preferred_matched": right(guesser.think(told(matched)[None], 0).logits[0], matched)["preferred"],
+            "no thoughts/preferred_matched": right(guesser.think(told(matched), 0).logits, matched)["preferred"],
             "depth heuristic": deeper,
         },
         tables={"accuracy": [*rows, {"network": "deeper candidate", "accuracy": deeper}]},

@@ -160,43 +160,43 @@ def thinking(
 
 
 def speaking(data: Data, settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "GraphReader":
-    """A reader trained to say the item's own shortest path node by node, then the answer; a run axis of one."""
+    """A reader trained to say the item's own shortest path node by node, then the answer."""
     import torch
 
     from assay.models.graph_reader import GraphReader
     from assay.training.sequence import Batch, Stage
 
     mine, n_steps = seeds.child("speaking"), settings.n_steps
-    model, batches = GraphReader.init(settings.network, [mine("init")]), mine("batches")
+    model, batches = GraphReader.init(settings.network, mine("init")), mine("batches")
 
     def draw(step: int) -> Batch:
         questions = data.batch(settings, batches)
         path = torch.from_numpy(questions.paths[:, :n_steps])
         said = torch.cat((path, torch.from_numpy(questions.targets)[:, None]), dim=1)
-        return Batch(torch.cat((told(questions), path), dim=1)[None], said[None])
+        return Batch(torch.cat((told(questions), path), dim=1), said)
 
     def loss(model: "GraphReader", batch: Batch) -> "Tensor":
         logits = model.spoken(batch.inputs[..., :-n_steps], batch.inputs[..., -n_steps:])
         # The last node of the path is followed by the answer mark, which is given and not asked for.
         asked = torch.cat((logits[..., :n_steps, :], logits[..., -1:, :]), -2)
-        return _cross_entropy(asked.flatten(-3, -2), batch.targets.flatten(-2))
+        return _cross_entropy(asked, batch.targets).mean()
 
     return _trained(model, [Stage(settings.total_steps, draw, loss)], settings, share, "words")
 
 
 def guessing(data: Data, settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "GraphReader":
-    """A reader trained to answer at once; a run axis of one."""
+    """A reader trained to answer at once."""
     import torch
 
     from assay.models.graph_reader import GraphReader
     from assay.training.sequence import Batch, Stage
 
     mine = seeds.child("guessing")
-    model, batches = GraphReader.init(settings.network, [mine("init")]), mine("batches")
+    model, batches = GraphReader.init(settings.network, mine("init")), mine("batches")
 
     def draw(step: int) -> Batch:
         questions = data.batch(settings, batches)
-        return Batch(told(questions)[None], torch.from_numpy(questions.targets)[None])
+        return Batch(told(questions), torch.from_numpy(questions.targets))
 
     def loss(model: "GraphReader", batch: Batch) -> "Tensor":
         return _cross_entropy(model.think(batch.inputs, 0).logits, batch.targets)
@@ -224,10 +224,10 @@ def _trained(
 
 
 def _cross_entropy(logits: "Tensor", targets: "Tensor") -> "Tensor":
-    """Mean over items, per run."""
+    """Mean over the last axis of the targets."""
     from torch.nn import functional as F  # noqa: N812 - its usual name
 
-    flat = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    flat = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
     return flat.view(targets.shape).mean(-1)
 
 

@@ -304,8 +304,8 @@ def measure(settings: TrainedSettings, seeds: Seeds) -> Measurement:
     untrained = GraphReader.init(arms["optimal"].decoder.config, seeds("untrained")).requires_grad_(requires_grad=False)
     seen = {name: model.think(inputs, n_steps, look=True) for name, model in (arms | {"untrained": untrained}).items()}
     answers = {arm: right(seen[arm].logits, questions) for arm in ARMS} | {
-        "words": right(speaker.speak(inputs[None], n_steps)[1][0], questions),
-        "no thoughts": right(guesser.think(inputs[None], 0).logits[0], questions),
+        "words": right(speaker.speak(inputs, n_steps)[1], questions),
+        "no thoughts": right(guesser.think(inputs, 0).logits, questions),
         "no curriculum": right(at_once.think(inputs[None], n_steps).logits[0], questions),
     }
     scores = {arm: _array(content(seen[arm].thoughts, model.embeddings[: settings.n_names])) for arm, model in arms.items()}
