@@ -132,6 +132,16 @@ def test_the_exact_linear_fit_recovers_a_law() -> None:
     np.testing.assert_allclose(sd, [0.5, 0.2], atol=0.03)
 
 
+def test_a_parameter_the_record_does_not_show_is_left_at_zero() -> None:
+    rng = Seeds(3)("hidden")
+    gain = np.stack([rng.uniform(0.5, 1.5, 200), np.zeros(200)], axis=1)
+    mean, _ = fit_linear(LinearModel(gain, gain @ np.array([2.0, 5.0]) + 0.01 * rng.standard_normal(200), 0.01))
+    np.testing.assert_allclose(mean, [2.0, 0.0], atol=5e-3)
+    gain[:, 1] = 2 * gain[:, 0]  # and of two that show only together, the shortest
+    mean, _ = fit_linear(LinearModel(gain, gain @ np.array([2.0, 5.0]) + 0.01 * rng.standard_normal(200), 0.01))
+    np.testing.assert_allclose(mean, [2.4, 4.8], atol=5e-3)
+
+
 def test_a_fit_finds_the_spring() -> None:
     fit = fit_randomisation(SPRING, spring_data(), FitSettings(n_draws=10, noise_floor=4e-4, budget=400), rng=Seeds(0)("cma"))
     point = fit_squared_error(SPRING, spring_data(), FitSettings(n_draws=10, budget=400), rng=Seeds(0)("cma"))

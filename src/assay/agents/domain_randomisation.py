@@ -328,11 +328,10 @@ def fit_linear(model: LinearModel, *, entropy_bonus: float = 0.0) -> tuple[Float
     def mean_given(variance: Floats) -> tuple[Floats, Floats, Floats]:
         total = variance @ squares + model.noise**2
         weighted = g / total
-        normal, target = weighted @ g.T, weighted @ y
-        try:
-            mean = np.linalg.solve(normal, target)
-        except np.linalg.LinAlgError:  # a parameter the record does not show: the shortest of the best means
-            mean = np.linalg.lstsq(normal, target, rcond=None)[0]
+        # What the record does not show is left out: of all the best means, the shortest.
+        values, vectors = np.linalg.eigh(weighted @ g.T)
+        seen = values > d * np.finfo(float).eps * values[-1]
+        mean = vectors @ (np.where(seen, vectors.T @ (weighted @ y), 0.0) / np.where(seen, values, 1.0))
         return np.asarray(mean, dtype=float), y - mean @ g, total
 
     def negative(variance: Floats) -> tuple[float, Floats]:
