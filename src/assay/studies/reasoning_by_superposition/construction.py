@@ -124,11 +124,9 @@ def measure(settings: ConstructionSettings, seeds: Seeds) -> Measurement:
     curve: Table = []
     rng = seeds("sharpness")
     for i, size in enumerate(settings.sizes):
-        parts = [
-            asked_everywhere(edges, size, 4 * size, rng=rng)
-            for edges in random_dags(12, fewest_nodes=size, most_nodes=size, rng=rng)
-        ]
-        asked = Questions.joined(parts)
+        graphs = random_dags(12, fewest_nodes=size, most_nodes=size, rng=rng)
+        n_edges = max(map(len, graphs))
+        asked = Questions.joined([asked_everywhere(edges, size, n_edges, rng=rng) for edges in graphs])
         some = asked.take(rng.permutation(len(asked))[: settings.n_questions])
         scale = float(2 * np.sqrt(size) * np.log(3 * some.edges.shape[1] + 6))
         for share in SHARPNESS:
