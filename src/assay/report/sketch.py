@@ -258,7 +258,9 @@ def references(ax: Axes, lines: Sequence[Line], *, several: bool, beside: bool =
             along = {"va": "top", "ha": "right", "rotation": 90, "in_layout": False}
             ax.text(line.at, 0.98, f" {text}", transform=ax.get_xaxis_transform(), **look, **along)  # type: ignore[arg-type]
         elif not beside:
-            ax.text(0.02, line.at, text, transform=ax.get_yaxis_transform(), va="bottom", in_layout=False, **look)  # type: ignore[arg-type]
+            # At the right: curves begin together at the left, and part.
+            along = {"va": "bottom", "ha": "right", "in_layout": False}
+            ax.text(0.99, line.at, text, transform=ax.get_yaxis_transform(), **look, **along)  # type: ignore[arg-type]
 
 
 def margin_labels(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> Callable[[], None]:
