@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assay.claims.charts import Figure, Lines
 from assay.claims.rules import Above, Below, Equals, Ordered, Outside, Rule, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Study
 from assay.core.errors import SettingsError, UsageError
@@ -130,6 +131,9 @@ def test_a_study_that_cannot_be_told_apart_is_refused() -> None:
         study(experiment(claim("C1")), experiment(claim("C2")))
     with pytest.raises(SettingsError, match="slug"):
         study(slug="Reversal Curse")
+    for name in ("../../owned", "Two Words", "", "a" * 3 + "\n"):
+        with pytest.raises(SettingsError, match="figure is named by a slug"):
+            experiment(figures=(Figure(name, "Title", "Caption.", Lines("t", x="x", y="y")),))
     with pytest.raises(SettingsError, match="at least one"):
         Study("reversal", DOC, ())
     with pytest.raises(SettingsError, match="section 'Paper'"):

@@ -130,7 +130,7 @@ def test_nothing_a_hostile_study_says_acts(hostile_page: Callable[..., str], tmp
         "עברית " * 30 + "<b onmouseover=document.title='owned'>",
     ]
     chart = Bars(texts[3], "g", "y", x_label=texts[1], y_label=texts[2], lines=(Line(1.5, texts[0]),))
-    page = hostile_page(texts, (Figure(texts[5], texts[1], texts[0], chart, {texts[0]: texts[2]}),))
+    page = hostile_page(texts, (Figure("owned", texts[1], texts[0], chart, {texts[0]: texts[2]}),))
     for seen in look([(page, 390), (page, 1280)], tmp_path, dark=False):
         assert seen["title"] != "owned"
         assert seen["scripts"] == 0

@@ -18,7 +18,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assay.claims.charts import Figure, Lines
 from assay.claims.study import Study
 from assay.claims.verdict import Verdict, judge
 from assay.core.errors import StoreError
@@ -233,19 +232,6 @@ hostile = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=20)).filter(lambd
 @given(st.lists(hostile, min_size=10, max_size=10))
 def test_hostile_text_stays_text(hostile_page: Callable[..., str], texts: list[str]) -> None:
     check_closed(hostile_page(texts))
-
-
-def test_a_figure_named_like_a_path_stays_in_its_folder(
-    synthetic: Any, verdicts: list[Verdict], data: ExperimentData, tmp_path: Path
-) -> None:
-    bad = Figure("../../../owned", "T", "C", Lines("curves", "step", "loss", by="model"))
-    experiment = dataclasses.replace(synthetic.SYMBOLIC, figures=(bad,))
-    study = dataclasses.replace(synthetic.STUDY, experiments=(experiment,))
-    write_report(study, verdicts, [dataclasses.replace(data, experiment=experiment)], tmp_path / "out")
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    drawn = list((tmp_path / "out" / study.slug / "figures" / "symbolic").iterdir())
-    assert len(drawn) == 3
-    assert all(path.name.startswith("figure-") for path in drawn)
 
 
 def test_pictures_the_study_no_longer_has_are_removed(synthetic: Any, verdicts: list[Verdict], tmp_path: Path) -> None:

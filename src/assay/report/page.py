@@ -360,9 +360,9 @@ def _arm(
 
 def _drawn(experiment: Experiment, figure: Figure, tables: Mapping[str, Table], files: dict[str, bytes]) -> Plate:
     """The figure with its files; where it cannot be drawn the page says why in its place."""
-    stem = f"figures/{experiment.name}/{_file_name(figure.name)}"
+    stem = f"figures/{experiment.name}/{figure.name}"
     try:
-        picture = draw(figure, tables, ident=f"{experiment.name}-figure-{_file_name(figure.name)}")
+        picture = draw(figure, tables, ident=f"{experiment.name}-figure-{figure.name}")
     except InputError as error:
         return Plate(figure.title.rstrip("."), figure.caption, f"Not drawn: {error}.")
     return plate(stem, figure.title.rstrip("."), figure.caption, picture, files)
@@ -375,13 +375,6 @@ def plate(stem: str, title: str, caption: str, picture: Picture, files: dict[str
     files[f"{stem}.csv"] = csv_text(picture.columns, picture.rows).encode()
     narrow = Markup(picture.narrow.inline) if picture.narrow else None
     return Plate(title, caption, picture.note, stem, Markup(picture.wide.inline), narrow)
-
-
-def _file_name(name: str) -> str:
-    """The figure's name where it can be a file's, else a stand-in made from it: a study from outside may use any text."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
-        return name
-    return f"figure-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
 
 def _warnings(data: ExperimentData) -> Iterable[_Warning]:
