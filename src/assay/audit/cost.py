@@ -15,7 +15,7 @@ from assay.training.finetune import Recipe, chosen_names
 
 __all__ = ["expected_minutes", "peak_gib", "refuse_beyond"]
 
-SAMPLE = 48  # pairs from three places of the list
+SAMPLE, PLACES = 96, 4  # pairs, and from how many places of the list
 DISK_BYTES_A_SECOND = 4e8
 BACKWARD = 3.0  # a training pass over a token against a forward pass
 
@@ -32,8 +32,10 @@ def expected_minutes(
         recipe: how; None where nothing is trained.
         kept: whether states of the training are written to disk.
     """
-    in_order, third = sorted(pairs), max(1, len(pairs) // 3)
-    some = [pair for start in range(0, len(pairs), third) for pair in in_order[start : start + SAMPLE // 3]][:SAMPLE]
+    in_order = sorted(pairs)
+    each = SAMPLE // PLACES  # neighbours in order share their beginning, in the sample as in the whole
+    starts = [int((place + 0.5) * len(pairs) / PLACES) for place in range(PLACES)]
+    some = [pair for start in starts for pair in in_order[start : start + each]]
     tokens = _usable(model, some)
     score_tokens(model.model, tokens[:2], ranked=set())  # the first pass finds out how this model can be run
     asking = _seconds(lambda: score_tokens(model.model, tokens, ranked=set())) / max(1, len(tokens)) * len(pairs)
