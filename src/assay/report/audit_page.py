@@ -2,20 +2,17 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from assay.audit.card import card_section
 from assay.audit.probes import COLUMNS
-from assay.audit.record import Arm, Audit
+from assay.audit.record import Audit
 from assay.audit.totals import EVERYTHING, NEUTRAL_TEXT, Total
-from assay.claims.charts import Bars, Figure, Heat, Line, Scatter
-from assay.claims.study import Table
-from assay.core.errors import InputError
-from assay.report.charts import draw
+from assay.report.audit_figures import NAMES, plates
 from assay.report.numbers import general, interval_text, level_text, typeset
-from assay.report.page import Plate, plate, put_in_place, rendered
+from assay.report.page import put_in_place, rendered
 from assay.report.tables import Cell, csv_text
 
 __all__ = ["MEANINGS", "audit_page", "write_audit"]
@@ -55,7 +52,6 @@ MEANINGS: tuple[tuple[str, str, str], ...] = (
     ),
 )
 """Column, formula, and what it means; P is the probability of a whole answer, q an answer's share among those offered."""
-NAMES = {NEUTRAL_TEXT: "neutral text"}
 UNITS = {"primed": "powers of ten", NEUTRAL_TEXT: "nats a token"}
 BAD = ("hallucinated", "primed", "displaced", "forgotten", NEUTRAL_TEXT)
 MOST_ROWS = 400  # facts on the page; the CSV has all
@@ -68,15 +64,6 @@ FORECASTS = {
     "spreads": "object’s frequency among facts",
     "displaces": "hidden-state similarity (CHES)",
 }
-
-
-DIAGRAMS = (
-    ("primes", "Priming, forecast and come", "surprise of the object, powers of ten", "primed, powers of ten"),
-    ("composes", "Composition, forecast and come", "expected transfer", "composed"),
-    ("hallucinates", "Spurious rules, forecast and come", "expected transfer", "hallucinated by rules"),
-    ("spreads", "Said of strangers, forecast and come", "expected gain", "hallucinated of strangers"),
-    ("displaces", "Displacement, forecast and come", "similarity of hidden states (CHES)", "displaced"),
-)
 
 
 @dataclass(frozen=True)
@@ -151,7 +138,7 @@ def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
         arms=_arm_rows(found),
         meanings=MEANINGS,
         names=NAMES,
-        plates=_plates(found, files),
+        plates=plates(found, files),
         costs=_costs(found),
         recipe=[(name, _spelled(value)) for name, value in found.recipe.items()],
         environment=[(name, _spelled(value)) for name, value in found.environment.items()],
@@ -278,118 +265,6 @@ def _costs(found: Audit) -> list[tuple[str, str]]:
 
 def _minutes(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f} min"
-
-
-# Figures
-
-
-def _plates(found: Audit, files: dict[str, bytes]) -> list[Plate]:
-    made = []
-    for figure, tables, note in _figures(found):
-        try:
-            picture = draw(figure, tables, ident=f"audit-{figure.name}")
-        except InputError as error:
-            made.append(Plate(figure.title, figure.caption, f"Not drawn: {error}."))
-            continue
-        one = plate(f"figures/{figure.name}", figure.title, figure.caption, picture, files)
-        made.append(Plate(one.title, one.caption, note, one.stem, one.wide, one.narrow))
-    return made
-
-
-def _figures(found: Audit) -> Iterable[tuple[Figure, Mapping[str, Table], str]]:
-    rows: Table = [
-        {"run": place, "column": column, "change": row.cells[column].change}
-        for column in COLUMNS
-        if column not in ("primed", "forgotten")
-        for place, row in enumerate(found.rows)
-        if column in row.cells
-    ]
-    if rows:
-        yield (
-            Figure(
-                "columns",
-                "What injection did to each fact",
-                "Every dot is a fact, in probability. Learned, paraphrase, composed and reversed are wanted; hallucinated and "
-                "displaced are not.",
-                Bars("facts", "column", "change", x_label="", y_label="change in probability", lines=(Line(0.0, ""),)),
-            ),
-            {"facts": rows},
-            f"Mean over {len(found.rows)} facts with 95 % t intervals, not adjusted; the table’s intervals are, and are "
-            "clustered by subject.",
-        )
-    points = _forecast_points(found)
-    for name, title, x_label, y_label in DIAGRAMS:
-        some = [row for row in points if row["what"] == name]
-        if some:
-            yield (
-                Figure(
-                    f"forecast-{name}",
-                    title,
-                    "Each dot is a fact. A forecast that orders facts rightly rises from left to right.",
-                    Scatter("facts", "forecast", "outcome", label="fact", x_label=x_label, y_label=y_label),
-                    names={str(row["fact"]): " " for row in some},
-                ),
-                {"facts": some},
-                f"One training run, {len(some)} facts.",
-            )
-    cells = _relative(found.arms)
-    if cells:
-        yield (
-            Figure(
-                "mitigations",
-                "Mitigations at equal memorisation",
-                "Change of every column against plain training that was scaled to memorise as much, in parts of plain "
-                "training’s own number. Blue is less, orange is more: for the unwanted columns blue is better.",
-                Heat(
-                    "arms",
-                    "arm",
-                    "column",
-                    "relative",
-                    row_label="",
-                    column_label="",
-                    value_label="relative change",
-                    annotate=True,
-                ),
-                names=NAMES,
-            ),
-            {"arms": cells},
-            f"All arms memorise {found.memorised or 0:.2f} (mean probability of trained answers). Intervals: in the table.",
-        )
-
-
-def _forecast_points(found: Audit) -> Table:
-    """Forecasts and outcomes, a row a fact and forecast."""
-    kinds: dict[tuple[str, int], list[float]] = {}
-    for outcome in found.outcomes:
-        if outcome.question.column == "hallucinated":
-            kinds.setdefault((outcome.question.kind, outcome.question.fact), []).append(outcome.change)
-    rows: Table = []
-    for forecast, place in zip(found.forecast, [i for i, row in enumerate(found.rows) if row.trained], strict=False):
-        for name, column in (("primes", "primed"), ("composes", "composed"), ("displaces", "displaced")):
-            cell = found.rows[place].cells.get(column)
-            _point(rows, name, place, getattr(forecast, name), None if cell is None else cell.change)
-        for name, kind in (("hallucinates", "rule"), ("spreads", "strangers")):
-            came = kinds.get((kind, place))
-            _point(rows, name, place, getattr(forecast, name), None if came is None else sum(came) / len(came))
-    return rows
-
-
-def _point(rows: Table, name: str, place: int, said: float | None, came: float | None) -> None:
-    if said is not None and came is not None:
-        rows.append({"run": 0, "what": name, "fact": f"fact {place + 1}", "forecast": said, "outcome": came})
-
-
-def _relative(arms: Sequence[Arm]) -> Table:
-    plain = next((arm for arm in arms if arm.name == "plain"), None)
-    if plain is None:
-        return []
-    return [
-        {"run": 0, "arm": arm.name, "column": column, "relative": (arm.columns[column] - value) / abs(value)}
-        for arm in arms
-        if arm.name != "plain" and arm.columns
-        for column, value in plain.columns.items()
-        if column in arm.columns and abs(value) > 1e-3
-    ]
 
 
 # Data beside the page
