@@ -10,9 +10,10 @@ from assay.core.settings import resolve
 from assay.models.graph_reader import Thinking
 from assay.studies.reasoning_by_superposition import STUDY
 from assay.studies.reasoning_by_superposition.construction import CONSTRUCTION, ConstructionSettings
+from assay.studies.reasoning_by_superposition.readouts import attention_ratios, held
 from assay.studies.reasoning_by_superposition.shortcut import ShortcutSettings
 from assay.studies.reasoning_by_superposition.system import Data, Training, _label, chance_of_a_walk, right
-from assay.studies.reasoning_by_superposition.trained import TrainedSettings, attention_ratios, held
+from assay.studies.reasoning_by_superposition.trained import TrainedSettings
 from assay.worlds.reachability import LayeredWorld, Questions, superposition
 
 SMALL = TrainedSettings(stage_steps=2, last_steps=2, batch=4, n_pool=40, n_eval=64, d_model=16)

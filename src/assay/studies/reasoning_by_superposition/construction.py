@@ -156,7 +156,7 @@ FIGURES = (
         "sharpness",
         "Exact once attention is sharp enough",
         "Share of questions whose thoughts are all exact, against the score of an edge in layer 2 in units of twice √n times "
-        "the logarithm of the string's length: graphs of every size become exact in the same units.",
+        "the logarithm of the string's length. In these units graphs of different sizes should become exact together.",
         Lines("sharpness", x="share", y="exact", by="nodes", x_label="score of an edge, in units of 2 √n log(length)",
               y_label="share of questions exact", lines=(Line(1.0, "all"),), markers=True),
     ),

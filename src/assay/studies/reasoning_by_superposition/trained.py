@@ -1,8 +1,6 @@
 """What training finds, on graphs without a shortcut: accuracy, attention, superposition and its causes (C2 to C8)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +9,15 @@ from assay.claims.rules import Above, Below, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
+from assay.studies.reasoning_by_superposition.readouts import (
+    array,
+    attention_ratios,
+    collapse,
+    content_table,
+    cut,
+    cuts_table,
+    held,
+)
 from assay.studies.reasoning_by_superposition.system import (
     PAPER,
     Data,
@@ -23,12 +30,7 @@ from assay.studies.reasoning_by_superposition.system import (
     thinking,
     told,
 )
-from assay.worlds.reachability import Questions, deeper_candidate, superposition
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from assay.models.graph_reader import GraphReader, Thinking
+from assay.worlds.reachability import deeper_candidate, superposition
 
 __all__ = ["TRAINED"]
 
@@ -205,89 +207,6 @@ class TrainedSettings(Training):
     """Depth-matched graphs: every layer joined to the next, both candidates in the last."""
 
 
-def _array(tensor: "Tensor") -> np.ndarray:
-    return np.asarray(tensor.detach().double().numpy())
-
-
-def _ratio(above: float, below: float) -> float:
-    return above / below if below > 0 else float("nan")
-
-
-def attention_ratios(seen: "Thinking", questions: Questions) -> dict[str, float]:
-    """Smallest ratios over steps: attention on frontier edges to not reachable ones, on optimal to all frontier edges."""
-    from assay.instruments.thoughts import edge_groups
-
-    frontier, optimal = [], []
-    for c in range(1, seen.attention.shape[-2] + 1):
-        weights, groups = _array(seen.attention[:, c - 1]), edge_groups(questions, c)
-        mean = {name: float(weights[mask].mean()) if mask.any() else float("nan") for name, mask in groups.items()}
-        frontier.append(_ratio(mean["frontier"], mean["not reachable"]))
-        optimal.append(_ratio(mean["optimal"], mean["frontier"]))
-    return {"frontier_ratio": min(frontier), "optimal_ratio": min(optimal)}
-
-
-def held(scores: np.ndarray, questions: Questions) -> dict[str, float]:
-    """Smallest AUCs over thoughts of what inner products [batch, thought, node] tell apart; see the claims C4 to C6."""
-    from assay.instruments.thoughts import auc, node_groups
-
-    found: dict[str, list[float]] = {"frontier": [], "off_path": [], "older": [], "preference": []}
-    for c in range(1, scores.shape[1] + 1):
-        groups, values = node_groups(questions, c), scores[:, c - 1]
-        rest = values[groups["not reachable"]]
-        found["frontier"].append(auc(values[groups["frontier"]], rest))
-        found["off_path"].append(auc(values[groups["off path"]], rest))
-        if c > 1:
-            found["older"].append(auc(values[groups["older"]], rest))
-        if c < scores.shape[1]:
-            found["preference"].append(auc(values[groups["optimal"]], values[groups["off path"]]))
-    return {f"auc_{name}": min(values, default=float("nan")) for name, values in found.items()}
-
-
-def _cut(model: "GraphReader", questions: Questions, n_steps: int, rng: np.random.Generator) -> dict[str, float]:
-    """How often the right candidate is preferred with one node taken out of one thought, on items with both kinds of nodes."""
-    import torch
-
-    from assay.instruments.thoughts import without
-
-    nodes = model.embeddings[: questions.n_nodes]
-    values: dict[str, list[float]] = {"intact": [], "on_path": [], "off_path": []}
-    for c in range(1, n_steps):
-        optimal = questions.optimal(c)
-        others = questions.frontier(c) & ~optimal
-        some = questions.take((optimal.sum(1) == 1) & others.any(1))
-        if not len(some):
-            continue
-        optimal, inputs = some.optimal(c), told(some)
-        others = some.frontier(c) & ~optimal
-        chosen = {"on_path": optimal.argmax(1), "off_path": np.where(others, rng.random(others.shape), -1).argmax(1)}
-        values["intact"].append(right(model.think(inputs, n_steps).logits, some)["preferred"])
-        for name, node in chosen.items():
-            taken = torch.from_numpy(node)
-
-            def edit(at: int, thought: "Tensor", c: int = c, taken: "Tensor" = taken) -> "Tensor":
-                return without(thought, nodes, taken) if at == c else thought
-
-            values[name].append(right(model.think(inputs, n_steps, edit=edit).logits, some)["preferred"])
-    mean = {name: float(np.mean(found)) if found else float("nan") for name, found in values.items()}
-    return mean | {f"{name}_drop": mean["intact"] - mean[name] for name in ("on_path", "off_path")}
-
-
-def _collapse(model: "GraphReader", questions: Questions, n_steps: int, rng: np.random.Generator) -> dict[str, float]:
-    """How often the right candidate is preferred when every thought is replaced by something simpler."""
-    import torch
-
-    from assay.instruments.thoughts import collapsed, onto
-
-    nodes, inputs = model.embeddings[: questions.n_nodes], told(questions)
-    edits = {
-        "intact": None,
-        "nearest": lambda c, thought: collapsed(thought, nodes),
-        "sampled": lambda c, thought: collapsed(thought, nodes, rng=rng),
-        "frontier": lambda c, thought: onto(thought, nodes, torch.from_numpy(questions.frontier(c))),
-    }
-    return {name: right(model.think(inputs, n_steps, edit=edit).logits, questions)["preferred"] for name, edit in edits.items()}
-
-
 def measure(settings: TrainedSettings, seeds: Seeds) -> Measurement:
     """One seed: three kinds of labels side by side, words, no thoughts, no curriculum; then the cuts."""
     from assay.instruments.thoughts import content
@@ -308,14 +227,14 @@ def measure(settings: TrainedSettings, seeds: Seeds) -> Measurement:
         "no thoughts": right(guesser.think(inputs, 0).logits, questions),
         "no curriculum": right(at_once.think(inputs[None], n_steps).logits[0], questions),
     }
-    scores = {arm: _array(content(seen[arm].thoughts, model.embeddings[: settings.n_names])) for arm, model in arms.items()}
+    scores = {arm: array(content(seen[arm].thoughts, model.embeddings[: settings.n_names])) for arm, model in arms.items()}
     other = questions.take(np.roll(np.arange(len(questions)), 1))
     exact = superposition(questions.distance, n_steps)
     read = {arm: held(scores[arm], questions) for arm in ARMS}
     shuffled = {arm: held(scores[arm], other) for arm in ("optimal", "fixed path")}
     built = held(exact, questions)
-    cut = _cut(arms["optimal"], questions, n_steps, seeds("cut"))
-    collapse = {arm: _collapse(arms[arm], questions, n_steps, seeds(f"collapse {arm}")) for arm in ("optimal", "breadth-first")}
+    cuts = cut(arms["optimal"], questions, n_steps, seeds("cut"))
+    collapses = {arm: collapse(arms[arm], questions, n_steps, seeds(f"collapse {arm}")) for arm in ("optimal", "breadth-first")}
     walk = chance_of_a_walk(questions)
     progress(1.0, "read-outs")
 
@@ -329,7 +248,7 @@ def measure(settings: TrainedSettings, seeds: Seeds) -> Measurement:
         for arm in ("optimal", "untrained")
         for name, value in attention_ratios(seen[arm], questions).items()
     }
-    estimands |= {f"cut/{name}": value for name, value in cut.items()}
+    estimands |= {f"cut/{name}": value for name, value in cuts.items()}
     estimands |= {
         "shuffled/auc_frontier": shuffled["optimal"]["auc_frontier"],
         "shuffled/auc_off_path": shuffled["optimal"]["auc_off_path"],
@@ -339,42 +258,19 @@ def measure(settings: TrainedSettings, seeds: Seeds) -> Measurement:
         "no thoughts minus optimal": accuracy["no thoughts"] - best,
         "flattened": read["optimal"]["auc_preference"] - read["breadth-first"]["auc_preference"],
         "flattened by fixed path": read["optimal"]["auc_preference"] - read["fixed path"]["auc_preference"],
-        "collapse/nearest_drop": collapse["optimal"]["intact"] - collapse["optimal"]["nearest"],
-        "collapse/frontier_drop": collapse["optimal"]["intact"] - collapse["optimal"]["frontier"],
-        "collapse/minus_walk": collapse["breadth-first"]["sampled"] - walk,
-        "collapse/intact_minus_walk": collapse["breadth-first"]["intact"] - walk,
+        "collapse/nearest_drop": collapses["optimal"]["intact"] - collapses["optimal"]["nearest"],
+        "collapse/frontier_drop": collapses["optimal"]["intact"] - collapses["optimal"]["frontier"],
+        "collapse/minus_walk": collapses["breadth-first"]["sampled"] - walk,
+        "collapse/intact_minus_walk": collapses["breadth-first"]["intact"] - walk,
         "walk": walk,
         "depth heuristic": deeper_candidate(questions),
     }
     tables: dict[str, Table] = {
         "accuracy": [{"network": name, "accuracy": value} for name, value in accuracy.items()],
-        "content": _content_table({"built by hand": exact} | {f"trained, {arm}": scores[arm] for arm in ARMS[::2]}, questions),
-        "cuts": _cuts_table(cut, collapse),
+        "content": content_table({"built by hand": exact} | {f"trained, {arm}": scores[arm] for arm in ARMS[::2]}, questions),
+        "cuts": cuts_table(cuts, collapses),
     }
     return Measurement(estimands, tables)
-
-
-def _content_table(scores: Mapping[str, np.ndarray], questions: Questions) -> Table:
-    """Mean inner product by distance from the root, in units of that thought's mean over its frontier."""
-    rows: Table = []
-    counted = questions.present.copy()
-    np.put_along_axis(counted, questions.candidates, False, axis=1)
-    for panel, values in scores.items():
-        for c in range(1, values.shape[1] + 1):
-            unit = values[:, c - 1][counted & questions.frontier(c)].mean()
-            for away in (*range(values.shape[1] + 1), -1):
-                mask = counted & (questions.distance == away)
-                name = "never" if away < 0 else f"{away} steps"
-                value = float(values[:, c - 1][mask].mean() / unit) if mask.any() else float("nan")
-                rows.append({"network": panel, "node": name, "thought": f"thought {c}", "content": value})
-    return rows
-
-
-def _cuts_table(cut: Mapping[str, float], collapse: Mapping[str, Mapping[str, float]]) -> Table:
-    rows: Table = [{"thoughts": name, "labels": "optimal", "preferred": cut[name]} for name in ("on_path", "off_path")]
-    for arm, found in collapse.items():
-        rows += [{"thoughts": name, "labels": arm, "preferred": value} for name, value in found.items()]
-    return rows
 
 
 NAMES = {
@@ -386,14 +282,14 @@ FIGURES = (
         "superposition",
         "One thought, many nodes",
         "How strongly each thought points at nodes by their distance from the root, in units of its own frontier: nodes "
-        "exactly as far as the thought counts. Built by hand, a thought keeps all it has reached. Trained, it holds the whole "
-        "frontier at once and lets go of older nodes: a search front that moves one step a thought.",
+        "exactly as far as the thought counts. Built by hand, a thought keeps all it has reached (1 from the first row down "
+        "to its own). A trained one that searches need only show the frontier above nodes that are never reached.",
         Heat("content", row="node", column="thought", value="content", panel="network", row_label="distance from the root",
              value_label="inner product / that of the frontier", annotate=True),
     ),
     Figure(
         "accuracy",
-        "Vectors answer, words and guesses do not",
+        "Vectors, words and guesses",
         "Share of held-out questions answered exactly, on graphs where nothing but search tells the candidates apart: the same "
         "network thinking in vectors (three kinds of labels), trained without the curriculum, in words, or not at all.",
         Bars("accuracy", x="network", y="accuracy", y_label="share of answers exact",
