@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from annotated_types import Ge, doc
 
-from assay.claims.charts import Bars, Figure, Line, Lines
+from assay.claims.charts import Figure, Lines
 from assay.claims.rules import Above, Below
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.seeds import Seeds
@@ -137,14 +137,6 @@ def measure(settings: AcquisitionSettings, seeds: Seeds) -> Measurement:
 
 
 FIGURES = (
-    Figure(
-        "storing",
-        "Only what no sum can tell needs the MLP",
-        "Share of facts told after pre-training: stated again, asked, and stated without the subject. Where every type has "
-        "values of its own, attention alone stores them as well; where types share values it does not.",
-        Bars("finals", x="network", y="accuracy", by="prompt", y_label="facts told", lines=(Line(0.05, "chance in a type"),)),
-        names={"stated": "stated again", "asked": "asked", "no subject": "subject left out"},
-    ),
     Figure(
         "course",
         "Filtering and storing come together, answering does not",

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from annotated_types import Ge, doc
 
-from assay.claims.charts import Bars, Figure, Line, Lines, Scatter
+from assay.claims.charts import Figure, Line, Lines, Scatter
 from assay.claims.rules import Above, Ordered
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.errors import SettingsError
@@ -407,26 +407,12 @@ FIGURES = (
               x_scale="log", lines=(Line(0.05, "chance in a type"),), markers=True),
     ),
     Figure(
-        "wordings",
-        "A second wording helps most",
-        "Share of facts of other subjects that are told when asked, by the number of wordings in which each was stated.",
-        Lines("wordings", x="K", y="told", by="R", x_label="wordings of each fact (K)", y_label="facts told when asked",
-              x_scale="log", markers=True),
-    ),
-    Figure(
         "collapse",
         "One number does not decide",
         "Every setting of templates, wordings and fine-tuned subjects as a point. If the exponent of the bound decided, all "
         "points would lie on one falling curve.",
         Scatter("collapse", x="scaled", y="error", label="setting", by="R", x_label="N_f K² / |R|²",
                 y_label="facts not told when asked", x_scale="log", y_scale="log"),
-    ),
-    Figure(
-        "coverage",
-        "Are covered wordings easier to ask for?",
-        "At 64 templates and the fewest fine-tuned subjects: share of facts told by how many of a fact's wordings also occur "
-        "among the facts of fine-tuned subjects.",
-        Bars("covered", x="coverage", y="told", by="K", x_label="share of wordings covered", y_label="facts told when asked"),
     ),
 )  # fmt: skip
 

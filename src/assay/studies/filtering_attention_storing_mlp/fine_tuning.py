@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from annotated_types import Ge, Gt, doc
 
-from assay.claims.charts import Bars, Figure, Line, Lines
+from assay.claims.charts import Bars, Figure, Line
 from assay.claims.rules import Above, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.errors import SettingsError
@@ -395,20 +395,6 @@ FIGURES = (
         "Facts of other subjects that are not told when asked: their statement is still completed (not triggered), no longer "
         "(overwritten), or never was.",
         Bars("fates", x="way", y="share", by="fate", y_label="share of facts"),
-    ),
-    Figure(
-        "spectra",
-        "How many directions the first step has",
-        "Share of the energy of the MLP's gradient on questions, before any fine-tuning, by singular value.",
-        Lines("spectra", x="direction", y="share", by="of", x_label="singular value", y_label="share of energy",
-              lines=(Line(0.6, "claimed of the first"),), markers=True),
-    ),
-    Figure(
-        "course",
-        "What is reached first, what is lost later",
-        "During fine-tuning: facts of other subjects told when asked, and all facts told when stated.",
-        Lines("course", x="step", y="share", by="way", panel="measure", x_label="step", y_label="share of facts"),
-        names={"told": "told when asked", "kept": "told when stated"},
     ),
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from annotated_types import Ge, doc
 
-from assay.claims.charts import Bars, Figure, Scatter
+from assay.claims.charts import Bars, Figure
 from assay.claims.rules import Above, Below
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.seeds import Seeds
@@ -238,12 +238,6 @@ GRID_FIGURES = (
         Bars("grid", x="level", y="accuracy", by="evaluation", panel="varied", x_label="classes, or copies of a class",
              y_label="accuracy"),
         names=READINGS | {"classes": "classes (K), two copies of each", "bursts": "copies of a class (B), 512 classes"},
-    ),
-    Figure(
-        "trade",
-        "One or the other",
-        "Every cell as a point: where the network looks the answer up it does not remember, and conversely.",
-        Scatter("cells", x="iw", y="ic", label="cell", x_label="in-weights accuracy", y_label="in-context accuracy"),
     ),
 )  # fmt: skip
 

@@ -273,14 +273,6 @@ FIGURES = (
                "previous_item": "layer 1: label to its item", "target_label": "layer 2: query to its label"},
     ),
     Figure(
-        "arms",
-        "What makes it appear",
-        "With as many labels as items (L = N) the context's labels say nothing by themselves, and the slow phase that leads "
-        "to the jump is missing. Remembering 32 classes is gradual.",
-        Lines("accuracy", x="step", y="accuracy", by="arm", x_label="step", y_label="accuracy", x_scale="log"),
-        names={"isolated": "new classes, L = 32", "equal": "new classes, L = N = 8", "memoriser": "known classes, no context"},
-    ),
-    Figure(
         "cuts",
         "Cutting the circuit",
         "Accuracy on new classes after training with parts of the attention made uniform. The rows of the two steps of the "

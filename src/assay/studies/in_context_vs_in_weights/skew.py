@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge, doc
 
-from assay.claims.charts import Bars, Figure, Line
+from assay.claims.charts import Bars, Figure
 from assay.claims.rules import Above, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.errors import SettingsError
@@ -151,12 +151,6 @@ FIGURES = (
         Bars("skew", x="exponent", y="accuracy", by="evaluation", x_label="exponent of the class frequencies",
              y_label="accuracy"),
         names={"ic": "in context", "iw": "in weights, as frequent as trained", "iw_uniform": "in weights, all classes alike"},
-    ),
-    Figure(
-        "cut-weights",
-        "What the weights do not need",
-        "In-weights accuracy at the steepest exponent, with either half of the induction head made uniform.",
-        Bars("cuts", x="cut", y="accuracy", y_label="in-weights accuracy", lines=(Line(1 / 32, "chance"),)),
     ),
 )  # fmt: skip
 

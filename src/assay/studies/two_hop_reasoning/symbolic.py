@@ -340,12 +340,6 @@ FIGURES = (
         Bars("cuts", x="cut", y="accuracy", y_label="accuracy", lines=(Line(0.2, "one in five"),)),
     ),
     Figure(
-        "routes",
-        "Which route carries the bridge",
-        "Share of the preference for the right end that is lost when a single route carries a prompt with exchanged bridges.",
-        Bars("routes", x="route", y="share", y_label="share lost", lines=(Line(0.0, "no effect"),)),
-    ),
-    Figure(
         "ladder",
         "Three numbers follow the same curve",
         "Loss of the network and of gates fitted to it by their start alone, both from 1 to 0 and aligned half-way. One gate "
