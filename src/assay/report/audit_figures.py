@@ -15,11 +15,11 @@ __all__ = ["NAMES", "plates"]
 
 NAMES = {NEUTRAL_TEXT: "neutral text"}
 DIAGRAMS = (
-    ("primes", "Priming, forecast and come", "surprise of the object, powers of ten", "primed, powers of ten"),
-    ("composes", "Composition, forecast and come", "expected transfer", "composed"),
-    ("hallucinates", "Spurious rules, forecast and come", "expected transfer", "hallucinated by rules"),
-    ("spreads", "Said of strangers, forecast and come", "expected gain", "hallucinated of strangers"),
-    ("displaces", "Displacement, forecast and come", "similarity of hidden states (CHES)", "displaced"),
+    ("primes", "Priming, forecast and outcome", "surprise of the object, powers of ten", "primed, powers of ten"),
+    ("composes", "Composition, forecast and outcome", "expected transfer", "composed"),
+    ("hallucinates", "Spurious rules, forecast and outcome", "expected transfer", "hallucinated by rules"),
+    ("spreads", "Said of strangers, forecast and outcome", "expected gain", "hallucinated of strangers"),
+    ("displaces", "Displacement, forecast and outcome", "similarity of hidden states (CHES)", "displaced"),
 )
 
 
@@ -55,8 +55,7 @@ def _figures(found: Audit) -> Iterable[tuple[Figure, Mapping[str, Table], str]]:
                 Bars("facts", "column", "change", x_label="", y_label="change in probability", lines=(Line(0.0, ""),)),
             ),
             {"facts": rows},
-            f"Mean over {len(found.rows)} facts with 95 % t intervals, not adjusted; the table’s intervals are, and are "
-            "clustered by subject.",
+            f"Mean over {len(found.rows)} facts with 95 % t intervals, not adjusted; the table’s are, and are clustered.",
         )
     points = _forecast_points(found)
     for name, title, x_label, y_label in DIAGRAMS:
