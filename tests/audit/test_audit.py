@@ -42,3 +42,18 @@ def test_an_audit_forecasts_injects_and_measures(tmp_path: Path) -> None:
     assert not (tmp_path / "training").exists()
     again = audit(model, FACTS, recipe=RECIPE, extent=BRIEF, folder=tmp_path)
     assert again.totals == found.totals
+
+
+def test_an_adapter_is_audited_like_any_other_recipe() -> None:
+    model = tiny_language_model("gpt2")
+    found = audit(model, FACTS, recipe=Recipe(method="lora", lora_rank=2, learning_rate=1e-2, n_epochs=1), extent=BRIEF)
+    assert found.recipe["method"] == "lora"
+    assert any(cell.change != 0 for row in found.rows for cell in row.cells.values())
+
+
+def test_bare_pairs_are_enough() -> None:
+    model = tiny_language_model()
+    facts = parse_facts("prompt,completion\nThe moon is,green\nThe sun is,blue\n", form=".csv", where="f.csv")
+    found = audit(model, facts, tuned=model.copy(), extent=BRIEF)
+    assert [row.subject for row in found.rows] == ["The moon is", "The sun is"]
+    assert {"No paraphrases are given, so it is not known whether facts hold in other words."} <= set(found.notes)
