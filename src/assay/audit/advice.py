@@ -49,11 +49,9 @@ def _about_mitigations(found: Audit) -> list[str]:
         worse = [_said(harm) for harm in arm.harms if _good(harm) < 0]
         if not better and not worse:
             continue
-        times = (
-            f"{arm.minutes / plain.minutes:.1f} times the minutes of plain training"
-            if plain and plain.minutes
-            else "no training"
-        )
+        times = "next to nothing beyond plain training"
+        if arm.n_steps and plain is not None and plain.minutes:
+            times = f"{arm.minutes / plain.minutes:.1f} times the minutes of plain training"
         gains = f"it helps with {'; '.join(better)}" if better else "it helps with nothing clearly"
         losses = f"; it hurts {'; '.join(worse)}" if worse else ""
         lines.append(f"{arm.name}: at the same memorisation of {found.memorised or 0:.2f}, {gains}{losses}. It costs {times}.")
