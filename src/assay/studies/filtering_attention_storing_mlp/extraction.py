@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from annotated_types import Ge, doc
 
-from assay.claims.charts import Figure, Line, Lines, Scatter
+from assay.claims.charts import Figure, Line, Lines
 from assay.claims.rules import Above, Ordered
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.errors import SettingsError
@@ -408,11 +408,11 @@ FIGURES = (
     ),
     Figure(
         "collapse",
-        "One number does not decide",
-        "Every setting of templates, wordings and fine-tuned subjects as a point. If the exponent of the bound decided, all "
-        "points would lie on one falling curve.",
-        Scatter("collapse", x="scaled", y="error", label="setting", by="R", x_label="N_f K² / |R|²",
-                y_label="facts not told when asked", x_scale="log", y_scale="log"),
+        "Does one number decide?",
+        "Facts of other subjects not told when asked, against the exponent of the bound, in all settings of templates (|R|), "
+        "wordings (K) and fine-tuned subjects (N_f). If the exponent decided, the three lines would be one falling line.",
+        Lines("collapse", x="scaled", y="error", by="R", x_label="N_f K² / |R|²", y_label="facts not told when asked",
+              x_scale="log", markers=True),
     ),
 )  # fmt: skip
 
@@ -432,5 +432,5 @@ EXTRACTION = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    cost="not measured yet",
+    cost="9 min on one core",
 )  # fmt: skip
