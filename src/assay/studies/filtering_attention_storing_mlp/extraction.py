@@ -408,7 +408,7 @@ FIGURES = (
     ),
     Figure(
         "collapse",
-        "Does one number decide?",
+        "Three lines, not one",
         "Facts of other subjects not told when asked, against the exponent of the bound, in all settings of templates (|R|), "
         "wordings (K) and fine-tuned subjects (N_f). If the exponent decided, the three lines would be one falling line.",
         Lines("collapse", x="scaled", y="error", by="R", x_label="N_f K² / |R|²", y_label="facts not told when asked",
