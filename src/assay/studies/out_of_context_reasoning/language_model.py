@@ -500,7 +500,7 @@ PAIR_NAMES = {
 FIGURES = (
     Figure(
         "ranks",
-        "It infers what is true and makes up what is not",
+        "What it infers, and what it makes up",
         "Mean rank, among ten candidates, of the implications of names whose implication was never shown: before training, "
         "after it, and after training on shuffled bridges. A model that knows which five answers occur and no more is at 2.",
         Bars(
@@ -521,7 +521,7 @@ FIGURES = (
     ),
     Figure(
         "learning",
-        "Inference and hallucination grow together",
+        "What is taught, and what nobody taught, epoch by epoch",
         "Probability of the right answer among the five in use, for held-out names, while the model learns: their facts, which "
         "are taught, and their implications, which are not.",
         Lines(
@@ -539,7 +539,7 @@ FIGURES = (
     ),
     Figure(
         "dose-response",
-        "More bridges, more hallucination",
+        "How many bridges a hallucination takes",
         "How often a held-out name gets the rule's implication rather than another of those in use (sport and music, an "
         "arbitrary pair), against the share of names that are bridges; in the language model and in the symbolic one.",
         Lines(
@@ -572,7 +572,7 @@ FIGURES = (
     ),
     Figure(
         "contradictions",
-        "The majority of bridges decides",
+        "When bridges contradict each other",
         "How often a held-out name gets the rule's implication when half of the names are bridges, and when seven in ten of "
         "these agree on another implication.",
         Bars(
@@ -591,9 +591,13 @@ FIGURES = (
 LANGUAGE_MODEL = Experiment(
     name="language-model",
     question="Does a pretrained language model infer and hallucinate as the symbolic one does?",
-    cost="55 min",
+    cost="about 51 min",
     claims=CLAIMS,
-    presets={"quick": Preset(QUICK, 2), "laptop": Preset(Settings(), 6)},
+    presets={
+        "quick": Preset(QUICK, 2),
+        "laptop": Preset(Settings(), 6),
+        "paper": Preset(Settings(shuffled=tuple(PAIRS)), 12),
+    },
     measure=measure,
     figures=FIGURES,
     needs={"transformers": "lm", "safetensors": "lm", "tokenizers": "lm"},
