@@ -85,7 +85,7 @@ def test_settings_out_of_range_are_refused(override):
 def test_the_paper_preset_is_at_least_the_laptop_preset():
     for experiment in STUDY.experiments:
         laptop, paper = experiment.preset("laptop"), experiment.preset("paper")
-        assert laptop.n_runs >= 10
+        assert laptop.n_runs >= (10 if experiment.name in EXPERIMENTS else 6)  # a language model's run takes minutes
         assert paper.n_runs >= laptop.n_runs
     reference = EXPERIMENTS["symbolic"].preset("laptop").settings
     assert (reference.n, reference.m_train, reference.m_test, reference.n_steps) == (20, 1, 3, 2000)
@@ -94,7 +94,7 @@ def test_the_paper_preset_is_at_least_the_laptop_preset():
 def test_the_paper_claims_are_all_there_and_all_have_reasons():
     names = {claim.name.split(".")[0] for claim in EXPERIMENTS["symbolic"].claims}
     assert names == {f"C{i}" for i in range(1, 13)}
-    assert len(STUDY.departures) == 10
+    assert len(STUDY.departures) == 16
 
 
 def test_held_out_margins_of_a_max_margin_solution_are_its_completion():
