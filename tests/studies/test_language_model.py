@@ -1,6 +1,7 @@
 """The language-model experiment: oracles that infer, memorise or know the world at large are told apart; runs resume."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from assay.core.seeds import Seeds
 from assay.core.settings import resolve
 from assay.models.pretrained.loading import load
 from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
+from assay.runner.plan import plan
 from assay.store.memo import memos_in
+from assay.store.store import Store
 from assay.studies.out_of_context_reasoning import STUDY, language_model
 from assay.studies.out_of_context_reasoning.language_model import QUICK, Settings, designs, fitted, measure
 from assay.worlds.knowledge import PAIRS, KnowledgeWorld
@@ -163,3 +166,13 @@ def test_pairs_are_checked_and_may_be_chosen() -> None:
         resolve(Settings(), ["pairs=city-languag"], where="here")
     assert set(Settings().pairs) == set(PAIRS)
     assert EXPERIMENT.preset("laptop").settings == Settings()
+
+
+def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
+    with Store.open(tmp_path / "store") as store:
+        with pytest.raises(InputError, match="'smollm2-135m' is not. Run: assay models add smollm2-135m"):
+            plan(STUDY, store, experiments=["language-model"])
+        whole = plan(STUDY, store)
+    assert "assay models add smollm2-135m" in whole.left_out["language-model"]
+    assert "language-model" not in {cell.experiment.name for cell in whole.cells}

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import torch
 
 from assay.core.errors import MissingExtra, SettingsError
-from assay.core.progress import progress
 from assay.worlds.simulators import Transitions
 
 __all__ = ["PPOSettings", "evaluate_policy", "record_policy", "train_ppo"]
@@ -63,14 +62,16 @@ def _own_generators(seed: int) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def train_ppo(make_env: EnvMaker, settings: PPOSettings, *, seed: int, label: str = "") -> Any:
+def train_ppo(
+    make_env: EnvMaker, settings: PPOSettings, *, seed: int, on_progress: Callable[[float], None] = lambda share: None
+) -> Any:
     """A trained policy of the library (it has `.predict`).
 
     Args:
         make_env: builds one environment from a seed; each of the parallel ones gets its own.
         settings: of the training.
         seed: of everything that draws.
-        label: shown with the progress.
+        on_progress: called with the share that is done.
 
     Raises:
         MissingExtra: the library is not installed.
@@ -85,7 +86,7 @@ def train_ppo(make_env: EnvMaker, settings: PPOSettings, *, seed: int, label: st
 
     class Progress(BaseCallback):
         def _on_step(self) -> bool:
-            progress(self.num_timesteps / settings.n_steps, label)
+            on_progress(min(1.0, self.num_timesteps / settings.n_steps))
             return True
 
     seed %= 2**31
@@ -101,9 +102,8 @@ def train_ppo(make_env: EnvMaker, settings: PPOSettings, *, seed: int, label: st
             seed=seed,
             device="cpu",
         )
-        model.set_logger(
-            Logger(folder=None, output_formats=[])
-        )  # the library's own would leave a folder behind for each training
+        # The library's own would leave a folder behind for each training.
+        model.set_logger(Logger(folder=None, output_formats=[]))
         model.learn(settings.n_steps, callback=Progress())
         envs.training = False
         envs.close()

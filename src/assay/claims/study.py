@@ -186,7 +186,7 @@ class Experiment:
     @property
     def seconds_per_run(self) -> float | None:
         """Of one core, by the stated cost; None where that states no time."""
-        stated = _TIME.match(self.cost)
+        stated = _TIME.search(self.cost)
         if stated is None:
             return None
         return 2 * float(stated[1]) * {"s": 1, "m": 60, "h": 3600}[stated[2]] / self.presets["laptop"].n_runs

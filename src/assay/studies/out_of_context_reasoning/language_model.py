@@ -191,6 +191,14 @@ def measure(settings: Settings, seeds: Seeds) -> Measurement:
     return Measurement(*numbers(settings, readings, toys, base))
 
 
+def find_model(settings: Settings) -> None:
+    """Nothing; raises `InputError` if the model is not on this machine."""
+    if settings.model != "tiny":
+        from assay.models.pretrained.loading import locate
+
+        locate(settings.model)
+
+
 def base_model(name: str) -> "LanguageModel":
     """The base model: a new one for every run, because a fine-tuned copy shares nothing with it."""
     if name == "tiny":
@@ -601,4 +609,5 @@ LANGUAGE_MODEL = Experiment(
     measure=measure,
     figures=FIGURES,
     needs={"transformers": "lm", "safetensors": "lm", "tokenizers": "lm"},
+    ready=find_model,
 )
