@@ -171,7 +171,7 @@ def test_pairs_are_checked_and_may_be_chosen() -> None:
 def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
     with Store.open(tmp_path / "store") as store:
-        with pytest.raises(InputError, match="'smollm2-135m' is not. Run: assay models add smollm2-135m"):
+        with pytest.raises(InputError, match=r"'smollm2-135m' is not\. Run: assay models add smollm2-135m"):
             plan(STUDY, store, experiments=["language-model"])
         whole = plan(STUDY, store)
     assert "assay models add smollm2-135m" in whole.left_out["language-model"]
