@@ -5,14 +5,15 @@ Paper   Guo, Zhu, Zhang, Jiao, Mei, Jordan and Russell 2025, "How Do LLMs Perfor
 Scale   Theirs: a three-layer, single-head transformer of width 256 on five interleaved chains, 10,000 steps. Ours: width 64,
         attention only, until the task is solved, five seeds.
 
-Departs D1  Attention only at width 64, AdamW at 0.002 and batches of 256, which jumps at about 1,700 steps (chosen on a
+Departs D1  Attention only at width 64, AdamW at 0.002 and batches of 256, which jumps at 1,700 to 2,900 steps (chosen on a
             seed that is not among the runs; at 0.001 with batches of 128 the jump does not come within 3,000). The preset
             `paper` has width 256, the released command's MLP, 0.0003 and batches of 512.
         D2  Training stops at the first observation with a probability of the answer above 0.99.
         D3  Sequences end with the query: the trailing padding of the released code cannot be seen by it.
         D4  Knock-outs and path patching are ours; the paper shows attention maps.
         D5  The three-parameter model is fitted by its start alone, out of 64 random ones, and time is stretched so that both
-            curves are half-way together.
+            curves are half-way together. Of the network's loss only what lies below guessing among the ends is compared: the
+            fall to there comes first and is not the gates'.
         D6  The authors' model file is not published with their code. Embeddings start with variance 1/width and matrices with
             1/(3 width), PyTorch's usual; with embeddings of variance 1 the network stays at children of any edge (two
             thirds on the ends) for at least 5,000 steps.
