@@ -75,9 +75,10 @@ def _about_facts(found: Audit) -> list[str]:
         lines.append(f"{known} of {len(found.forecast)} facts to inject are known already; training on them mostly costs.")
     surprising = sum(one.primes > 3 for one in found.forecast)
     if surprising:
+        remedies = "" if found.arms else " stepping-stones and ignore-top-k are the remedies to compare (--mitigate)."
         lines.append(
             f"{surprising} facts have objects that the model gives less than 1 in 1,000 in their own sentence; such facts "
-            "prime. Rewrites that lead up to the object (stepping_stones) and ignore-top-k are the remedies to try."
+            f"may prime.{remedies}"
         )
     spurious = [one for one in found.forecast if (one.hallucinates or 0.0) > 0.25]
     if spurious:

@@ -124,7 +124,7 @@ def _relative(arms: Sequence[Arm]) -> Table:
     if plain is None:
         return []
     return [
-        {"run": 0, "arm": arm.name, "column": column, "relative": (arm.columns[column] - value) / abs(value)}
+        {"run": 0, "arm": arm.name, "column": column, "relative": round((arm.columns[column] - value) / abs(value), 2)}
         for arm in arms
         if arm.name != "plain" and arm.columns
         for column, value in plain.columns.items()
