@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.optim.adamw import adamw
 
 from assay.core.errors import Diverged, SettingsError
 from assay.core.seeds import Seeds
@@ -160,6 +161,7 @@ class _Batches:
         self.counts[:, np.arange(batch), relation] = 1.0
         self.counts[:, :, -1] = 1.0
         self.noise_columns = slice(2 + worlds[0].n_subjects, worlds[0].n_inputs - 1)
+        self.shown = torch.full((n_runs, batch, 1), 2)  # the column of each sequence's subject, where the buffer holds a one
         self.at = BLOCK
         assert FACT == 0
 
@@ -173,8 +175,9 @@ class _Batches:
             self.noise = torch.from_numpy(np.stack([draws.noise for draws in drawn], axis=1))
             self.at = 0
         step, self.at = self.at, self.at + 1
-        self.counts[:, :, 2 : self.noise_columns.start] = 0.0
-        self.counts.scatter_(2, self.subjects[step], 1.0)
+        self.counts.scatter_(2, self.shown, 0.0)
+        self.shown = self.subjects[step]
+        self.counts.scatter_(2, self.shown, 1.0)
         self.counts[:, :, self.noise_columns] = self.noise[step]
         return self.counts, self.labels[step], None
 
@@ -207,11 +210,25 @@ def _tiny_numbers_as_nought() -> Iterator[None]:
 
 
 def _stepper(stack: RecallStack, optimiser: Optimiser) -> Callable[[], object]:
-    flat = torch.nn.Parameter(stack.parameters, requires_grad=False)  # shares the stack's memory
-    flat.grad = stack.gradient
     rate, decay = optimiser.learning_rate, optimiser.weight_decay
     if optimiser.name == "adamw":
-        return torch.optim.AdamW([flat], lr=rate, weight_decay=decay, fused=True).step
+        # The library's step without its bookkeeping of devices, groups and hooks, which takes longer than the step itself.
+        first, second, taken = torch.zeros_like(stack.parameters), torch.zeros_like(stack.parameters), torch.zeros(())
+
+        def adam_step() -> None:
+            adamw(
+                *([stack.parameters], [stack.gradient], [first], [second], [], [taken]),
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=rate,
+                weight_decay=decay,
+                eps=1e-8,
+                maximize=False,
+            )
+
+        return adam_step
 
     def step() -> None:
         if decay:
