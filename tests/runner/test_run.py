@@ -168,6 +168,7 @@ def test_before_anything_was_run_the_stated_cost_is_the_estimate(coins: Study, s
     told = dataclasses.replace(coins, experiments=(fast, slow))
     runs = fast.presets["laptop"].n_runs
     assert (slow.seconds_per_run, fast.seconds_per_run) == (240 / runs, 8 / runs)
+    assert dataclasses.replace(fast, cost="about 4 s of one core").seconds_per_run == 4 / runs
     assert dataclasses.replace(fast, cost="not measured").seconds_per_run is None
     events: list[Event] = []
     execute(plan(told, store, n_runs=2, overrides=["pause_s=0.2"]), store, executor=Local(), on_event=events.append)

@@ -145,7 +145,7 @@ class Experiment:
             diverged is returned as its `Diverged`.
         batch: how many runs one call of `measure_many` should get at the most (memory, and what a kill can lose).
         figures: drawn from the tables by the report.
-        cost: time of the laptop preset on two cores, as measured ("40 s", "5 min"); the estimate of a command that has seen no
+        cost: time of the laptop preset on two cores, as measured ("40 s", "5 min"), or "of one core"; the estimate of a command that has seen no
             run begins with it.
         needs: extras without which it cannot run, as {"importable module": "extra"}.
         ready: called with the settings before anything starts; raises `InputError` where something else it needs, such as a
@@ -189,7 +189,8 @@ class Experiment:
         stated = _TIME.search(self.cost)
         if stated is None:
             return None
-        return 2 * float(stated[1]) * {"s": 1, "m": 60, "h": 3600}[stated[2]] / self.presets["laptop"].n_runs
+        cores = 1 if "one core" in self.cost else 2
+        return cores * float(stated[1]) * {"s": 1, "m": 60, "h": 3600}[stated[2]] / self.presets["laptop"].n_runs
 
     def preset(self, name: str) -> Preset:
         """The preset called `name`; `paper` falls back to `laptop` where the laptop already runs the paper's scale.

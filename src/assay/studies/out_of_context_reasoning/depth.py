@@ -114,7 +114,7 @@ def measure(settings: Settings, seeds: Seeds) -> Measurement:
 DEPTH = Experiment(
     name="depth",
     question="Does a product of more matrices transfer more?",
-    cost="20 s",
+    cost="13 s",
     claims=CLAIMS,
     presets={"quick": Preset(Settings(n_steps=60), 2), "laptop": Preset(Settings(), 10)},
     measure=measure,

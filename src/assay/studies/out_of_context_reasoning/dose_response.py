@@ -103,7 +103,7 @@ def measure(settings: Settings, seeds: Seeds) -> Measurement:
 DOSE_RESPONSE = Experiment(
     name="dose-response",
     question="How much contradiction among the examples stops the transfer to subjects outside them?",
-    cost="1 min",
+    cost="33 s",
     claims=CLAIMS,
     presets={"quick": Preset(Settings(n=4, n_steps=20), 2), "laptop": Preset(Settings(), 10)},
     measure=measure,

@@ -162,7 +162,7 @@ def measure(settings: Settings, seeds: Seeds) -> Measurement:
 MITIGATION = Experiment(
     name="mitigation",
     question="What stops the spurious transfer and keeps the facts?",
-    cost="90 s",
+    cost="45 s",
     claims=CLAIMS,
     presets={"quick": Preset(Settings(n=4, n_steps=20), 2), "laptop": Preset(Settings(), 10)},
     measure=measure,

@@ -142,7 +142,7 @@ def measure(settings: Settings, seeds: Seeds) -> Measurement:
 OPTIMISER = Experiment(
     name="optimiser",
     question="Is the transfer a matter of the optimiser, or of decay?",
-    cost="30 s",
+    cost="33 s",
     claims=CLAIMS,
     presets={"quick": Preset(Settings(n=4, n_steps=20), 2), "laptop": Preset(Settings(), 10)},
     measure=measure,
