@@ -145,8 +145,8 @@ class Experiment:
             diverged is returned as its `Diverged`.
         batch: how many runs one call of `measure_many` should get at the most (memory, and what a kill can lose).
         figures: drawn from the tables by the report.
-        cost: time of the laptop preset on two cores, as measured ("40 s", "5 min"), or "of one core"; the estimate of a command that has seen no
-            run begins with it.
+        cost: time of the laptop preset on two cores ("40 s", "5 min"), or "of one core", as measured; the estimate of a
+            command that has seen no run begins with it.
         needs: extras without which it cannot run, as {"importable module": "extra"}.
         ready: called with the settings before anything starts; raises `InputError` where something else it needs, such as a
             model, is not there.
