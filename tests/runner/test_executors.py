@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,13 @@ def test_an_interrupted_command_keeps_what_is_done_and_leaves_no_process(
     folder = tmp_path / "store"
     command = [sys.executable, str(script), str(folder), on, json.dumps([("coins", ["pause_s=0.3"])])]
     with subprocess.Popen(
-        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # tests started in the background ignore it
     ) as child:
         assert child.stdout is not None
         for line in child.stdout:
