@@ -739,7 +739,8 @@ def least_excess(arm: Arm) -> Float[ndarray, " runs"]:
 
 def mean_loss(arm: Arm) -> Float[ndarray, " runs"]:
     """The loss on held-out implications averaged over all evaluations after the first, in nats."""
-    mean: Float[ndarray, " runs"] = arm.course("test_implication", "loss_nats")[1:].mean(axis=0)
+    losses = np.ascontiguousarray(arm.course("test_implication", "loss_nats")[1:].T)  # summed in one order, however many runs
+    mean: Float[ndarray, " runs"] = losses.mean(axis=1)
     return mean
 
 
