@@ -15,6 +15,11 @@ Departs D1  Generator, network and sizes are a reconstruction: the paper's own a
         D5  Low-rank updates stand beside the attention's and the MLP's matrices; embeddings and read-out stay.
         D6  Training a question's embedding alone, and replaying statements, are ours; so is telling apart the three ways to
             fail (never stored, overwritten, not triggered).
+        D7  After a pilot on a seed that is not among the runs, the controls of C4, C5, C9.low, C12 and C11 with its parts
+            became a network that was never pre-trained (shuffled answers still extract, and a rising rate did not flip C11),
+            the margin of C6.better went from 0 to 0.1, and C14 and C11.rise were added. The control of C11 flips almost by
+            construction: it is a weak one.
+        D8  C9 is void: the gradient is as rank-one when every question has a token of its own.
 """
 
 from assay.claims.study import Study
