@@ -18,7 +18,7 @@ Departs D1  Attention only at width 64, AdamW at 0.002 and batches of 256, which
             1/(3 width), PyTorch's usual; with embeddings of variance 1 the network stays at children of any edge (two
             thirds on the ends) for at least 5,000 steps.
         D7  C5 (depth) has two runs and is judged on their range; that was chosen after one run had been seen. The half-way
-            point of D5 was mended after three runs, when one gate fitted as well as three.
+            point was mended after three runs, when one gate fitted as well as three.
 """
 
 from assay.claims.study import Study
