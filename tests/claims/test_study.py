@@ -16,7 +16,8 @@ Scale   Theirs: large. Ours: small.
 
 Departs D1  Names are single tokens, so order is tested
             apart from spelling.
-        D2  No pretraining.
+        D2  No pretraining; as in
+            D1 names are short.
 
 Anything else is prose.
 """
@@ -99,7 +100,10 @@ def test_the_story_is_read_from_the_docstring() -> None:
     assert told.title == 'Reversal: does learning "A is B" also teach "B is A"?'
     assert told.paper == 'Somebody et al. 2023, "A title", arXiv:0000.00000.'
     assert told.scale == "Theirs: large. Ours: small."
-    assert told.departures == ("Names are single tokens, so order is tested apart from spelling.", "No pretraining.")
+    assert told.departures == (
+        "Names are single tokens, so order is tested apart from spelling.",
+        "No pretraining; as in D1 names are short.",
+    )
 
 
 def test_a_claim_without_a_control_is_refused_at_load() -> None:

@@ -255,8 +255,13 @@ class Study:
     @property
     def departures(self) -> tuple[str, ...]:
         """What we do differently and why, one text each, without the label."""
-        parts = re.split(r"(?:^|\s)D\d+\s+", _section(self.doc, "Departs"))
-        return tuple(part.strip() for part in parts if part.strip())
+        text = _section(self.doc, "Departs")
+        starts: list[re.Match[str]] = []
+        for label in re.finditer(r"(?:^|\s)D(\d+)\s+", text):
+            if int(label[1]) == len(starts) + 1:  # any other label is a mention inside a sentence
+                starts.append(label)
+        ends = [*(label.start() for label in starts[1:]), len(text)]
+        return tuple(text[label.end() : end].strip() for label, end in zip(starts, ends, strict=True))
 
     def experiment(self, name: str) -> Experiment:
         """The experiment called `name`.
