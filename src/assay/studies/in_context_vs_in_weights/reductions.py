@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, doc
@@ -48,11 +48,7 @@ MINIMAL_CLAIMS = (
 
 @dataclass(frozen=True)
 class MinimalSettings(DataSettings):
-    """The corners of the data grid, for the two-parameter model, by plain SGD as in the paper."""
-
-    n_steps: Annotated[int, Ge(1), doc("optimiser steps of each model")] = 5000
-    optimiser: Annotated[Literal["adamw", "sgd"], doc("Adam, or the paper's plain SGD")] = "sgd"
-    learning_rate: Annotated[float, Gt(0), doc("steps times rate equal the paper's 150,000 times 0.01")] = 0.3
+    """The corners of the data grid, for the two-parameter model."""
 
     @property
     def arms(self) -> dict[str, Regime]:
@@ -141,8 +137,8 @@ MINIMAL = Experiment(
     claims=MINIMAL_CLAIMS,
     presets={
         "quick": Preset(MinimalSettings(n_steps=10, n_eval=24, batch=16), n_runs=2),
-        "laptop": Preset(MinimalSettings(), n_runs=5),
-        "paper": Preset(MinimalSettings(n_steps=150_000, learning_rate=0.01, n_eval=10_000), n_runs=6),
+        "laptop": Preset(MinimalSettings(n_steps=2000, batch=64), n_runs=5),
+        "paper": Preset(MinimalSettings(n_steps=150_000, optimiser="sgd", learning_rate=0.01, n_eval=10_000), n_runs=6),
     },
     measure=measure_minimal,
     figures=MINIMAL_FIGURES,
