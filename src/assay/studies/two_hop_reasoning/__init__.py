@@ -3,7 +3,8 @@
 Paper   Guo, Zhu, Zhang, Jiao, Mei, Jordan and Russell 2025, "How Do LLMs Perform Two-Hop Reasoning in Context?",
         arXiv:2502.13913.
 Scale   Theirs: a three-layer, single-head transformer of width 256 on five interleaved chains, 10,000 steps. Ours: width 64,
-        attention only, until the task is solved, five seeds.
+        attention only, until the task is solved, five seeds. Theirs: language models of 7 to 70 billion parameters. Ours:
+        SmolLM2-135M-Instruct, five runs, each with its own split of names, training and prompts.
 
 Departs D1  Attention only at width 64, AdamW at 0.002 and batches of 256, which jumps at 1,700 to 2,900 steps (chosen on a
             seed that is not among the runs; at 0.001 with batches of 128 the jump does not come within 3,000). The preset
@@ -19,11 +20,17 @@ Departs D1  Attention only at width 64, AdamW at 0.002 and batches of 256, which
             thirds on the ends) for at least 5,000 steps.
         D7  C5 (depth) has two runs and is judged on their range; that was chosen after one run had been seen. The half-way
             point was mended after three runs, when one gate fitted as well as three.
+        D8  The language model has 0.135 billion parameters. What larger ones do is not shown.
+        D9  All names are invented and of one grammatical gender where it shows, so that no name helps; the paper's languages
+            and first names are real words. Every source of a prompt is asked for. Probabilities are of whole names.
+        D10 Training and test share neither names nor, in C7.wording, templates; the paper tests two chains on the prompts
+            that it trained on. Cut chains, premises in any order and the base model stand in for what it leaves open.
 """
 
 from assay.claims.study import Study
 from assay.studies.two_hop_reasoning.depth import DEPTH
 from assay.studies.two_hop_reasoning.gates import GATES
+from assay.studies.two_hop_reasoning.language_model import LANGUAGE_MODEL
 from assay.studies.two_hop_reasoning.symbolic import SYMBOLIC
 
-STUDY = Study(slug="two-hop-reasoning", doc=__doc__, experiments=(SYMBOLIC, DEPTH, GATES))
+STUDY = Study(slug="two-hop-reasoning", doc=__doc__, experiments=(SYMBOLIC, DEPTH, GATES, LANGUAGE_MODEL))
