@@ -6,7 +6,7 @@ in wordings it has not seen. Every source of a prompt is asked for, so whoever d
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
