@@ -106,6 +106,10 @@ def test_the_story_is_read_from_the_docstring() -> None:
     )
 
 
+def test_a_study_that_departs_in_nothing_says_nothing() -> None:
+    assert study(doc=DOC[: DOC.index("Departs")]).departures == ()
+
+
 def test_a_claim_without_a_control_is_refused_at_load() -> None:
     with pytest.raises(SettingsError, match="must have a control"):
         claim(control=None)

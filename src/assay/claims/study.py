@@ -260,8 +260,8 @@ class Study:
         for label in re.finditer(r"(?:^|\s)D(\d+)\s+", text):
             if int(label[1]) == len(starts) + 1:  # any other label is a mention inside a sentence
                 starts.append(label)
-        ends = [*(label.start() for label in starts[1:]), len(text)]
-        return tuple(text[label.end() : end].strip() for label, end in zip(starts, ends, strict=True))
+        ends = [label.start() for label in starts[1:]] + [len(text)]
+        return tuple(text[label.end() : end].strip() for label, end in zip(starts, ends, strict=False))
 
     def experiment(self, name: str) -> Experiment:
         """The experiment called `name`.

@@ -27,6 +27,8 @@ Departs D1  The law is the released one (independent normals cut at two deviatio
             fastest). P3 stays as it was declared; the control of P5 now counts the hopper too.
         D9  C8.length was undecided after eight runs of 3 copies each (0.12, from -0.63 to 0.88); it has 16 now, and the same
             margin.
+        D10 Four runs in the physics engine decide little: the second search and the second training, which are the controls of
+            P2, P4 and P5, scatter as widely as what they control, so these three are void. A run costs seven minutes.
 """
 
 from assay.claims.study import Study

@@ -246,7 +246,7 @@ def _seed(seeds: Seeds, name: str) -> int:
 EXPERIMENT = Experiment(
     "mujoco",
     question="Does a fitted law help a trained policy on a real pendulum and a real hopper?",
-    cost="14 min",
+    cost="15 min on two cores",
     claims=CLAIMS,
     presets={
         "quick": Preset(
