@@ -33,7 +33,7 @@ def test_every_way_of_asking_has_as_many_steps_and_asks_about_its_people_only() 
 def test_sizes_that_cannot_be_halved_are_refused() -> None:
     for sizes in ({"n_people": 7}, {"n_people": 24, "n_few": 5}):
         with pytest.raises(SettingsError, match="two halves"):
-            study.Settings(**sizes)
+            study.Settings(**sizes)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="some blocks must be trained"):
         study.trained_weights(study.base_model("tiny"), study.Settings(frozen=3))
 
