@@ -313,7 +313,7 @@ class LinearModel:
 
 
 def fit_linear(model: LinearModel, *, entropy_bonus: float = 0.0) -> tuple[Floats, Floats]:
-    """(mean, sd) of the maximum-likelihood normal law for a linear response, exactly: no draws, gradients, many starts of sd.
+    """(mean, sd) of the maximum-likelihood normal law for a linear response, exactly: by gradients, from several starts.
 
     Maximises sum_i log N(y_i; g_i . mean, sum_j g_ij^2 sd_j^2 + noise^2) + beta * sum_j log sd_j.
     """
@@ -346,13 +346,17 @@ def fit_linear(model: LinearModel, *, entropy_bonus: float = 0.0) -> tuple[Float
         return value, slope
 
     scale = max(float(np.var(y)), model.noise**2) / np.maximum(squares.mean(axis=1), 1e-30)
-    best: tuple[float, Floats] | None = None
-    for start in (1e-4, 1e-2, 1.0):
-        found = minimize(negative, start * scale, jac=True, method="L-BFGS-B", bounds=[(tiny, None)] * d)
-        if best is None or found.fun < best[0]:
-            best = (float(found.fun), np.asarray(found.x))
-    assert best is not None
-    variance = np.where(best[1] <= tiny * 1.01, 0.0, best[1])
+    # The likelihood may have several peaks: climbed from the best law whose parameters all spread alike, and from the best in
+    # which one spreads alone.
+    levels = np.array([1e-4, 1e-2, 1e-1, 1.0])
+    alike, alone = (levels[:, None, None] * spread for spread in (np.ones((1, d)), np.eye(d)))
+    climbs = []
+    for kind in (alike, alone) if d > 1 else (alike,):
+        starts = np.maximum(kind.reshape(-1, d), 1e-6) * scale
+        start = min(starts, key=lambda variance: negative(variance)[0])
+        climbs.append(minimize(negative, start, jac=True, method="L-BFGS-B", bounds=[(tiny, None)] * d))
+    best = min(climbs, key=lambda found: float(found.fun)).x
+    variance = np.where(best <= tiny * 1.01, 0.0, best)
     return mean_given(np.maximum(variance, tiny))[0], np.sqrt(variance)
 
 

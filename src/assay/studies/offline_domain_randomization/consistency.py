@@ -100,7 +100,7 @@ class Settings:
     sizes: Annotated[tuple[int, ...], MinLen(2), doc("records N for the exact fits")] = (30, 100, 300, 1_000, 3_000, 10_000)
     searched_sizes: Annotated[tuple[int, ...], MinLen(2), doc("records N for the fits by CMA-ES (C2)")] = (20, 200)
     noise: Annotated[float, Gt(0), doc("standard deviation of the sensor, m and m/s")] = 0.01
-    n_copies: Annotated[int, Ge(1), doc("records a run averages over")] = 40
+    n_copies: Annotated[int, Ge(1), doc("records a run averages over")] = 28
     n_searched: Annotated[int, Ge(1), doc("records a run averages over in the fits by CMA-ES")] = 3
     budget: Annotated[int, Ge(20), doc("evaluations of CMA-ES")] = 500
     n_draws: Annotated[int, Ge(2), doc("simulated next states per transition")] = 20

@@ -115,10 +115,10 @@ class Settings:
     model: Annotated[str, doc("a name of 'assay models list', a folder, or 'tiny': a random one made in memory")] = (
         "smollm2-135m"
     )
-    n_training: Annotated[int, Ge(1), doc("prompts of two chains to train on, one question each")] = 320
+    n_training: Annotated[int, Ge(1), doc("prompts of two chains to train on, one question each")] = 400
     n_epochs: Annotated[int, Ge(1), doc("passes over them")] = 1
-    batch_size: Annotated[int, Ge(1), doc("prompts a step")] = 4
-    learning_rate: Annotated[float, Gt(0), doc("of AdamW; rises over 5% of the steps, then falls to zero on a line")] = 2e-4
+    batch_size: Annotated[int, Ge(1), doc("prompts a step")] = 8
+    learning_rate: Annotated[float, Gt(0), doc("of AdamW; rises over 5% of the steps, then falls to zero on a line")] = 1e-3
     lora_rank: Annotated[int, Ge(1), doc("of the updates of the attention's four matrices")] = 16
     n_asked: Annotated[int, Ge(1), doc("prompts of each kind and number of chains that are asked")] = 16
     precision: Annotated[
@@ -376,8 +376,11 @@ LANGUAGE_MODEL = Experiment(
     claims=CLAIMS,
     presets={
         "quick": Preset(QUICK, 2),
-        "laptop": Preset(Settings(), 5),
-        "paper": Preset(Settings(n_training=1_000, n_epochs=3, batch_size=16, n_asked=200, precision="float32"), 5),
+        "laptop": Preset(Settings(), 4),
+        "paper": Preset(
+            Settings(n_training=1_000, n_epochs=3, batch_size=16, learning_rate=2e-4, n_asked=200, precision="float32"),
+            4,
+        ),
     },
     measure=measure,
     figures=FIGURES,
