@@ -170,7 +170,7 @@ def test_a_killed_run_goes_on_from_its_readings(tmp_path) -> None:
         for part, seed, settings in (
             ("after", 0, QUICK),
             ("before", 1, QUICK),
-            ("before", 0, replace(QUICK, learning_rate=1e-3)),
+            ("before", 0, replace(QUICK, learning_rate=3e-3)),
         ):
             with pytest.raises(pytest.fail.Exception):
                 kept(part, model, settings, Seeds(seed), lambda: pytest.fail("not kept"))
