@@ -20,18 +20,18 @@ def test_every_way_of_asking_has_as_many_steps_and_asks_about_its_people_only() 
     world = SETTINGS.world(Seeds(0), 4)
     for way in WAYS:
         lessons, recipe = study.curriculum(base, SETTINGS, world, way, Seeds(0))
-        assert len(lessons) * recipe.n_epochs == 24 * 3
+        assert len(lessons) * recipe.n_epochs == 12 * 3
         assert recipe.n_epochs * math.ceil(len(lessons) / recipe.batch_size) == 6
-        taught = {person for person in range(24) for prompt, _ in lessons if world.names[person] in prompt}
-        assert taught == set(range(2 if way.few else 12))
-        true = set(world.lessons(range(24)))
+        taught = {person for person in range(12) for prompt, _ in lessons if world.names[person] in prompt}
+        assert taught == set(range(1 if way.few else 6))
+        true = set(world.lessons(range(12)))
         assert (set(lessons) <= true) != way.untrue
         assert recipe.method == ("lora" if way.low_rank else "full")
         assert recipe.layers == (1, 2)
 
 
 def test_sizes_that_cannot_be_halved_are_refused() -> None:
-    for sizes in ({"n_people": 7}, {"n_people": 24, "n_few": 5}):
+    for sizes in ({"n_people": 7}, {"n_people": 12, "n_few": 5}):
         with pytest.raises(SettingsError, match="two halves"):
             study.Settings(**sizes)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="some blocks must be trained"):

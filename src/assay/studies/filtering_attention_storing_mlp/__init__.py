@@ -3,7 +3,7 @@
 Paper   Xu and Chen 2025, "Filtering with Self-Attention and Storing with MLP: One-Layer Transformers Can Provably Acquire
         and Extract Knowledge", arXiv:2508.00901.
 Scale   Theirs: theory of one layer, synthetic data, and GPT-2 and Llama-3.2-1B on PopQA. Ours: one layer of width 64 on 200
-        invented subjects with 3 attributes each, and SmolLM2-135M-Instruct on 24 invented people with 2 each; five or six
+        invented subjects with 3 attributes each, and SmolLM2-135M-Instruct on 12 invented people with 2 each; five or six
         seeds.
 
 Departs D1  Generator, network and sizes are a reconstruction: the paper's own are not published. Each type of attribute has its
@@ -21,8 +21,8 @@ Departs D1  Generator, network and sizes are a reconstruction: the paper's own a
             the margin of C6.better went from 0 to 0.1, and C14 and C11.rise were added. The control of C11 flips almost by
             construction: it is a weak one.
         D8  C9 is void: the gradient is as rank-one when every question has a token of its own.
-        D9  The language model reads invented people, not PopQA, whose subjects it may know. 48 facts a run and 4 sentences
-            about each in 2 passes, with the loss on the value alone, as in the one-layer world. Training is costly here: the
+        D9  The language model reads invented people, not PopQA, whose subjects it may know. 24 facts a run and 4 sentences
+            about each in 4 passes, with the loss on the value alone, as in the one-layer world. Training is costly here: the
             lowest 10 of 30 blocks, embeddings and norms stay, so "full" means the matrices of the other blocks.
         D10 K is the number of wordings, not of sentences: both copies read as many, and each fact draws its wordings from the
             same eight.

@@ -115,20 +115,20 @@ class Settings:
         "smollm2-135m"
     )
     n_people: Annotated[int, Ge(4), doc("people, with a home town and a profession each; half are never asked in training")] = (
-        24
+        12
     )
     n_values: Annotated[int, Ge(2), doc("home towns, and professions; an answer is chosen among both")] = MOST_VALUES
-    n_few: Annotated[int, Ge(1), doc("people in the small fine-tuning set")] = 2
+    n_few: Annotated[int, Ge(1), doc("people in the small fine-tuning set")] = 1
     multiplicity: Annotated[int, Ge(2), doc("wordings of a fact (K) where there are several")] = 4
     frozen: Annotated[int, Ge(0), doc("blocks at the bottom that are never trained; embeddings and norms are not either")] = 10
-    n_passes: Annotated[int, Ge(1), doc("passes over the sentences, which are K for each fact")] = 2
-    pretrain_rate: Annotated[float, Gt(0), doc("learning rate of AdamW on statements, constant")] = 1e-4
-    pretrain_batch: Annotated[int, Ge(1), doc("sentences a step")] = 32
+    n_passes: Annotated[int, Ge(1), doc("passes over the sentences, which are K for each fact")] = 4
+    pretrain_rate: Annotated[float, Gt(0), doc("peak learning rate of AdamW on statements")] = 5e-4
+    pretrain_batch: Annotated[int, Ge(1), doc("sentences a step")] = 16
     n_lessons: Annotated[int, Ge(1), doc("times that each person of the half is asked about; all sets get as many steps")] = 3
-    finetune_rate: Annotated[float, Gt(0), doc("learning rate on questions, constant")] = 1e-4
-    finetune_batch: Annotated[int, Ge(1), doc("questions a step")] = 12
+    finetune_rate: Annotated[float, Gt(0), doc("learning rate on questions, constant")] = 1.5e-4
+    finetune_batch: Annotated[int, Ge(1), doc("questions a step")] = 6
     rank: Annotated[int, Ge(1), doc("of low-rank updates beside the matrices of attention and MLP")] = 1
-    low_rank_rate: Annotated[float, Gt(0), doc("learning rate of low-rank updates, constant")] = 1e-3
+    low_rank_rate: Annotated[float, Gt(0), doc("learning rate of low-rank updates, constant")] = 3e-4
 
     def __post_init__(self) -> None:
         if self.n_people % 2 or self.half % self.n_few:
@@ -298,6 +298,8 @@ def trained_readings(base: "LanguageModel", settings: Settings, seeds: Seeds, hi
         recipe = Recipe(
             **trained_weights(base, settings),
             learning_rate=settings.pretrain_rate,
+            warmup=0.1,
+            schedule="linear",
             batch_size=settings.pretrain_batch,
             n_epochs=settings.n_passes,
         )
@@ -409,13 +411,13 @@ def numbers(
     return estimands, {"told": told_table, "fates": fates}, {name: values.tolist() for name, values in items.items()}
 
 
-WAY_NAMES = {"before": "not asked yet", "half": "asked about half", "few": "asked about few"}
+WAY_NAMES = {"before": "not asked yet", "half": "asked about half", "few": "asked about one"}
 FIGURES = (
     Figure(
         "told",
         "Reading, asking, and telling",
         "Share of facts whose true value is the most likely of forty candidates: asked about people of the fine-tuning half, "
-        "about the others, and stated in a wording that was read. 24 people with two facts each in every run; bars are means "
+        "about the others, and stated in a wording that was read. 12 people with two facts each in every run; marks are means "
         "over runs with 95% intervals.",
         Bars("told", x="way", y="share", by="what", panel="read", y_label="share of facts", lines=(Line(0.025, "chance"),)),
         {**WAY_NAMES, "taught": "asked about the half", "others": "asked about the others", "stated": "stated, about all"},
@@ -424,7 +426,8 @@ FIGURES = (
         "fates",
         "Why facts are not told",
         "What became of the facts of people not fine-tuned on: told when asked; not told although the statement is still "
-        "completed (not triggered); no longer completed (overwritten); never completed. Means over runs with 95% intervals.",
+        "completed (not triggered); no longer completed (overwritten); never completed. 12 facts a run; means over runs with "
+        "95% intervals.",
         Bars("fates", x="way", y="share", by="fate", panel="read", y_label="share of facts"),
         WAY_NAMES,
     ),
