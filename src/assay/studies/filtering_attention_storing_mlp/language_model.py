@@ -439,11 +439,11 @@ LANGUAGE_MODEL = Experiment(
     claims=CLAIMS,
     presets={
         "quick": Preset(QUICK, n_runs=2),
-        "laptop": Preset(Settings(), n_runs=6),
+        "laptop": Preset(Settings(), n_runs=5),
     },
     measure=measure,
     figures=FIGURES,
-    cost="6 min",
+    cost="about 6 min, by the steps of a pilot",
     needs={"transformers": "lm", "safetensors": "lm", "tokenizers": "lm", "peft": "lm"},
     ready=find_model,
 )
