@@ -131,7 +131,7 @@ SHORTCUT = Experiment(
     claims=CLAIMS,
     presets={
         "quick": Preset(ShortcutSettings(**SMALL), n_runs=2),  # type: ignore[arg-type]
-        "laptop": Preset(ShortcutSettings(), n_runs=5),
+        "laptop": Preset(ShortcutSettings(), n_runs=4),
     },
     measure=measure,
     figures=FIGURES,

@@ -27,18 +27,19 @@ Labels = Literal["optimal", "fixed path", "breadth-first"]
 class Training:
     """The network and its curriculum; every arm of a study shares them."""
 
-    first_steps: Annotated[int, Ge(1), doc("steps of the first stage, without thoughts, in which looking up forms")] = 500
-    stage_steps: Annotated[int, Ge(1), doc("steps of each further stage but the last")] = 200
-    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 400
+    first_steps: Annotated[int, Ge(1), doc("steps of the first stage, without thoughts, in which looking up forms")] = 400
+    stage_steps: Annotated[int, Ge(1), doc("steps of each further stage but the last")] = 250
+    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 1100
     guess_factor: Annotated[float, Gt(0), doc("steps of the network without thoughts, relative to the others'")] = 1.5
     batch: Annotated[int, Ge(1), doc("questions a step")] = 64
     n_pool: Annotated[int, Ge(1), doc("graphs to train on, told anew at every use")] = 10_000
     n_eval: Annotated[int, Ge(8), doc("held-out questions of each evaluation")] = 1000
-    d_model: Annotated[int, Ge(8), doc("width; eight heads, an MLP twice as wide")] = 64
-    learning_rate: Annotated[float, Gt(0), doc("of AdamW; weight decay 0.01, gradients clipped at norm 1")] = 3e-3
+    d_model: Annotated[int, Ge(8), doc("width; the MLP is twice as wide")] = 64
+    n_heads: Annotated[int, Ge(1), doc("attention heads of a layer")] = 2
+    learning_rate: Annotated[float, Gt(0), doc("of AdamW, falling to 0; weight decay 0.01, gradients clipped at norm 1")] = 3e-3
     mixing: Annotated[float, Ge(0), doc("share of batches from an earlier stage, drawn uniformly")] = 0.1
     n_steps: Annotated[int, Ge(1), doc("edges from root to target, and thoughts")] = 3
-    n_nodes: Annotated[int, Ge(8), doc("of a graph")] = 14
+    n_nodes: Annotated[int, Ge(8), doc("of a graph")] = 12
     n_names: Annotated[int, Ge(8), doc("node tokens; a graph takes some of them")] = 16
     family: Annotated[Literal["layered", "prosqa"], doc("depth-matched graphs, or the benchmark's with its shortcut")] = (
         "layered"
@@ -66,7 +67,7 @@ class Training:
         """Two layers."""
         from assay.models.graph_reader import reader_config
 
-        return reader_config(self.n_names, n_heads=8, d_model=self.d_model, d_mlp=2 * self.d_model)
+        return reader_config(self.n_names, n_heads=self.n_heads, d_model=self.d_model, d_mlp=2 * self.d_model)
 
     @property
     def total_steps(self) -> int:
@@ -215,7 +216,7 @@ def _trained(
     """
     from assay.training.sequence import Optimiser, train
 
-    optimiser = Optimiser("adamw", settings.learning_rate, weight_decay=0.01, clip_norm=1.0, warmup_steps=20)
+    optimiser = Optimiser("adamw", settings.learning_rate, weight_decay=0.01, clip_norm=1.0, warmup_steps=20, schedule="linear")
     trace = train(model, stages, optimiser, share=share, label=label)  # type: ignore[arg-type]
     for lost in trace.diverged:
         if lost is not None:
