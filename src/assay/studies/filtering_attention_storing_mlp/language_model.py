@@ -443,7 +443,7 @@ LANGUAGE_MODEL = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    cost="about 6 min, by the steps of a pilot",
+    cost="about 7 min, by the steps of a pilot",
     needs={"transformers": "lm", "safetensors": "lm", "tokenizers": "lm", "peft": "lm"},
     ready=find_model,
 )
