@@ -194,6 +194,18 @@ def test_the_version_of_the_assay_rooms_counts(digest: Digest) -> None:
     assert "numpy" not in found
 
 
+def test_packages_of_others_may_be_loaded_or_not(digest: Digest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that has run another experiment has more packages loaded than its driver."""
+    files = FILES | {"house/heavy.py": "from elsewhere import tools\n\ndef train(*a):\n    return tools.step(a)\n"}
+    before = digest(files=files)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "tools.py").write_text("def step(a):\n    return a\n")
+    loaded = types.ModuleType("elsewhere")
+    loaded.__path__ = [str(tmp_path / "elsewhere")]
+    monkeypatch.setitem(sys.modules, "elsewhere", loaded)
+    assert digest(files=files) == before
+
+
 def test_the_rooms_above_the_studies_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package's face leads to the audit; a study must not be stale whenever the audit changes."""
     found = set[str]()

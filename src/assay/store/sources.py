@@ -213,7 +213,9 @@ def _imported(node: ast.ImportFrom, package: str, alias: ast.alias) -> Iterator[
         parts = package.split(".")
         base = ".".join([*parts[: len(parts) - node.level + 1], *([base] if base else [])])
     inner = f"{base}.{alias.name}"
-    if alias.name != _EVERYTHING and _path(inner) is not None:
+    # Of other packages nothing is followed, and whether they are loaded by now must not show.
+    followed = base.partition(".")[0] in ("assay", package.partition(".")[0])
+    if followed and alias.name != _EVERYTHING and _path(inner) is not None:
         yield inner, _EVERYTHING
     else:
         yield base, alias.name
