@@ -372,7 +372,7 @@ FIGURES = (
 LANGUAGE_MODEL = Experiment(
     name="language-model",
     question="Does a pretrained language model guess among the ends, and does a short fine-tuning teach it to follow chains?",
-    cost="about 15 min of one core",
+    cost="about 19 min of one core",
     claims=CLAIMS,
     presets={
         "quick": Preset(QUICK, 2),
