@@ -286,11 +286,13 @@ _exact: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 def packs_exactly(model: nn.Module) -> bool:
     """Whether packed logits equal those of every sequence alone, tried once for each model on a few tokens.
 
-    The tolerance is far below what an ignored mask or position would change, and far above rounding.
+    The tolerance is far below what an ignored mask or position would change, and far above rounding; so it is tried in the
+    weights' own precision, also where passes are to be made in a lower one.
     """
     whole = unwrapped(model)
     if whole not in _exact:
-        with evaluating(model), torch.no_grad():
+        device = next(model.parameters()).device.type
+        with evaluating(model), torch.no_grad(), torch.autocast(device, enabled=False):
             _exact[whole] = _try_packing(model, whole)
     return _exact[whole]
 

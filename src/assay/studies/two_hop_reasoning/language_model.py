@@ -198,7 +198,6 @@ def asked(model: "LanguageModel", prompts: Sequence[ChainPrompt], precision: str
     import torch
 
     from assay.instruments.scoring import Choice, score_choices
-    from assay.models.pretrained.packing import packs_exactly
 
     k = len(prompts[0].chains)
     choices = [
@@ -206,7 +205,6 @@ def asked(model: "LanguageModel", prompts: Sequence[ChainPrompt], precision: str
         for prompt in prompts
         for chain in range(k)
     ]
-    packs_exactly(model.model)  # found out in full precision, where packed and single passes agree closely
     with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         scores = score_choices(model, choices, budget=512)
     log_probs = np.stack(scores.log_probs).reshape(len(prompts), k, k + 1)
@@ -244,7 +242,6 @@ def asked_before(base: "LanguageModel", settings: Settings, seeds: Seeds, names:
 
 def asked_after(base: "LanguageModel", settings: Settings, seeds: Seeds, names: Names) -> Readings:
     """What a copy says that was fine-tuned on prompts of two chains with the other half of the names."""
-    from assay.models.pretrained.packing import packs_exactly
     from assay.training.finetune import Recipe, finetune
 
     recipe = Recipe(
@@ -261,10 +258,8 @@ def asked_after(base: "LanguageModel", settings: Settings, seeds: Seeds, names: 
     )
     told = drawn_prompts(settings.n_training, 2, wordings=TRAINED_WORDINGS, stems=names.training, rng=seeds("training prompts"))
     rng = seeds("training questions")
-    copy = base.copy()
-    packs_exactly(copy.model)  # as above
     tuned = finetune(
-        copy,
+        base.copy(),
         [asked_about(prompt, rng) for prompt in told],
         recipe,
         seeds=seeds,
