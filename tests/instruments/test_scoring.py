@@ -15,7 +15,6 @@ from assay.core.errors import InputError, WorkError
 from assay.instruments.scoring import Choice, mid_rank, score_choices, score_completions, score_tokens
 from assay.models.pretrained import packing
 from assay.models.pretrained.loading import LanguageModel
-from assay.models.pretrained import packing
 from assay.models.pretrained.packing import pack, packs_exactly, shared_prefix
 from assay.models.pretrained.text import TokenPair, token_pairs
 from assay.models.pretrained.tiny import MAPPED, UNMAPPED, tiny_language_model, tiny_model, tiny_tokenizer
@@ -57,9 +56,14 @@ def test_scores_are_those_of_one_forward_pass_a_sequence(family: str) -> None:
 
 def test_coarse_passes_are_packed_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounding to bfloat16 is coarser than the trial allows, so the trial is made in the weights' own precision."""
-    coarse = []
+    coarse: list[bool] = []
+
+    def trial(*_: object) -> bool:
+        coarse.append(torch.is_autocast_enabled("cpu"))
+        return True
+
     monkeypatch.setattr(packing, "_exact", {})
-    monkeypatch.setattr(packing, "_try_packing", lambda *_: coarse.append(torch.is_autocast_enabled("cpu")) or True)
+    monkeypatch.setattr(packing, "_try_packing", trial)
     with torch.autocast("cpu", torch.bfloat16):
         assert packs_exactly(tiny_model("llama"))
         assert torch.is_autocast_enabled("cpu")
