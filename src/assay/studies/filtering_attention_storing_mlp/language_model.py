@@ -21,6 +21,7 @@ from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, 
 from assay.core.errors import SettingsError
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
+from assay.models.pretrained.named import base_model, find_model
 from assay.studies.filtering_attention_storing_mlp.system import PAPER
 from assay.worlds.paraphrased_facts import MOST_VALUES, RELATIONS, FactQuestion, ParaphrasedFacts
 
@@ -196,25 +197,6 @@ def measure(settings: Settings, seeds: Seeds) -> Measurement:
         readings |= {f"{history}, {name}": reading for name, reading in found.items()}
         done += cost
     return Measurement(*numbers(settings, readings))
-
-
-def find_model(settings: Settings) -> None:
-    """Nothing; raises `InputError` if the model is not on this machine."""
-    if settings.model != "tiny":
-        from assay.models.pretrained.loading import locate
-
-        locate(settings.model)
-
-
-def base_model(name: str) -> "LanguageModel":
-    """The model before it has read anything about the people."""
-    if name == "tiny":
-        from assay.models.pretrained.tiny import tiny_language_model
-
-        return tiny_language_model()
-    from assay.models.pretrained.loading import load
-
-    return load(name)
 
 
 # ---------------------------------------------------------------------------------------------------- asking

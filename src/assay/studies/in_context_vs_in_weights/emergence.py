@@ -292,5 +292,5 @@ EMERGENCE = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    cost="6 min on one core",
+    cost="4 min on two cores",
 )

@@ -27,8 +27,8 @@ MINIMAL_CLAIMS = (
         "noise each move in-context accuracy up and in-weights accuracy down.",
         source=PAPER + "section 4, figure 5",
         estimand="least_contrast",
-        rule=Above(0.0),
-        margin="signs are claimed; the smallest of the six contrasts must be positive",
+        rule=Above(0.1),
+        margin="signs are claimed; the smallest of the six contrasts must be above what a bag of labels can do",
         control=Control("with both numbers held at zero there is no looking up to be favoured", "frozen/least_contrast"),
         paper_value="reproduces the data dependence",
     ),
@@ -135,7 +135,7 @@ MINIMAL = Experiment(
     },
     measure=measure_minimal,
     figures=MINIMAL_FIGURES,
-    cost="not measured yet",
+    cost="4 min on two cores",
 )
 
 GATE_CLAIMS = (
@@ -211,5 +211,5 @@ GATES = Experiment(
                   lines=(Line(0.0, "solved"),)),
         ),
     ),
-    cost="not measured yet",
+    cost="5 s on two cores",
 )  # fmt: skip

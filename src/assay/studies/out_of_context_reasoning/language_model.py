@@ -23,6 +23,7 @@ from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, 
 from assay.core.errors import SettingsError, unknown_name
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
+from assay.models.pretrained.named import base_model, find_model
 from assay.studies.out_of_context_reasoning.arms import trained
 from assay.worlds.knowledge import PAIRS, KnowledgeWorld, Question
 from assay.worlds.recall import RecallWorld
@@ -189,25 +190,6 @@ def measure(settings: Settings, seeds: Seeds) -> Measurement:
         done += 1
     toys = symbolic(settings, seeds) if settings.doses and DOSED in settings.pairs else {}
     return Measurement(*numbers(settings, readings, toys, base))
-
-
-def find_model(settings: Settings) -> None:
-    """Nothing; raises `InputError` if the model is not on this machine."""
-    if settings.model != "tiny":
-        from assay.models.pretrained.loading import locate
-
-        locate(settings.model)
-
-
-def base_model(name: str) -> "LanguageModel":
-    """The base model: a new one for every run, because a fine-tuned copy shares nothing with it."""
-    if name == "tiny":
-        from assay.models.pretrained.tiny import tiny_language_model
-
-        return tiny_language_model()
-    from assay.models.pretrained.loading import load
-
-    return load(name)
 
 
 def designs(settings: Settings, seeds: Seeds) -> dict[str, KnowledgeWorld]:

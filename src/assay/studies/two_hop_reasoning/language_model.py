@@ -19,6 +19,7 @@ from assay.claims.rules import Above, Below, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
+from assay.models.pretrained.named import base_model, find_model
 from assay.worlds.two_hop_prompts import TOPICS, WORDINGS, ChainPrompt, Names, Order, asked_about, drawn_prompts
 
 if TYPE_CHECKING:
@@ -143,27 +144,6 @@ def measure(settings: Settings, seeds: Seeds) -> Measurement:
     progress(0.2, "fine-tuning")
     after = kept("after", base, settings, seeds, lambda: asked_after(base, settings, seeds, names))
     return Measurement(*numbers(before | after))
-
-
-def find_model(settings: Settings) -> None:
-    """Nothing; raises `InputError` if the model is not on this machine."""
-    if settings.model != "tiny":
-        from assay.models.pretrained.loading import locate
-
-        locate(settings.model)
-
-
-def base_model(name: str) -> "LanguageModel":
-    """The base model, new for every run."""
-    if name == "tiny":
-        from assay.models.pretrained.tiny import tiny_language_model
-
-        made = tiny_language_model()
-        made.model.config.max_position_embeddings = 2048  # its tokens are letters; rotary positions need no table
-        return made
-    from assay.models.pretrained.loading import load
-
-    return load(name)
 
 
 # --------------------------------------------------------------------------------------------------------------- asking

@@ -1,0 +1,44 @@
+"""The model that an experiment names in its settings: one on this machine, or a random one made in memory. Loads no torch."""
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from assay.models.pretrained.loading import LanguageModel
+
+__all__ = ["NamesModel", "base_model", "find_model"]
+
+TINY = "tiny"
+
+
+class NamesModel(Protocol):
+    """Settings that name a model."""
+
+    @property
+    def model(self) -> str:
+        """A name of `assay models list`, a folder, or 'tiny'."""
+        ...
+
+
+def find_model(settings: NamesModel) -> None:
+    """Nothing; raises `InputError` if the model is not on this machine. What an experiment's `ready` wants."""
+    if settings.model != TINY:
+        from assay.models.pretrained.loading import locate
+
+        locate(settings.model)
+
+
+def base_model(name: str) -> "LanguageModel":
+    """The model as it is on this machine, loaded anew for every run, because a fine-tuned copy shares nothing with it.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if name == TINY:
+        from assay.models.pretrained.tiny import tiny_language_model
+
+        made = tiny_language_model()
+        made.model.config.max_position_embeddings = 2048  # its tokens are letters; rotary positions need no table
+        return made
+    from assay.models.pretrained.loading import load
+
+    return load(name)
