@@ -166,7 +166,7 @@ def _searched(settings: Settings, seeds: Seeds, gain: float, n: int, tau2: float
 EXPERIMENT = Experiment(
     "collapse",
     question="Why does the fitted law collapse, and what does the entropy bonus change?",
-    cost="13 s of one core",
+    cost="20 s of one core",
     claims=CLAIMS,
     presets={
         "quick": Preset(Settings(n_records=20, bonuses=(0.1, 0.5, 2.0), residuals=(0.0,), budget=60, n_draws=8), 2),

@@ -232,7 +232,7 @@ def _searched_rows(settings: Settings, seeds: Seeds) -> Table:
 EXPERIMENT = Experiment(
     "consistency",
     question="Does the fitted law close in on the truth as records grow?",
-    cost="78 s of one core",
+    cost="95 s of one core",
     claims=CLAIMS,
     presets={
         "quick": Preset(Settings(sizes=(10, 30), searched_sizes=(10, 20), n_copies=8, n_searched=1, budget=40, n_draws=8), 2),

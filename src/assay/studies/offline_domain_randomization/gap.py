@@ -163,7 +163,7 @@ def _bounds(settings: Settings, seeds: Seeds) -> tuple[Table, Table]:
 EXPERIMENT = Experiment(
     "gap",
     question="What does not knowing the simulator cost?",
-    cost="7 s of one core",
+    cost="11 s of one core",
     claims=CLAIMS,
     presets={
         "quick": Preset(Settings(doors=(2, 4), n_copies=2, n_families=2, horizon=2), 2),

@@ -186,7 +186,7 @@ def _error(
 EXPERIMENT = Experiment(
     "misfit",
     question="What do missing effects, short blocks and small noise floors do to a fit?",
-    cost="3 min of one core",
+    cost="85 s of one core",
     claims=CLAIMS,
     presets={
         "quick": Preset(Settings(n_records=50, lengths=(1, 2), n_episodes=1, n_steps=8, n_copies=1, budget=30, n_draws=6), 2),

@@ -180,7 +180,7 @@ def _with_plenty(settings: Settings, seeds: Seeds) -> Table:
 EXPERIMENT = Experiment(
     "transfer",
     question="What do a few records, and a bonus for staying unsure, buy on the real system?",
-    cost="75 s of one core",
+    cost="130 s of one core",
     claims=CLAIMS,
     presets={
         "quick": Preset(

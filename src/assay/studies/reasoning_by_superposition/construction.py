@@ -172,5 +172,5 @@ CONSTRUCTION = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    cost="not measured yet",
+    cost="4 min on two cores",
 )
