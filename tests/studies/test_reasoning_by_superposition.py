@@ -103,7 +103,7 @@ def test_the_construction_is_exact_at_the_quick_preset() -> None:
     ("settings", "override", "message"),
     [
         (Training(), "n_steps=2", "at least 3 steps"),
-        (Training(), "n_names=13", "need as many names"),
+        (Training(), "n_names=11", "need as many names"),
         (Training(), "n_steps=7", "two ways of 7 edges need 16 nodes"),
         (ShortcutSettings(), "n_nodes=17", "need as many names"),
         (ConstructionSettings(), "fewest_nodes=61", "fewest_nodes <= most_nodes"),
