@@ -162,10 +162,9 @@ def _may_not_speak(claim: Claim, runs: list[RunRow], quick: bool, anytime: bool)
     for status, count in lost.items():
         if count:
             return f"{count} of {len(runs)} runs {status}"
-    source = "items" if claim.summary == "clustered" else "estimands"
     for names in (claim.estimand, claim.control.estimand):
         for name in (names,) if isinstance(names, str) else names:
-            absent = sum(not _present(getattr(run, source).get(name)) for run in runs)
+            absent = _absent(name, claim.summary, runs)
             if absent:
                 return f"'{name}' is missing or not a number in {absent} of {len(runs)} runs"
     if len(runs) < 2 and claim.summary != "every":
@@ -179,13 +178,12 @@ def _may_not_speak(claim: Claim, runs: list[RunRow], quick: bool, anytime: bool)
     return ""
 
 
-def _present(value: float | Sequence[float] | None) -> bool:
-    if isinstance(value, (int, float)):
-        return math.isfinite(value)  # by far the most frequent: every estimand of every run
-    if value is None:
-        return False
-    array = np.atleast_1d(np.asarray(value, dtype=float))
-    return array.size > 0 and bool(np.isfinite(array).all())
+def _absent(name: str, summary: Summary, runs: list[RunRow]) -> int:
+    """How many runs lack it, or have something in its place that is not finite."""
+    if summary != "clustered":  # all runs at once: a store may hold a hundred thousand
+        return int((~np.isfinite(np.array([run.estimands.get(name) for run in runs], dtype=float))).sum())
+    items = [np.atleast_1d(np.asarray(run.items.get(name, ()), dtype=float)) for run in runs]
+    return sum(values.size == 0 or not np.isfinite(values).all() for values in items)
 
 
 def _interval_functions(
