@@ -116,11 +116,12 @@ def group(table: Table, keys: Sequence[str | None], *, where: str) -> Grouped:
     runs = np.array([seeds[run] for run in run_values], dtype=np.int64)
     order = np.argsort(runs, kind="stable")
     codes = np.zeros(len(table), dtype=np.int64)
-    distinct = []
+    distinct: list[tuple[Scalar, ...]] = []
     for key in keys:
-        values, own = _factorised(
-            [""] * len(table) if key is None else [row.get(key) for row in table], order, key, table, where
-        )
+        if key is None:  # one value, which cuts nothing
+            distinct.append(("",) if table else ())
+            continue
+        values, own = _factorised([row.get(key) for row in table], order, key, table, where)
         distinct.append(values)
         codes = np.where((codes < 0) | (own < 0), -1, codes * max(len(values), 1) + own)
     return Grouped(tuple(distinct), max(len(seeds), 1), codes[order], runs[order], order, table, where)
@@ -136,11 +137,10 @@ def label(value: Scalar, names: Mapping[str, str]) -> str:
 
 
 def _factorised(
-    column: Sequence[Scalar | None], order: NDArray[np.int64], key: str | None, table: Table, where: str
+    column: Sequence[Scalar | None], order: NDArray[np.int64], key: str, table: Table, where: str
 ) -> tuple[tuple[Scalar, ...], NDArray[np.int64]]:
     """The distinct values of a column in drawing order, and each row's position among them (-1 where it is missing)."""
-    if key is not None:
-        _present(key, column, table, where)
+    _present(key, column, table, where)
     seen: dict[tuple[bool, Scalar], None] = {}  # True and 1 are equal as keys of a mapping, but are two values to a reader
     for row in order.tolist():
         value = column[row]
