@@ -6,6 +6,7 @@ judged on the range over runs and take no part in the correction.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -106,8 +107,9 @@ def judge(
         anytime: use intervals that stay valid although runs are added until the claim is decided.
         level: confidence level of the whole family before Holm's correction.
     """
+    found = {name: _Runs(own) for name, own in rows.items()}
     pending = [
-        (experiment, claim, list(rows[experiment.name]))
+        (experiment, claim, found[experiment.name])
         for experiment in study.experiments
         if experiment.name in rows
         for claim in experiment.claims
@@ -117,8 +119,8 @@ def judge(
         evidence, [claim for _, claim, _ in pending], family=sum(c.summary != "every" for c in study.claims), level=level
     )
     return [
-        _verdict(study, experiment, claim, runs, found, claim_level, level)
-        for (experiment, claim, runs), found, claim_level in zip(pending, evidence, levels, strict=True)
+        _verdict(study, experiment, claim, runs.rows, one, claim_level, level)
+        for (experiment, claim, runs), one, claim_level in zip(pending, evidence, levels, strict=True)
     ]
 
 
@@ -132,6 +134,33 @@ def undecided(verdicts: Sequence[Verdict]) -> list[Verdict]:
 IntervalAt = Callable[[float], Interval]
 
 
+class _Runs:
+    """The runs of one experiment, column by column; a store may hold a hundred thousand, and many claims read each column."""
+
+    def __init__(self, rows: Sequence[RunRow]) -> None:
+        self.rows = list(rows)
+        self.statuses = Counter(run.status for run in rows)
+        self._columns: dict[str, Values] = {}
+
+    def column(self, name: str) -> Values:
+        """An estimand of every run; nan where a run lacks it."""
+        if name not in self._columns:
+            column = np.array([run.estimands.get(name) for run in self.rows], dtype=float)
+            column.setflags(write=False)  # many claims read it
+            self._columns[name] = column
+        return self._columns[name]
+
+    def clusters(self, name: str) -> list[Values]:
+        """The items of every run under this name; empty where a run lacks them."""
+        return [np.atleast_1d(np.asarray(run.items.get(name, ()), dtype=float)) for run in self.rows]
+
+    def n_absent(self, name: str, summary: Summary) -> int:
+        """How many runs lack it, or have something in its place that is not finite."""
+        if summary == "clustered":
+            return sum(values.size == 0 or not np.isfinite(values).all() for values in self.clusters(name))
+        return int(np.count_nonzero(~np.isfinite(self.column(name))))
+
+
 @dataclass(frozen=True)
 class _Evidence:
     """Either a reason why the claim may not speak, or its interval(s) and its control's as functions of the level."""
@@ -142,7 +171,7 @@ class _Evidence:
     control_steps: tuple[IntervalAt, ...] = ()
 
 
-def _evidence(study: Study, claim: Claim, runs: list[RunRow], *, quick: bool, anytime: bool) -> _Evidence:
+def _evidence(study: Study, claim: Claim, runs: _Runs, *, quick: bool, anytime: bool) -> _Evidence:
     reason = _may_not_speak(claim, runs, quick, anytime)
     if reason:
         return _Evidence(reason)
@@ -152,54 +181,44 @@ def _evidence(study: Study, claim: Claim, runs: list[RunRow], *, quick: bool, an
     return _Evidence("", steps, spreads, control_steps)
 
 
-def _may_not_speak(claim: Claim, runs: list[RunRow], quick: bool, anytime: bool) -> str:
+def _may_not_speak(claim: Claim, runs: _Runs, quick: bool, anytime: bool) -> str:
     """Why these runs may not decide this claim; empty when they may."""
     if quick:
         return "the quick preset exercises the plumbing and judges nothing"
-    if not runs:
+    n = len(runs.rows)
+    if not n:
         return "no runs are stored"
-    lost = {status: sum(run.status == status for run in runs) for status in ("diverged", "failed")}
-    for status, count in lost.items():
-        if count:
-            return f"{count} of {len(runs)} runs {status}"
+    for status in ("diverged", "failed"):
+        if runs.statuses[status]:
+            return f"{runs.statuses[status]} of {n} runs {status}"
     for names in (claim.estimand, claim.control.estimand):
         for name in (names,) if isinstance(names, str) else names:
-            absent = _absent(name, claim.summary, runs)
+            absent = runs.n_absent(name, claim.summary)
             if absent:
-                return f"'{name}' is missing or not a number in {absent} of {len(runs)} runs"
-    if len(runs) < 2 and claim.summary != "every":
+                return f"'{name}' is missing or not a number in {absent} of {n} runs"
+    if n < 2 and claim.summary != "every":
         return "an interval needs at least 2 runs; 1 is stored"
     if anytime and claim.summary == "iqm":
         return "an interquartile mean has no anytime-valid interval; judge it without --until-decided"
     if claim.summary == "share":
-        values = {run.estimands[claim.estimand] for run in runs if isinstance(claim.estimand, str)}
+        values = set(runs.column(claim.estimand).tolist()) if isinstance(claim.estimand, str) else set()
         if not values <= {0.0, 1.0}:
             return f"'{claim.estimand}' must be 0 or 1 in each run for an exact share; got {sorted(values)[:3]}"
     return ""
 
 
-def _absent(name: str, summary: Summary, runs: list[RunRow]) -> int:
-    """How many runs lack it, or have something in its place that is not finite."""
-    if summary != "clustered":  # all runs at once: a store may hold a hundred thousand
-        return int((~np.isfinite(np.array([run.estimands.get(name) for run in runs], dtype=float))).sum())
-    items = [np.atleast_1d(np.asarray(run.items.get(name, ()), dtype=float)) for run in runs]
-    return sum(values.size == 0 or not np.isfinite(values).all() for values in items)
-
-
 def _interval_functions(
-    names: str | tuple[str, ...], summary: Summary, runs: list[RunRow], anytime: bool, seeds: Seeds
+    names: str | tuple[str, ...], summary: Summary, runs: _Runs, anytime: bool, seeds: Seeds
 ) -> tuple[tuple[IntervalAt, ...], tuple[float, ...]]:
     if summary == "clustered":
         if isinstance(names, tuple):
             raise TypeError("an ordering over clustered items is not defined; give the items as paired differences")
-        clusters = [np.asarray(run.items[names], dtype=float) for run in runs]
+        clusters = runs.clusters(names)
         means = np.array([cluster.mean() for cluster in clusters])
         if anytime:
             return ((lambda level: _seen_to_vary(sequential.mean_anytime(means, level=level))),), (_spread(means),)
         return ((lambda level: intervals.clustered_mean(clusters, level=level, rng=seeds("bootstrap"))),), (_spread(means),)
-    columns = [
-        np.array([run.estimands[name] for run in runs], dtype=float) for name in ((names,) if isinstance(names, str) else names)
-    ]
+    columns = [runs.column(name) for name in ((names,) if isinstance(names, str) else names)]
     series = columns if len(columns) == 1 else [later - earlier for earlier, later in pairwise(columns)]
     return tuple(_summarised(values, summary, anytime, seeds) for values in series), tuple(_spread(values) for values in series)
 
