@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from assay.core.errors import SettingsError, StoreError
+from assay.core.settings import canonical_json
 from assay.store.memo import Memos, memoised, memos_in
 from assay.store.store import Store, StoredRun
 
@@ -36,6 +38,23 @@ def test_built_once_and_found_again(tmp_path: Path) -> None:
     assert memos.get("base", {"seed": 1}, build) != first
     assert memos.get("other", {"seed": 0}, build) != first
     assert len(calls) == 3
+
+
+def test_a_value_is_made_once_and_belongs_to_the_code_that_makes_it(tmp_path: Path) -> None:
+    memos, made = Memos(tmp_path), []
+
+    def make() -> object:
+        made.append(1)
+        return {"pairs": [(1, 2.5)], "none": float("nan")}
+
+    for _ in range(2):
+        found = memos.json("numbers", {"seed": 0}, make)
+        assert found["pairs"] == [[1, 2.5]]
+        assert found["none"] != found["none"]
+    memos.json("numbers", {"seed": 1}, make)
+    assert len(made) == 2
+    elsewhere = partial(canonical_json, {"pairs": []})  # the same name and key, made by another module
+    assert memos.json("numbers", {"seed": 0}, elsewhere) == '{"pairs":[]}'
 
 
 def test_listed_checked_and_deleted_through_the_store(store: Store) -> None:

@@ -43,8 +43,7 @@ def test_a_study_tells_its_story(study: Study) -> None:
     assert sum(len(experiment.figures) for experiment in study.experiments) >= 3, "tell it in three figures or more"
     for experiment in study.experiments:
         assert experiment.cost, f"{experiment.name}: state the measured cost of the laptop preset"
-        # A claim or two are told by the intervals beside their verdicts; more deserve a picture.
-        assert experiment.figures or len(experiment.claims) <= 2, f"{experiment.name}: so many verdicts deserve a figure"
+        assert experiment.figures, f"{experiment.name}: a verdict deserves a figure"
         assert experiment.presets["laptop"].n_runs >= (1 if all(c.summary == "every" for c in experiment.claims) else 2)
 
 

@@ -1,10 +1,8 @@
 """Log-probabilities of many token sequences, kept in parts on disk, so that a measurement that was killed goes on."""
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -62,13 +60,8 @@ def weights_digest(model: LanguageModel) -> str:
 def _kept(model: LanguageModel, pairs: Sequence[TokenPair], memos: Memos, weights: str) -> list[float]:
     plain = [[pair.context, pair.completion] for pair in pairs]
     key = {"weights": weights, "pairs": digest(plain), "threads": torch.get_num_threads()}
-    folder = memos.get("log-probs", key, partial(_build, model=model, pairs=pairs))
-    values: list[float] = json.loads((folder / "log-probs.json").read_text())
+    values: list[float] = memos.json("log-probs", key, partial(_scored, model, pairs))
     return values
-
-
-def _build(folder: Path, *, model: LanguageModel, pairs: Sequence[TokenPair]) -> None:
-    (folder / "log-probs.json").write_text(json.dumps(_scored(model, pairs), allow_nan=False))
 
 
 def _scored(model: LanguageModel, pairs: Sequence[TokenPair]) -> list[float]:

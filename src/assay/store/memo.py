@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -26,11 +27,12 @@ from assay.core.settings import canonical_json, digest
 from assay.store.files import sync_folder, write_atomically
 from assay.store.sources import source_digest
 
-__all__ = ["Memo", "Memos", "memoised", "memos_in"]
+__all__ = ["Memo", "Memos", "memoised", "memoised_json", "memos_in"]
 
 Build = Callable[[Path], None]
 _folder: ContextVar[Path | None] = ContextVar("memo folder", default=None)
 _MANIFEST = "memo.json"
+_VALUE = "value.json"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,15 @@ class Memos:
             says = f"{error.filename or path}: {error.strerror}. Free space, or name another store with ASSAY_STORE"
             raise StoreError(f"a memoised step must be writable; {says}") from error
         return path
+
+    def json(self, name: str, key: Mapping[str, object], make: Callable[[], object]) -> Any:
+        """What `make()` returned for this name, key and code, as JSON gives it back (a tuple as a list); see `get`."""
+
+        def build(folder: Path) -> None:
+            (folder / _VALUE).write_text(json.dumps(make()))
+
+        build.__module__ = _module(make)  # the code that counts is what makes the value
+        return json.loads((self.get(name, key, build) / _VALUE).read_text())
 
     def _build(self, path: Path, whole: Mapping[str, object], build: Build) -> None:
         unfinished = path.with_name(path.name + ".part")
@@ -149,16 +160,24 @@ def memos_in(folder: Path) -> Iterator[None]:
 
 def memoised(name: str, key: Mapping[str, object], build: Build) -> Path:
     """`Memos.get` in the store that the running command uses (outside of a command: the default store)."""
+    return _memos().get(name, key, build)
+
+
+def memoised_json(name: str, key: Mapping[str, object], make: Callable[[], object]) -> Any:
+    """`Memos.json` in the store that the running command uses (outside of a command: the default store)."""
+    return _memos().json(name, key, make)
+
+
+def _memos() -> Memos:
     folder = _folder.get()
     if folder is None:
         from assay.store.store import default_folder
 
         folder = default_folder() / "memos"
-    return Memos(folder).get(name, key, build)
+    return Memos(folder)
 
 
-def _module(build: Build) -> str:
-    function = build
+def _module(function: Callable[..., object]) -> str:
     while isinstance(function, functools.partial):
         function = function.func
     return function.__module__

@@ -5,10 +5,8 @@ many sentences in all; a third copy reads nothing. Each is then fine-tuned in se
 and asked about the others.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -251,11 +249,10 @@ def kept_readings(base: "LanguageModel", settings: Settings, seeds: Seeds, histo
     Readings of a model from files are kept with the store's memoised steps, so that a run that was killed goes on with the
     history in which it was.
     """
-    from assay.store.memo import memoised
+    from assay.store.memo import memoised_json
 
-    def build(folder: Path) -> None:
-        found = trained_readings(base, settings, seeds, history, say)
-        (folder / "readings.json").write_text(json.dumps({name: asdict(reading) for name, reading in found.items()}))
+    def read() -> dict[str, dict[str, Any]]:
+        return {name: asdict(reading) for name, reading in trained_readings(base, settings, seeds, history, say).items()}
 
     if base.folder is None:
         return trained_readings(base, settings, seeds, history, say)
@@ -264,7 +261,7 @@ def kept_readings(base: "LanguageModel", settings: Settings, seeds: Seeds, histo
         "seed": seeds.root, "path": list(seeds.path), **{k: v for k, v in asdict(settings).items() if k != "model"},
     }  # fmt: skip
     say(0.0, "looked up")
-    stored = json.loads((memoised("paraphrased-facts-readings", key, build) / "readings.json").read_text())
+    stored = memoised_json("paraphrased-facts-readings", key, read)
     return {name: Reading(**reading) for name, reading in stored.items()}
 
 

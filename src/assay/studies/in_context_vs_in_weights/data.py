@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from annotated_types import Ge, doc
 
-from assay.claims.charts import Figure, Heat
+from assay.claims.charts import Bars, Figure, Heat
 from assay.claims.rules import Above, Below
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.seeds import Seeds
@@ -233,6 +233,16 @@ GRID_FIGURES = (
     ),
 )  # fmt: skip
 
+NOISE_FIGURES = (
+    Figure(
+        "noise",
+        "Noise makes remembering harder",
+        "Accuracy by the spread of items inside a class, at 512 classes without bursts.",
+        Bars("noise", x="eps", y="accuracy", by="evaluation", x_label="noise inside a class (eps)", y_label="accuracy"),
+        names=READINGS,
+    ),
+)  # fmt: skip
+
 DATA = Experiment(
     name="data",
     question="How many classes and how bursty a context make the network look the answer up, and which make it remember?",
@@ -269,5 +279,6 @@ NOISE = Experiment(
         ),
     },
     measure=measure,
+    figures=NOISE_FIGURES,
     cost="3 min on two cores",
 )  # fmt: skip

@@ -122,6 +122,13 @@ MINIMAL_FIGURES = (
             "cells", x="iw", y="ic", label="cell", by="model", x_label="in-weights accuracy", y_label="in-context accuracy"
         ),
     ),
+    Figure(
+        "two-parameters-course",
+        "Both numbers grow together",
+        "Accuracy on new classes and the two attention logits during training on mostly new classes.",
+        Lines("curves", x="step", y="value", by="measure", x_label="step", y_label="accuracy, or logit", x_scale="log"),
+        names={"ic": "accuracy on new classes", "beta_1": "layer 1: previous token", "alpha": "layer 2: match"},
+    ),
 )
 
 MINIMAL = Experiment(

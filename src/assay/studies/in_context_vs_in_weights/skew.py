@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge, doc
 
+from assay.claims.charts import Bars, Figure
 from assay.claims.rules import Above, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.errors import SettingsError
@@ -140,6 +141,19 @@ def measure(settings: SkewSettings, seeds: Seeds) -> Measurement:
     return Measurement(estimands, {"skew": rows, "course": course, "cuts": cut_rows})
 
 
+FIGURES = (
+    Figure(
+        "skew",
+        "Skew lets both live",
+        "With equal frequencies half of the sequences can only be remembered, and the network remembers. With a steep law "
+        "the frequent classes are remembered and the rest is looked up; asked about all classes equally often it "
+        "remembers little.",
+        Bars("skew", x="exponent", y="accuracy", by="evaluation", x_label="exponent of the class frequencies",
+             y_label="accuracy"),
+        names={"ic": "in context", "iw": "in weights, as frequent as trained", "iw_uniform": "in weights, all classes alike"},
+    ),
+)  # fmt: skip
+
 SKEW = Experiment(
     name="skew",
     question="Does a skewed distribution of classes let one network remember and look up?",
@@ -160,5 +174,6 @@ SKEW = Experiment(
         ),
     },
     measure=measure,
+    figures=FIGURES,
     cost="3 min on two cores",
 )

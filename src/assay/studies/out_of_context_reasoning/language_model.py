@@ -5,11 +5,9 @@ fifth of the names as bridges, two of them again with shuffled bridges, and one 
 bridges that contradict the rule. Beside it the symbolic model is trained on worlds of the same sizes.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -301,16 +299,13 @@ def fitted(
     Readings of a model from files are kept with the store's memoised steps, so that a run that was killed goes on with the
     fine-tuning in which it was.
     """
-    from assay.store.memo import memoised
+    from assay.store.memo import memoised_json
 
     def read() -> Reading:
         return fit(base, world, settings, seeds.child(name.partition("/")[0]), curve=name.endswith("/trained"), say=say)
 
     def say(share: float, label: str) -> None:
         progress((at[0] + share) / at[1], f"{name.replace('/', ', ')}: {label}")
-
-    def build(folder: Path) -> None:
-        (folder / "reading.json").write_text(json.dumps(asdict(read())))
 
     if base.folder is None:
         return read()
@@ -320,7 +315,7 @@ def fitted(
     }
     key = {"model": base.fingerprint(), "design": name, "seed": seeds.root, "path": list(seeds.path), **recipe}
     say(0.0, "looked up")
-    stored = json.loads((memoised("language-model-reading", key, build) / "reading.json").read_text())
+    stored = memoised_json("language-model-reading", key, lambda: asdict(read()))
     parts = {part: Answers(**stored[part]) for part in ("held_out", "facts", "bridges")}
     return Reading(**parts, curve=tuple(stored["curve"]))
 

@@ -5,10 +5,8 @@ copy about names that it was not trained on: with one to five chains, with premi
 in wordings it has not seen. Every source of a prompt is asked for, so whoever does not read the question is right once in k.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -257,15 +255,12 @@ def asked_after(base: "LanguageModel", settings: Settings, seeds: Seeds, names: 
 
 def kept(part: str, base: "LanguageModel", settings: Settings, seeds: Seeds, read: Callable[[], Readings]) -> Readings:
     """Readings, kept with the store's memoised steps where the model is from files, so that a killed run goes on from there."""
-    from assay.store.memo import memoised
-
-    def build(folder: Path) -> None:
-        (folder / "readings.json").write_text(json.dumps({name: asdict(answers) for name, answers in read().items()}))
+    from assay.store.memo import memoised_json
 
     if base.folder is None:
         return read()
     key = {"model": base.fingerprint(), "part": part, "seed": seeds.root, "path": list(seeds.path), "settings": settings}
-    stored = json.loads((memoised("two-hop-prompts", key, build) / "readings.json").read_text())
+    stored = memoised_json("two-hop-prompts", key, lambda: {name: asdict(answers) for name, answers in read().items()})
     return {name: Answers(**answers) for name, answers in stored.items()}
 
 
