@@ -17,7 +17,7 @@ from torch.optim.adamw import adamw
 
 from assay.core.errors import Diverged, SettingsError
 from assay.core.seeds import Seeds
-from assay.models.recall import RecallStack
+from assay.models.recall import RecallStack, aligned
 from assay.worlds.recall import FACT, Kind, RecallWorld
 
 __all__ = ["Optimiser", "Trace", "descend", "train"]
@@ -156,7 +156,7 @@ class _Batches:
         self.worlds, self.rngs = worlds, rngs
         self.per_kind: dict[Kind, int] = dict.fromkeys(worlds[0].taught, per_kind)
         n_runs, batch = len(worlds), per_kind * len(self.per_kind)
-        self.counts = torch.zeros(n_runs, batch, worlds[0].n_inputs, dtype=stack.dtype)
+        self.counts = aligned(torch.zeros(n_runs, batch, worlds[0].n_inputs, dtype=stack.dtype))
         relation = np.repeat([0 if kind.endswith("fact") else 1 for kind in self.per_kind], per_kind)
         self.counts[:, np.arange(batch), relation] = 1.0
         self.counts[:, :, -1] = 1.0
@@ -187,7 +187,7 @@ class _Population:
 
     def __init__(self, stack: RecallStack, worlds: Sequence[RecallWorld]) -> None:
         draws, weights = worlds[0].population(worlds[0].taught)
-        self.counts = torch.from_numpy(worlds[0].counts(draws)).to(stack.dtype).expand(stack.n_runs, -1, -1).contiguous()
+        self.counts = aligned(torch.from_numpy(worlds[0].counts(draws)).to(stack.dtype).repeat(stack.n_runs, 1, 1))
         self.labels = torch.from_numpy(np.stack([world.labels(draws) for world in worlds]))
         self.weights = torch.from_numpy(weights).to(stack.dtype)
 
