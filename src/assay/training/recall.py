@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.optim.adamw import adamw
 
 from assay.core.errors import Diverged, SettingsError
 from assay.core.seeds import Seeds
 from assay.models.recall import RecallStack, aligned
+from assay.training.adamw import adamw
 from assay.worlds.recall import FACT, Kind, RecallWorld
 
 __all__ = ["Optimiser", "Trace", "descend", "train"]
@@ -212,23 +212,8 @@ def _tiny_numbers_as_nought() -> Iterator[None]:
 def _stepper(stack: RecallStack, optimiser: Optimiser) -> Callable[[], object]:
     rate, decay = optimiser.learning_rate, optimiser.weight_decay
     if optimiser.name == "adamw":
-        # The library's step without its bookkeeping of devices, groups and hooks, which takes longer than the step itself.
-        first, second, taken = torch.zeros_like(stack.parameters), torch.zeros_like(stack.parameters), torch.zeros(())
-
-        def adam_step() -> None:
-            adamw(
-                *([stack.parameters], [stack.gradient], [first], [second], [], [taken]),
-                fused=True,
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.999,
-                lr=rate,
-                weight_decay=decay,
-                eps=1e-8,
-                maximize=False,
-            )
-
-        return adam_step
+        adam = adamw([stack.parameters], weight_decay=decay)
+        return lambda: adam([stack.gradient], rate)
 
     def step() -> None:
         if decay:
