@@ -289,7 +289,8 @@ def _update(
     if optimiser.clip_norm is not None:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         squares = [gradient.square().reshape(n_runs or 1, -1).sum(-1) for gradient in gradients]
-        scale = (optimiser.clip_norm / torch.stack(squares).sum(0).sqrt().clamp_min(1e-12)).clamp_max(1.0)
+        total = torch.stack(squares, -1).sum(-1)  # along a run's own numbers: the same order however many runs there are
+        scale = (optimiser.clip_norm / total.sqrt().clamp_min(1e-12)).clamp_max(1.0)
         for gradient in gradients:
             gradient.mul_(scale.view(-1, *(1 for _ in gradient.shape[1:])) if n_runs else scale.squeeze())
     for group in stepper.param_groups:
