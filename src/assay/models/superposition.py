@@ -116,7 +116,7 @@ def search(model: Decoder, tokens: Int[Tensor, "batch pos"], n_thoughts: int) ->
     n_nodes = vocab - len(MARKS)
     mark = torch.full((len(tokens), 1), n_nodes + MARKS.index("[A]"))
     with torch.no_grad():
-        past: Past = []
+        past = Past()
         place = tokens.shape[-1]
         state = model.hidden(tokens, at=-1, past=past)
         logits, thoughts = [_asked(model, mark, place, past)], []
@@ -130,7 +130,7 @@ def search(model: Decoder, tokens: Int[Tensor, "batch pos"], n_thoughts: int) ->
 
 def _asked(model: Decoder, mark: Tensor, place: int, past: Past) -> Tensor:
     """Logits at an answer mark that leaves no trace in the cache."""
-    return model.read_out(model.hidden(mark, at=-1, first=place, past=list(past))).squeeze(-2)
+    return model.read_out(model.hidden(mark, at=-1, first=place, past=past.branch())).squeeze(-2)
 
 
 class _Layout:
