@@ -62,6 +62,9 @@ def test_a_past_goes_on_without_copying_its_first_pass_and_branches_leave_no_tra
     rest = [model.hidden(tokens[:, at : at + 1], first=at, past=there) for at in (3, 4, 5)]
     torch.testing.assert_close(torch.cat((first, *rest), 1), whole, rtol=1e-4, atol=1e-5)
     assert there.layers[0][0][0] is kept
+    twice = torch.tensor([2, 0, 2])
+    again = model.hidden(tokens[twice][:, 3:], first=3, past=past.of(twice))
+    torch.testing.assert_close(again, whole[twice][:, 3:], rtol=1e-4, atol=1e-5)
     assert (past.n_positions(0), there.n_positions(1), elsewhere.n_positions(0)) == (3, 6, 4)
 
 

@@ -156,6 +156,13 @@ class Past:
         """The same past, to go on from without a trace in this one."""
         return Past(self.layers)
 
+    def of(self, items: Int[Tensor, " batch"]) -> "Past":
+        """The past of some items of the batch, in that order and as often as they are named."""
+        # Heads are views of one product; laid out one after the other they are multiplied without a copy ever after.
+        return Past(
+            [[(keys.contiguous()[items], values.contiguous()[items]) for keys, values in parts] for parts in self.layers]
+        )
+
     def n_positions(self, layer: int) -> int:
         """How many positions that layer remembers."""
         return sum(keys.shape[-2] for keys, _ in self.layers[layer]) if layer < len(self.layers) else 0

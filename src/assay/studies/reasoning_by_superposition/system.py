@@ -42,6 +42,7 @@ class Training:
     mixing: Annotated[float, Ge(0), doc("share of batches from an earlier stage, drawn uniformly")] = 0.1
     n_steps: Annotated[int, Ge(1), doc("edges from root to target, and thoughts")] = 3
     n_nodes: Annotated[int, Ge(8), doc("of a graph")] = 12
+    n_extra: Annotated[int, Ge(0), doc("edges of a depth-matched graph beside its tree")] = 6
     n_names: Annotated[int, Ge(8), doc("node tokens; a graph takes some of them")] = 16
     family: Annotated[Literal["layered", "prosqa"], doc("depth-matched graphs, or the benchmark's with its shortcut")] = (
         "layered"
@@ -61,7 +62,7 @@ class Training:
     def world(self) -> LayeredWorld | ProsqaWorld:
         """What is asked about."""
         if self.family == "layered":
-            return LayeredWorld(self.n_nodes, self.n_steps)
+            return LayeredWorld(self.n_nodes, self.n_steps, self.n_extra)
         return ProsqaWorld(
             self.n_nodes, self.n_nodes, fewest_steps=self.n_steps, most_steps=self.n_steps, most_edges=2 * self.n_nodes - 4
         )
