@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from assay.core.errors import InputError, SettingsError
-from assay.models.decoder import SITES, Decoder, DecoderConfig
+from assay.models.decoder import SITES, Decoder, DecoderConfig, Past
 
 PLAIN = DecoderConfig(
     n_outputs=13, vocab_size=13, n_layers=3, n_heads=1, d_model=16, d_mlp=24, norm="layer", positions="learned", n_positions=12
@@ -48,6 +48,34 @@ def reference_of(family: str, model: str, **config: object) -> torch.nn.Module:
         for parameter in reference.parameters():
             parameter.data += 0.1 * torch.randn(parameter.shape)
     return reference
+
+
+def test_a_past_goes_on_without_copying_its_first_pass_and_branches_leave_no_trace() -> None:
+    model = Decoder.init(DecoderConfig(7, 7, d_model=16, n_heads=2), np.random.default_rng(0))
+    tokens = torch.from_numpy(np.random.default_rng(1).integers(7, size=(3, 6)))
+    past = Past()
+    whole, first = model.hidden(tokens), model.hidden(tokens[:, :3], past=past)
+    kept = past.layers[0][0][0]
+    there = past.branch()
+    elsewhere = past.branch()
+    model.hidden(tokens[:, :1], first=3, past=elsewhere)
+    rest = [model.hidden(tokens[:, at : at + 1], first=at, past=there) for at in (3, 4, 5)]
+    torch.testing.assert_close(torch.cat((first, *rest), 1), whole, rtol=1e-4, atol=1e-5)
+    assert there.layers[0][0][0] is kept
+    twice = torch.tensor([2, 0, 2])
+    again = model.hidden(tokens[twice][:, 3:], first=3, past=past.of(twice))
+    torch.testing.assert_close(again, whole[twice][:, 3:], rtol=1e-4, atol=1e-5)
+    assert (past.n_positions(0), there.n_positions(1), elsewhere.n_positions(0)) == (3, 6, 4)
+
+
+def test_keys_left_as_the_stream_give_the_same_attention() -> None:
+    config = DecoderConfig(7, 7, d_model=16, n_heads=2, positions="none", biases=True, norm="layer")
+    block = Decoder.init(config, np.random.default_rng(0)).blocks[0]
+    x = torch.from_numpy(np.random.default_rng(1).standard_normal((3, 6, 16), dtype=np.float32))
+    later = torch.ones(6, 6, dtype=torch.bool).triu(1)
+    for rows in (None, slice(3, 6)):
+        mask = later if rows is None else later[rows]
+        torch.testing.assert_close(block(x, mask, rows=rows, few=True), block(x, mask, rows=rows), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("heads", [1, 4])

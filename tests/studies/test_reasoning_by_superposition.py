@@ -10,13 +10,13 @@ from assay.core.settings import resolve
 from assay.models.graph_reader import Thinking
 from assay.studies.reasoning_by_superposition import STUDY
 from assay.studies.reasoning_by_superposition.construction import CONSTRUCTION, ConstructionSettings
-from assay.studies.reasoning_by_superposition.readouts import attention_ratios, held
+from assay.studies.reasoning_by_superposition.readouts import attention_ratios, attention_table, growth_table, held
 from assay.studies.reasoning_by_superposition.shortcut import ShortcutSettings
 from assay.studies.reasoning_by_superposition.system import Data, Training, _label, chance_of_a_walk, right
-from assay.studies.reasoning_by_superposition.trained import TrainedSettings
-from assay.worlds.reachability import LayeredWorld, Questions, superposition
+from assay.studies.reasoning_by_superposition.trained import LONGER, TrainedSettings, _larger, _layer_that_looks_up
+from assay.worlds.reachability import LayeredWorld, Questions, adjacency, distances, superposition
 
-SMALL = TrainedSettings(stage_steps=2, last_steps=2, batch=4, n_pool=40, n_eval=64, d_model=16)
+SMALL = TrainedSettings(stage_steps=2, last_steps=2, batch=4, n_pool=40, n_eval=64, d_model=16, n_grown=16)
 
 
 def asked(n: int = 300) -> Questions:
@@ -43,10 +43,52 @@ def test_attention_ratios_are_those_planted() -> None:
     questions = asked()
     away = questions.distance[np.arange(300)[:, None], questions.edges[..., 0]]
     weights = np.stack([np.where(away == c, 12.0, 1.0) for c in range(3)], axis=1)
-    seen = Thinking(torch.empty(0), torch.empty(0), torch.from_numpy(weights))
-    assert attention_ratios(seen, questions) == pytest.approx({"frontier_ratio": 12.0, "optimal_ratio": 1.0})
-    even = seen._replace(attention=torch.ones(300, 3, questions.edges.shape[1]))
-    assert attention_ratios(even, questions) == pytest.approx({"frontier_ratio": 1.0, "optimal_ratio": 1.0})
+    assert attention_ratios(weights, questions) == pytest.approx({"frontier_ratio": 12.0, "optimal_ratio": 1.0})
+    assert attention_ratios(np.ones_like(weights), questions) == pytest.approx({"frontier_ratio": 1.0, "optimal_ratio": 1.0})
+    for row in attention_table({"planted": weights}, questions):
+        # At the first step nothing has been reached before the root.
+        expected = {
+            "optimal": 12.0,
+            "off path": 12.0,
+            "older": np.nan if row["step"] == "step 1" else 1.0,
+            "not reachable": 1.0,
+        }
+        assert row["attention"] == pytest.approx(expected[str(row["edges"])], nan_ok=True)
+
+
+class Searcher:
+    """Stands for a network: one of its two layers looks at the frontier, and it answers once the target is in reach."""
+
+    def __init__(self, layer: int) -> None:
+        self.layer = layer
+
+    def think(self, inputs: torch.Tensor, n_thoughts: int, *, look: bool = False) -> Thinking:
+        told, rows = inputs.numpy(), np.arange(len(inputs))
+        edges, candidates, roots = told[:, :-3].reshape(len(told), -1, 2), told[:, -3:-1], told[:, -1]
+        away = distances(adjacency(edges, 16), (np.arange(16) == roots[:, None])[:, None])[:, 0]
+        weights = np.ones((len(told), n_thoughts, 2, edges.shape[1]))
+        frontier = away[rows[:, None], edges[..., 0]][:, None] == np.arange(n_thoughts)[:, None]
+        weights[:, :, self.layer] += 8 * frontier
+        reached = away[rows[:, None], candidates]
+        logits = torch.zeros(len(told), 20)
+        logits[torch.from_numpy(rows), torch.from_numpy(candidates[rows, reached.argmax(1)])] = 1.0
+        logits[torch.from_numpy(reached.max(1) > n_thoughts)] *= -1
+        return Thinking(logits, torch.empty(0), torch.from_numpy(weights))
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_the_layer_that_looks_up_is_found_on_other_graphs(layer: int) -> None:
+    data = Data.drawn(SMALL, Seeds(0))
+    assert _layer_that_looks_up(Searcher(layer), data, SMALL, Seeds(0)) == layer  # type: ignore[arg-type]
+
+
+def test_a_search_grows_with_its_thoughts() -> None:
+    sets = {name: questions for name, questions in _larger(SMALL, Seeds(0)).items()}
+    assert {name: set(questions.n_steps) for name, questions in sets.items()} == {
+        "16 nodes, 3 steps": {3}, LONGER: {4}, "16 nodes, 5 steps": {5}
+    }  # fmt: skip
+    for row in growth_table(Searcher(0), sets, 6):  # type: ignore[arg-type]
+        assert row["preferred"] == float(int(row["thoughts"]) >= int(str(row["questions"]).split()[2]))
 
 
 def test_labels_are_of_their_kind_and_the_fixed_path_is_fixed() -> None:
@@ -106,6 +148,7 @@ def test_the_construction_is_exact_at_the_quick_preset() -> None:
         (Training(), "n_names=11", "need as many names"),
         (Training(), "n_steps=7", "two ways of 7 edges need 16 nodes"),
         (ShortcutSettings(), "n_nodes=17", "need as many names"),
+        (TrainedSettings(), "edges_at=2", "edges_at"),
         (ConstructionSettings(), "fewest_nodes=61", "fewest_nodes <= most_nodes"),
         (TrainedSettings(), "stage_steps=0", "stage_steps"),
     ],

@@ -85,6 +85,26 @@ def test_runs_side_by_side_equal_runs_alone() -> None:
         torch.testing.assert_close(both.run(run)(tokens), alone(tokens), atol=2e-3, rtol=1e-3)
 
 
+def test_clipped_runs_are_those_of_any_other_number_of_batch_mates_to_the_last_bit() -> None:
+    def trained(n_runs: int, at: int) -> Decoder:
+        """A model among n_runs, all but it from other seeds."""
+        seeds = [100 + run for run in range(n_runs)]
+        seeds[at] = 3
+        model = Decoder.init(CONFIG, [np.random.default_rng(seed) for seed in seeds])
+        draws = [draw_from(seed) for seed in seeds]
+
+        def draw(step: int) -> Batch:
+            parts = [one(step) for one in draws]
+            return Batch(torch.stack([part.inputs for part in parts]), torch.stack([part.targets for part in parts]))
+
+        train(model, Stage(5, draw, last_token_loss), replace(FAST, clip_norm=0.1))
+        return model.run(at)
+
+    few, many = trained(1, 0), trained(8, 2)
+    for name, value in few.state_dict().items():
+        assert torch.equal(value, many.state_dict()[name]), name
+
+
 def test_a_lost_run_does_not_disturb_the_others_and_is_named() -> None:
     def spoiled(model: Decoder, batch: Batch) -> Tensor:
         loss = last_token_loss(model, batch)

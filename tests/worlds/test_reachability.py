@@ -152,6 +152,14 @@ def test_every_source_is_asked_about_a_farthest_node() -> None:
             assert wrong in edges
 
 
+def test_graphs_of_limited_size_have_one_width() -> None:
+    limited = ProsqaWorld(14, 14, most_edges=18)
+    for seed in range(3):
+        edges = limited.questions(30, rng=np.random.default_rng(seed)).edges
+        assert edges.shape == (30, 18, 2)
+        assert ((edges[..., 0] >= 0).sum(1) <= 18).all()
+
+
 def test_random_graphs_are_acyclic_and_of_the_sizes_asked_for() -> None:
     graphs = random_dags(200, fewest_nodes=4, most_nodes=60, rng=np.random.default_rng(0))
     for edges in graphs[:50]:
@@ -182,6 +190,7 @@ def test_a_cycle_has_no_diameter() -> None:
         (lambda: LayeredWorld(8, 3, 90), SettingsError, "no room"),
         (lambda: ProsqaWorld(3, 5), SettingsError, "4 <= fewest_nodes"),
         (lambda: ProsqaWorld(fewest_steps=0), SettingsError, "at least one"),
+        (lambda: ProsqaWorld(most_edges=9), SettingsError, "at least 12 edges"),
         (lambda: LayeredWorld().questions(0, rng=np.random.default_rng(0)), SettingsError, "at least one question"),
         (lambda: LayeredWorld(8, 3, 11).questions(4, rng=np.random.default_rng(0)), SettingsError, "too rare"),
         (lambda: random_dags(3, fewest_nodes=9, most_nodes=5, rng=np.random.default_rng(0)), SettingsError, "random graphs"),

@@ -22,14 +22,14 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from assay.core.errors import InputError, SettingsError, unknown_name
 
-__all__ = ["SITES", "Block", "Decoder", "DecoderConfig", "Thoughts", "Visitor"]
+__all__ = ["SITES", "Block", "Decoder", "DecoderConfig", "Past", "Thoughts", "Visitor"]
 
 # attn_scores are told up to a constant for each query, which the softmax does not see.
 SITES = ("resid_pre", "attn_scores", "pattern", "attn_out", "resid_mid", "mlp_out", "resid_post")
 Visitor = Callable[[str, int, Tensor], Tensor | None]
 """visit(site, layer, value) is called at every site in order; the tensor it returns replaces the value, None leaves it."""
 
-Past = list[tuple[Tensor, Tensor]]  # keys and values of the positions so far, one pair a layer
+Part = tuple[Tensor, Tensor]  # keys and values of some positions
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "gelu": lambda x: F.gelu(x, approximate="tanh"),
@@ -155,6 +155,41 @@ class Thoughts(NamedTuple):
     thoughts: Tensor
 
 
+class Past:
+    """Keys and values of the positions so far: of each layer those of the first pass, never copied, and those of all later."""
+
+    def __init__(self, layers: Sequence[Sequence[Part]] = ()) -> None:
+        self.layers = [list(parts) for parts in layers]
+
+    def branch(self) -> "Past":
+        """The same past, to go on from without a trace in this one."""
+        return Past(self.layers)
+
+    def of(self, items: Int[Tensor, " batch"]) -> "Past":
+        """The past of some items of the batch, in that order and as often as they are named."""
+        # Heads are views of one product; laid out one after the other they are multiplied without a copy ever after.
+        return Past(
+            [[(keys.contiguous()[items], values.contiguous()[items]) for keys, values in parts] for parts in self.layers]
+        )
+
+    def n_positions(self, layer: int) -> int:
+        """How many positions that layer remembers."""
+        return sum(keys.shape[-2] for keys, _ in self.layers[layer]) if layer < len(self.layers) else 0
+
+    def extended(self, layer: int, keys: Tensor, values: Tensor) -> list[Part]:
+        """The layer's parts after these positions have joined it."""
+        if layer == len(self.layers):
+            self.layers.append([(keys, values)])
+        else:
+            first, *later = self.layers[layer]
+            for k, v in later:
+                same = keys is values  # one head's stream serves as both
+                keys = torch.cat((k, keys), -2)
+                values = keys if same else torch.cat((v, values), -2)
+            self.layers[layer] = [first, (keys, values)]
+        return self.layers[layer]
+
+
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight over [*run, batch, pos, in]: one matrix product per run, however many axes stand before the last two."""
     y = torch.unflatten(x.flatten(-3, -2) @ weight, -2, x.shape[-3:-1])
@@ -200,6 +235,7 @@ class Block(nn.Module):
         rows: slice | None = None,
         first: int = 0,
         past: Past | None = None,
+        few: bool = False,
         visit: Visitor | None = None,
     ) -> Tensor:
         """The stream after this block at `rows` of the positions, [batch, row, d_model].
@@ -210,6 +246,7 @@ class Block(nn.Module):
             rows: which positions are computed, None for all; keys and values come from all.
             first: position of the first new one, for rotary positions.
             past: the cache to read and extend; the new positions come after its own.
+            few: few rows will ever read these keys and values, so that they are left as the stream; the same in every pass.
             visit: see `Visitor`.
         """
         config = self.config
@@ -217,7 +254,7 @@ class Block(nn.Module):
         normed = _norm(x, config, self.w_ln1, self.b_ln1)
         x = x if rows is None else x[..., rows, :]
         queries = normed if rows is None else _norm(x, config, self.w_ln1, self.b_ln1)
-        attn_out = self._attend(queries, normed, later, rows, first, past, visit)
+        attn_out = self._attend(queries, normed, later, rows, first, past, visit, few=few)
         attn_out = _visited(visit, "attn_out", self.layer, attn_out)
         x = x + attn_out if config.residual else attn_out
         if config.d_mlp:
@@ -243,11 +280,12 @@ class Block(nn.Module):
         return 1 / math.sqrt(self.config.width_of_head) if self.config.scaled else 1.0
 
     def _attend(
-        self, x_q: Tensor, x_k: Tensor, later: Tensor, rows: slice | None, first: int, past: Past | None, visit: Visitor | None
-    ) -> Tensor:
+        self, x_q: Tensor, x_k: Tensor, later: Tensor, rows: slice | None, first: int, past: Past | None, visit: Visitor | None,
+        *, few: bool,
+    ) -> Tensor:  # fmt: skip
         config, n_heads = self.config, self.config.n_heads
         linear = config.positions != "rotary" and not (config.biases and config.attention == "linear")
-        shared = linear and (n_heads == 1 or (x_q.shape[-2] == 1 and past is None))
+        shared = linear and (n_heads == 1 or few or (x_q.shape[-2] == 1 and past is None))
         b_Q: Tensor | None = None if self.b_Q is None else self.b_Q * self._scale
         W_O: Tensor | None = self.W_O
         b_V: Tensor | None = self.b_V
@@ -262,14 +300,18 @@ class Block(nn.Module):
             if config.positions == "rotary":
                 turns = _turns(config, first, x_k.shape[-2], like=x_k)
                 q, k = _rotated(q, turns if rows is None else turns[rows]), _rotated(k, turns)
-        if past is not None:
-            if self.layer < len(past):
-                k, v = (torch.cat(pair, -2) for pair in zip(past[self.layer], (k, v), strict=True))
-            past[self.layer : self.layer + 1] = [(k, v)]
-        scores = _visited(visit, "attn_scores", self.layer, self._scores(q, k, later, shared=shared))
+        parts = [(k, v)] if past is None else past.extended(self.layer, k, v)
+        widths = [keys.shape[-2] for keys, _ in parts]
+        masked = zip(parts, torch.split(later, widths, -1), strict=True)
+        scores = _joined([self._scores(q, keys, mask, shared=shared) for (keys, _), mask in masked])
+        scores = _visited(visit, "attn_scores", self.layer, scores)
         weights = self._weights(scores)
         pattern = _visited(visit, "pattern", self.layer, weights)
-        mixed = torch.unflatten(pattern.flatten(-3, -2) @ v, -2, q.shape[-3:-1]) if shared else pattern @ v
+        shares = torch.split(pattern.flatten(-3, -2) if shared else pattern, widths, -1)
+        mixed = shares[0] @ parts[0][1]
+        for share, (_, values) in zip(shares[1:], parts[1:], strict=True):
+            mixed = mixed + share @ values
+        mixed = torch.unflatten(mixed, -2, q.shape[-3:-1]) if shared else mixed
         mixed = mixed.transpose(-3, -2)  # [batch, row, head, d_head]
         out = mixed.sum(-2) if W_O is None else _linear(mixed.flatten(-2), W_O.flatten(-3, -2))
         if shared and b_V is not None:  # the values' bias, as often as a row attends at all: once, unless a visitor changed it
@@ -279,7 +321,7 @@ class Block(nn.Module):
 
     def _scores(self, q: Tensor, k: Tensor, later: Tensor, *, shared: bool) -> Tensor:
         """q kᵀ, masked, [batch, head, row, key]; shared keys serve all heads of a row in one product."""
-        rows = q.flatten(-3, -2) if shared else q
+        rows, later = (q.flatten(-3, -2), later.repeat(q.shape[-3], 1)) if shared else (q, later)
         if self.config.attention == "linear":
             scores = (rows @ k.mT).masked_fill(later, 0.0)
         else:
@@ -429,7 +471,7 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """The stream after last block and final norm, [batch, pos, d_model]; for one position `at`, [batch, 1, d_model]."""
         x = self.embed(inputs, first=first, offset=offset)
-        n_new, n_past = x.shape[-2], past[0][0].shape[-2] if past else 0
+        n_new, n_past = x.shape[-2], past.n_positions(0) if past is not None else 0
         later = torch.ones(n_new, n_past + n_new, dtype=torch.bool).triu(1 + n_past)
         if at is None:
             for block in self.blocks:
@@ -517,7 +559,7 @@ class Decoder(nn.Module):
         """
         if n_thoughts < 0:
             raise SettingsError(f"n_thoughts must be at least 0; got {n_thoughts}")
-        past: Past = []
+        past = Past()
         state, place = self.hidden(prompt, at=-1, past=past, visit=visit), prompt.shape[-1 if self.W_E is not None else -2]
         thoughts = []
         for _ in range(n_thoughts):
@@ -574,6 +616,11 @@ def _looked_up(table: Tensor, index: Tensor) -> Tensor:
         return F.embedding(index, table)
     starts = torch.arange(table.shape[0]).mul_(table.shape[1])
     return F.embedding(index + starts.view(-1, *(1 for _ in index.shape[1:])), table.flatten(0, 1))
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """Parts of the last axis as one; a single part is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
 
 def _norm(x: Tensor, config: DecoderConfig, weight: Tensor | None, bias: Tensor | None) -> Tensor:

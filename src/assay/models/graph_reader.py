@@ -1,10 +1,12 @@
 """A decoder that is told a graph as a set of edges, and then thinks in vectors, in words, or not at all.
 
-One position an edge: W_source e_s + W_target e_t + a mark, without any position code, so that edges are a set. This is what
-the first layer of the paper's network makes of three tokens (an edge mark that copies its source and its target); given it
-for free, sequences are three times shorter. Then the two candidates and the root, each with a mark of its own. After the root
-come continuous thoughts (the last hidden state as the next input), or the nodes of a path, or nothing; then the mark that asks
-for the answer. Source: Zhu et al. 2025, arXiv:2505.12514, section 5; thoughts: Hao et al. 2024, arXiv:2412.06769.
+One vector an edge: W_source e_s + W_target e_t + a mark, without any position code, so that edges are a set. This is what the
+first layer of the paper's network makes of three tokens (an edge mark that copies its source and its target). Given it for
+free, edges may enter where such copies would stand, before the second layer (`edges_at=1`): that layer alone then looks things
+up, and the first serves what is told one token at a time. Or they enter before the first (`edges_at=0`), which leaves room for
+two look-ups in a row. Then the two candidates and the root, each with a mark of its own. After the root come continuous
+thoughts (the last hidden state as the next input), or the nodes of a path, or nothing; then the mark that asks for the answer.
+Source: Zhu et al. 2025, arXiv:2505.12514, section 5; thoughts: Hao et al. 2024, arXiv:2412.06769.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from assay.core.errors import InputError, SettingsError
-from assay.models.decoder import Decoder, DecoderConfig, Parameters, Past
+from assay.models.decoder import Decoder, DecoderConfig, Parameters, Past, Visitor
 
 __all__ = ["GraphReader", "Thinking", "reader_config"]
 
@@ -32,7 +34,8 @@ class Thinking(NamedTuple):
     Attributes:
         logits: over nodes and marks, [batch, vocab].
         thoughts: as they were made (before an edit), [batch, thought, d_model].
-        attention: of the last layer on each edge when that thought is made, summed over heads, [batch, thought, edge].
+        attention: on each edge when that thought is made, summed over heads, of each layer that sees edges,
+            [batch, thought, layer, edge].
     """
 
     logits: Tensor
@@ -58,13 +61,21 @@ class GraphReader(nn.Module):
     """The decoder and the two matrices that make one vector of an edge; a leading run axis as in `Decoder`.
 
     What it is told is one row of integers a question: the edges' sources and targets in turn (-1 pads), the two candidates,
-    the root: [batch, 2 edge + 3].
+    the root: [batch, 2 edge + 3]. Edges enter before layer `edges_at`.
     """
 
     def __init__(
-        self, config: DecoderConfig, *, n_runs: int | None = None, rngs: Sequence[np.random.Generator] | None = None
+        self,
+        config: DecoderConfig,
+        *,
+        edges_at: int = 0,
+        n_runs: int | None = None,
+        rngs: Sequence[np.random.Generator] | None = None,
     ) -> None:
         super().__init__()
+        if not 0 <= edges_at < config.n_layers:
+            raise SettingsError(f"edges must enter one of the layers 0..{config.n_layers - 1}; got edges_at = {edges_at}")
+        self.edges_at = edges_at
         if config.vocab_size is None or config.positions != "none" or not config.tied:
             raise SettingsError("a graph reader needs a vocabulary, tied embeddings and no positions; use reader_config()")
         self.n_nodes, self.n_runs = config.vocab_size - len(MARKS), n_runs
@@ -73,17 +84,19 @@ class GraphReader(nn.Module):
         self.decoder = Decoder(config, n_runs=n_runs, rngs=rngs)
 
     @classmethod
-    def init(cls, config: DecoderConfig, rng: np.random.Generator | Sequence[np.random.Generator]) -> "GraphReader":
+    def init(
+        cls, config: DecoderConfig, rng: np.random.Generator | Sequence[np.random.Generator], *, edges_at: int = 0
+    ) -> "GraphReader":
         """A reader with random weights; from several generators, as many runs side by side."""
         if isinstance(rng, np.random.Generator):
-            return cls(config, rngs=[rng])
-        return cls(config, n_runs=len(rng), rngs=rng)
+            return cls(config, edges_at=edges_at, rngs=[rng])
+        return cls(config, edges_at=edges_at, n_runs=len(rng), rngs=rng)
 
     def run(self, index: int) -> "GraphReader":
         """Run `index` alone, copied, without the run axis."""
         if self.n_runs is None:
             raise InputError("run(i) needs a reader with a run axis; this one has a single run")
-        alone = GraphReader(self.decoder.config)
+        alone = GraphReader(self.decoder.config, edges_at=self.edges_at)
         alone.load_state_dict({name: value[index] for name, value in self.state_dict().items()})
         return alone
 
@@ -93,14 +106,35 @@ class GraphReader(nn.Module):
         assert self.decoder.W_E is not None
         return self.decoder.W_E
 
-    def told(self, inputs: Int[Tensor, "*run batch told"]) -> Float[Tensor, "*run batch edge+3 d_model"]:
-        """The prompt as vectors: edges, candidates, root."""
+    def told(self, inputs: Int[Tensor, "*run batch told"]) -> tuple[Tensor, Tensor]:
+        """The prompt as vectors: edges [batch, edge, d_model]; candidates and root [batch, 3, d_model]."""
         table, n = self.embeddings, self.n_nodes
         edge, candidate, root = (table[..., None, n + i : n + i + 1, :] for i in range(3))
         blank = F.pad(table[..., :n, :], (0, 0, 1, 0))  # row 0 stands for -1
         sources, targets = inputs[..., :-3:2] + 1, inputs[..., 1:-3:2] + 1
         edges = _rows(blank @ self.W_source, sources) + _rows(blank @ self.W_target, targets) + edge
-        return torch.cat((edges, _rows(table, inputs[..., -3:-1]) + candidate, _rows(table, inputs[..., -1:]) + root), -2)
+        return edges, torch.cat((_rows(table, inputs[..., -3:-1]) + candidate, _rows(table, inputs[..., -1:]) + root), -2)
+
+    def hidden(
+        self,
+        x: Float[Tensor, "*run batch pos d_model"],
+        past: Past | None = None,
+        *,
+        edges: Float[Tensor, "*run batch edge d_model"] | None = None,
+        n_read: int = 1,
+        visit: Visitor | None = None,
+    ) -> Float[Tensor, "*run batch n_read d_model"]:
+        """The stream after last block and final norm at the last `n_read` positions of x; edges join it at their layer."""
+        blocks = self.decoder.blocks
+        for layer, block in enumerate(blocks):
+            is_last = layer == len(blocks) - 1
+            if layer == self.edges_at and edges is not None:
+                x = torch.cat((edges, x), -2)
+            n_new, n_past = x.shape[-2], 0 if past is None else past.n_positions(layer)
+            later = torch.ones(n_new, n_past + n_new, dtype=torch.bool).triu(1 + n_past)
+            rows = slice(n_new - n_read, n_new) if is_last else None
+            x = block(x, later if rows is None else later[rows], rows=rows, past=past, few=is_last, visit=visit)
+        return self.decoder.final_norm(x)
 
     def think(
         self, inputs: Tensor, n_thoughts: int, *, ask: bool = True, edit: Edit | None = None, look: bool = False
@@ -119,51 +153,53 @@ class GraphReader(nn.Module):
         """
         if n_thoughts < 0:
             raise SettingsError(f"n_thoughts must be at least 0; got {n_thoughts}")
-        decoder, last = self.decoder, self.decoder.config.n_layers - 1
+        n_layers = self.decoder.config.n_layers - self.edges_at  # that see edges
         n_edges = (inputs.shape[-1] - 3) // 2
         seen: list[Tensor] = []
 
         def keep(site: str, layer: int, value: Tensor) -> None:
-            if site == "pattern" and layer == last:
+            if site == "pattern" and layer >= self.edges_at:
                 seen.append(value[..., -1, :n_edges].sum(-2).detach())
 
         visit = keep if look else None
-        past: Past = []
-        state = decoder.hidden(self.told(inputs), at=-1, past=past, visit=visit)
+        past = Past()
+        edges, asked = self.told(inputs)
+        if ask and not n_thoughts:
+            asked = torch.cat((asked, self._mark("answer", like=asked)), -2)
+        state = self.hidden(asked, past, edges=edges, visit=visit)
         thoughts = []
         for c in range(1, n_thoughts + 1):
             thoughts.append(state)
             fed = state if edit is None else edit(c, state.squeeze(-2)).unsqueeze(-2)
             if ask and c == n_thoughts:  # the last thought and the mark that follows it, in one pass
                 fed = torch.cat((fed, self._mark("answer", like=fed)), -2)
-            state = decoder.hidden(fed, at=-1, past=past, visit=visit)
-        if ask and not n_thoughts:
-            state = decoder.hidden(self._mark("answer", like=state), at=-1, past=past)
-        logits = decoder.read_out(state).squeeze(-2)
-        none = state[..., :0, :]
+            state = self.hidden(fed, past, visit=visit)
+        logits, none = self.decoder.read_out(state).squeeze(-2), state[..., :0, :]
+        looked = seen[: n_thoughts * n_layers]
         return Thinking(
             logits,
             torch.cat(thoughts, -2) if thoughts else none,
-            torch.stack(seen[:n_thoughts], -2) if look and n_thoughts else none[..., :n_edges],
+            torch.unflatten(torch.stack(looked, -2), -2, (n_thoughts, n_layers))
+            if looked
+            else none.unsqueeze(-2)[..., :n_edges],
         )
 
     def spoken(self, inputs: Tensor, path: Int[Tensor, "*run batch step"]) -> Float[Tensor, "*run batch step+2 vocab"]:
         """Logits of a discrete chain of thought: at the root, at each node of the path, and at the answer mark."""
-        told = self.told(inputs)
-        words = _rows(self.embeddings, path)
-        x = torch.cat((told, words, self._mark("answer", like=told)), -2)
-        hidden = self.decoder.hidden(x)
-        return self.decoder.read_out(hidden[..., told.shape[-2] - 1 :, :])
+        edges, asked = self.told(inputs)
+        x = torch.cat((asked, _rows(self.embeddings, path), self._mark("answer", like=asked)), -2)
+        return self.decoder.read_out(self.hidden(x, edges=edges, n_read=path.shape[-1] + 2))
 
     def speak(self, inputs: Tensor, n_steps: int) -> tuple[Tensor, Tensor]:
         """The path a discrete chain of thought takes, greedily, [batch, step], and the logits of the answer [batch, vocab]."""
-        past: Past = []
-        state = self.decoder.hidden(self.told(inputs), at=-1, past=past)
+        past = Past()
+        edges, asked = self.told(inputs)
+        state = self.hidden(asked, past, edges=edges)
         said = []
         for _ in range(n_steps):
             said.append(self.decoder.read_out(state).squeeze(-2).argmax(-1, keepdim=True))
-            state = self.decoder.hidden(_rows(self.embeddings, said[-1]), at=-1, past=past)
-        state = self.decoder.hidden(self._mark("answer", like=state), at=-1, past=past)
+            state = self.hidden(_rows(self.embeddings, said[-1]), past)
+        state = self.hidden(self._mark("answer", like=state), past)
         path = torch.cat(said, -1) if said else inputs[..., :0]
         return path, self.decoder.read_out(state).squeeze(-2)
 

@@ -115,10 +115,14 @@ def search(model: Decoder, tokens: Int[Tensor, "batch pos"], n_thoughts: int) ->
     vocab = model.config.n_outputs
     n_nodes = vocab - len(MARKS)
     mark = torch.full((len(tokens), 1), n_nodes + MARKS.index("[A]"))
+    # Questions about one graph begin alike; what they begin with is read once.
+    asked, place = 5, tokens.shape[-1]
+    graphs, which = torch.unique(tokens[:, :-asked], dim=0, return_inverse=True)
     with torch.no_grad():
-        past: Past = []
-        place = tokens.shape[-1]
-        state = model.hidden(tokens, at=-1, past=past)
+        read = Past()
+        model.hidden(graphs, at=-1, past=read)
+        past = read.of(which)
+        state = model.hidden(tokens[:, -asked:], at=-1, first=place - asked, past=past)
         logits, thoughts = [_asked(model, mark, place, past)], []
         for _ in range(n_thoughts):
             thoughts.append(state)
@@ -130,7 +134,7 @@ def search(model: Decoder, tokens: Int[Tensor, "batch pos"], n_thoughts: int) ->
 
 def _asked(model: Decoder, mark: Tensor, place: int, past: Past) -> Tensor:
     """Logits at an answer mark that leaves no trace in the cache."""
-    return model.read_out(model.hidden(mark, at=-1, first=place, past=list(past))).squeeze(-2)
+    return model.read_out(model.hidden(mark, at=-1, first=place, past=past.branch())).squeeze(-2)
 
 
 class _Layout:

@@ -282,7 +282,8 @@ def train(
 def _clipped(gradients: Sequence[Tensor | None], norm: float, *, n_runs: int | None) -> tuple[Tensor | None, ...]:
     """The gradients, each run's shrunk to `norm` where it is longer."""
     squares = [gradient.square().reshape(n_runs or 1, -1).sum(-1) for gradient in gradients if gradient is not None]
-    scale = (norm / torch.stack(squares).sum(0).sqrt().clamp_min(1e-12)).clamp_max(1.0)
+    total = torch.stack(squares, -1).sum(-1)  # along a run's own numbers: the same order however many runs there are
+    scale = (norm / total.sqrt().clamp_min(1e-12)).clamp_max(1.0)
 
     def shrunk(gradient: Tensor) -> Tensor:
         return gradient * (scale.view(-1, *(1 for _ in gradient.shape[1:])) if n_runs else scale.squeeze())

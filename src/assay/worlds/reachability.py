@@ -328,7 +328,7 @@ class LayeredWorld:
         parents = keys.argmax(1)[:, 2:]
         rows = np.arange(n)[:, None]
         keys[rows, parents, np.arange(2, n_nodes)] = -1
-        extra = np.argsort(-keys.reshape(n, -1), axis=1)[:, : self.n_extra]
+        extra = np.argpartition(-keys.reshape(n, -1), self.n_extra, axis=1)[:, : self.n_extra]
         enough = (np.take_along_axis(keys.reshape(n, -1), extra, axis=1) >= 0).all(1)
         tree = np.stack((parents, np.broadcast_to(np.arange(2, n_nodes), parents.shape)), axis=2)
         edges = np.concatenate((tree, np.stack((extra // n_nodes, extra % n_nodes), axis=2)), axis=1)[enough]
@@ -364,6 +364,7 @@ class ProsqaWorld:
         fewest_nodes: with `most_nodes` the range of sizes, each equally likely before questions are selected.
         parents: mean parameter of the zero-truncated Poisson number of parents.
         fewest_steps: with `most_steps` which questions are kept.
+        most_edges: of the graphs that are kept, to which all are padded; None for no limit.
     """
 
     fewest_nodes: int = 14
@@ -371,12 +372,18 @@ class ProsqaWorld:
     parents: float = 1.3
     fewest_steps: int = 3
     most_steps: int = 4
+    most_edges: int | None = None
 
     def __post_init__(self) -> None:
         if not 4 <= self.fewest_nodes <= self.most_nodes <= MOST_NODES or not self.parents > 0:
             raise SettingsError(
                 f"ProsQA world: 4 <= fewest_nodes <= most_nodes <= {MOST_NODES} and parents > 0; "
                 f"got {self.fewest_nodes}, {self.most_nodes}, {self.parents}"
+            )
+        if self.most_edges is not None and self.most_edges < self.fewest_nodes - 2:
+            raise SettingsError(
+                f"ProsQA world: {self.fewest_nodes} nodes have at least {self.fewest_nodes - 2} edges; "
+                f"got most_edges = {self.most_edges}"
             )
         if not 1 <= self.fewest_steps <= self.most_steps < self.most_nodes:
             raise SettingsError(
@@ -423,11 +430,14 @@ class ProsqaWorld:
         mine &= (away >= self.fewest_steps) & (away <= self.most_steps)
         theirs[:, :2] = False
         fine = mine.any(1) & theirs.any(1)
+        if self.most_edges is not None:
+            fine &= joined.sum((1, 2)) <= self.most_edges
         if not fine.any():
             return None
         joined, asked, present = joined[fine], asked[fine], present[fine]
         ends = _any_of(np.stack((mine, theirs), axis=1)[fine], rng)
-        return _asked(_edges(joined), joined, asked, ends[:, 0], ends[:, 1], present, self.most_steps, rng)
+        edges = _edges(joined, self.most_edges)
+        return _asked(edges, joined, asked, ends[:, 0], ends[:, 1], present, self.most_steps, rng)
 
 
 def random_dags(
@@ -511,12 +521,12 @@ def _any_of(mask: Bool[np.ndarray, "*batch node"], rng: np.random.Generator) -> 
     return np.asarray(np.where(mask, rng.random(mask.shape, dtype=np.float32), -1).argmax(-1))
 
 
-def _edges(joined: np.ndarray) -> np.ndarray:
-    """Edges of each graph, padded with rows of -1."""
+def _edges(joined: np.ndarray, most: int | None = None) -> np.ndarray:
+    """Edges of each graph, padded with rows of -1 to `most`, or to those of the largest."""
     graph, source, target = np.nonzero(joined)
     counts = joined.sum((1, 2))
     place = np.arange(len(graph)) - np.repeat(counts.cumsum() - counts, counts)
-    edges = np.full((len(joined), int(counts.max()), 2), -1)
+    edges = np.full((len(joined), int(counts.max()) if most is None else most, 2), -1)
     edges[graph, place] = np.stack((source, target), axis=1)
     return edges
 
@@ -535,10 +545,11 @@ def _collected(
     if n < 1:
         raise SettingsError(f"at least one question must be asked for; got n = {n}")
     parts: list[Questions] = []
-    found, attempts = 0, 0
+    found, attempts, tried = 0, 0, 0
     while found < n:
-        part = some(min(4096, max(64, 2 * (n - found))), rng)
-        attempts += 1
+        size = min(4096, max(64, 1 + (n - found) * (1 + tried) // (1 + found)))
+        part = some(size, rng)
+        attempts, tried = attempts + 1, tried + size
         if part is not None:
             parts.append(part)
             found += len(part)

@@ -12,9 +12,19 @@ from assay.worlds.reachability import Questions
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from assay.models.graph_reader import GraphReader, Thinking
+    from assay.models.graph_reader import GraphReader
 
-__all__ = ["array", "attention_ratios", "collapse", "content_table", "cut", "cuts_table", "held"]
+__all__ = [
+    "array",
+    "attention_ratios",
+    "attention_table",
+    "collapse",
+    "content_table",
+    "cut",
+    "cuts_table",
+    "growth_table",
+    "held",
+]
 
 
 def array(tensor: "Tensor") -> np.ndarray:
@@ -26,17 +36,35 @@ def _ratio(above: float, below: float) -> float:
     return above / below if below > 0 else float("nan")
 
 
-def attention_ratios(seen: "Thinking", questions: Questions) -> dict[str, float]:
-    """Smallest ratios over steps: attention on frontier edges to not reachable ones, on optimal to all frontier edges."""
+def _mean(values: np.ndarray, mask: np.ndarray) -> float:
+    return float(values[mask].mean()) if mask.any() else float("nan")
+
+
+def attention_ratios(attention: np.ndarray, questions: Questions) -> dict[str, float]:
+    """Smallest ratios over steps of mean attention [batch, thought, edge]: frontier to not reachable, optimal to frontier."""
     from assay.instruments.thoughts import edge_groups
 
     frontier, optimal = [], []
-    for c in range(1, seen.attention.shape[-2] + 1):
-        weights, groups = array(seen.attention[:, c - 1]), edge_groups(questions, c)
-        mean = {name: float(weights[mask].mean()) if mask.any() else float("nan") for name, mask in groups.items()}
+    for c in range(1, attention.shape[1] + 1):
+        groups = edge_groups(questions, c)
+        mean = {name: _mean(attention[:, c - 1], mask) for name, mask in groups.items()}
         frontier.append(_ratio(mean["frontier"], mean["not reachable"]))
         optimal.append(_ratio(mean["optimal"], mean["frontier"]))
     return {"frontier_ratio": min(frontier), "optimal_ratio": min(optimal)}
+
+
+def attention_table(attention: Mapping[str, np.ndarray], questions: Questions) -> Table:
+    """Mean attention on an edge of each group at each step, for each named layer."""
+    from assay.instruments.thoughts import edge_groups
+
+    rows: Table = []
+    for layer, weights in attention.items():
+        for c in range(1, weights.shape[1] + 1):
+            groups = edge_groups(questions, c)
+            for name in ("optimal", "off path", "older", "not reachable"):
+                value = _mean(weights[:, c - 1], groups[name])
+                rows.append({"layer": layer, "edges": name, "step": f"step {c}", "attention": value})
+    return rows
 
 
 def held(scores: np.ndarray, questions: Questions) -> dict[str, float]:
@@ -70,7 +98,7 @@ def cut(model: "GraphReader", questions: Questions, n_steps: int, rng: np.random
         some = questions.take((optimal.sum(1) == 1) & others.any(1))
         if not len(some):
             continue
-        optimal, inputs = some.optimal(c), told(some)
+        optimal, inputs = some.optimal(c), torch.from_numpy(told(some))
         others = some.frontier(c) & ~optimal
         chosen = {"on_path": optimal.argmax(1), "off_path": np.where(others, rng.random(others.shape), -1).argmax(1)}
         values["intact"].append(right(model.think(inputs, n_steps).logits, some)["preferred"])
@@ -91,7 +119,7 @@ def collapse(model: "GraphReader", questions: Questions, n_steps: int, rng: np.r
 
     from assay.instruments.thoughts import collapsed, onto
 
-    nodes, inputs = model.embeddings[: questions.n_nodes], told(questions)
+    nodes, inputs = model.embeddings[: questions.n_nodes], torch.from_numpy(told(questions))
     edits = {
         "intact": None,
         "nearest": lambda c, thought: collapsed(thought, nodes),
@@ -108,11 +136,11 @@ def content_table(scores: Mapping[str, np.ndarray], questions: Questions) -> Tab
     np.put_along_axis(counted, questions.candidates, False, axis=1)
     for panel, values in scores.items():
         for c in range(1, values.shape[1] + 1):
-            unit = values[:, c - 1][counted & questions.frontier(c)].mean()
+            unit = _mean(values[:, c - 1], counted & questions.frontier(c))
             for away in (*range(values.shape[1] + 1), -1):
                 mask = counted & (questions.distance == away)
                 name = "never" if away < 0 else f"{away} steps"
-                value = float(values[:, c - 1][mask].mean() / unit) if mask.any() else float("nan")
+                value = _mean(values[:, c - 1], mask) / unit
                 rows.append({"network": panel, "node": name, "thought": f"thought {c}", "content": value})
     return rows
 
@@ -122,4 +150,17 @@ def cuts_table(cuts: Mapping[str, float], collapses: Mapping[str, Mapping[str, f
     rows: Table = [{"thoughts": name, "labels": "optimal", "preferred": cuts[name]} for name in ("on_path", "off_path")]
     for arm, found in collapses.items():
         rows += [{"thoughts": name, "labels": arm, "preferred": value} for name, value in found.items()]
+    return rows
+
+
+def growth_table(model: "GraphReader", asked: Mapping[str, Questions], most_thoughts: int) -> Table:
+    """How often the right candidate is preferred after 1..most_thoughts thoughts, on each named set of questions."""
+    import torch
+
+    rows: Table = []
+    for name, questions in asked.items():
+        inputs = torch.from_numpy(told(questions))
+        for n in range(1, most_thoughts + 1):
+            value = right(model.think(inputs, n).logits, questions)["preferred"]
+            rows.append({"questions": name, "thoughts": n, "preferred": value})
     return rows

@@ -1,8 +1,10 @@
 """Graphs grown as the benchmark's, where the wrong candidate is usually shallower: what needs search (C2)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 from annotated_types import Ge, doc
 
 from assay.claims.charts import Bars, Figure, Line
@@ -19,7 +21,10 @@ from assay.studies.reasoning_by_superposition.system import (
     thinking,
     told,
 )
-from assay.worlds.reachability import deeper_candidate
+from assay.worlds.reachability import LayeredWorld, Questions, deeper_candidate
+
+if TYPE_CHECKING:
+    from assay.models.graph_reader import GraphReader
 
 __all__ = ["SHORTCUT"]
 
@@ -79,25 +84,42 @@ class ShortcutSettings(Training):
 
 
 def measure(settings: ShortcutSettings, seeds: Seeds) -> Measurement:
-    """One seed: thoughts, words and no thoughts on the benchmark's graphs; the last also on depth-matched ones."""
-    data, n_steps = Data.drawn(settings, seeds), settings.n_steps
-    questions, inputs = data.held_out, told(data.held_out)
-    matched = Training(n_steps=n_steps, n_nodes=settings.n_nodes, n_names=settings.n_names).world.questions(
-        len(questions), rng=seeds("matched")
-    ).retold(settings.n_names, rng=seeds("matched names"))  # fmt: skip
+    """One seed: see `measure_many`."""
+    return measure_many(settings, [seeds])[0]
 
-    thinker = thinking(data, settings, seeds, ("optimal",), share=(0.0, 0.4))
-    speaker = speaking(data, settings, seeds, share=(0.4, 0.7))
-    guesser = guessing(data, settings, seeds, share=(0.7, 1.0))
+
+def measure_many(settings: ShortcutSettings, seeds: Sequence[Seeds]) -> list[Measurement]:
+    """Thoughts, words and no thoughts on the benchmark's graphs; the last also on depth-matched ones."""
+    data = [Data.drawn(settings, seed) for seed in seeds]
+    thinkers = thinking(data, settings, seeds, ("optimal",), share=(0.0, 0.4))
+    speakers = speaking(data, settings, seeds, share=(0.4, 0.7))
+    guessers = guessing(data, settings, seeds, share=(0.7, 1.0))
+    readers = zip(thinkers, speakers, guessers, strict=True)
+    return [
+        _read(settings, seed, graphs.held_out, thinker, speaker, guesser)
+        for seed, graphs, ((thinker,), speaker, guesser) in zip(seeds, data, readers, strict=True)
+    ]
+
+
+def _read(
+    settings: ShortcutSettings, seeds: Seeds, questions: Questions, thinker: "GraphReader", speaker: "GraphReader",
+    guesser: "GraphReader",
+) -> Measurement:  # fmt: skip
+    """What one run's networks answer."""
+    import torch
+
+    n_steps, inputs = settings.n_steps, torch.from_numpy(told(questions))
+    world = LayeredWorld(settings.n_nodes, n_steps)
+    matched = world.questions(len(questions), rng=seeds("matched")).retold(settings.n_names, rng=seeds("matched names"))
     logits = {
-        "thoughts": thinker.think(inputs[None], n_steps).logits[0],
+        "thoughts": thinker.think(inputs, n_steps).logits,
         "words": speaker.speak(inputs, n_steps)[1],
         "no thoughts": guesser.think(inputs, 0).logits,
     }
     found = {name: right(value, questions) for name, value in logits.items()}
     accuracy = {name: value["exact"] for name, value in found.items()}
-    half = len(questions) // 2
-    first = right(logits["thoughts"][:half], questions.take(range(half)))["exact"]  # type: ignore[arg-type]
+    half = np.arange(len(questions)) < len(questions) // 2
+    first = right(logits["thoughts"][torch.from_numpy(half)], questions.take(half))["exact"]
     deeper = deeper_candidate(questions)
     rows: Table = [{"network": name, "accuracy": value} for name, value in accuracy.items()]
     return Measurement(
@@ -106,7 +128,9 @@ def measure(settings: ShortcutSettings, seeds: Seeds) -> Measurement:
             **{f"ahead of {name}": accuracy["thoughts"] - accuracy[name] for name in ("words", "no thoughts")},
             "ahead of itself": 2 * (first - accuracy["thoughts"]),
             "no thoughts/preferred": found["no thoughts"]["preferred"],
-            "no thoughts/preferred_matched": right(guesser.think(told(matched), 0).logits, matched)["preferred"],
+            "no thoughts/preferred_matched": right(guesser.think(torch.from_numpy(told(matched)), 0).logits, matched)[
+                "preferred"
+            ],
             "depth heuristic": deeper,
         },
         tables={"accuracy": [*rows, {"network": "deeper candidate", "accuracy": deeper}]},
@@ -134,6 +158,8 @@ SHORTCUT = Experiment(
         "laptop": Preset(ShortcutSettings(), n_runs=4),
     },
     measure=measure,
+    measure_many=measure_many,
+    batch=3,
     figures=FIGURES,
     cost="not measured yet",
 )

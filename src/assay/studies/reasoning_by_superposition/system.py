@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, doc
+from annotated_types import Ge, Gt, Le, doc
 
 from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from assay.models.decoder import DecoderConfig
     from assay.models.graph_reader import GraphReader
+    from assay.training.sequence import Stage
 
 __all__ = ["PAPER", "Labels", "Training", "chance_of_a_walk", "guessing", "right", "speaking", "thinking", "told"]
 
@@ -37,9 +38,11 @@ class Training:
     d_model: Annotated[int, Ge(8), doc("width; the MLP is twice as wide")] = 64
     n_heads: Annotated[int, Ge(1), doc("attention heads of a layer")] = 2
     learning_rate: Annotated[float, Gt(0), doc("of AdamW, falling to 0; weight decay 0.01, gradients clipped at norm 1")] = 3e-3
+    edges_at: Annotated[int, Ge(0), Le(1), doc("layer that edges enter: the second, or both")] = 1
     mixing: Annotated[float, Ge(0), doc("share of batches from an earlier stage, drawn uniformly")] = 0.1
     n_steps: Annotated[int, Ge(1), doc("edges from root to target, and thoughts")] = 3
     n_nodes: Annotated[int, Ge(8), doc("of a graph")] = 12
+    n_extra: Annotated[int, Ge(0), doc("edges of a depth-matched graph beside its tree")] = 6
     n_names: Annotated[int, Ge(8), doc("node tokens; a graph takes some of them")] = 16
     family: Annotated[Literal["layered", "prosqa"], doc("depth-matched graphs, or the benchmark's with its shortcut")] = (
         "layered"
@@ -59,8 +62,10 @@ class Training:
     def world(self) -> LayeredWorld | ProsqaWorld:
         """What is asked about."""
         if self.family == "layered":
-            return LayeredWorld(self.n_nodes, self.n_steps)
-        return ProsqaWorld(self.n_nodes, self.n_nodes, fewest_steps=self.n_steps, most_steps=self.n_steps)
+            return LayeredWorld(self.n_nodes, self.n_steps, self.n_extra)
+        return ProsqaWorld(
+            self.n_nodes, self.n_nodes, fewest_steps=self.n_steps, most_steps=self.n_steps, most_edges=2 * self.n_nodes - 4
+        )
 
     @property
     def network(self) -> "DecoderConfig":
@@ -94,14 +99,10 @@ class Data:
         return self.pool.take(rng.integers(len(self.pool), size=settings.batch)).retold(settings.n_names, rng=rng)
 
 
-def told(questions: Questions) -> "Tensor":
+def told(questions: Questions) -> np.ndarray:
     """What a reader is told, one row a question."""
-    import torch
-
-    n = len(questions)
-    return torch.from_numpy(
-        np.concatenate((questions.edges.reshape(n, -1), questions.candidates, questions.roots[:, None]), axis=1)
-    )
+    flat = questions.edges.reshape(len(questions), -1)
+    return np.concatenate((flat, questions.candidates, questions.roots[:, None]), axis=1)
 
 
 def _label(questions: Questions, kind: Labels, c: int, rng: np.random.Generator) -> np.ndarray:
@@ -113,38 +114,38 @@ def _label(questions: Questions, kind: Labels, c: int, rng: np.random.Generator)
 
 
 def thinking(
-    data: Data,
+    data: Sequence[Data],
     settings: Training,
-    seeds: Seeds,
+    seeds: Sequence[Seeds],
     labels: Sequence[Labels],
     *,
     curriculum: bool = True,
     share: tuple[float, float],
-) -> "GraphReader":
-    """Readers trained to think in vectors, one run for each kind of label, side by side on the same graphs.
+) -> "list[list[GraphReader]]":
+    """Per seed the readers trained to think in vectors, one for each kind of label, all side by side.
 
     Stage s takes s thoughts and asks for one node s + 1 steps away; the last stage takes all thoughts, then the answer mark,
-    and asks for the target. Without the curriculum every step is of the last stage.
-    """  # fmt: skip
+    and asks for the target. Readers of one seed are told the same graphs. Without the curriculum every step is of the last
+    stage.
+    """
     import torch
 
-    from assay.models.graph_reader import GraphReader
     from assay.training.sequence import Batch, Stage
 
-    n_steps = settings.n_steps
-    mine = seeds.child("thinking" if curriculum else "thinking at once")
-    rngs = [mine(f"init {kind}") for kind in labels]
-    model = GraphReader.init(settings.network, rngs)
-    batches = mine("batches")
+    n_steps, mixed = settings.n_steps, round(1 / settings.mixing) if settings.mixing else 0
+    name = "thinking" if curriculum else "thinking at once"
+    batches = [seed.child(name)("batches") for seed in seeds]
 
     def stage(last: int, n: int) -> "Stage[GraphReader]":
         def draw(step: int) -> Batch:
-            questions = data.batch(settings, batches)
-            k = last if not curriculum or batches.random() >= settings.mixing else int(batches.integers(last + 1))
-            wanted = [questions.targets if k == n_steps else _label(questions, kind, k + 1, batches) for kind in labels]
-            thoughts = torch.full((len(questions), 1), k)
-            inputs = torch.cat((told(questions), thoughts), dim=1).expand(len(labels), -1, -1)
-            return Batch(inputs, torch.from_numpy(np.stack(wanted)))
+            # All runs of a program think equally often in a step, and no run may depend on the others: a cycle, no draw.
+            k = step // mixed % (last + 1) if curriculum and mixed and step % mixed == 0 else last
+            rows, wanted = [], []
+            for graphs, rng in zip(data, batches, strict=True):
+                questions = graphs.batch(settings, rng)
+                rows.append(np.pad(told(questions), ((0, 0), (0, 1)), constant_values=k))
+                wanted += [questions.targets if k == n_steps else _label(questions, kind, k + 1, rng) for kind in labels]
+            return Batch(torch.from_numpy(np.repeat(rows, len(labels), axis=0)), torch.from_numpy(np.stack(wanted)))
 
         def loss(model: "GraphReader", batch: Batch) -> "Tensor":
             k = int(batch.inputs[0, 0, -1])
@@ -157,71 +158,86 @@ def thinking(
         stages = [stage(0, settings.first_steps), *middle, stage(n_steps, settings.last_steps)]
     else:
         stages = [stage(n_steps, settings.total_steps)]
-    return _trained(model, stages, settings, share, "thoughts" if curriculum else "thoughts without curriculum")
+    rngs = [seed.child(name)(f"init {kind}") for seed in seeds for kind in labels]
+    runs = _trained(settings, rngs, stages, share, "thoughts" if curriculum else "thoughts without curriculum")
+    return [runs[i : i + len(labels)] for i in range(0, len(runs), len(labels))]
 
 
-def speaking(data: Data, settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "GraphReader":
-    """A reader trained to say the item's own shortest path node by node, then the answer."""
+def speaking(
+    data: Sequence[Data], settings: Training, seeds: Sequence[Seeds], *, share: tuple[float, float]
+) -> "list[GraphReader]":
+    """Per seed a reader trained to say the item's own shortest path node by node, then the answer."""
     import torch
 
-    from assay.models.graph_reader import GraphReader
     from assay.training.sequence import Batch, Stage
 
-    mine, n_steps = seeds.child("speaking"), settings.n_steps
-    model, batches = GraphReader.init(settings.network, mine("init")), mine("batches")
+    n_steps = settings.n_steps
+    batches = [seed.child("speaking")("batches") for seed in seeds]
 
     def draw(step: int) -> Batch:
-        questions = data.batch(settings, batches)
-        path = torch.from_numpy(questions.paths[:, :n_steps])
-        said = torch.cat((path, torch.from_numpy(questions.targets)[:, None]), dim=1)
-        return Batch(torch.cat((told(questions), path), dim=1), said)
+        asked = [graphs.batch(settings, rng) for graphs, rng in zip(data, batches, strict=True)]
+        paths = [questions.paths[:, :n_steps] for questions in asked]
+        prompts = [np.concatenate((told(questions), path), axis=1) for questions, path in zip(asked, paths, strict=True)]
+        said = [
+            np.concatenate((path, questions.targets[:, None]), axis=1) for questions, path in zip(asked, paths, strict=True)
+        ]
+        return Batch(torch.from_numpy(np.stack(prompts)), torch.from_numpy(np.stack(said)))
 
     def loss(model: "GraphReader", batch: Batch) -> "Tensor":
         logits = model.spoken(batch.inputs[..., :-n_steps], batch.inputs[..., -n_steps:])
         # The last node of the path is followed by the answer mark, which is given and not asked for.
         asked = torch.cat((logits[..., :n_steps, :], logits[..., -1:, :]), -2)
-        return _cross_entropy(asked, batch.targets).mean()
+        return _cross_entropy(asked, batch.targets).mean(-1)
 
-    return _trained(model, [Stage(settings.total_steps, draw, loss)], settings, share, "words")
+    rngs = [seed.child("speaking")("init") for seed in seeds]
+    return _trained(settings, rngs, [Stage(settings.total_steps, draw, loss)], share, "words")
 
 
-def guessing(data: Data, settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "GraphReader":
-    """A reader trained to answer at once."""
+def guessing(
+    data: Sequence[Data], settings: Training, seeds: Sequence[Seeds], *, share: tuple[float, float]
+) -> "list[GraphReader]":
+    """Per seed a reader trained to answer at once."""
     import torch
 
-    from assay.models.graph_reader import GraphReader
     from assay.training.sequence import Batch, Stage
 
-    mine = seeds.child("guessing")
-    model, batches = GraphReader.init(settings.network, mine("init")), mine("batches")
+    batches = [seed.child("guessing")("batches") for seed in seeds]
 
     def draw(step: int) -> Batch:
-        questions = data.batch(settings, batches)
-        return Batch(told(questions), torch.from_numpy(questions.targets))
+        asked = [graphs.batch(settings, rng) for graphs, rng in zip(data, batches, strict=True)]
+        prompts, targets = [told(questions) for questions in asked], [questions.targets for questions in asked]
+        return Batch(torch.from_numpy(np.stack(prompts)), torch.from_numpy(np.stack(targets)))
 
     def loss(model: "GraphReader", batch: Batch) -> "Tensor":
         return _cross_entropy(model.think(batch.inputs, 0).logits, batch.targets)
 
     n = max(1, round(settings.guess_factor * settings.total_steps))
-    return _trained(model, [Stage(n, draw, loss)], settings, share, "no thoughts")
+    rngs = [seed.child("guessing")("init") for seed in seeds]
+    return _trained(settings, rngs, [Stage(n, draw, loss)], share, "no thoughts")
 
 
 def _trained(
-    model: "GraphReader", stages: "Sequence[object]", settings: Training, share: tuple[float, float], label: str
-) -> "GraphReader":
-    """The model after its stages.
+    settings: Training,
+    rngs: Sequence[np.random.Generator],
+    stages: "Sequence[Stage[GraphReader]]",
+    share: tuple[float, float],
+    label: str,
+) -> "list[GraphReader]":
+    """Readers that started from `rngs`, after their stages.
 
     Raises:
-        Diverged: the loss of one of its runs left the finite numbers.
+        Diverged: the loss of one of them left the finite numbers.
     """
+    from assay.models.graph_reader import GraphReader
     from assay.training.sequence import Optimiser, train
 
+    model = GraphReader.init(settings.network, rngs, edges_at=settings.edges_at)
     optimiser = Optimiser("adamw", settings.learning_rate, weight_decay=0.01, clip_norm=1.0, warmup_steps=20, schedule="linear")
-    trace = train(model, stages, optimiser, share=share, label=label)  # type: ignore[arg-type]
+    trace = train(model, stages, optimiser, share=share, label=label)
     for lost in trace.diverged:
         if lost is not None:
             raise lost
-    return model.requires_grad_(False)
+    return [model.run(i).requires_grad_(requires_grad=False) for i in range(len(rngs))]
 
 
 def _cross_entropy(logits: "Tensor", targets: "Tensor") -> "Tensor":

@@ -1,10 +1,13 @@
 """What training finds, on graphs without a shortcut: accuracy, attention, superposition and its causes (C2 to C8)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from annotated_types import Ge, doc
 
-from assay.claims.charts import Bars, Figure, Heat, Line
+from assay.claims.charts import Bars, Figure, Heat, Line, Lines
 from assay.claims.rules import Above, Below, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.progress import progress
@@ -12,10 +15,12 @@ from assay.core.seeds import Seeds
 from assay.studies.reasoning_by_superposition.readouts import (
     array,
     attention_ratios,
+    attention_table,
     collapse,
     content_table,
     cut,
     cuts_table,
+    growth_table,
     held,
 )
 from assay.studies.reasoning_by_superposition.system import (
@@ -30,11 +35,16 @@ from assay.studies.reasoning_by_superposition.system import (
     thinking,
     told,
 )
-from assay.worlds.reachability import deeper_candidate, superposition
+from assay.worlds.reachability import LayeredWorld, Questions, deeper_candidate, superposition
+
+if TYPE_CHECKING:
+    from assay.models.graph_reader import GraphReader
 
 __all__ = ["TRAINED"]
 
 ARMS: tuple[Labels, ...] = ("optimal", "fixed path", "breadth-first")
+SPARE: tuple[Labels, ...] = ("optimal", "breadth-first")  # told edges in both layers
+LONGER = "14 nodes, 4 steps"
 
 CLAIMS = (
     Claim(
@@ -68,6 +78,26 @@ CLAIMS = (
         paper_value="about 0.25 on ProsQA",
     ),
     Claim(
+        "C2.spare_words",
+        says="Words fall behind because each is chosen before it is known where it leads: with a spare look-up, edges told to "
+        "both layers, they come within 10 points of thoughts.",
+        source="ours",
+        estimand="spare/ahead of words",
+        rule=Below(0.1),
+        margin="as C2.words; two networks of an earlier design had been 5 and 8 points behind",
+        control=Control("a random walk and a coin toss stay farther behind", "spare/ahead of a walk"),
+    ),
+    Claim(
+        "C2.longer",
+        says="The search goes on where training stopped: four-step questions are answered with a fourth thought, the right "
+        "candidate preferred in more than three quarters, though three steps and three thoughts were all it was taught.",
+        source="ours",
+        estimand="longer/preferred",
+        rule=Above(0.75),
+        margin="half-way between chance and certainty",
+        control=Control("with three thoughts, one fewer than steps, it is not", "longer/one_short"),
+    ),
+    Claim(
         "C2.curriculum",
         says="The curriculum is needed: trained from the start with all thoughts and the answer alone, for as many steps, the "
         "network stays more than 10 points behind.",
@@ -96,6 +126,27 @@ CLAIMS = (
         estimand="optimal/optimal_ratio",
         rule=Above(1.1),
         margin="the paper's smallest ratio is 1.2",
+        control=Control("before training all edges are alike", "untrained/optimal_ratio"),
+        paper_value="1.2, 1.7, 2.5, 3.7",
+    ),
+    Claim(
+        "C3.spare",
+        says="Told edges in both layers, a network still looks at the frontier: five times the attention of an edge not "
+        "reachable at every step, in the layer with the larger ratio on other graphs.",
+        source=PAPER + "section 5, table 1, asked of a network that may look up in either layer",
+        estimand="spare/frontier_ratio",
+        rule=Above(5.0),
+        margin="as C3",
+        control=Control("before training all edges are alike", "untrained/frontier_ratio"),
+        paper_value="53, 33, 8, 5",
+    ),
+    Claim(
+        "C3.spare_optimal",
+        says="There edges into a node of a shortest path get a tenth more than the frontier on average, at every step.",
+        source=PAPER + "section 5, table 1, asked of a network that may look up in either layer",
+        estimand="spare/optimal_ratio",
+        rule=Above(1.1),
+        margin="as C3.optimal",
         control=Control("before training all edges are alike", "untrained/optimal_ratio"),
         paper_value="1.2, 1.7, 2.5, 3.7",
     ),
@@ -162,6 +213,17 @@ CLAIMS = (
         paper_value="flatter",
     ),
     Claim(
+        "C6.spare",
+        says="With a spare look-up, which can see an edge ahead, labels drawn from the whole frontier flatten the preference "
+        "by more than 0.05.",
+        source=PAPER + "section 5, breadth-first variant, asked of a network that may look up in either layer",
+        estimand="spare/flattened",
+        rule=Above(0.05),
+        margin="as C6.flat",
+        control=Control("nodes grouped by another graph's search", "shuffled/spare_flattened"),
+        paper_value="flatter",
+    ),
+    Claim(
         "C7",
         says="The superposition is used: with the only optimal node taken out of a thought, the right candidate is preferred "
         "hardly more often than by chance.",
@@ -206,71 +268,147 @@ CLAIMS = (
 class TrainedSettings(Training):
     """Depth-matched graphs: every layer joined to the next, both candidates in the last."""
 
+    n_grown: Annotated[int, Ge(8), doc("held-out questions of each larger kind")] = 500
+
 
 def measure(settings: TrainedSettings, seeds: Seeds) -> Measurement:
-    """One seed: three kinds of labels side by side, words, no thoughts, no curriculum; then the cuts."""
+    """One seed: see `measure_many`."""
+    return measure_many(settings, [seeds])[0]
+
+
+def measure_many(settings: TrainedSettings, seeds: Sequence[Seeds]) -> list[Measurement]:
+    """Thinkers of three kinds of labels, words, no thoughts, no curriculum; thinkers and words with a spare look-up."""
+    data = [Data.drawn(settings, seed) for seed in seeds]
+    spare = replace(settings, edges_at=0)
+    thinkers = thinking(data, settings, seeds, ARMS, share=(0.0, 0.3))
+    spare_thinkers = thinking(data, spare, seeds, SPARE, share=(0.3, 0.6))
+    at_once = thinking(data, settings, seeds, ("optimal",), curriculum=False, share=(0.6, 0.71))
+    speakers = speaking(data, settings, seeds, share=(0.71, 0.78))
+    spare_speakers = speaking(data, spare, seeds, share=(0.78, 0.9))
+    guessers = guessing(data, settings, seeds, share=(0.9, 0.97))
+    found = []
+    for i, seed in enumerate(seeds):
+        readers: dict[str, GraphReader] = dict(zip(ARMS, thinkers[i], strict=True))
+        readers |= {f"spare {arm}": reader for arm, reader in zip(SPARE, spare_thinkers[i], strict=True)}
+        readers |= {"no curriculum": at_once[i][0], "words": speakers[i], "spare words": spare_speakers[i]}
+        found.append(_read(settings, seed, data[i], readers | {"no thoughts": guessers[i]}))
+        progress(0.97 + 0.03 * (i + 1) / len(seeds), "read-outs")
+    return found
+
+
+def _read(settings: TrainedSettings, seeds: Seeds, data: Data, readers: "Mapping[str, GraphReader]") -> Measurement:
+    """Everything that is read off one run's networks."""
+    import torch
+
     from assay.instruments.thoughts import content
     from assay.models.graph_reader import GraphReader
 
-    data, n_steps = Data.drawn(settings, seeds), settings.n_steps
-    questions, inputs = data.held_out, told(data.held_out)
-    thinkers = thinking(data, settings, seeds, ARMS, share=(0.0, 0.5))
-    at_once = thinking(data, settings, seeds, ("optimal",), curriculum=False, share=(0.5, 0.67))
-    speaker = speaking(data, settings, seeds, share=(0.67, 0.82))
-    guesser = guessing(data, settings, seeds, share=(0.82, 0.98))
+    n_steps, questions = settings.n_steps, data.held_out
+    inputs = torch.from_numpy(told(questions))
+    untrained = GraphReader.init(settings.network, seeds("untrained"), edges_at=settings.edges_at).requires_grad_(False)
+    thinkers = {name: readers[name] for name in (*ARMS, *(f"spare {arm}" for arm in SPARE), "no curriculum")}
+    seen = {name: model.think(inputs, n_steps, look=True) for name, model in (thinkers | {"untrained": untrained}).items()}
+    answers = {name: right(seen[name].logits, questions) for name in thinkers}
+    answers |= {name: right(readers[name].speak(inputs, n_steps)[1], questions) for name in ("words", "spare words")}
+    answers |= {"no thoughts": right(readers["no thoughts"].think(inputs, 0).logits, questions)}
+    accuracy = {name: found["exact"] for name, found in answers.items()}
+    best, walk = accuracy["optimal"], chance_of_a_walk(questions)
 
-    arms = {arm: thinkers.run(i).requires_grad_(requires_grad=False) for i, arm in enumerate(ARMS)}
-    untrained = GraphReader.init(arms["optimal"].decoder.config, seeds("untrained")).requires_grad_(requires_grad=False)
-    seen = {name: model.think(inputs, n_steps, look=True) for name, model in (arms | {"untrained": untrained}).items()}
-    answers = {arm: right(seen[arm].logits, questions) for arm in ARMS} | {
-        "words": right(speaker.speak(inputs, n_steps)[1], questions),
-        "no thoughts": right(guesser.think(inputs, 0).logits, questions),
-        "no curriculum": right(at_once.think(inputs[None], n_steps).logits[0], questions),
+    scores = {
+        name: array(content(seen[name].thoughts, model.embeddings[: settings.n_names])) for name, model in thinkers.items()
     }
-    scores = {arm: array(content(seen[arm].thoughts, model.embeddings[: settings.n_names])) for arm, model in arms.items()}
     other = questions.take(np.roll(np.arange(len(questions)), 1))
     exact = superposition(questions.distance, n_steps)
-    read = {arm: held(scores[arm], questions) for arm in ARMS}
-    shuffled = {arm: held(scores[arm], other) for arm in ("optimal", "fixed path")}
-    built = held(exact, questions)
-    cuts = cut(arms["optimal"], questions, n_steps, seeds("cut"))
-    collapses = {arm: collapse(arms[arm], questions, n_steps, seeds(f"collapse {arm}")) for arm in ("optimal", "breadth-first")}
-    walk = chance_of_a_walk(questions)
-    progress(1.0, "read-outs")
+    read, shuffled = ({name: held(scores[name], asked) for name in thinkers} for asked in (questions, other))
+    looks = {name: array(seen[name].attention) for name in ("optimal", "spare optimal", "untrained")}
+    chosen = _layer_that_looks_up(readers["spare optimal"], data, settings, seeds)
+    ratios = {
+        "optimal": attention_ratios(looks["optimal"][:, :, 0], questions),
+        "untrained": attention_ratios(looks["untrained"][:, :, 0], questions),
+        "spare": attention_ratios(looks["spare optimal"][:, :, chosen], questions),
+    }
+    cuts = cut(readers["optimal"], questions, n_steps, seeds("cut"))
+    collapses = {
+        arm: collapse(readers[arm], questions, n_steps, seeds(f"collapse {arm}")) for arm in ("optimal", "breadth-first")
+    }
+    growth = growth_table(readers["optimal"], {"12 nodes, 3 steps": questions} | _larger(settings, seeds), n_steps + 3)
+    longer = {int(row["thoughts"]): float(row["preferred"]) for row in growth if row["questions"] == LONGER}
 
-    accuracy = {name: found["exact"] for name, found in answers.items()}
-    best = accuracy["optimal"]
     estimands: dict[str, float] = {f"{name}/exact": value for name, value in accuracy.items()}
     estimands |= {f"ahead of {name}": best - value for name, value in accuracy.items() if name != "optimal"}
-    estimands |= {f"{arm}/{name}": value for arm in ARMS for name, value in read[arm].items()}
-    estimands |= {
-        f"{arm}/{name}": value
-        for arm in ("optimal", "untrained")
-        for name, value in attention_ratios(seen[arm], questions).items()
-    }
+    estimands |= {f"{name}/{what}": value for name, found in read.items() for what, value in found.items()}
+    estimands |= {f"{name}/{what}": value for name, found in ratios.items() for what, value in found.items()}
     estimands |= {f"cut/{name}": value for name, value in cuts.items()}
     estimands |= {
         "shuffled/auc_frontier": shuffled["optimal"]["auc_frontier"],
         "shuffled/auc_off_path": shuffled["optimal"]["auc_off_path"],
         "shuffled/fixed_auc_off_path": shuffled["fixed path"]["auc_off_path"],
-        "built/auc_older": built["auc_older"],
+        "built/auc_older": held(exact, questions)["auc_older"],
         "breadth-first minus optimal": accuracy["breadth-first"] - best,
         "no thoughts minus optimal": accuracy["no thoughts"] - best,
-        "flattened": read["optimal"]["auc_preference"] - read["breadth-first"]["auc_preference"],
-        "flattened by fixed path": read["optimal"]["auc_preference"] - read["fixed path"]["auc_preference"],
+        "flattened": _flattened(read, "optimal", "breadth-first"),
+        "flattened by fixed path": _flattened(read, "optimal", "fixed path"),
+        "spare/flattened": _flattened(read, "spare optimal", "spare breadth-first"),
+        "shuffled/spare_flattened": _flattened(shuffled, "spare optimal", "spare breadth-first"),
+        "spare/ahead of words": accuracy["spare optimal"] - accuracy["spare words"],
+        "spare/ahead of a walk": accuracy["spare optimal"] - walk,
         "collapse/nearest_drop": collapses["optimal"]["intact"] - collapses["optimal"]["nearest"],
         "collapse/frontier_drop": collapses["optimal"]["intact"] - collapses["optimal"]["frontier"],
         "collapse/minus_walk": collapses["breadth-first"]["sampled"] - walk,
         "collapse/intact_minus_walk": collapses["breadth-first"]["intact"] - walk,
+        "longer/preferred": longer[n_steps + 1],
+        "longer/one_short": longer[n_steps],
         "walk": walk,
         "depth heuristic": deeper_candidate(questions),
     }
-    tables: dict[str, Table] = {
-        "accuracy": [{"network": name, "accuracy": value} for name, value in accuracy.items()],
-        "content": content_table({"built by hand": exact} | {f"trained, {arm}": scores[arm] for arm in ARMS[::2]}, questions),
-        "cuts": cuts_table(cuts, collapses),
+    shown = {
+        "trained, optimal": "optimal",
+        "trained, breadth-first": "breadth-first",
+        "spare look-up, optimal": "spare optimal",
     }
+    layers = {
+        "one look-up: layer 2": looks["optimal"][:, :, 0],
+        "before training: layer 2": looks["untrained"][:, :, 0],
+        "spare look-up: layer 1": looks["spare optimal"][:, :, 0],
+        "spare look-up: layer 2": looks["spare optimal"][:, :, 1],
+    }
+    tables: dict[str, Table] = {
+        "accuracy": [
+            {"network": name.removeprefix("spare "), "accuracy": value,
+             "edges": "in both layers" if name.startswith("spare ") else "in the second layer"}
+            for name, value in accuracy.items()
+        ],
+        "attention": attention_table(layers, questions),
+        "content": content_table({"built by hand": exact} | {panel: scores[name] for panel, name in shown.items()}, questions),
+        "cuts": cuts_table(cuts, collapses),
+        "growth": growth,
+    }  # fmt: skip
     return Measurement(estimands, tables)
+
+
+def _flattened(read: Mapping[str, Mapping[str, float]], leaning: str, flat: str) -> float:
+    """How much less the second network prefers optimal to other frontier nodes than the first."""
+    return read[leaning]["auc_preference"] - read[flat]["auc_preference"]
+
+
+def _layer_that_looks_up(model: "GraphReader", data: Data, settings: TrainedSettings, seeds: Seeds) -> int:
+    """The layer with the higher frontier ratio on graphs of the pool, so that the held-out ones do not choose it."""
+    import torch
+
+    rng = seeds("layer")
+    some = data.pool.take(rng.permutation(len(data.pool))[: settings.n_eval]).retold(settings.n_names, rng=rng)
+    attention = array(model.think(torch.from_numpy(told(some)), settings.n_steps, look=True).attention)
+    ratios = [attention_ratios(attention[:, :, layer], some)["frontier_ratio"] for layer in range(attention.shape[2])]
+    return int(np.argmax(ratios))
+
+
+def _larger(settings: TrainedSettings, seeds: Seeds) -> dict[str, Questions]:
+    """Held-out questions with more nodes or more steps than trained on."""
+    sizes = {"16 nodes, 3 steps": (16, 3), LONGER: (14, 4), "16 nodes, 5 steps": (16, 5)}
+    return {
+        name: LayeredWorld(n_nodes, depth).questions(settings.n_grown, rng=seeds(name)).retold(16, rng=seeds(f"names {name}"))
+        for name, (n_nodes, depth) in sizes.items()
+    }
 
 
 NAMES = {
@@ -278,6 +416,16 @@ NAMES = {
     "words": "words", "no thoughts": "no thoughts", "no curriculum": "thoughts, no curriculum",
 }  # fmt: skip
 FIGURES = (
+    Figure(
+        "attention",
+        "Where a thought looks",
+        "Mean attention on an edge while thoughts are made, both heads together, by where the edge starts: on the frontier "
+        "(into a node of a shortest path, or another), at a node reached before, or at one not reached. Told edges in the "
+        "second layer only, that layer looks up the frontier. Told them in both, the look-up may sit in either.",
+        Bars("attention", x="step", y="attention", by="edges", panel="layer", y_label="attention on an edge"),
+        names={"optimal": "frontier, shortest path", "off path": "frontier, other", "older": "reached before",
+               "not reachable": "not reached"},
+    ),
     Figure(
         "superposition",
         "One thought, many nodes",
@@ -291,10 +439,11 @@ FIGURES = (
         "accuracy",
         "Vectors, words and guesses",
         "Share of held-out questions answered exactly, on graphs where nothing but search tells the candidates apart: the same "
-        "network thinking in vectors (three kinds of labels), trained without the curriculum, in words, or not at all.",
-        Bars("accuracy", x="network", y="accuracy", y_label="share of answers exact",
+        "network thinking in vectors (three kinds of labels), trained without the curriculum, in words, or not at all. Told "
+        "edges in both layers it can follow two at once, and words need no more.",
+        Bars("accuracy", x="network", y="accuracy", by="edges", y_label="share of answers exact",
              lines=(Line(0.5, "one of the two candidates"),)),
-        names=NAMES,
+        names=NAMES | {"in the second layer": "edges told in the second layer", "in both layers": "edges told in both layers"},
     ),
     Figure(
         "cuts",
@@ -308,9 +457,26 @@ FIGURES = (
                "frontier": "frontier alone", "nearest": "nearest node", "sampled": "a sampled node",
                "optimal": "trained on optimal labels", "breadth-first": "trained breadth-first"},
     ),
+    Figure(
+        "growth",
+        "As many thoughts as steps",
+        "How often the right candidate is preferred after so many thoughts, on the kind of question the network was trained on "
+        "(12 nodes, 3 steps, 3 thoughts) and on larger and longer ones. A search needs as many thoughts as steps, no fewer.",
+        Lines("growth", x="thoughts", y="preferred", by="questions", x_label="thoughts", y_label="right candidate preferred",
+              lines=(Line(0.5, "chance"),), markers=True),
+    ),
 )  # fmt: skip
 
-SMALL = {"first_steps": 4, "stage_steps": 4, "last_steps": 6, "batch": 8, "n_pool": 60, "n_eval": 64, "d_model": 16}
+SMALL = {
+    "first_steps": 4,
+    "stage_steps": 4,
+    "last_steps": 6,
+    "batch": 8,
+    "n_pool": 60,
+    "n_eval": 64,
+    "d_model": 16,
+    "n_grown": 16,
+}
 TRAINED = Experiment(
     name="trained",
     question="Does a small network trained to think in vectors search in superposition, and does it need to?",
@@ -335,6 +501,8 @@ TRAINED = Experiment(
         ),
     },
     measure=measure,
+    measure_many=measure_many,
+    batch=3,
     figures=FIGURES,
     cost="20 min on two cores",
 )
