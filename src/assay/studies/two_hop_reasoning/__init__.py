@@ -30,10 +30,10 @@ Departs D1  Attention only at width 64, AdamW at 0.002 and batches of 256 (chose
             and first names are real words. Every source of a prompt is asked for. Probabilities are of whole names.
         D10 Training and test share neither names nor, in C7.wording, templates; the paper tests two chains on the prompts
             that it trained on. Cut chains, premises in any order and the base model stand in for what it leaves open.
-        D11 Fine-tuning takes 400 prompts once, in batches of 8 at a rate of 0.001, in bfloat16; the paper 1,000 three times at
-            0.0002. That was chosen by the accuracy with two chains on a seed that is not among the runs (0.94 of 32 questions
-            with 320 prompts at 0.0005, 1.00 with this). Other kinds of prompts were seen in that pilot too; no claim and no
-            margin was changed after it.
+        D11 Fine-tuning takes 400 prompts once, in batches of 8 at a rate of 0.001, in bfloat16 where the processor has it; the
+            paper 1,000 three times at 0.0002. That was chosen by the accuracy with two chains on a seed that is not among the
+            runs (0.94 of 32 questions with 320 prompts at 0.0005, 1.00 with this). Other kinds of prompts were seen in that
+            pilot too; no claim and no margin was changed after it.
 """
 
 from assay.claims.study import Study
