@@ -247,15 +247,7 @@ def logging_and_data(steps: int) -> list[dict[str, object]]:
     emergence = EmergenceSettings(n_steps=10 * steps)
     try:
         start = time.process_time()
-        trained(
-            "bench",
-            emergence.regimes["isolated"],
-            emergence,
-            Seeds(0),
-            observe=lambda m, s: {},
-            observe_at=(),
-            share=(0.0, 1.0),
-        )
+        trained({"isolated": emergence.regimes["isolated"]}, emergence, Seeds(0), observe=lambda name, m, s: {}, observe_at=())
         total = time.process_time() - start
     finally:
         setattr(world_type, "sequences", original)  # noqa: B010

@@ -97,6 +97,8 @@ def test_a_lost_run_does_not_disturb_the_others_and_is_named() -> None:
     assert lost.diverged[0] is None
     assert lost.diverged[1] is not None
     assert lost.diverged[1].step == 5
+    with pytest.raises(Diverged, match="step 5"):
+        lost.whole()
     assert np.isfinite(lost.loss_nats[0]).all()
     assert torch.isfinite(models[0].run(0)(draw_from(7)(0).inputs)).all()
     with pytest.raises(Diverged, match="step 3"):

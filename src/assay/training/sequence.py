@@ -11,7 +11,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
@@ -28,6 +28,7 @@ __all__ = [
     "Row",
     "Stage",
     "Trace",
+    "answer_loss",
     "last_token_loss",
     "log_steps",
     "next_token_loss",
@@ -58,7 +59,12 @@ Draw = Callable[[int], Batch]  # the batch of a step; called once a step, in ord
 
 def last_token_loss(model: Decoder, batch: Batch) -> Float[Tensor, "*run"]:
     """Mean cross-entropy of the answer at the last position, in nats, per run."""
-    return _cross_entropy(model(batch.inputs, at=-1, offset=batch.offset), batch.targets, over=-1)
+    return answer_loss(model(batch.inputs, at=-1, offset=batch.offset), batch.targets)
+
+
+def answer_loss(logits: Float[Tensor, "*run batch n_outputs"], answers: Int[Tensor, "*run batch"]) -> Float[Tensor, "*run"]:
+    """Mean cross-entropy of the answers, in nats, per run."""
+    return _cross_entropy(logits, answers, over=-1)
 
 
 def next_token_loss(model: Decoder, batch: Batch) -> Float[Tensor, "*run"]:
@@ -169,6 +175,17 @@ class Trace:
     rows: tuple[Row, ...] = ()
     checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
     diverged: tuple[Diverged | None, ...] = ()
+
+    def whole(self) -> "Trace":
+        """This trace, for runs that count only together.
+
+        Raises:
+            Diverged: a run's loss left the finite numbers.
+        """
+        for lost in self.diverged:
+            if lost is not None:
+                raise lost
+        return self
 
     def series(self, name: str) -> Float[np.ndarray, "*run observation"]:
         """The observed quantity called `name` over `steps`, observations last."""
