@@ -248,7 +248,7 @@ DATA = Experiment(
     claims=CLAIMS,
     presets={
         "quick": Preset(DataSettings(n_steps=4, n_eval=24, batch=16, n_looks=1, noises=(0.1,)), n_runs=2),
-        "laptop": Preset(DataSettings(n_steps=1500, batch=64, noises=(0.1,)), n_runs=5),
+        "laptop": Preset(DataSettings(n_steps=2000, batch=64, noises=(0.1,)), n_runs=5),
         "paper": Preset(
             DataSettings(
                 n_steps=150_000, n_eval=10_000, optimiser="sgd", learning_rate=0.01, classes=(128, 256, 512, 1024, 2048),
@@ -268,7 +268,7 @@ NOISE = Experiment(
     claims=NOISE_CLAIMS,
     presets={
         "quick": Preset(DataSettings(n_steps=4, n_eval=24, batch=16, n_looks=1, classes=(512,), bursts=(1,)), n_runs=2),
-        "laptop": Preset(DataSettings(batch=64, classes=(512,), bursts=(1,)), n_runs=5),
+        "laptop": Preset(DataSettings(classes=(512,), bursts=(1,)), n_runs=5),
         "paper": Preset(
             DataSettings(
                 n_steps=150_000, n_eval=10_000, optimiser="sgd", learning_rate=0.01, classes=(1024,), bursts=(1,),
