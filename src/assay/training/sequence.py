@@ -5,6 +5,7 @@ run shares nothing with its batch mates. Steps are counted by updates taken: an 
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, NamedTuple, TypeVar
@@ -29,6 +30,7 @@ __all__ = [
     "Stage",
     "Trace",
     "answer_loss",
+    "drawn_ahead",
     "last_token_loss",
     "log_steps",
     "next_token_loss",
@@ -190,6 +192,24 @@ class Trace:
     def series(self, name: str) -> Float[np.ndarray, "*run observation"]:
         """The observed quantity called `name` over `steps`, observations last."""
         return np.stack([np.asarray(row[name], dtype=float) for row in self.rows], axis=-1)
+
+
+def drawn_ahead(draw: Draw, n: int = 8) -> Draw:
+    """The same batches, drawn `n` at a time: after a training step a draw finds its tables gone from the processor's cache.
+
+    Raises:
+        SettingsError: n is not positive.
+    """
+    if n < 1:
+        raise SettingsError(f"batches are drawn at least one at a time; got {n}")
+    waiting: deque[Batch] = deque()
+
+    def next_of(step: int) -> Batch:
+        if not waiting:
+            waiting.extend(draw(step + ahead) for ahead in range(n))
+        return waiting.popleft()
+
+    return next_of
 
 
 def log_steps(n_steps: int, *, per_decade: int = 20, dense_from: int = 0, every: int = 0) -> tuple[int, ...]:

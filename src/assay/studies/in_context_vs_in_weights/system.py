@@ -234,17 +234,20 @@ def side_by_side(arms: Sequence[Arm]) -> "Callable[[int], Batch]":
     """The batch of a step of all arms, [run, batch, ...]; an arm that is named twice is drawn once."""
     import torch
 
-    from assay.training.sequence import Batch
+    from assay.training.sequence import Batch, drawn_ahead
 
     distinct = list({id(arm): arm for arm in arms}.values())
     places = [next(i for i, one in enumerate(distinct) if one is arm) for arm in arms]
 
+    def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.stack(tuple(parts)) if len(parts) > 1 else parts[0][None]  # a stack of one would be a copy
+
     def draw(step: int) -> Batch:
         drawn = [arm.draw(step) for arm in distinct]
         inputs, targets, offsets = zip(*(drawn[place] for place in places), strict=True)
-        return Batch(torch.stack(inputs), torch.stack(targets), None if offsets[0] is None else torch.stack(offsets))
+        return Batch(joined(inputs), joined(targets), None if offsets[0] is None else joined(offsets))
 
-    return draw
+    return drawn_ahead(draw, max(1, 8 // len(distinct)))
 
 
 Observe = Callable[[str, "Decoder", Mapping[str, Setting]], dict[str, float]]
