@@ -15,7 +15,7 @@ from assay.store.memo import memos_in
 from assay.studies.in_context_vs_in_weights.data import DataSettings, contrasts
 from assay.studies.in_context_vs_in_weights.emergence import EmergenceSettings
 from assay.studies.in_context_vs_in_weights.skew import SkewSettings
-from assay.studies.in_context_vs_in_weights.system import Regime, Training, network, trained
+from assay.studies.in_context_vs_in_weights.system import Regime, Training, network, prepared, side_by_side, trained
 from assay.studies.two_hop_reasoning import system as two_hop
 from assay.studies.two_hop_reasoning.depth import DEPTH
 from assay.studies.two_hop_reasoning.gates import GateSettings
@@ -144,17 +144,54 @@ def test_either_network_learns_and_evaluations_are_of_its_shape(kind: str) -> No
     settings = Training(n_steps=3, n_eval=16, batch=8, network=kind)  # type: ignore[arg-type]
     seen: list[set[str]] = []
 
-    def observe(model: torch.nn.Module, sets: object) -> dict[str, float]:
+    def observe(name: str, model: torch.nn.Module, sets: object) -> dict[str, float]:
         seen.append(set(sets))  # type: ignore[call-overload]
         return {"x": 0.0}
 
-    done = trained("x", Regime(64, 2), settings, Seeds(0), observe=observe, observe_at=(0, 3), share=(0, 1))
+    done = trained({"x": Regime(64, 2)}, settings, Seeds(0), observe=observe, observe_at=(0, 3))["x"]
     assert seen[0] == {"ic", "ic2", "iw", "iw_uniform", "known", "scrambled", "stranger"}
     assert done.sets["ic"].batch.inputs.shape == (16, 17, network(kind, 32).d_content)
     assert (done.sets["ic"].batch.offset is not None) == (kind == "strict")
     scrambled, plain = done.sets["scrambled"].drawn.content, done.sets["ic"].drawn.content
     np.testing.assert_array_equal(np.sort(scrambled[:, 1::2], axis=1), np.sort(plain[:, 1::2], axis=1))
     np.testing.assert_array_equal(scrambled[:, ::2], plain[:, ::2])
+
+
+@pytest.mark.parametrize("kind", ["strict", "modern"])
+def test_a_network_trained_beside_others_is_the_one_trained_alone(kind: str) -> None:
+    settings = Training(n_steps=5, n_eval=16, batch=8, network=kind)  # type: ignore[arg-type]
+    regimes = {"few": Regime(32, 2), "many": Regime(256, 1, p_fresh=0.5), "skewed": Regime(64, 2, zipf=1.0, p_bursty=0.5)}
+
+    def observe(name: str, model: torch.nn.Module, sets: object) -> dict[str, float]:
+        return {"number": float(list(regimes).index(name))}
+
+    together = trained(regimes, settings, Seeds(3), observe=observe, observe_at=(0, 5))
+    for place, (name, regime) in enumerate(regimes.items()):
+        alone = trained({name: regime}, settings, Seeds(3), observe=observe, observe_at=(0, 5))[name]
+        np.testing.assert_allclose(together[name].trace.loss_nats[place], alone.trace.loss_nats[0], rtol=1e-4)
+        for key, value in together[name].model.state_dict().items():
+            torch.testing.assert_close(value, alone.model.state_dict()[key], atol=2e-4, rtol=1e-3)
+        assert together[name].curve("number").tolist() == [place, place]
+        for key, setting in together[name].sets.items():
+            assert torch.equal(setting.batch.inputs, alone.sets[key].batch.inputs)
+
+
+def test_an_arm_named_twice_is_drawn_once() -> None:
+    settings = Training(n_eval=8, batch=4)
+    first, second = (
+        prepared(name, Regime(64, 2), settings, Seeds(0), d_content=63, placed=True) for name in ("first", "second")
+    )
+    draw, alone = (
+        side_by_side([first, second, first]),
+        prepared("first", Regime(64, 2), settings, Seeds(0), d_content=63, placed=True),
+    )
+    for step in range(3):
+        inputs, targets, offset = draw(step)
+        assert offset is not None
+        for drawn, single in zip((inputs, targets, offset), alone.draw(step), strict=True):
+            assert torch.equal(drawn[0], drawn[2])
+            assert torch.equal(drawn[0], single)
+        assert not torch.equal(inputs[0], inputs[1])
 
 
 def test_the_strict_network_is_the_paper_s() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from assay.core.errors import Diverged, InputError, SettingsError
 from assay.core.progress import listening
 from assay.models.decoder import Decoder, DecoderConfig
-from assay.training.sequence import Batch, Optimiser, Stage, last_token_loss, log_steps, next_token_loss, train
+from assay.training.sequence import Batch, Optimiser, Stage, drawn_ahead, last_token_loss, log_steps, next_token_loss, train
 from assay.worlds.chains import ChainWorld
 
 WORLD = ChainWorld(2, 2, n_nodes=8)
@@ -117,6 +117,8 @@ def test_a_lost_run_does_not_disturb_the_others_and_is_named() -> None:
     assert lost.diverged[0] is None
     assert lost.diverged[1] is not None
     assert lost.diverged[1].step == 5
+    with pytest.raises(Diverged, match="step 5"):
+        lost.whole()
     assert np.isfinite(lost.loss_nats[0]).all()
     assert torch.isfinite(models[0].run(0)(draw_from(7)(0).inputs)).all()
     with pytest.raises(Diverged, match="step 3"):
@@ -183,6 +185,22 @@ def test_stops_when_told_and_says_how_far_it_is() -> None:
         )  # fmt: skip
     assert trace.loss_nats.shape[1] == 120
     assert heard == [0.625, 0.75]
+
+
+def test_drawing_ahead_changes_no_batch() -> None:
+    asked: list[int] = []
+
+    def counted(step: int) -> Batch:
+        asked.append(step)
+        return plain(step)
+
+    plain, alone = draw_from(1), draw_from(1)
+    ahead = drawn_ahead(counted, 3)
+    for step in range(7):
+        assert torch.equal(ahead(step).inputs, alone(step).inputs)
+    assert asked == list(range(9))
+    with pytest.raises(SettingsError, match="at least one at a time"):
+        drawn_ahead(plain, 0)
 
 
 def test_sgd_with_decay_is_the_written_out_step() -> None:

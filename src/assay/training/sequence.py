@@ -5,13 +5,14 @@ run shares nothing with its batch mates. Steps are counted by updates taken: an 
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
@@ -28,6 +29,8 @@ __all__ = [
     "Row",
     "Stage",
     "Trace",
+    "answer_loss",
+    "drawn_ahead",
     "last_token_loss",
     "log_steps",
     "next_token_loss",
@@ -58,7 +61,12 @@ Draw = Callable[[int], Batch]  # the batch of a step; called once a step, in ord
 
 def last_token_loss(model: Decoder, batch: Batch) -> Float[Tensor, "*run"]:
     """Mean cross-entropy of the answer at the last position, in nats, per run."""
-    return _cross_entropy(model(batch.inputs, at=-1, offset=batch.offset), batch.targets, over=-1)
+    return answer_loss(model(batch.inputs, at=-1, offset=batch.offset), batch.targets)
+
+
+def answer_loss(logits: Float[Tensor, "*run batch n_outputs"], answers: Int[Tensor, "*run batch"]) -> Float[Tensor, "*run"]:
+    """Mean cross-entropy of the answers, in nats, per run."""
+    return _cross_entropy(logits, answers, over=-1)
 
 
 def next_token_loss(model: Decoder, batch: Batch) -> Float[Tensor, "*run"]:
@@ -170,9 +178,38 @@ class Trace:
     checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
     diverged: tuple[Diverged | None, ...] = ()
 
+    def whole(self) -> "Trace":
+        """This trace, for runs that count only together.
+
+        Raises:
+            Diverged: a run's loss left the finite numbers.
+        """
+        for lost in self.diverged:
+            if lost is not None:
+                raise lost
+        return self
+
     def series(self, name: str) -> Float[np.ndarray, "*run observation"]:
         """The observed quantity called `name` over `steps`, observations last."""
         return np.stack([np.asarray(row[name], dtype=float) for row in self.rows], axis=-1)
+
+
+def drawn_ahead(draw: Draw, n: int = 8) -> Draw:
+    """The same batches, drawn `n` at a time: after a training step a draw finds its tables gone from the processor's cache.
+
+    Raises:
+        SettingsError: n is not positive.
+    """
+    if n < 1:
+        raise SettingsError(f"batches are drawn at least one at a time; got {n}")
+    waiting: deque[Batch] = deque()
+
+    def next_of(step: int) -> Batch:
+        if not waiting:
+            waiting.extend(draw(step + ahead) for ahead in range(n))
+        return waiting.popleft()
+
+    return next_of
 
 
 def log_steps(n_steps: int, *, per_decade: int = 20, dense_from: int = 0, every: int = 0) -> tuple[int, ...]:

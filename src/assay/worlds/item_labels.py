@@ -162,34 +162,33 @@ class ItemLabelWorld:
             SettingsError: see `check`.
         """
         self.check(burst=burst, p_bursty=p_bursty, p_fresh=p_fresh)
-        n_items, n_labels = self.n_items, self.n_labels
-        table = self._table
-        if burst and p_bursty == 1 and p_fresh == 0:
-            classes = self._in_bursts(n, burst, self.n_classes // n_labels, rng)
+        n_items, n_labels, table = self.n_items, self.n_labels, self._table
+        width = math.sqrt(table.shape[1])
+        n_fresh = -(-FRESH // n_labels) * n_labels
+        fresh: np.ndarray | None = None
+        if p_fresh:
+            fresh = (rng.random(n) < p_fresh)[:, None]
+            table = np.concatenate((table, _normal((n_fresh, table.shape[1]), rng, std=self._shrink / width)))
+        if burst:
+            shared_by = self.n_classes // n_labels if fresh is None else np.where(fresh, n_fresh, self.n_classes) // n_labels
+            classes = self._in_bursts(n, burst, shared_by, rng)
+            if fresh is not None:
+                classes += fresh * self.n_classes
+            if p_bursty < 1:
+                loose = rng.random(n) >= p_bursty
+                if fresh is not None:
+                    loose &= ~fresh[:, 0]
+                classes[loose] = self._by_frequency((int(loose.sum()), n_items + 1), uniform, rng)
         else:
             classes = self._by_frequency((n, n_items + 1), uniform, rng)
-        if burst and (p_bursty < 1 or p_fresh):
-            fresh = rng.random(n) < p_fresh
-            n_fresh = -(-FRESH // n_labels) * n_labels
-            per_label = np.where(fresh, n_fresh, self.n_classes)[:, None] // n_labels
-            shown = self._in_bursts(n, burst, per_label, rng) + np.where(fresh, self.n_classes, 0)[:, None]
-            classes = np.where((fresh | (rng.random(n) < p_bursty))[:, None], shown, classes)
-            if p_fresh:
-                new = _normal((n_fresh, table.shape[1]), rng)
-                new *= np.float32(self._shrink / np.sqrt(table.shape[1]))
-                table = np.concatenate((table, new))
-        known = classes < self.n_classes
-        labels = (
-            np.where(known, classes + label_shift, classes - self.n_classes) if p_fresh else classes + label_shift
-        ) % n_labels
+        shifted = classes if not label_shift else classes + label_shift * (classes < self.n_classes)
+        labels = shifted % n_labels  # of fresh classes too: n_labels divides n_classes
         rows = np.empty((n, self.n_tokens), dtype=np.intp)
         rows[:, ::2] = classes + n_labels
         rows[:, 1::2] = labels[:, :-1]
         content = table.take(rows, axis=0)
         if self.noise:
-            spread = _normal((n, self.n_items + 1, table.shape[1]), rng)
-            spread *= np.float32(self._shrink * self.noise / np.sqrt(table.shape[1]))
-            content[:, ::2] += spread
+            content[:, ::2] += _normal((n, n_items + 1, table.shape[1]), rng, std=self._shrink * self.noise / width)
         return ItemLabelSequences(content, labels[:, -1], labels[:, :-1], classes)
 
     def in_context(self, n: int, *, rng: np.random.Generator, burst: int) -> ItemLabelSequences:
@@ -220,11 +219,11 @@ class ItemLabelWorld:
         edges = np.cumsum(self.frequencies)
         return np.minimum(np.searchsorted(edges, rng.random(shape), side="right"), self.n_classes - 1)
 
-    def _in_bursts(self, n: int, burst: int, per_label: int | np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Classes of the items and the query (last), [batch, item + 1]; `per_label` classes share each label."""
+    def _in_bursts(self, n: int, burst: int, shared_by: int | np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Classes of the items and the query (last), [batch, item + 1]; each label is shared by so many classes."""
         n_kinds = self.n_items // burst
         labels = rng.random((n, self.n_labels), dtype=np.float32).argpartition(n_kinds - 1, axis=1)[:, :n_kinds]
-        which = (rng.random((n, n_kinds), dtype=np.float32) * per_label).astype(np.intp)
+        which = (rng.random((n, n_kinds), dtype=np.float32) * shared_by).astype(np.intp)
         kinds = which * self.n_labels + labels
         places = np.empty((n, self.n_items + 1), dtype=np.intp)
         places[:, :-1] = rng.random((n, self.n_items), dtype=np.float32).argsort(axis=1) % n_kinds
@@ -233,11 +232,11 @@ class ItemLabelWorld:
         return classes
 
 
-def _normal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Standard normal numbers, each one of 4,096 equally likely quantiles: ten times faster than exact ones."""
+def _normal(shape: tuple[int, ...], rng: np.random.Generator, *, std: float = 1.0) -> np.ndarray:
+    """Normal numbers, each one of 4,096 equally likely quantiles: ten times faster than exact ones."""
     n = math.prod(shape)
     bits = rng.integers(2**64 - 1, size=-(-n // 4), dtype=np.uint64, endpoint=True).view(np.uint16)[:n]
-    return _quantiles().take(bits >> 4).reshape(shape)
+    return (_quantiles() * np.float32(std)).take(bits >> 4).reshape(shape)
 
 
 @cache

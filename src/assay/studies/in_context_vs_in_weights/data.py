@@ -22,7 +22,7 @@ from assay.studies.in_context_vs_in_weights.system import (
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from assay.models.decoder import Decoder
 
 __all__ = ["CONTRASTS", "DATA", "NAMES", "NOISE", "DataSettings", "contrasts"]
 
@@ -174,20 +174,19 @@ def contrasts(final: Mapping[str, Mapping[str, float]], corners: Mapping[str, st
 def measure(settings: DataSettings, seeds: Seeds) -> Measurement:
     """One seed: a network for every cell."""
 
-    def observe(model: "nn.Module", sets: Mapping[str, Setting]) -> dict[str, float]:
+    def observe(name: str, model: "Decoder", sets: Mapping[str, Setting]) -> dict[str, float]:
         return accuracies(model, sets, ("ic", "iw"))
 
     regimes = settings.regimes
     looks = sorted({round(settings.n_steps * i / settings.n_looks) for i in range(1, settings.n_looks + 1)})
-    final: dict[str, dict[str, float]] = {}
-    course: Table = []
-    for i, (name, regime) in enumerate(regimes.items()):
-        share = (i / len(regimes), (i + 1) / len(regimes))
-        cell = trained(name, regime, settings, seeds, observe=observe, observe_at=looks, share=share)
-        final[name] = accuracies(cell.model, cell.sets, NAMES)
-        for key in ("ic", "iw"):
-            pairs = zip(cell.trace.steps, cell.curve(key), strict=True)
-            course += [{"cell": name, "step": step, "evaluation": key, "accuracy": float(value)} for step, value in pairs]
+    done = trained(regimes, settings, seeds, observe=observe, observe_at=looks)
+    final = {name: accuracies(cell.model, cell.sets, NAMES) for name, cell in done.items()}
+    course: Table = [
+        {"cell": name, "step": step, "evaluation": key, "accuracy": float(value)}
+        for name, cell in done.items()
+        for key in ("ic", "iw")
+        for step, value in zip(cell.trace.steps, cell.curve(key), strict=True)
+    ]
     ic, ic2, iw = (np.array([cell[key] for cell in final.values()]) for key in ("ic", "ic2", "iw"))
     gaps = np.abs(ic2 - ic)[ic > 0.8]
     few = final[settings.corners["few"]]
@@ -249,7 +248,7 @@ DATA = Experiment(
     claims=CLAIMS,
     presets={
         "quick": Preset(DataSettings(n_steps=4, n_eval=24, batch=16, n_looks=1, noises=(0.1,)), n_runs=2),
-        "laptop": Preset(DataSettings(n_steps=1500, batch=64, noises=(0.1,)), n_runs=5),
+        "laptop": Preset(DataSettings(n_steps=2000, batch=64, noises=(0.1,)), n_runs=5),
         "paper": Preset(
             DataSettings(
                 n_steps=150_000, n_eval=10_000, optimiser="sgd", learning_rate=0.01, classes=(128, 256, 512, 1024, 2048),
@@ -269,7 +268,7 @@ NOISE = Experiment(
     claims=NOISE_CLAIMS,
     presets={
         "quick": Preset(DataSettings(n_steps=4, n_eval=24, batch=16, n_looks=1, classes=(512,), bursts=(1,)), n_runs=2),
-        "laptop": Preset(DataSettings(batch=64, classes=(512,), bursts=(1,)), n_runs=5),
+        "laptop": Preset(DataSettings(classes=(512,), bursts=(1,)), n_runs=5),
         "paper": Preset(
             DataSettings(
                 n_steps=150_000, n_eval=10_000, optimiser="sgd", learning_rate=0.01, classes=(1024,), bursts=(1,),

@@ -24,7 +24,7 @@ from assay.studies.in_context_vs_in_weights.system import (
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from assay.models.decoder import Decoder
 
 __all__ = ["EMERGENCE"]
 
@@ -111,7 +111,7 @@ class EmergenceSettings(Training):
     """The isolation regime: mostly new classes, so that only the context can tell."""
 
     n_steps: Annotated[int, Ge(1), doc("optimiser steps of each network")] = 1200
-    n_eval: Annotated[int, Ge(8), doc("sequences of each evaluation")] = 256
+    n_attended: Annotated[int, Ge(1), doc("sequences of an evaluation on which attention is read")] = 256
     n_classes: Annotated[int, Ge(1), doc("classes (K)")] = 256
     burst: Annotated[int, Ge(1), doc("copies of each class in a sequence (B)")] = 1
     p_fresh: Annotated[float, doc("share of sequences of new classes (p_C)")] = 0.8
@@ -142,40 +142,36 @@ def _of_context(logits: np.ndarray, setting: Setting) -> dict[str, float]:
     }
 
 
-def _measures(model: "nn.Module", sets: Mapping[str, Setting]) -> dict[str, float]:
-    """Accuracies and the paper's progress measures, on sequences of new classes."""
+def _measures(model: "Decoder", sets: Mapping[str, Setting], n_attended: int) -> dict[str, float]:
+    """Accuracies, and the paper's progress measures on sequences of new classes, attention on `n_attended` of them."""
     import torch
 
-    from assay.instruments.attention import attended, attention_on
-    from assay.models.decoder import Decoder
+    from assay.instruments.attention import attention_on, patterns
 
+    found = _of_context(answers(model, sets["ic"].batch), sets["ic"]) | accuracies(model, sets, ("ic2",))
     drawn, batch = sets["ic"]
-    assert isinstance(model, Decoder)
-    logits, (first, second) = attended(model, batch.inputs, offset=batch.offset)
-    found = _of_context(logits[:, -1].numpy(), sets["ic"]) | accuracies(model, sets, ("ic2",))
-    n, n_items = drawn.item_labels.shape
+    offset = None if batch.offset is None else batch.offset[:n_attended]
+    first, second = patterns(model, batch.inputs[:n_attended], offset=offset)
+    matches = torch.from_numpy(drawn.matches[:n_attended])
+    n, n_items = matches.shape
     label_places = torch.arange(1, 2 * n_items, 2).expand(n, -1)
     found["previous_item"] = float(attention_on(first, label_places, label_places - 1).max())
     matching = torch.zeros(n, 1, 2 * n_items + 1, dtype=torch.bool)
-    matching[:, 0, 1::2] = torch.from_numpy(drawn.matches)
+    matching[:, 0, 1::2] = matches
     query = torch.full((n, 1), 2 * n_items)
     found["target_label"] = float(attention_on(second, query, matching).max())
-    matching[:, 0, :-1:2] = torch.from_numpy(drawn.matches)
-    found["target_pair"] = float(attention_on(second, query, matching).max())
     return found
 
 
 def _cut(done: Trained) -> dict[str, float]:
     """In-context accuracy with parts of the attention made uniform."""
     from assay.instruments.attention import Uniform, knocked_out
-    from assay.models.decoder import Decoder
 
     drawn, batch = done.sets["ic"]
     query = drawn.content.shape[1] - 1
-    assert isinstance(done.model, Decoder)
 
     def accuracy(*cuts: Uniform) -> float:
-        logits = knocked_out(done.model, batch.inputs, *cuts, at=-1, offset=batch.offset)  # type: ignore[arg-type]
+        logits = knocked_out(done.model, batch.inputs, *cuts, at=-1, offset=batch.offset)
         return float((logits.argmax(-1).numpy() == drawn.answers).mean())
 
     return {
@@ -203,18 +199,15 @@ def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
     regimes, n_steps = settings.regimes, settings.n_steps
     looks = log_steps(n_steps, per_decade=settings.per_decade)
 
-    def few(model: "nn.Module", sets: Mapping[str, Setting]) -> dict[str, float]:
+    def observe(name: str, model: "Decoder", sets: Mapping[str, Setting]) -> dict[str, float]:
+        if name == "isolated":
+            return _measures(model, sets, settings.n_attended)
         return _of_context(answers(model, sets["ic"].batch), sets["ic"]) | accuracies(model, sets, ("iw",))
 
-    plans = {
-        "isolated": (_measures, looks, (0.0, 0.45)),
-        "equal": (few, looks[::2], (0.45, 0.75)),
-        "memoriser": (few, looks[::2], (0.75, 1.0)),
-    }
-    done = {
-        name: trained(name, regimes[name], settings, seeds, observe=observe, observe_at=sorted({*at, n_steps}), share=share)
-        for name, (observe, at, share) in plans.items()
-    }
+    done: dict[str, Trained] = {}
+    for names, share in ((("isolated", "memoriser"), (0.0, 0.7)), (("equal",), (0.7, 1.0))):  # by number of labels
+        chosen = {name: regimes[name] for name in names}
+        done |= trained(chosen, settings, seeds, observe=observe, observe_at=looks, share=share)
     isolated, equal, memoriser = done["isolated"], done["equal"], done["memoriser"]
     steps = np.array(isolated.trace.steps, dtype=float)
     ic, ic2 = isolated.curve("ic"), isolated.curve("ic2")
@@ -222,10 +215,9 @@ def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
     rises = {name: _rise(steps, isolated.curve(name)) for name in ("previous_item", "target_label", "context_labels")}
     attention = max(rises["previous_item"], rises["target_label"])
     cuts = _cut(isolated)
-    own_steps = np.array(memoriser.trace.steps, dtype=float)
     estimands = {
         "isolated/cliff": cliff_ratio(steps, ic, 0.25, 0.9),
-        "memoriser/cliff": cliff_ratio(own_steps, memoriser.curve("iw"), 0.25, 0.9),
+        "memoriser/cliff": cliff_ratio(steps, memoriser.curve("iw"), 0.25, 0.9),
         "isolated/context_label_share": float(np.interp(quarter, steps, isolated.curve("context_labels"))),
         "memoriser/context_label_share": memoriser.last("context_labels"),
         "isolated/ic": isolated.last("ic"),
@@ -286,7 +278,7 @@ EMERGENCE = Experiment(
     question="How does in-context learning appear when nothing else can be learned, and which parts is it made of?",
     claims=CLAIMS,
     presets={
-        "quick": Preset(EmergenceSettings(n_steps=12, n_eval=32, batch=16, per_decade=6), n_runs=2),
+        "quick": Preset(EmergenceSettings(n_steps=12, n_eval=32, n_attended=16, batch=16, per_decade=6), n_runs=2),
         "laptop": Preset(EmergenceSettings(), n_runs=5),
         "paper": Preset(EmergenceSettings(n_steps=150_000, n_eval=10_000, optimiser="sgd", learning_rate=0.01), n_runs=6),
     },

@@ -13,7 +13,7 @@ from assay.core.seeds import Seeds
 from assay.studies.in_context_vs_in_weights.system import PAPER, Regime, Setting, Training, accuracies, check_regimes, trained
 
 if TYPE_CHECKING:
-    from torch import nn
+    from assay.models.decoder import Decoder
 
 __all__ = ["FIDELITY"]
 
@@ -50,12 +50,12 @@ def measure(settings: FidelitySettings, seeds: Seeds) -> Measurement:
     """One seed: one network."""
     from assay.training.sequence import log_steps
 
-    def observe(model: "nn.Module", sets: Mapping[str, Setting]) -> dict[str, float]:
+    def observe(name: str, model: "Decoder", sets: Mapping[str, Setting]) -> dict[str, float]:
         return accuracies(model, sets, ("ic", "ic2", "iw", "scrambled"))
 
     regime = Regime(settings.n_classes, settings.burst)
     looks = log_steps(settings.n_steps, per_decade=12)
-    done = trained("sgd", regime, settings, seeds, observe=observe, observe_at=looks, share=(0.0, 1.0))
+    done = trained({"sgd": regime}, settings, seeds, observe=observe, observe_at=looks)["sgd"]
     rows: Table = [
         {"step": int(step), "evaluation": key, "accuracy": float(value)}
         for key in ("ic", "ic2", "iw")

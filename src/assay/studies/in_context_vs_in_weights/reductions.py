@@ -1,8 +1,8 @@
 """The ladder downwards: a two-parameter induction head (C9) and a loss of nested gates (C10)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, doc
@@ -13,10 +13,7 @@ from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, 
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
 from assay.studies.in_context_vs_in_weights.data import CONTRASTS, NAMES, DataSettings, contrasts
-from assay.studies.in_context_vs_in_weights.system import PAPER, Regime, Setting, accuracies, trained
-
-if TYPE_CHECKING:
-    from torch import nn
+from assay.studies.in_context_vs_in_weights.system import PAPER, Regime, accuracies, optimiser_of, prepared, side_by_side
 
 __all__ = ["GATES", "MINIMAL"]
 
@@ -58,55 +55,50 @@ class MinimalSettings(DataSettings):
 
 
 def measure_minimal(settings: MinimalSettings, seeds: Seeds) -> Measurement:
-    """One seed: the two-parameter model in every corner, free and with its numbers held."""
+    """One seed: the two-parameter model in every corner, free and with its numbers held, all in one program."""
     from assay.instruments.abruptness import cliff_ratio
     from assay.models.minimal_induction import MinimalInduction
-    from assay.training.sequence import log_steps
+    from assay.training.sequence import Stage, answer_loss, log_steps, train
 
-    def observe(model: "nn.Module", sets: Mapping[str, Setting]) -> dict[str, float]:
-        assert isinstance(model, MinimalInduction)
-        return accuracies(model, sets, ("ic", "iw")) | model.parameters_by_name
-
-    arms = settings.arms
+    arms = {name: prepared(name, regime, settings, seeds, d_content=63, placed=False) for name, regime in settings.arms.items()}
     plan = [(name, False) for name in arms] + [(name, True) for name in settings.corners]
+    models = MinimalInduction(rng=[seeds.child(name)("init") for name, _ in plan], d_content=63, n_labels=32)
+    models.hold(np.array([held for _, held in plan]))
+
+    def observe(step: int, several: MinimalInduction) -> dict[str, float]:
+        isolated, memoriser = (several.run(plan.index((name, False))) for name in ("isolated", "memoriser"))
+        found = accuracies(isolated, arms["isolated"].sets, ("ic",)) | accuracies(memoriser, arms["memoriser"].sets, ("iw",))
+        return found | isolated.parameters_by_name
+
     looks = log_steps(settings.n_steps, per_decade=30)
+    # A model with its numbers held sees the batches of its free twin.
+    draw = side_by_side([arms[name] for name, _ in plan])
+    stage: Stage[MinimalInduction] = Stage(settings.n_steps, draw, lambda m, batch: answer_loss(m(batch.inputs), batch.targets))
+    trace = train(models, stage, optimiser_of(settings), observe=observe, observe_at=looks, share=(0.0, 1.0)).whole()
     final: dict[bool, dict[str, dict[str, float]]] = {False: {}, True: {}}
-    curves: Table = []
-    cliffs = {}
-    for i, (name, frozen) in enumerate(plan):
-
-        def make(node: Seeds, frozen: bool = frozen) -> "nn.Module":
-            model = MinimalInduction(rng=node("init"), d_content=63, n_labels=32)
-            model.gates.requires_grad_(not frozen)
-            return model
-
-        timed = name in ("isolated", "memoriser")
-        done = trained(
-            name, arms[name], settings, seeds, observe=observe, observe_at=looks if timed else (settings.n_steps,), make=make,
-            share=(i / len(plan), (i + 1) / len(plan)),
-        )  # fmt: skip
-        final[frozen][name] = accuracies(done.model, done.sets, NAMES)
-        if timed:
-            cliffs[name] = cliff_ratio(done.trace.steps, done.curve("iw" if name == "memoriser" else "ic"), 0.25, 0.9)
-        if name == "isolated":
-            curves = [
-                {"step": int(step), "measure": key, "value": float(value)}
-                for key in ("ic", "beta_1", "alpha")
-                for step, value in zip(done.trace.steps, done.curve(key), strict=True)
-                if step
-            ]
+    for i, (name, held) in enumerate(plan):
+        final[held][name] = accuracies(models.run(i), arms[name].sets, NAMES)
+    cliffs = {
+        name: cliff_ratio(trace.steps, trace.series(key), 0.25, 0.9) for name, key in (("isolated", "ic"), ("memoriser", "iw"))
+    }
+    curves: Table = [
+        {"step": int(step), "measure": key, "value": float(value)}
+        for key in ("ic", "beta_1", "alpha")
+        for step, value in zip(trace.steps, trace.series(key), strict=True)
+        if step
+    ]
     roles = {role: role for role in settings.corners}
-    free, held = (contrasts(final[frozen], roles) for frozen in (False, True))
+    free, frozen = (contrasts(final[held], roles) for held in (False, True))
     six = [f"{name}/{key}" for name in CONTRASTS for key in ("ic", "iw")]
     estimands = {key: free[key] for key in six} | {
         "least_contrast": min(free[key] for key in six),
-        "frozen/least_contrast": min(held[key] for key in six if key.endswith("/ic")),
+        "frozen/least_contrast": min(frozen[key] for key in six if key.endswith("/ic")),
         "isolated/cliff": cliffs["isolated"],
         "memoriser/cliff": cliffs["memoriser"],
     }
     cells: Table = [
-        {"cell": name, "model": "held at zero" if frozen else "free", **values}
-        for frozen, by_name in final.items()
+        {"cell": name, "model": "held at zero" if held else "free", **values}
+        for held, by_name in final.items()
         for name, values in by_name.items()
     ]
     return Measurement(estimands, {"cells": cells, "curves": curves})

@@ -23,7 +23,7 @@ from assay.studies.in_context_vs_in_weights.system import (
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from assay.models.decoder import Decoder
 
 __all__ = ["SKEW"]
 
@@ -81,14 +81,12 @@ def _iw_after_cuts(done: Trained) -> dict[str, float]:
     import torch
 
     from assay.instruments.attention import Uniform, knocked_out
-    from assay.models.decoder import Decoder
 
     drawn, batch = done.sets["iw"]
-    assert isinstance(done.model, Decoder)
     query = drawn.content.shape[1] - 1
 
     def accuracy(inputs: torch.Tensor, *cuts: Uniform) -> float:
-        logits = knocked_out(done.model, inputs, *cuts, at=-1, offset=batch.offset)  # type: ignore[arg-type]
+        logits = knocked_out(done.model, inputs, *cuts, at=-1, offset=batch.offset)
         return float((logits.argmax(-1).numpy() == drawn.answers).mean())
 
     exchanged = batch.inputs.clone()
@@ -104,15 +102,13 @@ def _iw_after_cuts(done: Trained) -> dict[str, float]:
 def measure(settings: SkewSettings, seeds: Seeds) -> Measurement:
     """One seed: a network for every exponent."""
 
-    def observe(model: "nn.Module", sets: Mapping[str, Setting]) -> dict[str, float]:
+    def observe(name: str, model: "Decoder", sets: Mapping[str, Setting]) -> dict[str, float]:
         return accuracies(model, sets, ("ic", "ic2", "iw", "iw_uniform"))
 
-    regimes = settings.regimes
     looks = sorted({round(settings.n_steps * i / 6) for i in range(1, 7)})
-    done: dict[float, Trained] = {}
-    for i, (exponent, regime) in enumerate(regimes.items()):
-        share = (i / len(regimes), (i + 1) / len(regimes))
-        done[exponent] = trained(f"alpha={exponent:g}", regime, settings, seeds, observe=observe, observe_at=looks, share=share)
+    regimes = {f"alpha={exponent:g}": regime for exponent, regime in settings.regimes.items()}
+    cells = trained(regimes, settings, seeds, observe=observe, observe_at=looks)
+    done = dict(zip(settings.exponents, cells.values(), strict=True))
     both, both_uniform = (
         {a: min(cell.last("ic"), cell.last(weights)) for a, cell in done.items()} for weights in ("iw", "iw_uniform")
     )

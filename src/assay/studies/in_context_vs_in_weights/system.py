@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Gt, doc
@@ -14,10 +14,25 @@ from assay.worlds.item_labels import ItemLabelSequences, ItemLabelWorld
 if TYPE_CHECKING:
     from torch import nn
 
-    from assay.models.decoder import DecoderConfig
-    from assay.training.sequence import Batch, Trace
+    from assay.models.decoder import Decoder, DecoderConfig
+    from assay.training.sequence import Batch, Optimiser, Trace
 
-__all__ = ["PAPER", "Regime", "Setting", "Trained", "Training", "accuracies", "answers", "check_regimes", "network", "trained"]
+__all__ = [
+    "PAPER",
+    "Arm",
+    "Regime",
+    "Setting",
+    "Trained",
+    "Training",
+    "accuracies",
+    "answers",
+    "check_regimes",
+    "network",
+    "optimiser_of",
+    "prepared",
+    "side_by_side",
+    "trained",
+]
 
 PAPER = "arXiv:2312.03002, "
 N_PLACES = 65  # positions of the paper: 2 * 32 + 1, in which the 17 tokens stand at a random offset
@@ -69,20 +84,20 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network with its world, its evaluations and what was seen on the way."""
+    """A trained network with its evaluations; the trace has what was seen of it on the way under its name."""
 
-    model: "nn.Module"
-    world: ItemLabelWorld
+    name: str
+    model: "Decoder"
     sets: Mapping[str, Setting]
     trace: "Trace"
 
-    def curve(self, name: str) -> np.ndarray:
+    def curve(self, key: str) -> np.ndarray:
         """An observed quantity over the observed steps."""
-        return self.trace.series(name)
+        return self.trace.series(f"{self.name}/{key}")
 
-    def last(self, name: str) -> float:
+    def last(self, key: str) -> float:
         """Its value at the end of training."""
-        return float(self.trace.series(name)[-1])
+        return float(self.curve(key)[-1])
 
 
 def network(kind: str, n_labels: int) -> "DecoderConfig":
@@ -169,76 +184,117 @@ def check_regimes(regimes: Sequence[Regime]) -> None:
         probe.check(burst=regime.burst, p_bursty=regime.p_bursty, p_fresh=regime.p_fresh)
 
 
-Observe = Callable[["nn.Module", Mapping[str, Setting]], dict[str, float]]
+@dataclass(frozen=True)
+class Arm:
+    """A regime as one run draws it: its world, its evaluations, and the batch of a step (called once a step, in order)."""
+
+    world: ItemLabelWorld
+    sets: Mapping[str, Setting]
+    draw: "Callable[[int], Batch]"
 
 
-def trained(
-    name: str,
-    regime: Regime,
-    settings: Training,
-    seeds: Seeds,
-    *,
-    observe: Observe,
-    observe_at: Sequence[int],
-    share: tuple[float, float],
-    make: Callable[[Seeds], "nn.Module"] | None = None,
-    n_steps: int | None = None,
-) -> Trained:
-    """A network trained from scratch in a regime.
+def prepared(name: str, regime: Regime, settings: Training, seeds: Seeds, *, d_content: int, placed: bool) -> Arm:
+    """A regime from the streams of `name`.
 
     Args:
-        name: of the arm; names its random streams.
+        name: of the arm.
         regime: what its data are like.
-        settings: how it is trained.
+        settings: sizes of evaluations and batches.
         seeds: of the run.
-        observe: what is measured at the observed steps, from the model and its evaluations.
-        observe_at: those steps.
-        share: which part of the run's progress this is.
-        make: another model in place of the network, from its stream.
-        n_steps: instead of the settings' own.
-
-    Raises:
-        Diverged: the loss left the finite numbers.
+        d_content: dimensions of an item or label.
+        placed: put each sequence at a random place among the paper's positions.
     """
-    import torch
-    from torch import nn
-    from torch.nn import functional as F  # noqa: N812 - its usual name
-
-    from assay.models.decoder import Decoder
-    from assay.training.sequence import Batch, Optimiser, Stage, last_token_loss, train
-
     mine = seeds.child(name)
-    config = network(settings.network, regime.n_labels)
     world = ItemLabelWorld.sample(
-        rng=mine("world"), n_classes=regime.n_classes, n_labels=regime.n_labels, d_content=config.d_content, noise=regime.noise,
+        rng=mine("world"), n_classes=regime.n_classes, n_labels=regime.n_labels, d_content=d_content, noise=regime.noise,
         zipf=regime.zipf,
     )  # fmt: skip
-    placed = make is None and config.positions == "one-hot"
-    places = mine("places")
+    places, batches = mine("places"), mine("batches")
     drawn_sets = _evaluations(world, regime, settings.n_eval, mine("evaluations"))
     sets = {key: Setting(drawn, _as_batch(drawn, places, placed=placed)) for key, drawn in drawn_sets.items()}
-    batches = mine("batches")
 
-    def draw(step: int) -> Batch:
+    def draw(step: int) -> "Batch":
         drawn = world.sequences(
             settings.batch, rng=batches, burst=regime.burst, p_bursty=regime.p_bursty, p_fresh=regime.p_fresh
         )
         return _as_batch(drawn, batches, placed=placed)
 
-    def answer_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-        return F.cross_entropy(model(batch.inputs), batch.targets)
+    return Arm(world, sets, draw)
 
-    decay = (
-        1e-6 / settings.learning_rate if settings.optimiser == "sgd" else 0.0
-    )  # the paper shrinks by 1e-6 a step, whatever the rate
-    optimiser = Optimiser(settings.optimiser, settings.learning_rate, weight_decay=decay)
-    n_steps = n_steps or settings.n_steps
 
-    def look(step: int, model: nn.Module) -> dict[str, float]:
-        return observe(model, sets)
+def optimiser_of(settings: Training) -> "Optimiser":
+    """The settings' optimiser; plain SGD shrinks parameters by 1e-6 a step as in the paper, whatever the rate."""
+    from assay.training.sequence import Optimiser
 
-    model = make(mine) if make is not None else Decoder.init(config, mine("init"))
-    loss: Callable[[Any, Batch], torch.Tensor] = last_token_loss if isinstance(model, Decoder) else answer_loss
-    stage: Stage[nn.Module] = Stage(n_steps, draw, loss)
-    trace = train(model, stage, optimiser, observe=look, observe_at=observe_at, share=share, label=name)
-    return Trained(model, world, sets, trace)
+    decay = 1e-6 / settings.learning_rate if settings.optimiser == "sgd" else 0.0
+    return Optimiser(settings.optimiser, settings.learning_rate, weight_decay=decay)
+
+
+def side_by_side(arms: Sequence[Arm]) -> "Callable[[int], Batch]":
+    """The batch of a step of all arms, [run, batch, ...]; an arm that is named twice is drawn once."""
+    import torch
+
+    from assay.training.sequence import Batch, drawn_ahead
+
+    distinct = list({id(arm): arm for arm in arms}.values())
+    places = [next(i for i, one in enumerate(distinct) if one is arm) for arm in arms]
+
+    def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.stack(tuple(parts)) if len(parts) > 1 else parts[0][None]  # a stack of one would be a copy
+
+    def draw(step: int) -> Batch:
+        drawn = [arm.draw(step) for arm in distinct]
+        inputs, targets, offsets = zip(*(drawn[place] for place in places), strict=True)
+        return Batch(joined(inputs), joined(targets), None if offsets[0] is None else joined(offsets))
+
+    return drawn_ahead(draw, max(1, 8 // len(distinct)))
+
+
+Observe = Callable[[str, "Decoder", Mapping[str, Setting]], dict[str, float]]
+
+
+def trained(
+    regimes: Mapping[str, Regime],
+    settings: Training,
+    seeds: Seeds,
+    *,
+    observe: Observe,
+    observe_at: Sequence[int],
+    share: tuple[float, float] = (0.0, 1.0),
+) -> dict[str, Trained]:
+    """By name, the settings' network trained from scratch in each regime, all in one program.
+
+    Args:
+        regimes: what the data of each arm are like, with equally many labels; their names name the random streams.
+        settings: how they are trained.
+        seeds: of the run.
+        observe: what is measured at the observed steps, from an arm's name, its model and its evaluations.
+        observe_at: those steps.
+        share: which part of the run's progress this is.
+
+    Raises:
+        Diverged: the loss of an arm left the finite numbers.
+    """
+    from assay.models.decoder import Decoder
+    from assay.training.sequence import Stage, last_token_loss, train
+
+    (n_labels,) = {regime.n_labels for regime in regimes.values()}
+    config = network(settings.network, n_labels)
+    placed = config.positions == "one-hot"
+    arms = {
+        name: prepared(name, regime, settings, seeds, d_content=config.d_content, placed=placed)
+        for name, regime in regimes.items()
+    }
+
+    def look(step: int, models: Decoder) -> dict[str, float]:
+        return {
+            f"{name}/{key}": value
+            for i, (name, arm) in enumerate(arms.items())
+            for key, value in observe(name, models.run(i), arm.sets).items()
+        }
+
+    models = Decoder.init(config, [seeds.child(name)("init") for name in arms])
+    stage: Stage[Decoder] = Stage(settings.n_steps, side_by_side(list(arms.values())), last_token_loss)
+    label = next(iter(arms)) if len(arms) == 1 else f"{len(arms)} networks"
+    trace = train(models, stage, optimiser_of(settings), observe=look, observe_at=observe_at, share=share, label=label).whole()
+    return {name: Trained(name, models.run(i), arm.sets, trace) for i, (name, arm) in enumerate(arms.items())}
