@@ -1,8 +1,10 @@
 """The two-parameter induction head: its attention is the written-out one, and with large logits it solves the task."""
 
 import numpy as np
+import pytest
 import torch
 
+from assay.core.errors import InputError
 from assay.models.minimal_induction import MinimalInduction
 from assay.worlds.item_labels import ItemLabelWorld
 
@@ -43,7 +45,32 @@ def test_large_logits_attend_to_the_label_of_the_query_s_class() -> None:
 def test_held_numbers_do_not_move_and_names_are_told() -> None:
     model = model_with(1.0, 2.0)
     assert model.parameters_by_name == {"beta_1": 1.0, "alpha": 2.0, "beta_2": 0.0}
-    model.gates.requires_grad_(False)
+    model.hold(True)
     model(torch.randn(4, 17, 63)).sum().backward()
-    assert model.gates.grad is None
+    assert model.gates.grad is not None
+    assert model.gates.grad.tolist() == [0.0, 0.0, 0.0]
     assert model.W_U.grad is not None
+
+
+def test_runs_side_by_side_equal_runs_alone_and_held_gates_get_no_gradient() -> None:
+    rngs = [np.random.default_rng(seed) for seed in range(3)]
+    several = MinimalInduction(rng=rngs, d_content=63, n_labels=32)
+    several.gates.data[:] = torch.tensor([[1.0, 2.0, 0.0], [0.5, 3.0, 0.0], [2.0, 1.0, 0.0]])
+    several.hold(np.array([False, True, False]))
+    content = torch.randn(3, 4, 17, 63, generator=torch.Generator().manual_seed(0))
+    logits = several(content)
+    logits.square().sum().backward()
+    for i in range(3):
+        alone = MinimalInduction(rng=np.random.default_rng(i), d_content=63, n_labels=32)
+        alone.gates.data[:] = several.gates[i].detach()
+        torch.testing.assert_close(several.run(i)(content[i]), alone(content[i]), atol=0.0, rtol=0.0)
+        single = alone(content[i])
+        torch.testing.assert_close(logits[i], single, atol=1e-5, rtol=1e-5)
+        single.square().sum().backward()
+        for (name, together), parameter in zip(several.named_parameters(), alone.parameters(), strict=True):
+            assert together.grad is not None
+            assert parameter.grad is not None
+            expected = torch.zeros(3) if name == "gates" and i == 1 else parameter.grad
+            torch.testing.assert_close(together.grad[i], expected, atol=1e-4, rtol=1e-4)
+    with pytest.raises(InputError, match="run axis"):
+        alone.run(0)

@@ -260,8 +260,21 @@ def test_a_setting_of_one_arm_alone_asks_for_that_arm(coins: Study, store: Store
     first, second = coins.experiments
     presets = {name: dataclasses.replace(preset, settings=Other()) for name, preset in second.presets.items()}
     mixed = dataclasses.replace(coins, experiments=(first, dataclasses.replace(second, presets=presets)))
-    with pytest.raises(SettingsError, match=r"'n_tosses' belongs to one-by-one\. Add --experiment one-by-one"):
+    with pytest.raises(SettingsError, match=r"'n_tosses' belongs to one-by-one\. Add --experiment one-by-one, or"):
         plan(mixed, store, overrides=["n_tosses=5"])
+
+
+def test_a_setting_can_be_changed_in_one_arm_alone(coins: Study, store: Store) -> None:
+    first, second = (experiment.name for experiment in coins.experiments)
+    cells = plan(coins, store, overrides=[f"{second}.n_tosses=5", "pause_s=0.5"]).cells
+    assert {cell.experiment.name: cell.settings.n_tosses for cell in cells} == {first: 400, second: 5}  # type: ignore[attr-defined]
+    assert {cell.settings.pause_s for cell in cells} == {0.5}  # type: ignore[attr-defined]
+    with pytest.raises(SettingsError, match=f"{first}: a grid must be of all experiments that are run; got n_tosses=5,6"):
+        plan(coins, store, overrides=[f"{first}.n_tosses=5,6"])
+    with pytest.raises(SettingsError, match="n_tosses must be given once"):
+        plan(coins, store, overrides=["n_tosses=5", f"{first}.n_tosses=6"])
+    with pytest.raises(SettingsError, match=r"unknown setting 'third\.n_tosses'"):
+        plan(coins, store, overrides=["third.n_tosses=5"])
 
 
 def test_an_experiment_that_lacks_something_is_refused_if_named_and_else_left_out(coins: Study, store: Store) -> None:

@@ -2,6 +2,8 @@
 
 import importlib.util
 import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -9,6 +11,7 @@ from assay.claims.study import Experiment, Measurement, Study
 from assay.core.errors import Diverged
 from assay.core.seeds import Seeds
 from assay.runner.discovery import studies
+from assay.store.memo import memos_in
 
 CATALOGUE = studies()
 ARMS = [
@@ -19,7 +22,9 @@ ARMS = [
 
 
 def measured(experiment: Experiment, seed: int) -> Measurement:
-    return experiment.measure(experiment.preset("quick").settings, Seeds(seed))
+    """A run that finds no memoised step, so that the same run again is computed again."""
+    with TemporaryDirectory() as folder, memos_in(Path(folder)):
+        return experiment.measure(experiment.preset("quick").settings, Seeds(seed))
 
 
 def skip_without_extras(experiment: Experiment) -> None:

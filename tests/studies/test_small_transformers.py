@@ -1,5 +1,9 @@
 """What the two studies of small transformers compute from networks and curves, on planted ones; and what they refuse."""
 
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +11,16 @@ import torch
 from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
 from assay.core.settings import resolve
+from assay.store.memo import memos_in
 from assay.studies.in_context_vs_in_weights.data import DataSettings, contrasts
 from assay.studies.in_context_vs_in_weights.emergence import EmergenceSettings
 from assay.studies.in_context_vs_in_weights.skew import SkewSettings
 from assay.studies.in_context_vs_in_weights.system import Regime, Training, network, trained
-from assay.studies.two_hop_reasoning.symbolic import SymbolicSettings, _cuts, _fewer_chains, _guessing_share
+from assay.studies.two_hop_reasoning import system as two_hop
+from assay.studies.two_hop_reasoning.depth import DEPTH
+from assay.studies.two_hop_reasoning.gates import GateSettings
+from assay.studies.two_hop_reasoning.gates import measure_many as measure_gates
+from assay.studies.two_hop_reasoning.symbolic import SYMBOLIC, SymbolicSettings, _cliff, _cuts, _fewer_chains, _guessing_share
 from assay.studies.two_hop_reasoning.system import network as two_hop_network
 from assay.studies.two_hop_reasoning.system import probabilities
 from assay.worlds.chains import ChainWorld
@@ -40,6 +49,50 @@ def test_the_share_of_guessing_is_the_share_of_steps() -> None:
     assert _guessing_share(steps, target, ends, 900.0, among_ends=True) == pytest.approx(5 / 9, abs=0.02)
     assert _guessing_share(steps, target, 0 * ends, 900.0, among_ends=True) == 0
     assert _guessing_share(steps, 0 * target, ends, 900.0, among_ends=False) == 0
+
+
+def test_a_cliff_that_has_not_come_down_by_the_end_is_at_least_so_long() -> None:
+    steps = np.arange(0.0, 1001.0, 10.0)
+    assert _cliff(steps, np.where(steps < 500, 0.2, 1.0)) == pytest.approx(0.6 * 10 / 0.8 / 500, rel=0.05)
+    assert _cliff(steps, steps / 1000) == pytest.approx(0.6 / 0.5)
+    assert _cliff(steps, np.where(steps < 500, 0.2, 0.6)) == pytest.approx((1000 - 492) / 497.5, rel=0.01)
+    assert np.isnan(_cliff(steps, np.full(101, 0.2)))
+
+
+@pytest.mark.parametrize("preset", ["quick", "laptop", "paper"])
+def test_depth_and_the_symbolic_experiment_train_alike(preset: str) -> None:
+    one, other = (experiment.preset(preset).settings for experiment in (SYMBOLIC, DEPTH))
+    for field in fields(two_hop.Training):
+        assert getattr(one, field.name) == getattr(other, field.name)
+
+
+def test_depth_takes_the_network_that_the_symbolic_experiment_has_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    train = two_hop.trained
+
+    def counted(name: str, *args: Any, **kwargs: Any) -> Any:
+        built.append(name)
+        return train(name, *args, **kwargs)
+
+    monkeypatch.setattr(two_hop, "trained", counted)
+    settings = [experiment.preset("quick").settings for experiment in (SYMBOLIC, DEPTH)]
+    with memos_in(tmp_path):
+        (model, course, drawn), (again, same, also) = (two_hop.solver(one, Seeds(0), share=(0, 1)) for one in settings)
+        two_hop.solver(settings[0], Seeds(1), share=(0, 1))
+    assert built == ["three layers"] * 2  # of two seeds
+    assert course == same
+    assert (drawn.tokens == also.tokens).all()
+    for name, value in model.state_dict().items():
+        assert (value == again.state_dict()[name]).all()
+    assert two_hop.gates_of(model, drawn) == {name: course.rows[-1][name] for name in two_hop.gates_of(model, drawn)}
+
+
+def test_gates_that_never_open_count_as_having_no_cliff() -> None:
+    short = measure_gates(GateSettings(n_steps=50), [Seeds(0), Seeds(1)])
+    assert [found.estimands["cliff"] for found in short] == [1.0, 1.0]
+    assert all(np.isnan(found.estimands["one_gate/cliff"]) for found in short)
 
 
 def test_cuts_split_every_layer_into_the_circuit_s_rows_and_the_others() -> None:

@@ -20,7 +20,16 @@ from assay.runner.plan import plan
 from assay.store.memo import memos_in
 from assay.store.store import Store
 from assay.studies.two_hop_reasoning import STUDY, language_model
-from assay.studies.two_hop_reasoning.language_model import QUICK, Settings, asked, kept, measure, numbers, prompts_of
+from assay.studies.two_hop_reasoning.language_model import (
+    QUICK,
+    Settings,
+    asked,
+    kept,
+    measure,
+    numbers,
+    prompts_of,
+    with_precision,
+)
 from assay.training import finetune
 from assay.worlds.two_hop_prompts import ENDINGS, STEMS, WORDINGS, Names
 
@@ -156,6 +165,19 @@ def test_a_single_chain_has_no_distractor() -> None:
     assert estimands["before/ends/1"] == estimands["before/right_end/1"]
     assert not [row for row in tables["probabilities"] if row["what"] == "each other end"]
     assert set(items) == {"before/right/1"}
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [({"amx_bf16": True}, "bfloat16"), ({"avx512_bf16": True}, "bfloat16"), ({"avx512_f": True}, "float32"), ({}, "float32")],
+)
+def test_it_computes_in_bfloat16_only_where_the_processor_does(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    base = language_model.base_model("tiny")
+    assert with_precision(QUICK, base) == replace(QUICK, precision=precision)
+    assert with_precision(replace(QUICK, precision="bfloat16"), base).precision == "bfloat16"
 
 
 def test_a_killed_run_goes_on_from_its_readings(tmp_path) -> None:

@@ -50,6 +50,23 @@ def test_a_run_does_not_depend_on_its_stack_mates(name):
     assert torch.equal(alone.parameters[0], together.parameters[3])
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_run_of_exact_descent_does_not_depend_on_its_stack_mates(depth):
+    world = RecallWorld.intact(n=3, m_train=1, m_test=4, n_noise=0, length=3)
+
+    def descended(seeds):
+        stack = RecallStack.gaussian(
+            world, Architecture(depth, key_query="fixed"), rngs=[s("init") for s in seeds], std=0.3, dtype=torch.float64
+        )
+        trace = descend(stack, [world] * len(seeds), n_steps=40, step_size=0.01, normalised=True, growth=1e-3)
+        return trace.loss_nats, stack.parameters
+
+    losses, parameters = descended([Seeds(i) for i in range(5)])
+    alone_losses, alone_parameters = descended([Seeds(3)])
+    np.testing.assert_array_equal(alone_losses[0], losses[3])
+    assert torch.equal(alone_parameters[0], parameters[3])
+
+
 def test_a_longer_training_begins_like_a_shorter_one():
     short, long = (train(gaussian([Seeds(1)]), [WORLD], seeds=[Seeds(1)], n_steps=n).loss_nats[0] for n in (30, 75))
     np.testing.assert_array_equal(long[:30], short)

@@ -131,8 +131,8 @@ def _progress(quiet: bool) -> Iterator[None]:
         now = time.monotonic()
         if now - last >= PLAIN_EVERY_S:
             last = now
-            left = duration((now - begun) * (1 - share) / share) if share > 0.02 else "unknown"
-            note(f"{100 * share:.0f} %, {label}, about {left} left")
+            left = f", about {duration((now - begun) * (1 - share) / share)} left" if share > 0.02 else ""
+            note(f"{100 * share:.0f} %, {label}{left}")
 
     if quiet:
         yield

@@ -26,14 +26,18 @@ def shown(title: str, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
         yield _PlainLines()
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: "40 s", "3 min", "1 h 20 min"; "unknown" for None."""
-    if seconds is None:
-        return "unknown"
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: "40 s", "3 min", "1 h 20 min"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _left(event: Event) -> str:
+    if event.done >= event.total or event.remaining_s is None:
+        return ""
+    return f", about {duration(event.remaining_s)} left"
 
 
 class _PlainLines:
@@ -48,8 +52,7 @@ class _PlainLines:
             note(visible(event.says))
         elif event.total and (now - self.last >= PLAIN_EVERY_S or (event.kind == "stored" and event.done >= event.total)):
             self.last = now
-            left = "" if event.done >= event.total else f", about {duration(event.remaining_s)} left"
-            note(f"{event.done:.1f} of {event.total} runs{left} – {visible(event.says)}")
+            note(f"{event.done:.1f} of {event.total} runs{_left(event)} – {visible(event.says)}")
 
 
 @contextmanager
@@ -64,8 +67,8 @@ def _bar(title: str) -> Iterator[Callable[[Event], None]]:
         def listener(event: Event) -> None:
             if event.kind in ("plan", "round"):
                 progress.console.print(visible(event.says), markup=False, highlight=False)
-            left = f"{event.done:.1f}/{event.total} runs, about {duration(event.remaining_s)} left"
             label = visible(event.says)[:60] if event.kind == "progress" else title
-            progress.update(task, total=event.total or None, completed=event.done, state=left, description=label)
+            state = f"{event.done:.1f}/{event.total} runs{_left(event)}"
+            progress.update(task, total=event.total or None, completed=event.done, state=state, description=label)
 
         yield listener

@@ -20,7 +20,12 @@ __all__ = ["EXPERIMENT_OPTION", "PRESET_OPTION", "SET_OPTION", "judge", "run"]
 
 EXPERIMENT_OPTION = typer.Option(None, "--experiment", "-e", metavar="NAME", help="Only this experiment; may be repeated.")
 PRESET_OPTION = typer.Option("laptop", "--preset", metavar="quick|laptop|paper", help="quick: plumbing, verdicts are void.")
-SET_OPTION = typer.Option(None, "--set", metavar="NAME=VALUE", help="Change a setting; commas make a grid; may be repeated.")
+SET_OPTION = typer.Option(
+    None,
+    "--set",
+    metavar="NAME=VALUE",
+    help="Change a setting (of one experiment alone: EXPERIMENT.NAME=VALUE); commas make a grid; may be repeated.",
+)
 CLAIM_OPTION = typer.Option(None, "--claim", "-c", metavar="NAME", help="Show only this claim; may be repeated.")
 COLUMNS = ("claim", "verdict", "estimate", "low", "high", "rule", "paper_value", "n_runs", "control")
 

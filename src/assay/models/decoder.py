@@ -4,8 +4,9 @@ Read it in the order the tensors flow: `DecoderConfig`, `Decoder.embed`, `Block.
 `Decoder.think`. Shapes are written without the run axis; a decoder made from several generators has it in front of every
 parameter, input and activation ([run, batch, pos, d_model]), and run i computes exactly what it would compute alone.
 
-Two exact rearrangements make it fast at toy sizes. With one head, or one query, products of weights are cheaper than those
-of activations: scores are x W_QK xᵀ and outputs (pattern x) W_OV. And with `at=-1` the last block computes its last row only.
+Three exact rearrangements make it fast at toy sizes. With one head, or one query, products of weights are cheaper than those
+of activations: scores are x W_QK xᵀ and outputs (pattern x) W_OV. With `at=-1` the last block computes its last row only. And
+where blocks add one head's attention and nothing else, the stream before that row's block is never multiplied out.
 """
 
 import math
@@ -119,6 +120,14 @@ class DecoderConfig:
     def d_content(self) -> int:
         """Dimensions of an input vector or embedding: d_model less the one-hot positions."""
         return self.d_model - (self.n_positions if self.positions == "one-hot" else 0)
+
+    @property
+    def linear_stream(self) -> bool:
+        """Whether blocks do nothing to the stream but add one head's attention, two blocks at least."""
+        return (
+            self.n_layers > 1 and self.n_heads == 1 and not self.d_mlp and self.norm == "none" and self.positions != "rotary"
+            and self.residual and not self.biases
+        )  # fmt: skip
 
     def check_site(self, site: str, layer: int) -> None:
         """Nothing when this configuration has the site.
@@ -255,6 +264,21 @@ class Block(nn.Module):
             x = x + mlp_out if config.residual else mlp_out
         return _visited(visit, "resid_post", self.layer, x)
 
+    @property
+    def bilinear(self) -> Tensor:
+        """W_QK: the bilinear form of the scores, scale included, [head, d_model, d_model]."""
+        return (self.W_Q * self._scale) @ self.W_K.mT
+
+    @property
+    def written(self) -> Tensor:
+        """W_OV: what a head writes for each direction it reads, [head, d_model, d_model]."""
+        return self.W_V if self.W_O is None else self.W_V @ self.W_O
+
+    @property
+    def _scale(self) -> float:
+        """Goes into the query's weights, which are smaller than the scores and need no pass of their own backwards."""
+        return 1 / math.sqrt(self.config.width_of_head) if self.config.scaled else 1.0
+
     def _attend(
         self, x_q: Tensor, x_k: Tensor, later: Tensor, rows: slice | None, first: int, past: Past | None, visit: Visitor | None,
         *, few: bool,
@@ -262,19 +286,16 @@ class Block(nn.Module):
         config, n_heads = self.config, self.config.n_heads
         linear = config.positions != "rotary" and not (config.biases and config.attention == "linear")
         shared = linear and (n_heads == 1 or few or (x_q.shape[-2] == 1 and past is None))
-        # The scale goes into the query's weights, which are smaller than the scores and need no pass of their own backwards.
-        scale = 1 / math.sqrt(config.width_of_head) if config.scaled else 1.0
-        W_Q = self.W_Q * scale
-        b_Q: Tensor | None = None if self.b_Q is None else self.b_Q * scale
+        b_Q: Tensor | None = None if self.b_Q is None else self.b_Q * self._scale
         W_O: Tensor | None = self.W_O
         b_V: Tensor | None = self.b_V
         if shared:  # every head reads the stream itself: W_K moves into the query, W_O into the value
             b_Q = None if b_Q is None else (b_Q[..., None, :] @ self.W_K.mT).squeeze(-2)
             b_V = b_V if W_O is None or b_V is None else (b_V[..., None, :] @ W_O).squeeze(-2)
-            W_O = self.W_V if W_O is None else self.W_V @ W_O
-            q, k, v = self._heads(x_q, W_Q @ self.W_K.mT, b_Q), x_k, x_k
+            W_O = self.written
+            q, k, v = self._heads(x_q, self.bilinear, b_Q), x_k, x_k
         else:
-            q = self._heads(x_q, W_Q, b_Q)
+            q = self._heads(x_q, self.W_Q * self._scale, b_Q)
             k, v = self._heads(x_k, self.W_K, self.b_K), self._heads(x_k, self.W_V, b_V)
             if config.positions == "rotary":
                 turns = _turns(config, first, x_k.shape[-2], like=x_k)
@@ -284,7 +305,7 @@ class Block(nn.Module):
         masked = zip(parts, torch.split(later, widths, -1), strict=True)
         scores = _joined([self._scores(q, keys, mask, shared=shared) for (keys, _), mask in masked])
         scores = _visited(visit, "attn_scores", self.layer, scores)
-        weights = torch.softmax(scores, -1) if config.attention == "softmax" else scores
+        weights = self._weights(scores)
         pattern = _visited(visit, "pattern", self.layer, weights)
         shares = torch.split(pattern.flatten(-3, -2) if shared else pattern, widths, -1)
         mixed = shares[0] @ parts[0][1]
@@ -308,6 +329,9 @@ class Block(nn.Module):
             flat = torch.baddbmm(mask, rows.flatten(0, -3), k.mT.flatten(0, -3))
             scores = flat.view(*rows.shape[:-1], -1)
         return scores.view(*q.shape[:-1], -1)
+
+    def _weights(self, scores: Tensor) -> Tensor:
+        return torch.softmax(scores, -1) if self.config.attention == "softmax" else scores
 
     def _heads(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         joined = _linear(x, _join_heads(weight), None if bias is None else bias.flatten(-2))
@@ -430,8 +454,7 @@ class Decoder(nn.Module):
         if offset is not None:
             places = places + offset[..., None]
         if self.W_pos is None:
-            hot = F.one_hot(places, config.n_positions).to(x.dtype)
-            return torch.cat((hot.expand(*x.shape[:-1], -1), x), -1)
+            return F.pad(x, (config.n_positions, 0)).scatter_(-1, places.expand(x.shape[:-1])[..., None], 1.0)
         if offset is None:
             return x + self.W_pos[..., None, first : first + n_pos, :]
         return x + _looked_up(self.W_pos, places.expand(x.shape[:-1]))
@@ -450,13 +473,38 @@ class Decoder(nn.Module):
         x = self.embed(inputs, first=first, offset=offset)
         n_new, n_past = x.shape[-2], past.n_positions(0) if past is not None else 0
         later = torch.ones(n_new, n_past + n_new, dtype=torch.bool).triu(1 + n_past)
-        for block in self.blocks:
-            if at is None or block is not self.blocks[-1]:
+        if at is None:
+            for block in self.blocks:
                 x = block(x, later, first=first, past=past, visit=visit)
-            else:
-                rows = slice(at % n_new, at % n_new + 1)
-                x = block(x, later[rows], rows=rows, first=first, past=past, visit=visit)
+            return self.final_norm(x)
+        rows = slice(at % n_new, at % n_new + 1)
+        folded = 2 if visit is None and past is None and self.config.linear_stream else 1
+        for block in self.blocks[:-folded]:
+            x = block(x, later, first=first, past=past, visit=visit)
+        if folded == 2:
+            x = self._last_two(x, later, rows)
+        else:
+            x = self.blocks[-1](x, later[rows], rows=rows, first=first, past=past, visit=visit)
         return self.final_norm(x)
+
+    def _last_two(self, x: Tensor, later: Tensor, rows: slice) -> Tensor:
+        """The stream after the last two blocks at one row, without the stream between them at any other.
+
+        That stream is x + P x W with the first block's pattern P and its W_OV, here W. The one query of the second block sees
+        it in two ways only: k scores its rows, x k + P x (W k), and p mixes them, p x + (p P) x W. So W multiplies single rows.
+        """
+        first, second = self.blocks[-2:]
+        assert isinstance(first, Block)
+        assert isinstance(second, Block)
+        W, written = first.written.squeeze(-3), second.written.squeeze(-3)
+        P = first._weights(first._scores(first._heads(x, first.bilinear), x, later, shared=True)).squeeze(-3)
+        query = x[..., rows, :] + _linear(P[..., rows, :] @ x, W)
+        k = _linear(query, second.bilinear.squeeze(-3))
+        direct, through = (torch.cat((k, _linear(k, W.mT)), -2) @ x.mT).chunk(2, -2)
+        blocked = -math.inf if self.config.attention == "softmax" else 0.0
+        p = second._weights((direct + through @ P.mT).masked_fill(later[rows], blocked))
+        direct, through = (torch.cat((p, p @ P), -2) @ x).chunk(2, -2)
+        return query + _linear(direct + _linear(through, W), written)
 
     def final_norm(self, stream: Tensor) -> Tensor:
         """Stream vectors [batch, pos, d_model] as the read-out receives them."""

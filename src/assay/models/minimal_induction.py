@@ -1,15 +1,19 @@
 """The smallest induction head: two attention maps with one number each, and the classifier that reads what they fetch.
 
-Source: Reddy 2023, arXiv:2312.03002, section 4 (the two- and three-parameter models).
+As with `Decoder`, a model made from several generators has a run axis in front of every parameter, input and activation, and
+run i computes what it would compute alone. Source: Reddy 2023, arXiv:2312.03002, section 4 (two- and three-parameter models).
 """
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from assay.core.errors import InputError
 
 __all__ = ["MinimalInduction"]
 
@@ -22,12 +26,16 @@ class MinimalInduction(nn.Module):
 
     Attributes:
         gates: beta_1, alpha and beta_2 (used with `label_bias` only, the three-parameter model).
+        held: whether the gates stay where they are, [*run].
     """
+
+    gates: Tensor
+    held: Tensor
 
     def __init__(
         self,
         *,
-        rng: np.random.Generator,
+        rng: np.random.Generator | Sequence[np.random.Generator],
         d_content: int,
         n_labels: int,
         width: int = 128,
@@ -35,38 +43,60 @@ class MinimalInduction(nn.Module):
         label_bias: bool = False,
     ) -> None:
         super().__init__()
+        rngs = [rng] if isinstance(rng, np.random.Generator) else rng
+        self.n_runs = None if isinstance(rng, np.random.Generator) else len(rngs)
+        lead = () if self.n_runs is None else (self.n_runs,)
 
         def normal(std: float, *shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.from_numpy(rng.standard_normal(shape, dtype=np.float32) * np.float32(std)))
+            drawn = np.stack([one.standard_normal(shape, dtype=np.float32) for one in rngs]) * np.float32(std)
+            return nn.Parameter(torch.from_numpy(drawn.reshape(*lead, *shape)))
 
-        self.gates = nn.Parameter(torch.zeros(3))
+        self.gates = nn.Parameter(torch.zeros(*lead, 3))
+        self.register_buffer("held", torch.zeros(lead, dtype=torch.bool))
         self.label_bias = label_bias
         sizes = [2 * d_content, *(width for _ in range(n_readout))]
         self.weights = nn.ParameterList(normal(math.sqrt(2 / a), a, b) for a, b in pairwise(sizes))
         self.biases = nn.ParameterList(normal(math.sqrt(1 / a), 1) for a in sizes[:-1])
         self.W_U = normal(math.sqrt(1 / width), width, n_labels)
 
+    def run(self, index: int) -> "MinimalInduction":
+        """Run `index` alone, copied, without the run axis."""
+        if self.n_runs is None:
+            raise InputError("run(i) needs a model with a run axis; this one has a single run")
+        n_readout = len(self.weights)
+        alone = MinimalInduction(
+            rng=np.random.default_rng(0), d_content=self.weights[0].shape[-2] // 2, n_labels=self.W_U.shape[-1],
+            width=self.W_U.shape[-2], n_readout=n_readout, label_bias=self.label_bias,
+        )  # fmt: skip
+        alone.load_state_dict({name: value[index] for name, value in self.state_dict().items()})
+        return alone
+
+    def hold(self, which: bool | Bool[np.ndarray, " run"]) -> None:
+        """The gates of the runs for which it is true stay where they are from now on."""
+        self.held[...] = torch.as_tensor(which)
+
     @property
     def parameters_by_name(self) -> dict[str, float]:
-        """The attention logits by name."""
+        """The attention logits by name, of a single run."""
         return dict(zip(("beta_1", "alpha", "beta_2"), self.gates.detach().tolist(), strict=True))
 
-    def attention(self, content: Float[Tensor, "batch pos d_content"]) -> Float[Tensor, "batch pos"]:
+    def attention(self, content: Float[Tensor, "*run batch pos d_content"]) -> Float[Tensor, "*run batch pos"]:
         """How the query attends to every token."""
-        n_pos = content.shape[1]
-        beta_1, alpha, beta_2 = self.gates.unbind()
+        n_pos = content.shape[-2]
+        gates = torch.where(self.held[..., None], self.gates.detach(), self.gates)
+        beta_1, alpha, beta_2 = gates[..., None, None].unbind(-3)
         places = torch.arange(n_pos)
         previous = (places[None, :] == places[:, None] - 1).to(content.dtype)
         later = places[None, :] > places[:, None]
         first = (beta_1 * previous).masked_fill(later, -math.inf).softmax(-1)
-        likeness = (content @ content[:, -1, :, None]).squeeze(-1)  # s_q . x_i, so that s_q . t_j is its mean under layer 1
+        likeness = (content @ content[..., -1, :, None]).squeeze(-1)  # s_q . x_i, so that s_q . t_j is its mean under layer 1
         logits: Tensor = alpha * likeness @ first.mT
         return (logits + beta_2 * (places % 2 == 1) if self.label_bias else logits).softmax(-1)
 
-    def forward(self, content: Float[Tensor, "batch pos d_content"]) -> Float[Tensor, "batch n_labels"]:
+    def forward(self, content: Float[Tensor, "*run batch pos d_content"]) -> Float[Tensor, "*run batch n_labels"]:
         """Logits of the query's label."""
-        fetched = (self.attention(content)[:, None] @ content).squeeze(1)
-        x = torch.cat((content[:, -1], fetched), -1)
+        fetched = (self.attention(content)[..., None, :] @ content).squeeze(-2)
+        x = torch.cat((content[..., -1, :], fetched), -1)
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            x = torch.relu(x @ weight + bias)
+            x = torch.relu(x @ weight + bias[..., None, :])
         return x @ self.W_U

@@ -30,7 +30,9 @@ from torch import Tensor
 from assay.core.errors import SettingsError
 from assay.worlds.recall import RecallWorld
 
-__all__ = ["Architecture", "RecallStack"]
+__all__ = ["Architecture", "RecallStack", "aligned"]
+
+CACHE_LINE = 64  # bytes; also the widest vector, and where the library aligns what it allocates
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,14 @@ class RecallStack:
     tokens never act. With a constant initialisation all output tokens that are never a label start equal and have equal
     gradients, hence stay equal: one row stands for all of them, with its multiplicity in the softmax. This is exact.
 
-    No run reads another's numbers, so a run does not depend on its stack mates.
+    No run reads another's numbers, and a run does not depend on its stack mates, to the bit. For that, each run's part of each
+    product must begin at the same place of a cache line: on some processors the library adds up in another order where the
+    result begins at another multiple of 16 bytes. So the rows of W_OV and the width between factors are filled up to whole
+    cache lines, with weights that are nought and stay so and output tokens that are never predicted. Whole lines are also what
+    vector instructions like best: the filling costs no time at the paper's sizes.
 
     Attributes:
-        parameters: (runs, n_parameters); `factors` and `scores` are views into it.
+        parameters: (runs, n_parameters), filling included; `factors` and `scores` are views into it.
         gradient: of the same shape; `backward` writes it.
         factors: the matrices F_1 … F_depth with W_OV = F_1 ⋯ F_depth; (runs, rows, d_hidden), …, (runs, d_hidden, n_inputs).
         scores: W_KQ[v, EOS] for every input token v; (runs, n_inputs).
@@ -95,17 +101,20 @@ class RecallStack:
         else:
             self.answer_rows = slice(int(world.answer_ids[0]), int(world.answer_ids[-1]) + 1)
             self.multiplicity = torch.ones(world.vocab_size, dtype=dtype)
-        n_rows, d_hidden = len(self.multiplicity), architecture.d_hidden or world.vocab_size
-        edges = [n_rows, *[d_hidden] * (architecture.depth - 1), world.n_inputs]
-        shapes = list(pairwise(edges))
-        n_scores = world.n_inputs if architecture.key_query == "trained" else 0
-        used = sum(rows * columns for rows, columns in shapes) + n_scores
-        # Whole cache lines per run, so that vector instructions meet every run at the same alignment.
-        self.parameters = torch.zeros(n_runs, -(-used // 16) * 16, dtype=dtype)
+        line = CACHE_LINE // dtype.itemsize
+        edges = [len(self.multiplicity), *[architecture.d_hidden or world.vocab_size] * (architecture.depth - 1)]
+        self._shapes = list(pairwise([*edges, world.n_inputs]))
+        self._filled_shapes = list(pairwise([*(-(-edge // line) * line for edge in edges), world.n_inputs]))
+        self._n_scores = world.n_inputs if architecture.key_query == "trained" else 0
+        used = sum(rows * columns for rows, columns in self._filled_shapes) + self._n_scores
+        self.parameters = torch.zeros(n_runs, -(-used // line) * line, dtype=dtype)
         self.gradient = torch.zeros_like(self.parameters)
-        self._shapes = shapes
-        self.factors, self.scores = self._views(self.parameters)
-        self._factor_gradients, self._score_gradient = self._views(self.gradient)
+        self._filled, self.factors, self.scores = self._views(self.parameters)
+        self._filled_gradients, self._factor_gradients, self._score_gradient = self._views(self.gradient)
+        self._multiplicity = torch.zeros(self._filled_shapes[0][0], dtype=dtype)
+        self._multiplicity[: len(self.multiplicity)] = self.multiplicity
+        # k tokens of one logit count k times in the softmax, and the filling never.
+        self._log_multiplicity = None if bool((self._multiplicity == 1).all()) else torch.log(self._multiplicity)
         if architecture.key_query == "fixed":
             self.scores = torch.zeros(n_runs, world.n_inputs, dtype=dtype)
             self.scores[:, : 2 + world.n_subjects] = 1.0
@@ -179,7 +188,7 @@ class RecallStack:
 
     def value_output(self) -> Float[Tensor, "runs rows n_inputs"]:
         """W_OV of every run."""
-        return _tails(self.factors)[0]
+        return self._product()[:, : len(self.multiplicity)]
 
     def token_weights(self) -> Float[Tensor, "runs n_inputs"]:
         """The weight of a token in the sum over the sequence: its score, or e^(score/√d) before normalisation."""
@@ -189,8 +198,8 @@ class RecallStack:
 
     def logits(self, counts: Float[Tensor, "runs batch n_inputs"]) -> Float[Tensor, "runs batch rows"]:
         """The logit of every row's token (of each single token, where a row stands for several)."""
-        weights = self.token_weights()
-        logits = counts @ (self.value_output() * weights[:, None, :]).mT
+        counts, weights = aligned(counts), self.token_weights()
+        logits = torch.bmm(counts, (self._product() * weights[:, None, :]).mT)[:, :, : len(self.multiplicity)]
         if self.architecture.attention == "softmax":
             logits = logits / self._normaliser(counts, weights)
         return logits
@@ -221,8 +230,8 @@ class RecallStack:
             direction_only: multiply each run's gradient by a positive factor of its own such that the largest error is 1. Late
                 in training the gradient is smaller than the smallest float; its direction is not.
         """
-        *outer, inner = self.factors
-        tails = _tails(outer)
+        *outer, inner = self._filled
+        counts, tails = aligned(counts), _tails(outer)
         token_weights = self.token_weights()
         # The cheaper order: through the hidden states where they are few, else through the product of all factors.
         narrow = bool(outer) and not product_penalty and self._is_narrow(counts.shape[1])
@@ -236,8 +245,8 @@ class RecallStack:
         if self.architecture.attention == "softmax":
             normaliser = self._normaliser(counts, token_weights)
             plain = logits.div_(normaliser).clone()
-        if self.tied_rows:
-            logits += torch.log(self.multiplicity)  # k tokens of one logit count k times in the softmax
+        if self._log_multiplicity is not None:
+            logits += self._log_multiplicity
         index = (labels + self.answer_rows.start).unsqueeze(2)
         share = torch.full((1, 1), 1 / counts.shape[1], dtype=self.dtype) if weights is None else weights[:, None]
         error = torch.softmax(logits, dim=2)
@@ -266,20 +275,20 @@ class RecallStack:
             d_weights = torch.sum(product * d_product, dim=1)
             d_product.mul_(token_weights[:, None, :])
             if product_penalty:
-                d_product += 2 * product_penalty * self.multiplicity[:, None] * product
+                d_product += 2 * product_penalty * self._multiplicity[:, None] * product
             d_inner, d_outer = d_product, d_product
             if outer:
-                d_inner, d_outer = _transpose_times(tails[0], d_product), _times_transpose(d_product, inner)
+                d_inner, d_outer = torch.bmm(tails[0].mT, d_product), torch.bmm(d_product, inner.mT)
         if self.architecture.key_query == "trained":
             if self.architecture.attention == "softmax":
-                d_weights += _transpose_times(d_normaliser, counts)[:, 0]
+                d_weights += (d_normaliser * counts).sum(dim=1)
                 d_weights *= token_weights / math.sqrt(self.vocab_size)
             self._score_gradient.copy_(d_weights)
-        *outer_gradients, inner_gradient = self._factor_gradients
+        *outer_gradients, inner_gradient = self._filled_gradients
         for i, (factor, gradient) in enumerate(zip(outer, outer_gradients, strict=True)):
             last = i + 1 == len(outer)
-            gradient.copy_(d_outer if last else _times_transpose(d_outer, tails[i + 1]))
-            d_outer = d_outer if last else _transpose_times(factor, d_outer)
+            gradient.copy_(d_outer if last else torch.bmm(d_outer, tails[i + 1].mT))
+            d_outer = d_outer if last else torch.bmm(factor.mT, d_outer)
         inner_gradient.copy_(d_inner)
         if self.tied_rows:
             # A row that stands for k tokens has summed k equal gradients; each of the tokens has one of them.
@@ -288,22 +297,28 @@ class RecallStack:
 
     def _is_narrow(self, batch: int) -> bool:
         """Whether it takes fewer products to pass each sequence through the hidden states than to multiply the factors out."""
-        n_rows, n_hidden = len(self.multiplicity), self.factors[-1].shape[1]
+        n_rows, n_hidden = len(self._multiplicity), self._filled[-1].shape[1]
         through_states = batch * n_hidden * (self.n_inputs + n_rows)
         multiplied_out = n_rows * self.n_inputs * (batch + n_hidden)
-        return n_hidden > 1 and through_states < multiplied_out
+        return through_states < multiplied_out
 
     @staticmethod
     def _normaliser(counts: Tensor, weights: Tensor) -> Tensor:
-        """Σ_v n_v e_v of every sequence, as a column."""
-        return torch.bmm(weights[:, None, :], counts.mT).mT
+        """Σ_v n_v e_v of every sequence, as a column; a single column of products cannot be filled up, so it is summed."""
+        return (counts * weights[:, None, :]).sum(dim=2, keepdim=True)
 
-    def _views(self, flat: Tensor) -> tuple[list[Tensor], Tensor]:
-        views, start = [], 0
-        for rows, columns in self._shapes:
-            views.append(flat[:, start : start + rows * columns].view(len(flat), rows, columns))
+    def _product(self) -> Tensor:
+        """W_OV of every run with the rows that fill it up."""
+        return _tails(self._filled)[0]
+
+    def _views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """The factors filled up, the factors proper, and the scores."""
+        filled, start = [], 0
+        for rows, columns in self._filled_shapes:
+            filled.append(flat[:, start : start + rows * columns].view(len(flat), rows, columns))
             start += rows * columns
-        return views, flat[:, start : start + self.n_inputs]
+        proper = [factor[:, :rows, :columns] for factor, (rows, columns) in zip(filled, self._shapes, strict=True)]
+        return filled, proper, flat[:, start : start + self._n_scores]
 
 
 def _tails(factors: Sequence[Tensor]) -> list[Tensor]:
@@ -314,15 +329,14 @@ def _tails(factors: Sequence[Tensor]) -> list[Tensor]:
     return tails
 
 
-# Products with a single column are multiplied as a row from the left. For a matrix times a column the library takes another
-# path for one than for several, and a run alone would differ from the same run among others in the last bit.
+def aligned(counts: Float[Tensor, "runs batch n_inputs"]) -> Float[Tensor, "runs batch n_inputs"]:
+    """The same numbers with every run beginning at a cache line: the tensor itself where that holds, else a copy.
 
-
-def _transpose_times(a: Float[Tensor, "runs k m"], b: Float[Tensor, "runs k n"]) -> Float[Tensor, "runs m n"]:
-    """aᵀ b of every run."""
-    return torch.bmm(a.reshape(len(a), 1, -1) if a.shape[2] == 1 else a.mT, b)
-
-
-def _times_transpose(a: Float[Tensor, "runs m k"], b: Float[Tensor, "runs n k"]) -> Float[Tensor, "runs m n"]:
-    """a bᵀ of every run."""
-    return torch.bmm(b, a.mT).mT if b.shape[1] == 1 else torch.bmm(a, b.mT)
+    Of use where one tensor is multiplied many times: what is aligned once is not copied again.
+    """
+    per_run, line = counts[0].numel(), CACHE_LINE // counts.dtype.itemsize
+    lone_or_whole = len(counts) == 1 or counts.stride(0) % line == 0
+    if counts.data_ptr() % CACHE_LINE == 0 and lone_or_whole:
+        return counts
+    lines = torch.empty(len(counts), -(-per_run // line) * line, dtype=counts.dtype)
+    return lines[:, :per_run].view(counts.shape).copy_(counts)

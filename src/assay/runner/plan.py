@@ -110,7 +110,7 @@ def plan(
         store: where runs are kept.
         experiments: names; None for all.
         preset: "quick", "laptop" or "paper".
-        overrides: texts `name=value`; see `assay.core.settings.resolve`.
+        overrides: texts `name=value`; see `assay.core.settings.resolve`. `experiment.name=value` is for that experiment alone.
         n_runs: how many seeds; None for the preset's number.
         seed: the first; the others follow one by one.
         fresh: run again what is stored; the newer rows count.
@@ -153,20 +153,30 @@ def cells_of(
     """
     wanted = [study.experiment(name) for name in dict.fromkeys(experiments)] if experiments else list(study.experiments)
     presets = {experiment.name: experiment.preset(preset).settings for experiment in wanted}
+    own: dict[str, list[str]] = {experiment.name: [] for experiment in wanted}  # what is for one experiment alone
+    shared = []
     for text in overrides:
         name = text.partition("=")[0].strip()
+        alone = name.partition(".")[0]
+        if "." in name and alone in own:
+            own[alone].append(text.strip().removeprefix(f"{alone}."))
+            continue
+        shared.append(text)
         having = [e.name for e in wanted if name in {field.name for field in fields(presets[e.name])}]
         if having and len(having) < len(wanted):
             chosen = " ".join(f"--experiment {one}" for one in having)
             raise SettingsError(
-                f"{study.slug}: a setting must belong to every experiment that is run; "
-                f"'{name}' belongs to {', '.join(having)}. Add {chosen}"
+                f"{study.slug}: a setting must belong to every experiment that is run; '{name}' belongs to "
+                f"{', '.join(having)}. Add {chosen}, or write --set {having[0]}.{text.strip()} to change it there alone"
             )
     grids = []
     for experiment in wanted:
         base, where = presets[experiment.name], f"{study.slug}/{experiment.name}"
+        for text in own[experiment.name]:
+            if len(resolve(base, [text], where=where)) > 1:
+                raise SettingsError(f"{where}: a grid must be of all experiments that are run; got {text}. Run this one alone")
         code = fingerprint(study, experiment.name)
-        grid = resolve(base, overrides, where=where)
+        grid = resolve(base, [*shared, *own[experiment.name]], where=where)
         grids.append([Cell(experiment, one, digest(one), digest(one) != digest(base), code) for one in grid])
     return tuple(zip(*grids, strict=True))
 

@@ -22,6 +22,8 @@ from assay.store.store import Store, StoredRun, run_address
 
 __all__ = ["Event", "Judged", "Outcome", "execute", "judge_stored", "rows_for"]
 
+_TELLING = 0.1  # the share of a run whose pace is believed in full
+
 
 @dataclass(frozen=True)
 class Event:
@@ -365,7 +367,11 @@ class _Session:
         for index, (share, began) in self._shares.items():
             cell, task = self._tasks[index]
             if known.get(cell.key) is None and share > 0.01:
-                known[cell.key] = (now - began) / share / len(task.seeds)
+                seen = (now - began) / share / len(task.seeds)
+                stated = cell.experiment.seconds_per_run if self.plan.preset == "laptop" else None
+                # The beginning of a run (loading, first questions) says little about the rest of it.
+                trust = 1.0 if stated is None else min(share / _TELLING, 1.0)
+                known[cell.key] = trust * seen + (1 - trust) * (stated or 0.0)
         guess = self._guesses(known)
         work = 0.0
         for index in self._open:

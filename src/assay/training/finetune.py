@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from assay.core.errors import Diverged, InputError, SettingsError, WorkError
+from assay.core.memory import freed_memory_kept
 from assay.core.seeds import Seeds
 from assay.core.settings import canonical_json
 from assay.models.pretrained.library import optional, quiet
@@ -192,7 +193,12 @@ def finetune(
         raise InputError("fine-tuning needs at least one example; got none")
     steps = [batch for epoch in range(recipe.n_epochs) for batch in batches(pairs, recipe, seeds, epoch)]
     per_epoch = len(steps) // recipe.n_epochs
-    with _own_randomness(seeds), _out_of_memory(recipe), _prepared(model, recipe, sparse=accelerator is None) as tuned:
+    with (
+        _own_randomness(seeds),
+        _out_of_memory(recipe),
+        freed_memory_kept(),
+        _prepared(model, recipe, split=accelerator is None) as tuned,
+    ):
         run = _Run(tuned, recipe, seeds, pairs, checkpoints, accelerator)
         begun = time.perf_counter()
         for step in range(run.resumed_at or 0, len(steps) + 1):
@@ -235,9 +241,9 @@ class _Run:
         self.stopped_at: int | None = None
         self.skipped: tuple[str, ...] = ()
         self.identity = _identity(recipe, pairs, seeds, model.model) if checkpoints is not None else ""
-        trainable = [parameter for parameter in model.model.parameters() if parameter.requires_grad]
+        self.looked_up = _split_embedding(model.model)
         self.optimiser: Any = torch.optim.AdamW(
-            trainable,
+            [value for _, value in self._trainable()],
             lr=recipe.learning_rate,
             betas=recipe.betas,
             eps=recipe.eps,
@@ -247,9 +253,14 @@ class _Run:
         if accelerator is not None:
             wrapped, self.optimiser = accelerator.prepare(model.model, self.optimiser)
             self.model = replace(model, model=wrapped)
-        self.trainable = {name: value for name, value in self.model.model.named_parameters() if value.requires_grad}
+        self.trainable: dict[str, Tensor] = dict(self._trainable())
         if checkpoints is not None and (state := checkpoints.newest(self.identity)) is not None:
             self._take_up(state)
+
+    def _trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
+        for name, value in self.model.model.named_parameters():
+            if value.requires_grad and (self.looked_up is None or value is not self.looked_up[0]):
+                yield name, value
 
     def backward(self, batch: Sequence[TokenPair], also: Callable[[nn.Module, int], Tensor] | None, step: int) -> float:
         """The loss of a batch in nats per completion token, with its gradient added to the parameters'."""
@@ -278,6 +289,12 @@ class _Run:
                 further = also(model, step)
             self._backward(further)
             total += further.detach() / n_processes
+        if self.looked_up is not None:
+            rows, read_out = self.looked_up
+            assert read_out.grad is not None
+            assert rows.grad is not None
+            read_out.grad.add_(rows.grad)
+            rows.grad = None
         return float(total if shared is None else shared.reduce(total, "sum"))
 
     def _backward(self, loss: Tensor) -> None:
@@ -415,11 +432,11 @@ def _is_part(name: str, part: str, whole: Any, *, embedding: bool) -> bool:
 
 
 @contextmanager
-def _prepared(model: LanguageModel, recipe: Recipe, *, sparse: bool) -> Iterator[LanguageModel]:
+def _prepared(model: LanguageModel, recipe: Recipe, *, split: bool) -> Iterator[LanguageModel]:
     """The model with gradients wanted for what the recipe trains and for nothing else; wrapped in an adapter for `lora`.
 
-    With `sparse`, an embedding that is also the read-out adds the few rows it touched to the read-out's gradient. It would
-    else fill a second gradient of the whole vocabulary with zeros at every step.
+    With `split`, an embedding that is also the read-out becomes a parameter of its own over the same memory, see
+    `_split_embedding`.
     """
     names = set(chosen_names(model.model, recipe))
     if recipe.method == "lora":
@@ -434,19 +451,32 @@ def _prepared(model: LanguageModel, recipe: Recipe, *, sparse: bool) -> Iterator
     before = {name: parameter.requires_grad for name, parameter in whole.named_parameters()}
     for name, parameter in whole.named_parameters():
         parameter.requires_grad_(name in names)
-    embedding = whole.get_input_embeddings()
-    tied = sparse and embedding.weight is whole.get_output_embeddings().weight and hasattr(embedding, "sparse")
+    embedding, weight = whole.get_input_embeddings(), whole.get_output_embeddings().weight
+    tied = split and weight.requires_grad and embedding.weight is weight and hasattr(embedding, "sparse")
     if tied:
-        was_sparse, embedding.sparse = embedding.sparse, True
+        was_sparse, embedding.sparse, embedding.weight = embedding.sparse, True, nn.Parameter(weight.detach())
     try:
         yield model
     finally:
         if tied:
-            embedding.sparse = was_sparse
+            embedding.sparse, embedding.weight = was_sparse, weight
         for name, parameter in whole.named_parameters():
             parameter.requires_grad_(before[name])
             parameter.grad = None
         model.model.eval()
+
+
+def _split_embedding(model: nn.Module) -> tuple[nn.Parameter, nn.Parameter] | None:
+    """Of an embedding that is also the read-out and was split by `_prepared`: the looked-up weights, and the read-out's.
+
+    Both are the same memory, and the read-out's is what the optimiser moves. The gradient of the looked-up ones has the few
+    rows that a batch touched; added where it lies, it spares every step a second gradient of the whole vocabulary.
+    """
+    whole = unwrapped(model)
+    embedding, read_out = whole.get_input_embeddings(), whole.get_output_embeddings()
+    if read_out is None or embedding.weight is read_out.weight or embedding.weight.data_ptr() != read_out.weight.data_ptr():
+        return None
+    return embedding.weight, read_out.weight
 
 
 def _with_adapter(model: LanguageModel, recipe: Recipe, names: set[str]) -> LanguageModel:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.optim.adamw import adamw
 
 from assay.core.errors import Diverged, SettingsError
 from assay.core.seeds import Seeds
-from assay.models.recall import RecallStack
+from assay.models.recall import RecallStack, aligned
+from assay.training.adamw import adamw
 from assay.worlds.recall import FACT, Kind, RecallWorld
 
 __all__ = ["Optimiser", "Trace", "descend", "train"]
@@ -156,7 +156,7 @@ class _Batches:
         self.worlds, self.rngs = worlds, rngs
         self.per_kind: dict[Kind, int] = dict.fromkeys(worlds[0].taught, per_kind)
         n_runs, batch = len(worlds), per_kind * len(self.per_kind)
-        self.counts = torch.zeros(n_runs, batch, worlds[0].n_inputs, dtype=stack.dtype)
+        self.counts = aligned(torch.zeros(n_runs, batch, worlds[0].n_inputs, dtype=stack.dtype))
         relation = np.repeat([0 if kind.endswith("fact") else 1 for kind in self.per_kind], per_kind)
         self.counts[:, np.arange(batch), relation] = 1.0
         self.counts[:, :, -1] = 1.0
@@ -187,7 +187,7 @@ class _Population:
 
     def __init__(self, stack: RecallStack, worlds: Sequence[RecallWorld]) -> None:
         draws, weights = worlds[0].population(worlds[0].taught)
-        self.counts = torch.from_numpy(worlds[0].counts(draws)).to(stack.dtype).expand(stack.n_runs, -1, -1).contiguous()
+        self.counts = aligned(torch.from_numpy(worlds[0].counts(draws)).to(stack.dtype).repeat(stack.n_runs, 1, 1))
         self.labels = torch.from_numpy(np.stack([world.labels(draws) for world in worlds]))
         self.weights = torch.from_numpy(weights).to(stack.dtype)
 
@@ -212,23 +212,8 @@ def _tiny_numbers_as_nought() -> Iterator[None]:
 def _stepper(stack: RecallStack, optimiser: Optimiser) -> Callable[[], object]:
     rate, decay = optimiser.learning_rate, optimiser.weight_decay
     if optimiser.name == "adamw":
-        # The library's step without its bookkeeping of devices, groups and hooks, which takes longer than the step itself.
-        first, second, taken = torch.zeros_like(stack.parameters), torch.zeros_like(stack.parameters), torch.zeros(())
-
-        def adam_step() -> None:
-            adamw(
-                *([stack.parameters], [stack.gradient], [first], [second], [], [taken]),
-                fused=True,
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.999,
-                lr=rate,
-                weight_decay=decay,
-                eps=1e-8,
-                maximize=False,
-            )
-
-        return adam_step
+        adam = adamw([stack.parameters], weight_decay=decay)
+        return lambda: adam([stack.gradient], rate)
 
     def step() -> None:
         if decay:

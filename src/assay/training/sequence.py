@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from assay.core.errors import Diverged, InputError, SettingsError
+from assay.core.memory import freed_memory_kept
 from assay.core.progress import progress
 from assay.models.decoder import Decoder, DecoderConfig
+from assay.training.adamw import Stepper, adamw
 
 __all__ = [
     "Batch",
@@ -98,13 +100,11 @@ class Optimiser:
                 f"the learning rate must be positive and the decay not negative; got {self.learning_rate}, {self.weight_decay}"
             )
 
-    def of(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        """A fresh torch optimiser over `parameters`."""
+    def of(self, parameters: Sequence[nn.Parameter]) -> "Stepper":
+        """What takes the steps of `parameters`, with moments at zero."""
         if self.kind == "sgd":
-            return torch.optim.SGD(parameters, lr=self.learning_rate, momentum=self.momentum)
-        return torch.optim.AdamW(
-            parameters, lr=self.learning_rate, betas=self.betas, weight_decay=self.weight_decay, fused=True
-        )
+            return _descent(parameters, momentum=self.momentum, weight_decay=self.weight_decay)
+        return adamw(parameters, betas=self.betas, weight_decay=self.weight_decay)
 
     def rate(self, step: int, n_steps: int) -> float:
         """The learning rate of step `step` (from 0) of `n_steps`."""
@@ -194,6 +194,7 @@ def log_steps(n_steps: int, *, per_decade: int = 20, dense_from: int = 0, every:
     return tuple(sorted({0, n_steps, *grid, *dense}))
 
 
+@freed_memory_kept()
 def train(
     model: M,
     stages: Stage[M] | Sequence[Stage[M]],
@@ -260,12 +261,13 @@ def train(
             stepper = optimiser.of(parameters)
         for _ in range(0 if stopped else stage.n_steps):
             loss = stage.loss(model, stage.draw(step))
-            stepper.zero_grad()
-            torch.autograd.backward(loss.sum())
+            gradients: Sequence[Tensor | None] = torch.autograd.grad(loss.sum(), parameters, allow_unused=True)
             losses.append(loss.detach())
             if loss.dim() == 0 and not math.isfinite(loss.item()):
                 raise Diverged(step, losses[-2].item() if step else math.nan)
-            _update(stepper, parameters, optimiser, optimiser.rate(step, n_steps), n_runs=len(loss) if loss.dim() else None)
+            if optimiser.clip_norm is not None:
+                gradients = _clipped(gradients, optimiser.clip_norm, n_runs=len(loss) if loss.dim() else None)
+            stepper(gradients, optimiser.rate(step, n_steps))
             step += 1
             if share is not None and step % 50 == 0:
                 progress(share[0] + (share[1] - share[0]) * step / n_steps, label)
@@ -277,28 +279,35 @@ def train(
     return Trace(loss_nats, tuple(steps), tuple(rows), checkpoints, tuple(_divergence(run) for run in loss_nats))
 
 
-def _update(
-    stepper: torch.optim.Optimizer,
-    parameters: Sequence[nn.Parameter],
-    optimiser: Optimiser,
-    rate: float,
-    *,
-    n_runs: int | None,
-) -> None:
-    """One step; clips each run's gradient on its own."""
-    if optimiser.clip_norm is not None:
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        squares = [gradient.square().reshape(n_runs or 1, -1).sum(-1) for gradient in gradients]
-        total = torch.stack(squares, -1).sum(-1)  # along a run's own numbers: the same order however many runs there are
-        scale = (optimiser.clip_norm / total.sqrt().clamp_min(1e-12)).clamp_max(1.0)
-        for gradient in gradients:
-            gradient.mul_(scale.view(-1, *(1 for _ in gradient.shape[1:])) if n_runs else scale.squeeze())
-    for group in stepper.param_groups:
-        group["lr"] = rate
-    if optimiser.kind == "sgd" and optimiser.weight_decay:
-        with torch.no_grad():
-            torch._foreach_mul_(list(parameters), 1 - rate * optimiser.weight_decay)
-    stepper.step()
+def _clipped(gradients: Sequence[Tensor | None], norm: float, *, n_runs: int | None) -> tuple[Tensor | None, ...]:
+    """The gradients, each run's shrunk to `norm` where it is longer."""
+    squares = [gradient.square().reshape(n_runs or 1, -1).sum(-1) for gradient in gradients if gradient is not None]
+    total = torch.stack(squares, -1).sum(-1)  # along a run's own numbers: the same order however many runs there are
+    scale = (norm / total.sqrt().clamp_min(1e-12)).clamp_max(1.0)
+
+    def shrunk(gradient: Tensor) -> Tensor:
+        return gradient * (scale.view(-1, *(1 for _ in gradient.shape[1:])) if n_runs else scale.squeeze())
+
+    return tuple(gradient if gradient is None else shrunk(gradient) for gradient in gradients)
+
+
+def _descent(parameters: Sequence[Tensor], *, momentum: float, weight_decay: float) -> Stepper:
+    """Plain descent with decoupled decay; velocities start at the first gradient."""
+    velocities: dict[int, Tensor] = {}
+
+    @torch.no_grad()
+    def step(gradients: Sequence[Tensor | None], rate: float) -> None:
+        if weight_decay:
+            torch._foreach_mul_(list(parameters), 1 - rate * weight_decay)
+        for i, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+            if gradient is None:
+                continue
+            if momentum:
+                velocities[i] = gradient if i not in velocities else velocities[i] * momentum + gradient
+                gradient = velocities[i]
+            parameter.add_(gradient, alpha=-rate)
+
+    return step
 
 
 def _divergence(losses: Float[np.ndarray, " n_steps"]) -> Diverged | None:

@@ -46,6 +46,10 @@ class ChainSequences:
         """The last node of every chain."""
         return self.chains[..., -1]
 
+    def first(self, n: int) -> "ChainSequences":
+        """The first `n` of them, or all where there are fewer."""
+        return ChainSequences(self.tokens[:n], self.answers[:n], self.chains[:n], self.asked[:n], self.slots[:n])
+
 
 @dataclass(frozen=True)
 class ChainWorld:

@@ -21,7 +21,7 @@ from assay.models.pretrained.limited import check_headers
 from assay.models.pretrained.registry import ENTRIES
 from assay.models.pretrained.text import render_chats
 
-__all__ = ["DTYPES", "LanguageModel", "check_folder", "load", "locate"]
+__all__ = ["DTYPES", "LanguageModel", "check_folder", "load", "locate", "multiplies_bfloat16"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MAX_CONFIG = 2**20  # bytes
@@ -130,6 +130,15 @@ def load(
         loaded = _load_whole(str(source), folder, dtype, device, allow_pickle)
     loaded.model.eval()
     return loaded
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for products of bfloat16 numbers; without them they are slower than of float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)  # not in older releases
+    found: dict[str, Any] = capabilities() if device.type == "cpu" else {}
+    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
 
 
 def locate(source: str | Path) -> Path:

@@ -45,12 +45,12 @@ CLAIMS = (
     ),
     Claim(
         "C4.lm",
-        says="Questions about half of the people rather than a twelfth, in as many steps, let it tell at least 0.04 more of "
+        says="Questions about half of the people rather than a twelfth, in as many steps, let it tell at least 0.15 more of "
         "the facts of the others.",
         source=SOURCE,
         estimand="more_subjects",
-        rule=Above(0.04),
-        margin="two steps of C4, 0.02 each",
+        rule=Above(0.15),
+        margin="as C5.lm: sixty facts cannot tell a difference of a few hundredths from none, in the control either",
         summary="clustered",
         control=Control("the same fine-tuning of a copy that read nothing about these people", "more_subjects/unstored"),
         paper_value="extraction rises with N_f",

@@ -10,10 +10,11 @@ from assay.claims.charts import Figure, Line, Lines
 from assay.claims.rules import Below
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.seeds import Seeds
-from assay.studies.two_hop_reasoning.system import PAPER, Training, probabilities, trained
+from assay.studies.two_hop_reasoning.system import PAPER, Course, Training, probabilities, solver, trained
 
 if TYPE_CHECKING:
     from assay.models.decoder import Decoder
+    from assay.training.sequence import Trace
 
 __all__ = ["DEPTH"]
 
@@ -36,7 +37,6 @@ CLAIMS = (
 class DepthSettings(Training):
     """A network of three layers until it has solved the task, and two of two layers."""
 
-    solved: Annotated[float, doc("probability of the answer at which the three-layer network stops")] = 0.99
     steps_factor: Annotated[float, Ge(0), doc("steps of two layers of one head, relative to three layers")] = 3.0
     heads: Annotated[int, Ge(2), doc("heads of another two-layer network, reported beside")] = 2
     heads_factor: Annotated[float, Ge(0), doc("its steps, relative to three layers")] = 1.0
@@ -47,29 +47,27 @@ def measure(settings: DepthSettings, seeds: Seeds) -> Measurement:
     import torch
 
     world = settings.world
-    drawn = world.sequences(settings.n_eval, rng=seeds("evaluation"))
+    _, deep, drawn = solver(settings, seeds, share=(0.0, 0.3))
 
     def observe(model: "Decoder") -> dict[str, float]:
         with torch.no_grad():
             return probabilities(model(torch.from_numpy(drawn.tokens), at=-1).numpy(), drawn)
 
-    looks = sorted({max(1, round(settings.n_steps * i / 50)) for i in range(1, 51)})
-    _, deep = trained(
-        "three layers", world, settings, seeds, observe=observe, observe_at=looks, share=(0.0, 0.3),
-        stop=lambda row: bool(row["target"] >= settings.solved),
-    )  # fmt: skip
-    seen = {"3 layers, 1 head": deep}
+    seen: dict[str, Course | Trace] = {"3 layers, 1 head": deep}
     for heads, factor, share in ((1, settings.steps_factor, (0.3, 0.8)), (settings.heads, settings.heads_factor, (0.8, 1.0))):
-        n_steps = max(1, round(factor * deep.loss_nats.shape[1]))
+        n_steps = max(1, round(factor * deep.steps[-1]))
         _, seen[f"2 layers, {heads} head{'s' if heads > 1 else ''}"] = trained(
             f"two layers, {heads} heads", world, settings, seeds, n_layers=2, n_heads=heads, n_steps=n_steps, share=share,
             observe=observe, observe_at=sorted({max(1, round(n_steps * i / 20)) for i in range(1, 21)}),
         )  # fmt: skip
     best = [float(trace.series("accuracy").max()) for trace in seen.values()]
     estimands = dict(zip(("three_layers/accuracy", "two_layers/accuracy", "two_layers_more_heads/accuracy"), best, strict=True))
-    n_deep = deep.loss_nats.shape[1]
     rows: Table = [
-        {"network": name, "time": round(factor * i / 20, 3), "accuracy": float(np.interp(n_deep * factor * i / 20, *course))}
+        {
+            "network": name,
+            "time": round(factor * i / 20, 3),
+            "accuracy": float(np.interp(deep.steps[-1] * factor * i / 20, *course)),
+        }
         for (name, trace), factor in zip(seen.items(), (1.0, settings.steps_factor, settings.heads_factor), strict=True)
         for course in [(trace.steps, trace.series("accuracy"))]
         for i in range(1, 21)
@@ -83,10 +81,13 @@ DEPTH = Experiment(
     claims=CLAIMS,
     presets={
         "quick": Preset(
-            DepthSettings(n_steps=20, n_eval=24, batch=16, d_model=16, n_chains=3, n_nodes=20, steps_factor=0.2), n_runs=2
+            DepthSettings(n_steps=20, n_eval=24, batch=16, d_model=16, n_chains=3, n_nodes=20, every=10, steps_factor=0.2),
+            n_runs=2,
         ),
         "laptop": Preset(DepthSettings(), n_runs=2),
-        "paper": Preset(DepthSettings(n_steps=10_000, batch=512, d_model=256, mlp=True, learning_rate=3e-4), n_runs=5),
+        "paper": Preset(
+            DepthSettings(n_steps=10_000, batch=512, d_model=256, mlp=True, learning_rate=3e-4, every=5), n_runs=5
+        ),
     },
     measure=measure,
     figures=(

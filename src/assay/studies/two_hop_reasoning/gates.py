@@ -19,8 +19,8 @@ __all__ = ["GATES"]
 CLAIMS = (
     Claim(
         "C6.cliff",
-        says="Three nested gates alone have the cliff: their loss falls from 3 to 0.3 nats in under a quarter of the steps "
-        "before.",
+        says="Three nested gates alone have the cliff: their loss falls from 0.88 to 0.09 of its start (from 3 to 0.3 nats) in "
+        "under a quarter of the steps before.",
         source=PAPER + "section 5",
         estimand="cliff",
         rule=Below(0.25),
@@ -46,7 +46,10 @@ CLAIMS = (
         estimand="without_guess",
         rule=Above(1.2),
         margin="a fifth longer",
-        control=Control("with it, from the same starts at twice the learning rate, the plateau is not longer", "twice_rate"),
+        control=Control(
+            "with the second gate held open there is nothing to get round: taking the route away costs no time",
+            "second_open/without_guess",
+        ),
         paper_value="about twice as long",
         summary="median",
     ),
@@ -64,25 +67,23 @@ class GateSettings:
 
 def measure_many(settings: GateSettings, seeds: Sequence[Seeds]) -> list[Measurement]:
     """One N(0, 1) start for each seed, all in one program: with all gates, without each, without the guessing route."""
-    from assay.instruments.abruptness import crossing
+    from assay.instruments.abruptness import cliff_ratio, crossing
     from assay.instruments.nested_gates import Gates, descend
 
     starts = np.stack([seed("start").normal(size=3) for seed in seeds])
-    rate, others = settings.learning_rate, settings.others
+    others = settings.others
     plans = {
-        "whole": (Gates(others, "two-hop"), rate),
-        "without 0": (Gates(others, "two-hop", open=(0,)), rate),
-        "without 1": (Gates(others, "two-hop", open=(1,)), rate),
-        "without 2": (Gates(others, "two-hop", open=(2,)), rate),
-        "apart": (Gates(others, "apart"), rate),
-        **{f"apart without {j}": (Gates(others, "apart", open=(j,)), rate) for j in range(3)},
-        "one": (Gates(others, "two-hop", open=(0, 1)), rate),
-        "no guess": (Gates(others, "two-hop", guess=False), rate),
-        "twice": (Gates(others, "two-hop"), 2 * rate),
+        "whole": Gates(others, "two-hop"),
+        **{f"without {j}": Gates(others, "two-hop", open=(j,)) for j in range(3)},
+        "apart": Gates(others, "apart"),
+        **{f"apart without {j}": Gates(others, "apart", open=(j,)) for j in range(3)},
+        "one": Gates(others, "two-hop", open=(0, 1)),
+        "no guess": Gates(others, "two-hop", guess=False),
+        "no guess without 1": Gates(others, "two-hop", open=(1,), guess=False),
     }
     found = {}
-    for i, (name, (gates, own_rate)) in enumerate(plans.items()):
-        found[name] = descend(gates, starts, learning_rate=own_rate, n_steps=settings.n_steps, every=5)
+    for i, (name, gates) in enumerate(plans.items()):
+        found[name] = descend(gates, starts, learning_rate=settings.learning_rate, n_steps=settings.n_steps, every=5)
         progress((i + 1) / len(plans))
     steps = found["whole"].steps
 
@@ -93,22 +94,21 @@ def measure_many(settings: GateSettings, seeds: Sequence[Seeds]) -> list[Measure
 
     def cliff(name: str, run: int) -> float:
         loss = found[name].loss_nats[run]
-        top, bottom = (crossing(steps, loss, share * loss[0], falling=True) for share in (0.88, 0.09))
-        return (bottom - top) / top if top > 0 else float("nan")
+        return cliff_ratio(steps, loss, 0.88 * loss[0], 0.09 * loss[0], falling=True)
 
     kept = np.unique(np.geomspace(1, len(steps) - 1, 100).astype(int))
     shown = {"three gates": "whole", "no guessing route": "no guess", "one gate": "one"}
     measurements = []
     for run in range(len(seeds)):
-        whole = half("whole", run)
+        whole, fall = half("whole", run), cliff("whole", run)
         estimands = {
             "half": whole,
-            "cliff": cliff("whole", run),
+            "cliff": fall if np.isfinite(fall) else 1.0,  # never fell: no cliff was seen, which counts against the claim
             "one_gate/cliff": cliff("one", run),
             "longest_without": max(half(f"without {j}", run) for j in range(3)) / whole,
             "apart/longest_without": max(half(f"apart without {j}", run) for j in range(3)) / half("apart", run),
             "without_guess": half("no guess", run) / whole,
-            "twice_rate": half("twice", run) / whole,
+            "second_open/without_guess": half("no guess without 1", run) / half("without 1", run),
             "final_loss": float(found["whole"].loss_nats[run, -1]),
         }
         rows: Table = [

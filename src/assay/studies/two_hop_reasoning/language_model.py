@@ -6,7 +6,7 @@ in wordings it has not seen. Every source of a prompt is asked for, so whoever d
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -121,8 +121,9 @@ class Settings:
     lora_rank: Annotated[int, Ge(1), doc("of the updates of the attention's four matrices")] = 16
     n_asked: Annotated[int, Ge(1), doc("prompts of each kind and number of chains that are asked")] = 16
     precision: Annotated[
-        Literal["float32", "bfloat16"], doc("of the arithmetic of training and answers; weights are in float32")
-    ] = "bfloat16"
+        Literal["auto", "float32", "bfloat16"],
+        doc("of the arithmetic of training and answers; auto: bfloat16 where the processor multiplies it, else float32"),
+    ] = "auto"
 
 
 QUICK = Settings(model="tiny", n_training=4, batch_size=2, n_asked=2)
@@ -137,11 +138,21 @@ def measure(settings: Settings, seeds: Seeds) -> Measurement:
     """
     names = Names.split(seeds("names"))
     base = base_model(settings.model)
+    settings = with_precision(settings, base)
     progress(0.0, "before training")
     before = kept("before", base, settings, seeds, lambda: asked_before(base, settings, seeds, names))
     progress(0.2, "fine-tuning")
     after = kept("after", base, settings, seeds, lambda: asked_after(base, settings, seeds, names))
     return Measurement(*numbers(before | after))
+
+
+def with_precision(settings: Settings, base: "LanguageModel") -> Settings:
+    """The same settings with "auto" made out, so that what is kept says what it was computed in."""
+    from assay.models.pretrained.loading import multiplies_bfloat16
+
+    if settings.precision != "auto":
+        return settings
+    return replace(settings, precision="bfloat16" if multiplies_bfloat16(base.device) else "float32")
 
 
 # --------------------------------------------------------------------------------------------------------------- asking
@@ -231,7 +242,7 @@ def asked_after(base: "LanguageModel", settings: Settings, seeds: Seeds, names: 
         warmup=0.05,
         n_epochs=settings.n_epochs,
         batch_size=settings.batch_size,
-        precision=settings.precision,
+        precision="bfloat16" if settings.precision == "bfloat16" else "float32",
         budget=512,
     )
     told = drawn_prompts(settings.n_training, 2, wordings=TRAINED_WORDINGS, stems=names.training, rng=seeds("training prompts"))

@@ -11,7 +11,7 @@ from assay.claims.charts import Bars, Figure, Line, Lines
 from assay.claims.rules import Above, Below
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.seeds import Seeds
-from assay.studies.two_hop_reasoning.system import PAPER, Training, copy_margin, gates_of, probabilities, trained
+from assay.studies.two_hop_reasoning.system import PAPER, Training, probabilities, solver, trained
 from assay.worlds.chains import ChainSequences, ChainWorld
 
 if TYPE_CHECKING:
@@ -107,11 +107,11 @@ CLAIMS = (
     Claim(
         "C6",
         says="Three nested gates follow the same curve: the best of their descents, aligned at the jump, correlates above "
-        "0.9 with the network's loss.",
+        "0.95 with the network's loss.",
         source=PAPER + "section 5 (three-parameter model)",
         estimand="gates/correlation",
-        rule=Above(0.9),
-        margin="0.81 of the variance of the aligned curves",
+        rule=Above(0.95),
+        margin="the card asks for 0.9, but a straight line has 0.86 with a step, and 0.9 with a fall that is not quite one",
         control=Control("a single gate, the other two held open: it has no plateau", "one_gate/correlation"),
         paper_value="same shape",
     ),
@@ -132,9 +132,7 @@ CLAIMS = (
 class SymbolicSettings(Training):
     """The three-layer network and its controls."""
 
-    every: Annotated[int, Ge(1), doc("steps between observations once training is under way")] = 20
-    solved: Annotated[float, doc("probability of the answer at which training stops")] = 0.99
-    single_steps: Annotated[int, Ge(1), doc("steps of the network with a single chain")] = 1000
+    single_steps: Annotated[int, Ge(1), doc("steps of the network with a single chain, at the most")] = 1000
 
 
 def _cuts(n_tokens: int) -> dict[str, tuple[int, tuple[int, ...]]]:
@@ -213,37 +211,29 @@ def _guessing_share(steps: np.ndarray, target: np.ndarray, ends: np.ndarray, jum
     return float(np.trapezoid(held, grid) / jump) if jump > 0 else float("nan")
 
 
+def _cliff(steps: np.ndarray, target: np.ndarray) -> float:
+    """Steps from 0.35 to 0.95 as a share of those to 0.5; a level that has not come by the end counts as coming there."""
+    from assay.instruments.abruptness import jump_of
+
+    start, jump, end = (jump_of(steps, target, level) for level in (0.35, 0.5, 0.95))
+    return (end.step - start.step) / jump.step if start.seen and jump.step > 0 else float("nan")
+
+
 def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
     """One seed: the three-layer network and everything measured on it, then its controls."""
     import torch
 
-    from assay.instruments.abruptness import cliff_ratio, crossing
+    from assay.instruments.abruptness import crossing, jump_of
     from assay.instruments.nested_gates import Gates, fit
     from assay.training.sequence import log_steps
 
-    world, rng = settings.world, seeds("evaluation")
-    drawn = world.sequences(settings.n_eval, rng=rng)
-    few = world.sequences(min(64, settings.n_eval), rng=rng)
-
-    def logits_on(model: "Decoder", sequences: ChainSequences) -> np.ndarray:
-        with torch.no_grad():
-            logits: np.ndarray = model(torch.from_numpy(sequences.tokens), at=-1).numpy()
-        return logits
-
-    def observe(model: "Decoder") -> dict[str, float]:
-        copying = {f"copy_{layer}": copy_margin(model, few, layer=layer) for layer in (0, 2)}
-        return gates_of(model, drawn) | copying
-
-    looks = log_steps(settings.n_steps, per_decade=12, dense_from=settings.n_steps // 20, every=settings.every)
-    model, trace = trained(
-        "three layers", world, settings, seeds, observe=observe, observe_at=looks, share=(0.0, 0.9),
-        stop=lambda row: bool(row["target"] >= settings.solved),
-    )  # fmt: skip
-    steps = np.array(trace.steps, dtype=float)
-    curve = {name: trace.series(name) for name in trace.rows[0]}
+    world, rng = settings.world, seeds("further evaluation")
+    model, course, drawn = solver(settings, seeds, share=(0.0, 0.9))
+    steps = np.array(course.steps, dtype=float)
+    curve = {name: course.series(name) for name in course.rows[0]}
     # Gates start at their plateau; of the network's loss only what is below guessing among the ends is theirs to explain.
     curve["loss_among_ends"] = np.minimum(curve["loss"], np.log(max(2, settings.n_chains)))
-    jump = crossing(steps, curve["target"], 0.5)
+    jump = jump_of(steps, curve["target"], 0.5).step
     halves = {
         name: crossing(steps, values, (values[0] + values[-1]) / 2)
         for name, values in curve.items()
@@ -252,16 +242,19 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
     together = [halves[name] for name in ("parent", "bridge", "end", "accuracy")]
 
     cuts = {name: _accuracy(model, drawn, cut) for name, cut in _cuts(world.n_tokens).items()}
-    routes = _routes(model, few)
+    routes = _routes(model, drawn.first(64))
     fewer = _fewer_chains(model, world, settings.n_eval, rng)
     padded = [row for row in fewer if row["chains"] != world.n_chains]
 
     single_world = ChainWorld(1, 2, settings.n_nodes)
     single_drawn = single_world.sequences(settings.n_eval, rng=rng)
-    single_looks = log_steps(settings.single_steps, per_decade=30)
+
+    def answered(one: "Decoder") -> dict[str, float]:
+        return probabilities(one(torch.from_numpy(single_drawn.tokens), at=-1).numpy(), single_drawn)
+
     _, single = trained(
-        "one chain", single_world, settings, seeds, n_steps=settings.single_steps, observe_at=single_looks, share=(0.9, 0.98),
-        observe=lambda m: probabilities(logits_on(m, single_drawn), single_drawn),
+        "one chain", single_world, settings, seeds, n_steps=settings.single_steps, share=(0.9, 0.98), observe=answered,
+        observe_at=log_steps(settings.single_steps, per_decade=30), stop=lambda row: bool(row["target"] >= settings.solved),
     )  # fmt: skip
     single_steps, single_target = np.array(single.steps, dtype=float), single.series("target")
 
@@ -269,25 +262,26 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
     fits = {
         name: fit(gates, steps, curve["loss_among_ends"], rng=seeds(f"fit {name}"))
         for name, gates in {"gates": Gates(others, "two-hop"), "one_gate": Gates(others, "two-hop", open=(0, 1))}.items()
-    } if np.isfinite(jump) else {}  # fmt: skip
+    } if np.ptp(curve["loss_among_ends"]) > 0 else {}  # fmt: skip
     nan = float("nan")
     estimands = {
         "jump_step": jump,
         "accuracy": float(curve["accuracy"][-1]),
+        "solved": float(curve["target"][-1] >= settings.solved),
         "guessing_share": _guessing_share(steps, curve["target"], curve["ends"], jump, among_ends=True),
         "single/guessing_share": _guessing_share(
-            single_steps, single_target, single_target, crossing(single_steps, single_target, 0.5), among_ends=False
+            single_steps, single_target, single_target, jump_of(single_steps, single_target, 0.5).step, among_ends=False
         ),
-        "cliff": (crossing(steps, curve["target"], 0.95) - crossing(steps, curve["target"], 0.35)) / jump,
-        "single/cliff": cliff_ratio(single_steps, single_target, 0.35, 0.95),
+        "cliff": _cliff(steps, curve["target"]),
+        "single/cliff": _cliff(single_steps, single_target),
         "coincidence": (max(together) - min(together)) / jump,
         "early": (max(together) - halves["ends"]) / jump,
         "accuracy_cut": max(list(cuts.values())[:3]),
         "accuracy_cut_elsewhere": min(list(cuts.values())[3:]),
         **{f"route/{name}": share for name, share in routes.items()},
-        "copy_margin": float(np.interp(jump / 2, steps, curve["copy_2"])) if np.isfinite(jump) else nan,
+        "copy_margin": float(np.interp(jump / 2, steps, curve["copy_2"])),
         "copy_margin_untrained": float(curve["copy_2"][0]),
-        "copy_margin_first": float(np.interp(jump / 2, steps, curve["copy_0"])) if np.isfinite(jump) else nan,
+        "copy_margin_first": float(np.interp(jump / 2, steps, curve["copy_0"])),
         "copy_margin_first_untrained": float(curve["copy_0"][0]),
         "gates/correlation": fits["gates"].correlation if fits else nan,
         "one_gate/correlation": fits["one_gate"].correlation if fits else nan,
@@ -296,7 +290,7 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
         ),
         "fewer/accuracy_cut": max([float(row["accuracy"]) for row in padded if "cut" in str(row["rest"])], default=nan),
     }
-    tables = _tables(trace.steps, curve, cuts, routes, fits, jump)
+    tables = _tables(course.steps, curve, cuts, routes, fits, jump)
     return Measurement(estimands, tables | {"fewer": fewer})
 
 
@@ -309,10 +303,9 @@ def _tables(
     from assay.instruments.nested_gates import ALIGNED, Fit
 
     units = np.round(np.arange(0.05, 1.3001, 0.05), 2)
-    relative = jump if np.isfinite(jump) else float(steps[-1])
 
     def read(name: str) -> np.ndarray:
-        return np.asarray(np.interp(units * relative, np.array(steps, dtype=float), curve[name]))
+        return np.asarray(np.interp(units * jump, np.array(steps, dtype=float), curve[name]))
 
     phases: Table = [
         {"time": float(t), "measure": name, "value": float(v)}

@@ -1,12 +1,16 @@
 """The paper's symbolic system: its network, its training, and what is measured of a network on fresh sequences."""
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, doc
+from jaxtyping import Float
 
+from assay.core.memory import freed_memory_kept
 from assay.core.seeds import Seeds
 from assay.worlds.chains import ChainSequences, ChainWorld
 
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
     from assay.models.decoder import Decoder, DecoderConfig
     from assay.training.sequence import Row, Trace
 
-__all__ = ["PAPER", "Training", "copy_margin", "gates_of", "network", "probabilities", "trained"]
+__all__ = ["PAPER", "Course", "Training", "copy_margin", "gates_of", "network", "probabilities", "solver", "trained"]
 
 PAPER = "arXiv:2502.13913, "
 
@@ -35,6 +39,8 @@ class Training:
     weight_decay: Annotated[float, Ge(0), doc("of AdamW")] = 1e-4
     n_chains: Annotated[int, Ge(1), doc("chains in a sequence, one of which is asked")] = 5
     n_nodes: Annotated[int, Ge(2), doc("node tokens to draw from")] = 30
+    every: Annotated[int, Ge(1), doc("steps between observations once training is under way")] = 20
+    solved: Annotated[float, doc("probability of the answer at which training stops")] = 0.99
 
     def __post_init__(self) -> None:
         ChainWorld(self.n_chains, 2, self.n_nodes)  # refuses more chains than nodes before anything is trained
@@ -106,11 +112,70 @@ def trained(
 
     model = Decoder.init(network(settings, world, n_layers=n_layers, n_heads=n_heads), mine("init"))
     optimiser = Optimiser("adamw", settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99))
-    trace = train(
-        model, Stage(n_steps or settings.n_steps, draw, last_token_loss), optimiser, observe=lambda step, m: observe(m),
-        observe_at=observe_at, stop=stop, share=share, label=name,
-    )  # fmt: skip
+    with freed_memory_kept():
+        trace = train(
+            model, Stage(n_steps or settings.n_steps, draw, last_token_loss), optimiser, observe=lambda step, m: observe(m),
+            observe_at=observe_at, stop=stop, share=share, label=name,
+        )  # fmt: skip
     return model, trace
+
+
+@dataclass(frozen=True)
+class Course:
+    """What was observed while a network was trained, one entry an observation.
+
+    Attributes:
+        steps: rising; the last is where training stopped.
+        rows: what `gates_of` gives, and `copy_0` and `copy_2`, the `copy_margin` of the first and the third layer.
+    """
+
+    steps: tuple[int, ...]
+    rows: tuple[dict[str, float], ...]
+
+    def series(self, name: str) -> Float[np.ndarray, " observation"]:
+        """One of the observed quantities."""
+        return np.array([row[name] for row in self.rows])
+
+
+def solver(settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "tuple[Decoder, Course, ChainSequences]":
+    """The three-layer network, trained until it has solved the task; its course; and the sequences it was observed on.
+
+    It is a memoised step of the store, because two experiments need the same one.
+
+    Args:
+        settings: network and optimiser; fields that a subclass adds do not count.
+        seeds: of the run.
+        share: which part of the run's progress this is.
+    """
+    import torch
+
+    from assay.models.decoder import Decoder
+    from assay.store.memo import memoised
+    from assay.training.sequence import log_steps
+
+    drawn = settings.world.sequences(settings.n_eval, rng=seeds("evaluation"))
+    few = drawn.first(64)  # enough for the copying, a mean over the ends of all chains
+
+    def observe(model: Decoder) -> dict[str, float]:
+        return gates_of(model, drawn) | {f"copy_{layer}": copy_margin(model, few, layer=layer) for layer in (0, 2)}
+
+    def build(folder: Path) -> None:
+        looks = log_steps(settings.n_steps, per_decade=12, dense_from=settings.n_steps // 20, every=settings.every)
+        model, trace = trained(
+            "three layers", settings.world, settings, seeds, observe=observe, observe_at=looks, share=share,
+            stop=lambda row: bool(row["target"] >= settings.solved),
+        )  # fmt: skip
+        np.savez(folder / "weights.npz", **{name: value.numpy() for name, value in model.state_dict().items()})
+        rows = tuple({name: float(value) for name, value in row.items()} for row in trace.rows)
+        (folder / "course.json").write_text(json.dumps(asdict(Course(trace.steps, rows))))
+
+    own = {field.name: getattr(settings, field.name) for field in fields(Training)}
+    folder = memoised("two-hop-network", {"settings": own, "seed": seeds.root, "path": list(seeds.path)}, build)
+    course = json.loads((folder / "course.json").read_text())
+    with np.load(folder / "weights.npz") as weights:
+        kept = {name: torch.from_numpy(weights[name]) for name in weights.files}
+    model = Decoder.from_weights(network(settings, settings.world), kept)
+    return model, Course(tuple(course["steps"]), tuple(course["rows"])), drawn
 
 
 def probabilities(logits: np.ndarray, drawn: ChainSequences) -> dict[str, float]:
