@@ -122,11 +122,12 @@ def test_a_walk_on_a_fork_finds_the_target_half_of_the_time() -> None:
     assert chance_of_a_walk(fork) == pytest.approx(0.5 + 0.5 / 2)
 
 
-def test_held_out_questions_are_not_those_trained_on() -> None:
-    data = Data.drawn(SMALL, Seeds(0))
+def test_training_begins_on_the_smallest_graphs_and_held_out_questions_are_others() -> None:
+    data, rng = Data.drawn(SMALL, Seeds(0)), np.random.default_rng(0)
     assert len(data.pool) == 40
-    assert data.held_out.present.shape == (64, 16)
-    assert {len(row) for row in data.batch(SMALL, np.random.default_rng(0)).edges} == {data.pool.edges.shape[1]}
+    assert data.held_out.present.shape == (64, SMALL.n_names)
+    assert data.batch(SMALL, SMALL.small_steps - 1, rng).present.sum(1).tolist() == [10] * SMALL.batch
+    assert data.batch(SMALL, SMALL.small_steps, rng).present.sum(1).tolist() == [SMALL.n_nodes] * SMALL.batch
 
 
 def test_every_claim_of_the_card_is_there_and_has_a_control() -> None:

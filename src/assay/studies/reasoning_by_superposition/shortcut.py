@@ -148,7 +148,7 @@ FIGURES = (
     ),
 )  # fmt: skip
 
-SMALL = {"first_steps": 4, "stage_steps": 4, "last_steps": 6, "batch": 8, "n_pool": 60, "n_eval": 64, "d_model": 16}
+SMALL = {"small_steps": 4, "stage_steps": 4, "last_steps": 6, "batch": 8, "n_pool": 60, "n_eval": 64, "d_model": 16}
 SHORTCUT = Experiment(
     name="shortcut",
     question="How much of the benchmark can be answered without searching?",

@@ -28,8 +28,8 @@ Labels = Literal["optimal", "fixed path", "breadth-first"]
 class Training:
     """The network and its curriculum; every arm of a study shares them."""
 
-    first_steps: Annotated[int, Ge(1), doc("steps of the first stage, without thoughts, in which looking up forms")] = 400
-    stage_steps: Annotated[int, Ge(1), doc("steps of each further stage but the last")] = 250
+    small_steps: Annotated[int, Ge(1), doc("steps on the smallest graphs, without thoughts, in which looking up forms")] = 200
+    stage_steps: Annotated[int, Ge(1), doc("steps of each stage but the last")] = 250
     last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 1100
     guess_factor: Annotated[float, Gt(0), doc("steps of the network without thoughts, relative to the others'")] = 1.5
     batch: Annotated[int, Ge(1), doc("questions a step")] = 64
@@ -77,13 +77,14 @@ class Training:
     @property
     def total_steps(self) -> int:
         """Steps of the whole curriculum."""
-        return self.first_steps + (self.n_steps - 1) * self.stage_steps + self.last_steps
+        return self.small_steps + self.n_steps * self.stage_steps + self.last_steps
 
 
 @dataclass(frozen=True)
 class Data:
-    """Graphs to train on, and held-out questions."""
+    """Graphs to train on, the smallest first, and held-out questions."""
 
+    small: Questions
     pool: Questions
     held_out: Questions
 
@@ -92,11 +93,14 @@ class Data:
         """Fresh graphs for one run."""
         pool = settings.world.questions(settings.n_pool, rng=seeds("pool"))
         held_out = settings.world.questions(settings.n_eval, rng=seeds("held out")).retold(settings.n_names, rng=seeds("names"))
-        return cls(pool, held_out)
+        # Two ways of n_steps edges, two nodes and two edges more.
+        small = LayeredWorld(2 * settings.n_steps + 4, settings.n_steps, 2).questions(settings.n_pool // 4, rng=seeds("small"))
+        return cls(small, pool, held_out)
 
-    def batch(self, settings: Training, rng: np.random.Generator) -> Questions:
-        """Some of the pool, retold."""
-        return self.pool.take(rng.integers(len(self.pool), size=settings.batch)).retold(settings.n_names, rng=rng)
+    def batch(self, settings: Training, step: int, rng: np.random.Generator) -> Questions:
+        """What is told in a step: some graphs, retold; at first small ones."""
+        pool = self.small if step < settings.small_steps else self.pool
+        return pool.take(rng.integers(len(pool), size=settings.batch)).retold(settings.n_names, rng=rng)
 
 
 def told(questions: Questions) -> np.ndarray:
@@ -142,7 +146,7 @@ def thinking(
             k = step // mixed % (last + 1) if curriculum and mixed and step % mixed == 0 else last
             rows, wanted = [], []
             for graphs, rng in zip(data, batches, strict=True):
-                questions = graphs.batch(settings, rng)
+                questions = graphs.batch(settings, step, rng)
                 rows.append(np.pad(told(questions), ((0, 0), (0, 1)), constant_values=k))
                 wanted += [questions.targets if k == n_steps else _label(questions, kind, k + 1, rng) for kind in labels]
             return Batch(torch.from_numpy(np.repeat(rows, len(labels), axis=0)), torch.from_numpy(np.stack(wanted)))
@@ -155,7 +159,8 @@ def thinking(
 
     if curriculum:
         middle = [stage(s, settings.stage_steps) for s in range(1, n_steps)]
-        stages = [stage(0, settings.first_steps), *middle, stage(n_steps, settings.last_steps)]
+        first = stage(0, settings.small_steps + settings.stage_steps)
+        stages = [first, *middle, stage(n_steps, settings.last_steps)]
     else:
         stages = [stage(n_steps, settings.total_steps)]
     rngs = [seed.child(name)(f"init {kind}") for seed in seeds for kind in labels]
@@ -175,7 +180,7 @@ def speaking(
     batches = [seed.child("speaking")("batches") for seed in seeds]
 
     def draw(step: int) -> Batch:
-        asked = [graphs.batch(settings, rng) for graphs, rng in zip(data, batches, strict=True)]
+        asked = [graphs.batch(settings, step, rng) for graphs, rng in zip(data, batches, strict=True)]
         paths = [questions.paths[:, :n_steps] for questions in asked]
         prompts = [np.concatenate((told(questions), path), axis=1) for questions, path in zip(asked, paths, strict=True)]
         said = [
@@ -204,7 +209,7 @@ def guessing(
     batches = [seed.child("guessing")("batches") for seed in seeds]
 
     def draw(step: int) -> Batch:
-        asked = [graphs.batch(settings, rng) for graphs, rng in zip(data, batches, strict=True)]
+        asked = [graphs.batch(settings, step, rng) for graphs, rng in zip(data, batches, strict=True)]
         prompts, targets = [told(questions) for questions in asked], [questions.targets for questions in asked]
         return Batch(torch.from_numpy(np.stack(prompts)), torch.from_numpy(np.stack(targets)))
 

@@ -468,7 +468,7 @@ FIGURES = (
 )  # fmt: skip
 
 SMALL = {
-    "first_steps": 4,
+    "small_steps": 4,
     "stage_steps": 4,
     "last_steps": 6,
     "batch": 8,
@@ -486,7 +486,7 @@ TRAINED = Experiment(
         "laptop": Preset(TrainedSettings(), n_runs=5),
         "paper": Preset(
             TrainedSettings(
-                first_steps=2500,
+                small_steps=500,
                 stage_steps=2500,
                 last_steps=20_000,
                 batch=256,
