@@ -45,12 +45,13 @@ def killed_after(folder: Path, n_stored: int, wait_s: float, environ: dict[str, 
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
+        said = "stored\n"
         for _ in range(n_stored):
-            if child.stdout.readline() != "stored\n":
-                break
+            if said == "stored\n":
+                said = child.stdout.readline()
         time.sleep(wait_s)
         child.kill()
-        ended = "done" in child.communicate(timeout=60)[0]
+        ended = "done" in said + child.communicate(timeout=60)[0]
     assert child.returncode in (-signal.SIGKILL, 0)
     return ended
 
