@@ -186,9 +186,8 @@ def check_regimes(regimes: Sequence[Regime]) -> None:
 
 @dataclass(frozen=True)
 class Arm:
-    """A regime as one run draws it: its world, its evaluations, and the batch of a step (called once a step, in order)."""
+    """A regime as one run draws it: its evaluations, and the batch of a step (called once a step, in order)."""
 
-    world: ItemLabelWorld
     sets: Mapping[str, Setting]
     draw: "Callable[[int], Batch]"
 
@@ -219,7 +218,7 @@ def prepared(name: str, regime: Regime, settings: Training, seeds: Seeds, *, d_c
         )
         return _as_batch(drawn, batches, placed=placed)
 
-    return Arm(world, sets, draw)
+    return Arm(sets, draw)
 
 
 def optimiser_of(settings: Training) -> "Optimiser":
