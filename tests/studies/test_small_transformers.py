@@ -15,7 +15,15 @@ from assay.store.memo import memos_in
 from assay.studies.in_context_vs_in_weights.data import DataSettings, contrasts
 from assay.studies.in_context_vs_in_weights.emergence import EmergenceSettings
 from assay.studies.in_context_vs_in_weights.skew import SkewSettings
-from assay.studies.in_context_vs_in_weights.system import Regime, Training, network, prepared, side_by_side, trained
+from assay.studies.in_context_vs_in_weights.system import (
+    Regime,
+    Training,
+    _programs,
+    network,
+    prepared,
+    side_by_side,
+    trained,
+)
 from assay.studies.two_hop_reasoning import system as two_hop
 from assay.studies.two_hop_reasoning.depth import DEPTH
 from assay.studies.two_hop_reasoning.gates import GateSettings
@@ -174,6 +182,13 @@ def test_a_network_trained_beside_others_is_the_one_trained_alone(kind: str) -> 
         assert together[name].curve("number").tolist() == [place, place]
         for key, setting in together[name].sets.items():
             assert torch.equal(setting.batch.inputs, alone.sets[key].batch.inputs)
+
+
+def test_a_program_holds_arms_of_equally_many_labels_that_fit() -> None:
+    regimes = {name: Regime(64, 2) for name in "abcd"} | {"e": Regime(64, 2, n_labels=8), "f": Regime(64, 2)}
+    assert _programs(regimes, 64) == [["a", "b", "c"], ["d"], ["e"], ["f"]]
+    assert _programs(regimes, 1024) == [["a"], ["b"], ["c"], ["d"], ["e"], ["f"]]
+    assert _programs(regimes, 8) == [["a", "b", "c", "d"], ["e"], ["f"]]
 
 
 def test_an_arm_named_twice_is_drawn_once() -> None:

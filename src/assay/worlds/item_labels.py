@@ -223,11 +223,11 @@ class ItemLabelWorld:
         """Classes of the items and the query (last), [batch, item + 1]; each label is shared by so many classes."""
         n_kinds = self.n_items // burst
         labels = rng.random((n, self.n_labels), dtype=np.float32).argpartition(n_kinds - 1, axis=1)[:, :n_kinds]
-        which = (rng.random((n, n_kinds), dtype=np.float32) * shared_by).astype(np.intp)
-        kinds = which * self.n_labels + labels
+        drawn = rng.random((n, n_kinds + 1), dtype=np.float32)  # the class behind each label, and which of them is asked
+        kinds = (drawn[:, :-1] * shared_by).astype(np.intp) * self.n_labels + labels
         places = np.empty((n, self.n_items + 1), dtype=np.intp)
         places[:, :-1] = rng.random((n, self.n_items), dtype=np.float32).argsort(axis=1) % n_kinds
-        places[:, -1] = rng.integers(n_kinds, size=n)
+        places[:, -1] = drawn[:, -1] * n_kinds
         classes: np.ndarray = kinds[np.arange(n)[:, None], places]
         return classes
 

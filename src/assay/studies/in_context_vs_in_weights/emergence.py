@@ -178,9 +178,9 @@ def _cut(done: Trained) -> dict[str, float]:
         "whole": accuracy(),
         "layer 1, label rows": accuracy(Uniform(0, rows=tuple(range(1, query, 2)))),
         "layer 1, all rows": accuracy(Uniform(0)),
+        "layer 1, item rows": accuracy(Uniform(0, rows=tuple(range(0, query, 2)))),
         "layer 2, query row": accuracy(Uniform(1, rows=(query,))),
         "layer 2, other rows": accuracy(Uniform(1, rows=tuple(range(query)))),
-        "layer 1, item rows": accuracy(Uniform(0, rows=tuple(range(0, query, 2)))),
     }
 
 
@@ -204,10 +204,7 @@ def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
             return _measures(model, sets, settings.n_attended)
         return _of_context(answers(model, sets["ic"].batch), sets["ic"]) | accuracies(model, sets, ("iw",))
 
-    done: dict[str, Trained] = {}
-    for names, share in ((("isolated", "memoriser"), (0.0, 0.7)), (("equal",), (0.7, 1.0))):  # by number of labels
-        chosen = {name: regimes[name] for name in names}
-        done |= trained(chosen, settings, seeds, observe=observe, observe_at=looks, share=share)
+    done = trained(regimes, settings, seeds, observe=observe, observe_at=looks)
     isolated, equal, memoriser = done["isolated"], done["equal"], done["memoriser"]
     steps = np.array(isolated.trace.steps, dtype=float)
     ic, ic2 = isolated.curve("ic"), isolated.curve("ic2")

@@ -36,6 +36,7 @@ __all__ = [
 
 PAPER = "arXiv:2312.03002, "
 N_PLACES = 65  # positions of the paper: 2 * 32 + 1, in which the 17 tokens stand at a random offset
+TOGETHER = 192  # sequences that a step of one program holds: with more, its activations leave the cache and nothing is won
 
 
 @dataclass(frozen=True)
@@ -186,9 +187,8 @@ def check_regimes(regimes: Sequence[Regime]) -> None:
 
 @dataclass(frozen=True)
 class Arm:
-    """A regime as one run draws it: its world, its evaluations, and the batch of a step (called once a step, in order)."""
+    """A regime as one run draws it: its evaluations, and the batch of a step (called once a step, in order)."""
 
-    world: ItemLabelWorld
     sets: Mapping[str, Setting]
     draw: "Callable[[int], Batch]"
 
@@ -219,7 +219,7 @@ def prepared(name: str, regime: Regime, settings: Training, seeds: Seeds, *, d_c
         )
         return _as_batch(drawn, batches, placed=placed)
 
-    return Arm(world, sets, draw)
+    return Arm(sets, draw)
 
 
 def optimiser_of(settings: Training) -> "Optimiser":
@@ -260,26 +260,51 @@ def trained(
     *,
     observe: Observe,
     observe_at: Sequence[int],
-    share: tuple[float, float] = (0.0, 1.0),
 ) -> dict[str, Trained]:
-    """By name, the settings' network trained from scratch in each regime, all in one program.
+    """By name, the settings' network trained from scratch in each regime, several in one program where that is faster.
 
     Args:
-        regimes: what the data of each arm are like, with equally many labels; their names name the random streams.
+        regimes: what the data of each arm are like; their names name the random streams.
         settings: how they are trained.
         seeds: of the run.
         observe: what is measured at the observed steps, from an arm's name, its model and its evaluations.
         observe_at: those steps.
-        share: which part of the run's progress this is.
 
     Raises:
         Diverged: the loss of an arm left the finite numbers.
     """
+    done: dict[str, Trained] = {}
+    for names in _programs(regimes, settings.batch):
+        share = (len(done) / len(regimes), (len(done) + len(names)) / len(regimes))
+        done |= _trained_together({name: regimes[name] for name in names}, settings, seeds, observe, observe_at, share)
+    return done
+
+
+def _programs(regimes: Mapping[str, Regime], batch: int) -> list[list[str]]:
+    """Names of the arms of each program, in order: of equally many labels, and few enough for the processor's cache."""
+    most = max(1, TOGETHER // batch)
+    programs: list[list[str]] = []
+    for name, regime in regimes.items():
+        if programs and len(programs[-1]) < most and regimes[programs[-1][0]].n_labels == regime.n_labels:
+            programs[-1].append(name)
+        else:
+            programs.append([name])
+    return programs
+
+
+def _trained_together(
+    regimes: Mapping[str, Regime],
+    settings: Training,
+    seeds: Seeds,
+    observe: Observe,
+    observe_at: Sequence[int],
+    share: tuple[float, float],
+) -> dict[str, Trained]:
+    """The arms of one program; see `trained`."""
     from assay.models.decoder import Decoder
     from assay.training.sequence import Stage, last_token_loss, train
 
-    (n_labels,) = {regime.n_labels for regime in regimes.values()}
-    config = network(settings.network, n_labels)
+    config = network(settings.network, next(iter(regimes.values())).n_labels)
     placed = config.positions == "one-hot"
     arms = {
         name: prepared(name, regime, settings, seeds, d_content=config.d_content, placed=placed)
@@ -295,6 +320,6 @@ def trained(
 
     models = Decoder.init(config, [seeds.child(name)("init") for name in arms])
     stage: Stage[Decoder] = Stage(settings.n_steps, side_by_side(list(arms.values())), last_token_loss)
-    label = next(iter(arms)) if len(arms) == 1 else f"{len(arms)} networks"
+    label = ", ".join(arms)
     trace = train(models, stage, optimiser_of(settings), observe=look, observe_at=observe_at, share=share, label=label).whole()
     return {name: Trained(name, models.run(i), arm.sets, trace) for i, (name, arm) in enumerate(arms.items())}
