@@ -1,6 +1,6 @@
 """What the two studies of small transformers compute from networks and curves, on planted ones; and what they refuse."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +85,26 @@ def test_depth_takes_the_network_that_the_symbolic_experiment_has_trained(
         return train(name, *args, **kwargs)
 
     monkeypatch.setattr(two_hop, "trained", counted)
-    settings = [experiment.preset("quick").settings for experiment in (SYMBOLIC, DEPTH)]
+    settings = [replace(experiment.preset("quick").settings, n_starts=1) for experiment in (SYMBOLIC, DEPTH)]
     with memos_in(tmp_path):
         (model, course, drawn), (again, same, also) = (two_hop.solver(one, Seeds(0), share=(0, 1)) for one in settings)
         two_hop.solver(settings[0], Seeds(1), share=(0, 1))
-    assert built == ["three layers"] * 2  # of two seeds
+    assert built == ["three layers, start 1"] * 2  # of two seeds
     assert course == same
     assert (drawn.tokens == also.tokens).all()
     for name, value in model.state_dict().items():
         assert (value == again.state_dict()[name]).all()
     assert two_hop.gates_of(model, drawn) == {name: course.rows[-1][name] for name in two_hop.gates_of(model, drawn)}
+
+
+@pytest.mark.parametrize(("solved", "start", "last"), [(0.0, 1, 0), (2.0, 2, 20)])
+def test_a_start_that_does_not_solve_the_task_gives_way_to_the_next(
+    tmp_path: Path, solved: float, start: int, last: int
+) -> None:
+    settings = replace(SYMBOLIC.preset("quick").settings, n_starts=2, solved=solved)
+    with memos_in(tmp_path):
+        _, course, _ = two_hop.solver(settings, Seeds(0), share=(0, 1))
+    assert (course.start, course.steps[-1]) == (start, last)
 
 
 def test_gates_that_never_open_count_as_having_no_cliff() -> None:

@@ -268,6 +268,7 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
         "jump_step": jump,
         "accuracy": float(curve["accuracy"][-1]),
         "solved": float(curve["target"][-1] >= settings.solved),
+        "starts": float(course.start),
         "guessing_share": _guessing_share(steps, curve["target"], curve["ends"], jump, among_ends=True),
         "single/guessing_share": _guessing_share(
             single_steps, single_target, single_target, jump_of(single_steps, single_target, 0.5).step, among_ends=False

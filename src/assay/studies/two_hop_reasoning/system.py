@@ -10,7 +10,6 @@ import numpy as np
 from annotated_types import Ge, Gt, doc
 from jaxtyping import Float
 
-from assay.core.memory import freed_memory_kept
 from assay.core.seeds import Seeds
 from assay.worlds.chains import ChainSequences, ChainWorld
 
@@ -41,6 +40,7 @@ class Training:
     n_nodes: Annotated[int, Ge(2), doc("node tokens to draw from")] = 30
     every: Annotated[int, Ge(1), doc("steps between observations once training is under way")] = 20
     solved: Annotated[float, doc("probability of the answer at which training stops")] = 0.99
+    n_starts: Annotated[int, Ge(1), doc("starts at the most, of which the first that solves the task is measured")] = 3
 
     def __post_init__(self) -> None:
         ChainWorld(self.n_chains, 2, self.n_nodes)  # refuses more chains than nodes before anything is trained
@@ -112,11 +112,10 @@ def trained(
 
     model = Decoder.init(network(settings, world, n_layers=n_layers, n_heads=n_heads), mine("init"))
     optimiser = Optimiser("adamw", settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99))
-    with freed_memory_kept():
-        trace = train(
-            model, Stage(n_steps or settings.n_steps, draw, last_token_loss), optimiser, observe=lambda step, m: observe(m),
-            observe_at=observe_at, stop=stop, share=share, label=name,
-        )  # fmt: skip
+    trace = train(
+        model, Stage(n_steps or settings.n_steps, draw, last_token_loss), optimiser, observe=lambda step, m: observe(m),
+        observe_at=observe_at, stop=stop, share=share, label=name,
+    )  # fmt: skip
     return model, trace
 
 
@@ -127,10 +126,12 @@ class Course:
     Attributes:
         steps: rising; the last is where training stopped.
         rows: what `gates_of` gives, and `copy_0` and `copy_2`, the `copy_margin` of the first and the third layer.
+        start: which of the run's starts this is, from 1.
     """
 
     steps: tuple[int, ...]
     rows: tuple[dict[str, float], ...]
+    start: int
 
     def series(self, name: str) -> Float[np.ndarray, " observation"]:
         """One of the observed quantities."""
@@ -140,7 +141,8 @@ class Course:
 def solver(settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "tuple[Decoder, Course, ChainSequences]":
     """The three-layer network, trained until it has solved the task; its course; and the sequences it was observed on.
 
-    It is a memoised step of the store, because two experiments need the same one.
+    A start that has not solved it in all its steps gives way to the next; the last one is taken as it is. All this is a
+    memoised step of the store, because two experiments need the same network.
 
     Args:
         settings: network and optimiser; fields that a subclass adds do not count.
@@ -159,15 +161,22 @@ def solver(settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "
     def observe(model: Decoder) -> dict[str, float]:
         return gates_of(model, drawn) | {f"copy_{layer}": copy_margin(model, few, layer=layer) for layer in (0, 2)}
 
+    def solved(row: "Row") -> bool:
+        return bool(row["target"] >= settings.solved)
+
     def build(folder: Path) -> None:
         looks = log_steps(settings.n_steps, per_decade=12, dense_from=settings.n_steps // 20, every=settings.every)
-        model, trace = trained(
-            "three layers", settings.world, settings, seeds, observe=observe, observe_at=looks, share=share,
-            stop=lambda row: bool(row["target"] >= settings.solved),
-        )  # fmt: skip
+        parts = np.linspace(*share, settings.n_starts + 1)
+        for start in range(settings.n_starts):
+            model, trace = trained(
+                f"three layers, start {start + 1}", settings.world, settings, seeds, observe=observe, observe_at=looks,
+                share=(float(parts[start]), float(parts[start + 1])), stop=solved,
+            )  # fmt: skip
+            if solved(trace.rows[-1]):
+                break
         np.savez(folder / "weights.npz", **{name: value.numpy() for name, value in model.state_dict().items()})
         rows = tuple({name: float(value) for name, value in row.items()} for row in trace.rows)
-        (folder / "course.json").write_text(json.dumps(asdict(Course(trace.steps, rows))))
+        (folder / "course.json").write_text(json.dumps(asdict(Course(trace.steps, rows, start + 1))))
 
     own = {field.name: getattr(settings, field.name) for field in fields(Training)}
     folder = memoised("two-hop-network", {"settings": own, "seed": seeds.root, "path": list(seeds.path)}, build)
@@ -175,7 +184,7 @@ def solver(settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "
     with np.load(folder / "weights.npz") as weights:
         kept = {name: torch.from_numpy(weights[name]) for name in weights.files}
     model = Decoder.from_weights(network(settings, settings.world), kept)
-    return model, Course(tuple(course["steps"]), tuple(course["rows"])), drawn
+    return model, Course(tuple(course["steps"]), tuple(course["rows"]), course["start"]), drawn
 
 
 def probabilities(logits: np.ndarray, drawn: ChainSequences) -> dict[str, float]:
