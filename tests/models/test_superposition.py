@@ -163,8 +163,7 @@ def test_a_run_thinks_and_speaks_as_it_would_alone() -> None:
 def test_thoughts_are_the_decoder_s_own() -> None:
     reader = GraphReader.init(reader_config(10, d_model=16, n_heads=2), np.random.default_rng(0))
     inputs = reader_inputs(small_questions())
-    mark = reader.embeddings[-1:].expand(len(inputs), 1, -1)
-    mine, theirs = reader.think(inputs, 3), reader.decoder.think(torch.cat(reader.told(inputs), -2), 3, mark)
+    mine, theirs = reader.think(inputs, 3, ask=False), reader.decoder.think(torch.cat(reader.told(inputs), -2), 3)
     torch.testing.assert_close(mine.logits, theirs.logits, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(mine.thoughts, theirs.thoughts, rtol=1e-4, atol=1e-5)
 

@@ -5,7 +5,8 @@ first layer of the paper's network makes of three tokens (an edge mark that copi
 free, edges may enter where such copies would stand, before the second layer (`edges_at=1`): that layer alone then looks things
 up, and the first serves what is told one token at a time. Or they enter before the first (`edges_at=0`), which leaves room for
 two look-ups in a row. Then the two candidates and the root, each with a mark of its own. After the root come continuous
-thoughts (the last hidden state as the next input), or the nodes of a path, or nothing; then the mark that asks for the answer.
+thoughts (the last hidden state as the next input), or the nodes of a path, or nothing. The answer is asked for by a mark added
+to the last of them, for the paper's first layer would copy that one to the mark.
 Source: Zhu et al. 2025, arXiv:2505.12514, section 5; thoughts: Hao et al. 2024, arXiv:2412.06769.
 """
 
@@ -165,14 +166,14 @@ class GraphReader(nn.Module):
         past = Past()
         edges, asked = self.told(inputs)
         if ask and not n_thoughts:
-            asked = torch.cat((asked, self._mark("answer", like=asked)), -2)
+            asked = self._marked(asked)
         state = self.hidden(asked, past, edges=edges, visit=visit)
         thoughts = []
         for c in range(1, n_thoughts + 1):
             thoughts.append(state)
             fed = state if edit is None else edit(c, state.squeeze(-2)).unsqueeze(-2)
-            if ask and c == n_thoughts:  # the last thought and the mark that follows it, in one pass
-                fed = torch.cat((fed, self._mark("answer", like=fed)), -2)
+            if ask and c == n_thoughts:
+                fed = self._marked(fed)
             state = self.hidden(fed, past, visit=visit)
         logits, none = self.decoder.read_out(state).squeeze(-2), state[..., :0, :]
         looked = seen[: n_thoughts * n_layers]
@@ -184,28 +185,30 @@ class GraphReader(nn.Module):
             else none.unsqueeze(-2)[..., :n_edges],
         )
 
-    def spoken(self, inputs: Tensor, path: Int[Tensor, "*run batch step"]) -> Float[Tensor, "*run batch step+2 vocab"]:
-        """Logits of a discrete chain of thought: at the root, at each node of the path, and at the answer mark."""
+    def spoken(self, inputs: Tensor, path: Int[Tensor, "*run batch step"]) -> Float[Tensor, "*run batch step+1 vocab"]:
+        """Logits of a discrete chain of thought: at the root and at each node of the path, the last of which asks."""
         edges, asked = self.told(inputs)
-        x = torch.cat((asked, _rows(self.embeddings, path), self._mark("answer", like=asked)), -2)
-        return self.decoder.read_out(self.hidden(x, edges=edges, n_read=path.shape[-1] + 2))
+        x = self._marked(torch.cat((asked, _rows(self.embeddings, path)), -2))
+        return self.decoder.read_out(self.hidden(x, edges=edges, n_read=path.shape[-1] + 1))
 
     def speak(self, inputs: Tensor, n_steps: int) -> tuple[Tensor, Tensor]:
         """The path a discrete chain of thought takes, greedily, [batch, step], and the logits of the answer [batch, vocab]."""
         past = Past()
         edges, asked = self.told(inputs)
-        state = self.hidden(asked, past, edges=edges)
+        state = self.hidden(asked if n_steps else self._marked(asked), past, edges=edges)
         said = []
-        for _ in range(n_steps):
+        for step in range(1, n_steps + 1):
             said.append(self.decoder.read_out(state).squeeze(-2).argmax(-1, keepdim=True))
-            state = self.hidden(_rows(self.embeddings, said[-1]), past)
-        state = self.hidden(self._mark("answer", like=state), past)
+            word = _rows(self.embeddings, said[-1])
+            state = self.hidden(self._marked(word) if step == n_steps else word, past)
         path = torch.cat(said, -1) if said else inputs[..., :0]
         return path, self.decoder.read_out(state).squeeze(-2)
 
-    def _mark(self, name: str, *, like: Tensor) -> Tensor:
-        row = self.n_nodes + MARKS.index(name)
-        return self.embeddings[..., None, row : row + 1, :].expand(*like.shape[:-2], 1, -1)
+    def _marked(self, x: Tensor) -> Tensor:
+        """The vectors with the mark that asks for the answer on the last of them."""
+        row = self.n_nodes + MARKS.index("answer")
+        mark = self.embeddings[..., None, row : row + 1, :]
+        return torch.cat((x[..., :-1, :], x[..., -1:, :] + mark), -2)
 
 
 def _rows(table: Tensor, index: Tensor) -> Tensor:

@@ -28,12 +28,12 @@ Labels = Literal["optimal", "fixed path", "breadth-first"]
 class Training:
     """The network and its curriculum; every arm of a study shares them."""
 
-    small_steps: Annotated[int, Ge(1), doc("steps on the smallest graphs, without thoughts, in which looking up forms")] = 200
-    stage_steps: Annotated[int, Ge(1), doc("steps of each stage but the last")] = 250
-    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 1100
+    small_steps: Annotated[int, Ge(1), doc("steps of each stage on the smallest graphs, on which the parts form")] = 150
+    stage_steps: Annotated[int, Ge(1), doc("steps of each stage but the last on whole graphs")] = 100
+    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 1200
     guess_factor: Annotated[float, Gt(0), doc("steps of the network without thoughts, relative to the others'")] = 1.5
     batch: Annotated[int, Ge(1), doc("questions a step")] = 64
-    n_pool: Annotated[int, Ge(1), doc("graphs to train on, told anew at every use")] = 10_000
+    n_pool: Annotated[int, Ge(1), doc("graphs to train on, told anew at every use")] = 5_000
     n_eval: Annotated[int, Ge(8), doc("held-out questions of each evaluation")] = 1000
     d_model: Annotated[int, Ge(8), doc("width; the MLP is twice as wide")] = 64
     n_heads: Annotated[int, Ge(1), doc("attention heads of a layer")] = 2
@@ -41,9 +41,9 @@ class Training:
     edges_at: Annotated[int, Ge(0), Le(1), doc("layer that edges enter: the second, or both")] = 1
     mixing: Annotated[float, Ge(0), doc("share of batches from an earlier stage, drawn uniformly")] = 0.1
     n_steps: Annotated[int, Ge(1), doc("edges from root to target, and thoughts")] = 3
-    n_nodes: Annotated[int, Ge(8), doc("of a graph")] = 12
+    n_nodes: Annotated[int, Ge(8), doc("of a graph")] = 18
     n_extra: Annotated[int, Ge(0), doc("edges of a depth-matched graph beside its tree")] = 6
-    n_names: Annotated[int, Ge(8), doc("node tokens; a graph takes some of them")] = 16
+    n_names: Annotated[int, Ge(8), doc("node tokens; a graph takes some of them")] = 22
     family: Annotated[Literal["layered", "prosqa"], doc("depth-matched graphs, or the benchmark's with its shortcut")] = (
         "layered"
     )
@@ -77,7 +77,12 @@ class Training:
     @property
     def total_steps(self) -> int:
         """Steps of the whole curriculum."""
-        return self.small_steps + self.n_steps * self.stage_steps + self.last_steps
+        return self.all_small_steps + self.n_steps * self.stage_steps + self.last_steps
+
+    @property
+    def all_small_steps(self) -> int:
+        """Steps of the whole curriculum on the smallest graphs."""
+        return (self.n_steps + 1) * self.small_steps
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class Data:
 
     def batch(self, settings: Training, step: int, rng: np.random.Generator) -> Questions:
         """What is told in a step: some graphs, retold; at first small ones."""
-        pool = self.small if step < settings.small_steps else self.pool
+        pool = self.small if step < settings.all_small_steps else self.pool
         return pool.take(rng.integers(len(pool), size=settings.batch)).retold(settings.n_names, rng=rng)
 
 
@@ -158,9 +163,9 @@ def thinking(
         return Stage(n, draw, loss)
 
     if curriculum:
-        middle = [stage(s, settings.stage_steps) for s in range(1, n_steps)]
-        first = stage(0, settings.small_steps + settings.stage_steps)
-        stages = [first, *middle, stage(n_steps, settings.last_steps)]
+        small = [stage(s, settings.small_steps) for s in range(n_steps + 1)]
+        middle = [stage(s, settings.stage_steps) for s in range(n_steps)]
+        stages = [*small, *middle, stage(n_steps, settings.last_steps)]
     else:
         stages = [stage(n_steps, settings.total_steps)]
     rngs = [seed.child(name)(f"init {kind}") for seed in seeds for kind in labels]
@@ -190,9 +195,7 @@ def speaking(
 
     def loss(model: "GraphReader", batch: Batch) -> "Tensor":
         logits = model.spoken(batch.inputs[..., :-n_steps], batch.inputs[..., -n_steps:])
-        # The last node of the path is followed by the answer mark, which is given and not asked for.
-        asked = torch.cat((logits[..., :n_steps, :], logits[..., -1:, :]), -2)
-        return _cross_entropy(asked, batch.targets).mean(-1)
+        return _cross_entropy(logits, batch.targets).mean(-1)
 
     rngs = [seed.child("speaking")("init") for seed in seeds]
     return _trained(settings, rngs, [Stage(settings.total_steps, draw, loss)], share, "words")
