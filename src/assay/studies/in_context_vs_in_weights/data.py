@@ -259,7 +259,7 @@ DATA = Experiment(
     },
     measure=measure,
     figures=GRID_FIGURES,
-    cost="7 min on two cores",
+    cost="6.5 min on two cores",
 )  # fmt: skip
 
 NOISE = Experiment(
@@ -279,5 +279,5 @@ NOISE = Experiment(
     },
     measure=measure,
     figures=NOISE_FIGURES,
-    cost="3 min on two cores",
+    cost="4 min on two cores",
 )  # fmt: skip

@@ -281,5 +281,5 @@ EMERGENCE = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    cost="4 min on two cores",
+    cost="3.5 min on two cores",
 )

@@ -134,7 +134,7 @@ MINIMAL = Experiment(
     },
     measure=measure_minimal,
     figures=MINIMAL_FIGURES,
-    cost="4 min on two cores",
+    cost="2 min on two cores",
 )
 
 GATE_CLAIMS = (

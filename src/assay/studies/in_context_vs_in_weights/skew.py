@@ -171,5 +171,5 @@ SKEW = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    cost="3 min on two cores",
+    cost="2 min on two cores",
 )
