@@ -65,12 +65,12 @@ class Searcher:
     def think(self, inputs: torch.Tensor, n_thoughts: int, *, look: bool = False) -> Thinking:
         told, rows = inputs.numpy(), np.arange(len(inputs))
         edges, candidates, roots = told[:, :-3].reshape(len(told), -1, 2), told[:, -3:-1], told[:, -1]
-        away = distances(adjacency(edges, 22), (np.arange(22) == roots[:, None])[:, None])[:, 0]
+        away = distances(adjacency(edges, 18), (np.arange(18) == roots[:, None])[:, None])[:, 0]
         weights = np.ones((len(told), n_thoughts, 2, edges.shape[1]))
         frontier = away[rows[:, None], edges[..., 0]][:, None] == np.arange(n_thoughts)[:, None]
         weights[:, :, self.layer] += 8 * frontier
         reached = away[rows[:, None], candidates]
-        logits = torch.zeros(len(told), 26)
+        logits = torch.zeros(len(told), 22)
         logits[torch.from_numpy(rows), torch.from_numpy(candidates[rows, reached.argmax(1)])] = 1.0
         logits[torch.from_numpy(reached.max(1) > n_thoughts)] *= -1
         return Thinking(logits, torch.empty(0), torch.from_numpy(weights))
@@ -85,7 +85,7 @@ def test_the_layer_that_looks_up_is_found_on_other_graphs(layer: int) -> None:
 def test_a_search_grows_with_its_thoughts() -> None:
     sets = {name: questions for name, questions in _larger(SMALL, Seeds(0)).items()}
     assert {name: set(questions.n_steps) for name, questions in sets.items()} == {
-        "22 nodes, 3 steps": {3}, LONGER: {4}, "22 nodes, 5 steps": {5}
+        "18 nodes, 3 steps": {3}, LONGER: {4}, "18 nodes, 5 steps": {5}
     }  # fmt: skip
     for row in growth_table(Searcher(0), sets, 6):  # type: ignore[arg-type]
         assert row["preferred"] == float(int(row["thoughts"]) >= int(str(row["questions"]).split()[2]))
@@ -147,8 +147,8 @@ def test_the_construction_is_exact_at_the_quick_preset() -> None:
     [
         (Training(), "n_steps=2", "at least 3 steps"),
         (Training(), "n_names=11", "need as many names"),
-        (Training(), "n_steps=9", "two ways of 9 edges need 20 nodes"),
-        (ShortcutSettings(), "n_nodes=23", "need as many names"),
+        (Training(), "n_steps=8", "two ways of 8 edges need 18 nodes"),
+        (ShortcutSettings(), "n_nodes=19", "need as many names"),
         (TrainedSettings(), "edges_at=2", "edges_at"),
         (ConstructionSettings(), "fewest_nodes=61", "fewest_nodes <= most_nodes"),
         (TrainedSettings(), "stage_steps=0", "stage_steps"),

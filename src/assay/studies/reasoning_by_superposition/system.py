@@ -30,7 +30,7 @@ class Training:
 
     small_steps: Annotated[int, Ge(1), doc("steps of each stage on the smallest graphs, on which the parts form")] = 150
     stage_steps: Annotated[int, Ge(1), doc("steps of each stage but the last on whole graphs")] = 100
-    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 1200
+    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 1700
     guess_factor: Annotated[float, Gt(0), doc("steps of the network without thoughts, relative to the others'")] = 1.5
     batch: Annotated[int, Ge(1), doc("questions a step")] = 64
     n_pool: Annotated[int, Ge(1), doc("graphs to train on, told anew at every use")] = 5_000
@@ -41,9 +41,9 @@ class Training:
     edges_at: Annotated[int, Ge(0), Le(1), doc("layer that edges enter: the second, or both")] = 1
     mixing: Annotated[float, Ge(0), doc("share of batches from an earlier stage, drawn uniformly")] = 0.1
     n_steps: Annotated[int, Ge(1), doc("edges from root to target, and thoughts")] = 3
-    n_nodes: Annotated[int, Ge(8), doc("of a graph")] = 18
-    n_extra: Annotated[int, Ge(0), doc("edges of a depth-matched graph beside its tree")] = 6
-    n_names: Annotated[int, Ge(8), doc("node tokens; a graph takes some of them")] = 22
+    n_nodes: Annotated[int, Ge(8), doc("of a graph")] = 16
+    n_extra: Annotated[int, Ge(0), doc("edges of a depth-matched graph beside its tree")] = 4
+    n_names: Annotated[int, Ge(8), doc("node tokens; a graph takes some of them")] = 18
     family: Annotated[Literal["layered", "prosqa"], doc("depth-matched graphs, or the benchmark's with its shortcut")] = (
         "layered"
     )
@@ -133,9 +133,9 @@ def thinking(
 ) -> "list[list[GraphReader]]":
     """Per seed the readers trained to think in vectors, one for each kind of label, all side by side.
 
-    Stage s takes s thoughts and asks for one node s + 1 steps away; the last stage takes all thoughts, then the answer mark,
-    and asks for the target. Readers of one seed are told the same graphs. Without the curriculum every step is of the last
-    stage.
+    Stage s takes s thoughts and asks for one node s + 1 steps away; the last stage takes all thoughts, the last of them
+    marked, and asks for the target. Readers of one seed are told the same graphs. Without the curriculum every step is
+    of the last stage.
     """
     import torch
 
