@@ -390,7 +390,13 @@ def numbers(
     return estimands, {"told": told_table, "fates": fates}, {name: values.tolist() for name, values in items.items()}
 
 
-WAY_NAMES = {"before": "not asked yet", "half": "asked about half", "few": "asked about one"}
+WAY_NAMES = {
+    "before": "not asked yet",
+    "half": "asked about half",
+    "half, low rank": "half, rank one",
+    "few": "asked about one",
+    "few, untrue": "one, any answer",
+}
 FIGURES = (
     Figure(
         "told",
@@ -422,7 +428,7 @@ LANGUAGE_MODEL = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    cost="about 7 min, by the steps of a pilot",
+    cost="13 min of one core",
     needs={"transformers": "lm", "safetensors": "lm", "tokenizers": "lm", "peft": "lm"},
     ready=find_model,
 )
