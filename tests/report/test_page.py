@@ -197,6 +197,19 @@ def test_a_figure_that_cannot_be_drawn_says_why_in_its_place(
     assert "Trained weights beside both optima" in words
 
 
+def test_a_figure_that_does_not_tell_the_story_is_folded(synthetic: Any, verdicts: list[Verdict], data: ExperimentData) -> None:
+    first, *others = synthetic.FIGURES
+    figures = (dataclasses.replace(first, further=True), *others)
+    arm = dataclasses.replace(synthetic.SYMBOLIC, figures=figures)
+    study = dataclasses.replace(synthetic.STUDY, experiments=(arm,))
+    html = study_page(study, verdicts, [dataclasses.replace(data, experiment=arm)])
+    check_closed(html)
+    (fold,) = re.findall(r"<details>\s*<summary>Further figures</summary>.*?</details>", html, re.S)
+    assert first.caption in fold
+    assert not any(figure.caption in fold for figure in others)
+    assert html.count("<figcaption>") == len(figures) + 1  # and the overview of verdicts
+
+
 def test_the_atlas_shows_every_study(synthetic: Any, verdicts: list[Verdict]) -> None:
     other = dataclasses.replace(synthetic.STUDY, slug="not-yet")
     entries = [

@@ -104,6 +104,7 @@ class Figure:
         caption: two or three sentences for a reader who has not read the paper.
         chart: what is drawn.
         names: how column values are spelled for readers (`{"dh": "heads' width"}`), in legends, axes and panels.
+        further: supports the story without telling it; the page folds it away. A study tells its story in three to five others.
     """
 
     name: str
@@ -111,3 +112,4 @@ class Figure:
     caption: str
     chart: Chart
     names: Mapping[str, str] = field(default_factory=dict)
+    further: bool = False

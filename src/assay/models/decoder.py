@@ -443,7 +443,7 @@ class Decoder(nn.Module):
                 "this decoder takes vectors [batch, pos, d_content]; got integers. Give it a vocab_size for tokens"
             )
         else:
-            x = _looked_up(self.W_E, inputs)
+            x = looked_up(self.W_E, inputs)
         if config.positions in ("none", "rotary"):
             return x
         n_pos = x.shape[-2]
@@ -457,7 +457,7 @@ class Decoder(nn.Module):
             return F.pad(x, (config.n_positions, 0)).scatter_(-1, places.expand(x.shape[:-1])[..., None], 1.0)
         if offset is None:
             return x + self.W_pos[..., None, first : first + n_pos, :]
-        return x + _looked_up(self.W_pos, places.expand(x.shape[:-1]))
+        return x + looked_up(self.W_pos, places.expand(x.shape[:-1]))
 
     def hidden(
         self,
@@ -610,8 +610,10 @@ def _visited(visit: Visitor | None, site: str, layer: int, value: Tensor) -> Ten
     return value if replaced is None else replaced
 
 
-def _looked_up(table: Tensor, index: Tensor) -> Tensor:
-    """table[index] with the run axis of the table matched to the first axis of the index."""
+def looked_up(
+    table: Float[Tensor, "*run row d_model"], index: Int[Tensor, "*run batch pos"]
+) -> Float[Tensor, "*run batch pos d_model"]:
+    """table[index], with the run axis of the table matched to the first axis of the index."""
     if table.dim() == 2:
         return F.embedding(index, table)
     starts = torch.arange(table.shape[0]).mul_(table.shape[1])

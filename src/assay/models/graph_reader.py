@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from assay.core.errors import InputError, SettingsError
-from assay.models.decoder import Decoder, DecoderConfig, Parameters, Past, Visitor
+from assay.models.decoder import Decoder, DecoderConfig, Parameters, Past, Visitor, looked_up
 
 __all__ = ["GraphReader", "Thinking", "reader_config"]
 
@@ -113,8 +113,10 @@ class GraphReader(nn.Module):
         edge, candidate, root = (table[..., None, n + i : n + i + 1, :] for i in range(3))
         blank = F.pad(table[..., :n, :], (0, 0, 1, 0))  # row 0 stands for -1
         sources, targets = inputs[..., :-3:2] + 1, inputs[..., 1:-3:2] + 1
-        edges = _rows(blank @ self.W_source, sources) + _rows(blank @ self.W_target, targets) + edge
-        return edges, torch.cat((_rows(table, inputs[..., -3:-1]) + candidate, _rows(table, inputs[..., -1:]) + root), -2)
+        edges = looked_up(blank @ self.W_source, sources) + looked_up(blank @ self.W_target, targets) + edge
+        return edges, torch.cat(
+            (looked_up(table, inputs[..., -3:-1]) + candidate, looked_up(table, inputs[..., -1:]) + root), -2
+        )
 
     def hidden(
         self,
@@ -188,7 +190,7 @@ class GraphReader(nn.Module):
     def spoken(self, inputs: Tensor, path: Int[Tensor, "*run batch step"]) -> Float[Tensor, "*run batch step+1 vocab"]:
         """Logits of a discrete chain of thought: at the root and at each node of the path, the last of which asks."""
         edges, asked = self.told(inputs)
-        x = self._marked(torch.cat((asked, _rows(self.embeddings, path)), -2))
+        x = self._marked(torch.cat((asked, looked_up(self.embeddings, path)), -2))
         return self.decoder.read_out(self.hidden(x, edges=edges, n_read=path.shape[-1] + 1))
 
     def speak(self, inputs: Tensor, n_steps: int) -> tuple[Tensor, Tensor]:
@@ -199,7 +201,7 @@ class GraphReader(nn.Module):
         said = []
         for step in range(1, n_steps + 1):
             said.append(self.decoder.read_out(state).squeeze(-2).argmax(-1, keepdim=True))
-            word = _rows(self.embeddings, said[-1])
+            word = looked_up(self.embeddings, said[-1])
             state = self.hidden(self._marked(word) if step == n_steps else word, past)
         path = torch.cat(said, -1) if said else inputs[..., :0]
         return path, self.decoder.read_out(state).squeeze(-2)
@@ -209,11 +211,3 @@ class GraphReader(nn.Module):
         row = self.n_nodes + MARKS.index("answer")
         mark = self.embeddings[..., None, row : row + 1, :]
         return torch.cat((x[..., :-1, :], x[..., -1:, :] + mark), -2)
-
-
-def _rows(table: Tensor, index: Tensor) -> Tensor:
-    """table[index], with the run axis of the table matched to the first axis of the index."""
-    if table.dim() == 2:
-        return F.embedding(index, table)
-    starts = torch.arange(table.shape[0]).mul_(table.shape[1])
-    return F.embedding(index + starts.view(-1, *(1 for _ in index.shape[1:])), table.flatten(0, 1))

@@ -288,6 +288,7 @@ class _Arm:
     caption: str = ""
     forest: Plate | None = None
     figures: tuple[Plate, ...] = ()
+    further: tuple[Plate, ...] = ()
     settings: tuple[_Setting, ...] = ()
     settings_note: str = ""
     environment: tuple[_Item, ...] = ()
@@ -351,7 +352,8 @@ def _arm(
         ),
         caption=f"Over {_count(data.n_runs, 'run')}: the interval that decided, the paper’s own value, the control.",
         forest=plate(f"figures/{experiment.name}-verdicts", "", "", picture, files) if picture else None,
-        figures=tuple(_drawn(experiment, figure, data.tables, files) for figure in experiment.figures),
+        figures=tuple(_drawn(experiment, figure, data.tables, files) for figure in experiment.figures if not figure.further),
+        further=tuple(_drawn(experiment, figure, data.tables, files) for figure in experiment.figures if figure.further),
         settings=tuple(_settings(experiment, data)),
         settings_note=f"Settings of the preset {data.preset}" + ("; those changed are marked." if data.custom else "."),
         environment=tuple(_Item(name, value) for name, value in _flat(data.environment)),

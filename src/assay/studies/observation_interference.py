@@ -907,6 +907,7 @@ STAKES_FIGURE = Figure(
         y_label="price of never hiding",
         lines=(Line(1.0, "K = 1", axis="x"),),
     ),
+    further=True,
 )
 
 BETAS_FIGURE = Figure(
@@ -927,6 +928,7 @@ BETAS_FIGURE = Figure(
         y_label="gain from hiding",
         lines=(Line(0.0, "none"),),
     ),
+    further=True,
 )
 
 INCENTIVE_FIGURE = Figure(
@@ -964,6 +966,7 @@ CHANNELS_FIGURE = Figure(
         markers=True,
     ),
     names={"words": "words needed"},
+    further=True,
 )
 
 TRADE_FIGURE = Figure(

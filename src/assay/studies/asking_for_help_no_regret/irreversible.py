@@ -261,6 +261,7 @@ EXPERIMENT = Experiment(
                 y_label="share of return lost",
                 markers=True,
             ),
+            further=True,
         ),
     ),
 )

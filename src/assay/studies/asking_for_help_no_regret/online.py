@@ -450,6 +450,7 @@ EXPERIMENT = Experiment(
                 markers=True,
             ),
             names={"query_bound": "rate of the upper bound"},
+            further=True,
         ),
     ),
 )

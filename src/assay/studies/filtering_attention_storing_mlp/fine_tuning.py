@@ -395,6 +395,7 @@ FIGURES = (
         "Facts of other subjects that are not told when asked: their statement is still completed (not triggered), no longer "
         "(overwritten), or never was.",
         Bars("fates", x="way", y="share", by="fate", y_label="share of facts"),
+        further=True,
     ),
 )  # fmt: skip
 

@@ -415,6 +415,7 @@ FIGURES = (
         "95% intervals.",
         Bars("fates", x="way", y="share", by="fate", panel="read", y_label="share of facts"),
         WAY_NAMES,
+        further=True,
     ),
 )
 

@@ -239,6 +239,7 @@ NOISE_FIGURES = (
         "Accuracy by the spread of items inside a class, at 512 classes without bursts.",
         Bars("noise", x="eps", y="accuracy", by="evaluation", x_label="noise inside a class (eps)", y_label="accuracy"),
         names=READINGS,
+        further=True,
     ),
 )  # fmt: skip
 

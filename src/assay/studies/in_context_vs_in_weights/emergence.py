@@ -267,6 +267,7 @@ FIGURES = (
         "Accuracy on new classes after training with parts of the attention made uniform. The rows of the two steps of the "
         "induction head are needed, others are not.",
         Bars("cuts", x="cut", y="accuracy", y_label="accuracy on new classes", lines=(Line(1 / 8, "one in N"),)),
+        further=True,
     ),
 )  # fmt: skip
 

@@ -83,6 +83,7 @@ FIDELITY = Experiment(
             Lines("course", x="step", y="accuracy", by="evaluation", x_label="step", y_label="accuracy", x_scale="log",
                   lines=(Line(0.25, "one of the context's 4 labels"),)),
             names={"ic": "new classes", "ic2": "labels shifted", "iw": "in weights"},
+            further=True,
         ),
     ),
     cost="3 min of one core",

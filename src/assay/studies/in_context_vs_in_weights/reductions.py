@@ -113,6 +113,7 @@ MINIMAL_FIGURES = (
         "up; else remembered. With both numbers held at zero it can only guess among the context's labels.",
         Bars("cells", x="cell", y="accuracy", by="reading", y_label="accuracy"),
         names={"ic": "in context", "iw": "in weights", "held": "in context, both numbers held at zero"},
+        further=True,
     ),
     Figure(
         "two-parameters-course",

@@ -199,6 +199,7 @@ EXPERIMENT = Experiment(
                 "0.005": "unexplained: 0.005",
                 "0.02": "unexplained: 0.02",
             },
+            further=True,
         ),
     ),
 )

@@ -274,6 +274,7 @@ EXPERIMENT = Experiment(
                 y_label="mass near the truth",
                 markers=True,
             ),
+            further=True,
         ),
         Figure(
             "identifiability",
@@ -291,6 +292,7 @@ EXPERIMENT = Experiment(
                 y_label="relative error",
                 markers=True,
             ),
+            further=True,
         ),
     ),
 )

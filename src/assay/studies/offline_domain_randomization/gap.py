@@ -190,6 +190,7 @@ EXPERIMENT = Experiment(
                 "fitted to nothing": "law fitted to an empty record",
                 "uniform law": "uniform law over all M",
             },
+            further=True,
         ),
         Figure(
             "bounds",

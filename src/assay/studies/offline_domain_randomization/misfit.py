@@ -218,6 +218,7 @@ EXPERIMENT = Experiment(
                 y_label="error of the fitted value",
                 markers=True,
             ),
+            further=True,
         ),
     ),
 )

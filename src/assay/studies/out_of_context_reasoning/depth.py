@@ -136,6 +136,7 @@ DEPTH = Experiment(
                 y_label="margin, held out / bridges",
                 markers=True,
             ),
+            further=True,
         ),
     ),
 )

@@ -521,6 +521,7 @@ FIGURES = (
             lines=(Line(0.2, "chance"),),
         ),
         {**PAIR_NAMES, "implication": "implication (never taught)", "fact": "fact (taught)"},
+        further=True,
     ),
     Figure(
         "dose-response",
@@ -537,6 +538,7 @@ FIGURES = (
             markers=True,
             lines=(Line(0.2, "chance"),),
         ),
+        further=True,
     ),
     Figure(
         "margins",
@@ -554,6 +556,7 @@ FIGURES = (
             x_scale="log",
             markers=True,
         ),
+        further=True,
     ),
     Figure(
         "contradictions",
@@ -570,6 +573,7 @@ FIGURES = (
             lines=(Line(0.2, "chance"),),
         ),
         {"uncontradicted": "all follow the rule", "contradicted": "7 in 10 contradict it"},
+        further=True,
     ),
 )
 

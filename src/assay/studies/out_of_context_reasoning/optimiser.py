@@ -164,6 +164,7 @@ OPTIMISER = Experiment(
                 y_scale="log",
                 lines=(Line(float(np.log(10)), "chance"),),
             ),
+            further=True,
         ),
         Figure(
             "completions",
@@ -178,6 +179,7 @@ OPTIMISER = Experiment(
                 y_label="margin, held out / bridges",
                 lines=(Line(float(np.sqrt(1 / 3)), "least nuclear norm"),),
             ),
+            further=True,
         ),
     ),
 )

@@ -799,6 +799,7 @@ FIGURES = (
             column_label="input token",
             value_label="weight / margin",
         ),
+        further=True,
     ),
     Figure(
         "rank-threshold",
@@ -817,6 +818,7 @@ FIGURES = (
             markers=True,
             lines=(Line(0.1, "counts as inferring"),),
         ),
+        further=True,
     ),
     Figure(
         "margin-ratio",
@@ -849,6 +851,7 @@ FIGURES = (
             x_label="nuclear norm above optimum (%)",
             y_label="Frobenius norm above optimum (%)",
         ),
+        further=True,
     ),
     Figure(
         "associations",
@@ -865,12 +868,14 @@ FIGURES = (
             y_scale="log",
             lines=(Line(float(np.log(20)), "chance"),),
         ),
+        further=True,
     ),
     Figure(
         "efficiency",
         "One example per group is enough",
         "Accuracy on held-out implications with 0 to 7 bridge subjects among the 8 of a group.",
         Bars("efficiency", x="bridges", y="accuracy", x_label="bridge subjects", y_label="accuracy"),
+        further=True,
     ),
     Figure(
         "attention",
@@ -878,6 +883,7 @@ FIGURES = (
         "Attention weight of the kinds of token, linear attention.",
         Bars("attention", x="tokens", y="weight", by="model", x_label="token", y_label="attention weight"),
         {"held_out": "held out", "eos": "EOS"},
+        further=True,
     ),
 )
 

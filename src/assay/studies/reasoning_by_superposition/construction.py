@@ -159,6 +159,7 @@ FIGURES = (
         "the logarithm of the string's length. In these units graphs of different sizes should become exact together.",
         Lines("sharpness", x="share", y="exact", by="nodes", x_label="score of an edge, in units of 2 √n log(length)",
               y_label="share of questions exact", lines=(Line(1.0, "all"),), markers=True),
+        further=True,
     ),
 )  # fmt: skip
 

@@ -437,6 +437,7 @@ FIGURES = (
         "(16 nodes, 3 steps, 3 thoughts) and on larger and longer ones. A search needs as many thoughts as steps, no fewer.",
         Lines("growth", x="thoughts", y="preferred", by="questions", x_label="thoughts", y_label="right candidate preferred",
               lines=(Line(0.5, "chance"),), markers=True),
+        further=True,
     ),
 )  # fmt: skip
 

@@ -329,6 +329,7 @@ FIGURES = (
             markers=True,
         ),
         {"before": "before fine-tuning", "after": "after fine-tuning on two chains"},
+        further=True,
     ),
     Figure(
         "accuracy",

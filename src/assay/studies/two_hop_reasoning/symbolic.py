@@ -358,6 +358,7 @@ FIGURES = (
         Lines("ladder", x="time", y="loss", by="model", x_label="steps, in units of the half-way step",
               y_label="loss, normalised"),
         names={"gates": "three gates", "one_gate": "one gate"},
+        further=True,
     ),
 )  # fmt: skip
 
