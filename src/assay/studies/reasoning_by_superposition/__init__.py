@@ -20,7 +20,7 @@ Departs D1  Hand-built weights: RMS norm, no residual stream, three heads a laye
         D3  Graphs are told with new node numbers and a new order at every use; depth-matched graphs have equally deep
             candidates and no shortcut. The benchmark's family is rebuilt from its description, 14 nodes, 3 steps and no more
             than 24 edges.
-        D4  Two heads, MLP of two widths, AdamW at 0.003 falling to 0 with gradients clipped, batches of 64, embeddings of
+        D4  Two heads, MLP of two widths, AdamW at 0.003 falling to 0 with gradients clipped, batches of 128, embeddings of
             length one at the start. The whole curriculum is first run on the smallest graphs (10 nodes), on which looking up
             and answering form sooner, then on whole ones; the last stage is the longest; every tenth batch is of a stage in
             turn. The paper: eight heads, four widths, 0.0001, batches of 256, one size of graphs.
@@ -33,7 +33,9 @@ Departs D1  Hand-built weights: RMS norm, no residual stream, three heads a laye
         D8  Two runs of an earlier design (12 nodes, edges told before the first layer) have been seen: see the log. After
             them, on a seed that is not among the runs, single trainings led to D2 and D4, and to graphs of 16 nodes in place
             of 12, on which words had reached 0.97 and 0.99 in that seed: a root of 12 nodes has 1.5 children, of 16 nodes
-            2.2, in the paper 3.
+            2.2, in the paper 3. On that seed batches of 64 gave 0.90 and 0.95 exact answers in two trainings, half as many
+            steps more 0.93 and 0.98, batches of 128 0.99 and 0.99; thoughts fed back at the length of embeddings, or four
+            heads, were no better.
 """
 
 from assay.claims.study import Study

@@ -159,7 +159,7 @@ SHORTCUT = Experiment(
     },
     measure=measure,
     measure_many=measure_many,
-    batch=3,
+    batch=2,
     figures=FIGURES,
     cost="not measured yet",
 )

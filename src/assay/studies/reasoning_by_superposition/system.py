@@ -32,7 +32,7 @@ class Training:
     stage_steps: Annotated[int, Ge(1), doc("steps of each stage but the last on whole graphs")] = 100
     last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 1700
     guess_factor: Annotated[float, Gt(0), doc("steps of the network without thoughts, relative to the others'")] = 1.5
-    batch: Annotated[int, Ge(1), doc("questions a step")] = 64
+    batch: Annotated[int, Ge(1), doc("questions a step")] = 128
     n_pool: Annotated[int, Ge(1), doc("graphs to train on, told anew at every use")] = 5_000
     n_eval: Annotated[int, Ge(8), doc("held-out questions of each evaluation")] = 1000
     d_model: Annotated[int, Ge(8), doc("width; the MLP is twice as wide")] = 64
