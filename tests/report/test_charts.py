@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure as Sheet
+from matplotlib.text import Annotation
 from PIL import Image
 
 from assay.claims.charts import Bars, Chart, Figure, Heat, Line, Lines, Scatter
@@ -21,7 +23,7 @@ from assay.claims.study import Table
 from assay.core.errors import InputError
 from assay.report.charts import draw
 from assay.report.palette import INK, PAPER, RAMP, SERIES, SOFT
-from assay.report.sketch import Picture
+from assay.report.sketch import Picture, references
 from assay.report.tables import csv_text
 
 TAGS = {"svg", "g", "defs", "path", "use", "text", "image", "clipPath", "rect", "title", "desc"}
@@ -278,3 +280,13 @@ def test_the_pdf_carries_no_date_and_embeds_true_type() -> None:
     assert b"/TrueType" in drawn.pdf or b"/CIDFontType2" in drawn.pdf
     streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", drawn.pdf, re.S)
     assert any(b" l\n" in zlib.decompress(stream) for stream in streams if stream[:1] == b"x")
+
+
+def test_labels_above_a_plot_do_not_run_into_each_other() -> None:
+    ax = Sheet(figsize=(4, 3)).subplots()
+    ax.set_xlim(0, 10)
+    references(
+        ax, [Line(4.5, "chance among ten", "x"), Line(4, "chance among five", "x"), Line(9.5, "all", "x")], several=False
+    )
+    height = {text.get_text(): text.xyann[1] for text in ax.texts if isinstance(text, Annotation)}
+    assert height["chance among ten"] > height["chance among five"] == height["all"]

@@ -242,18 +242,25 @@ def scale(ax: Axes, axis: Literal["x", "y"], kind: Scale, values: np.ndarray) ->
 def references(ax: Axes, lines: Sequence[Line], *, several: bool, beside: bool = False) -> None:
     """Dotted reference lines with their labels: one at an x above the plot, one at a y inside it.
 
+    Labels above the plot that would run into each other stand on lines of their own.
+
     Args:
         ax: where.
         lines: what.
         several: whether the axes are one of several panels; then the title's place is taken, and labels run along the line.
         beside: whether lines at a y get their labels from `margin_labels` instead.
     """
-    for line in lines:
+    ends: list[float] = []  # where each line of labels above the plot ends, in points
+    for line in sorted(lines, key=lambda line: (line.axis, line.at)):
         draw_line = ax.axhline if line.axis == "y" else ax.axvline
         draw_line(line.at, color=SOFT.light, linewidth=0.9, linestyle=(0, (1, 1.6)), zorder=1.5)
         text, look = shown(line.label, 30), {"fontsize": SMALL, "color": SOFT.light}
         if line.axis == "x" and not several:
-            ax.text(line.at, 1.01, text, transform=ax.get_xaxis_transform(), va="bottom", ha="center", **look)  # type: ignore[arg-type]
+            middle, half = float(ax.transData.transform((line.at, 0))[0]) * 72 / ax.figure.dpi, 2.7 * len(text)
+            row = next((i for i, end in enumerate(ends) if end < middle - half), len(ends))
+            ends[row : row + 1] = [middle + half]
+            place = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points", "va": "bottom", "ha": "center"}
+            ax.annotate(text, (line.at, 1), (0, 2.5 + 11 * row), **look, **place)  # type: ignore[arg-type]
         elif line.axis == "x":
             along = {"va": "top", "ha": "right", "rotation": 90, "in_layout": False}
             ax.text(line.at, 0.98, f" {text}", transform=ax.get_xaxis_transform(), **look, **along)  # type: ignore[arg-type]
