@@ -580,7 +580,7 @@ FIGURES = (
 LANGUAGE_MODEL = Experiment(
     name="language-model",
     question="Does a pretrained language model infer and hallucinate as the symbolic one does?",
-    cost="about 51 min",
+    cost="about 50 min",
     claims=CLAIMS,
     presets={
         "quick": Preset(QUICK, 2),
