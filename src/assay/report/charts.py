@@ -116,9 +116,10 @@ def _lines(chart: Lines, table: Table, names: Names, where: str) -> Plan:
     styles = looks(
         _spelled(series, names), ordered=_is_quantity(series), marks=len(series) > 1 or chart.markers, strokes=strokes
     )
-    direct = len(panels) == 1 and 2 <= len(series) <= 6 and all(len(shown(style.text)) <= 18 for style in styles)
     one_theory = len({curve.theory.tobytes() for curve in curves.values()}) == 1
     drawn = [curve.mean for curve in curves.values()] + [curve.theory for curve in curves.values()]
+    direct = len(panels) == 1 and 2 <= len(series) <= 6 and all(len(shown(style.text)) <= 18 for style in styles)
+    direct = direct and _part(np.array([curve.mean[-1] for curve in curves.values()]), np.concatenate(drawn), chart.y_scale)
     x_label, y_label = chart.x_label or label(chart.x, names), chart.y_label or label(chart.y, names)
 
     def paint(ax: Axes, panel: int, several: bool) -> None:
@@ -166,6 +167,14 @@ def _lines(chart: Lines, table: Table, names: Names, where: str) -> Plan:
         description=f"Line chart of {y_label} against {x_label}. Last values: {finals}.",
         decorate=decorate,
     )
+
+
+def _part(ends: Floats, values: Floats, kind: str) -> bool:
+    """Whether curves end so far apart, for all `values` that are drawn, that a name beside each end tells which is which."""
+    if kind != "linear":
+        ends, values = (np.log(np.abs(own[own != 0])) for own in (ends, values))
+    span = np.nanmax(values, initial=-math.inf) - np.nanmin(values, initial=math.inf)
+    return bool(np.all(np.diff(np.sort(ends)) > 0.02 * span))
 
 
 # Bars

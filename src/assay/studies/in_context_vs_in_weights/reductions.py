@@ -209,6 +209,7 @@ GATES = Experiment(
             "Loss of one, two and three nested gates under plain gradient descent from small random starts.",
             Lines("loss", x="step", y="loss", by="gates", x_label="step", y_label="loss (nats)", x_scale="log",
                   lines=(Line(0.0, "solved"),)),
+            names={"1": "one gate", "2": "two gates", "3": "three gates"},
         ),
     ),
     cost="5 s on two cores",
