@@ -15,6 +15,10 @@ WORDS = {
     "paraphrase": "answers to paraphrases",
     "composed": "composition",
     "reversed": "reversal",
+    "hallucinated": "hallucination",
+    "primed": "priming",
+    "displaced": "displacement",
+    "forgotten": "forgetting",
 }
 
 
@@ -53,7 +57,7 @@ def _about_mitigations(found: Audit) -> list[str]:
         if arm.n_steps and plain is not None and plain.minutes:
             times = f"{arm.minutes / plain.minutes:.1f} times the minutes of plain training"
         gains = f"it helps with {'; '.join(better)}" if better else "it helps with nothing clearly"
-        losses = f"; it hurts {'; '.join(worse)}" if worse else ""
+        losses = f"; it worsens {'; '.join(worse)}" if worse else ""
         lines.append(f"{arm.name}: at the same memorisation of {found.memorised or 0:.2f}, {gains}{losses}. It costs {times}.")
     if arms and not any(_good(harm) > 0 for arm in arms for harm in arm.harms):
         lines.append("No mitigation clearly beats taking a smaller step: scale the update down to what you need to keep.")

@@ -177,7 +177,8 @@ def _fact_row(found: Audit, place: int, columns: Sequence[str]) -> _FactRow:
         strong = abs(cell.change) >= (0.5 if column == "primed" else 0.1)
         tone = "" if not strong else "bad" if (column in BAD) == (cell.change > 0) else "good"
         spelled = f"{cell.before:.2f} → {cell.after:.2f}"
-        cells.append(_FactCell(typeset(f"{cell.change:+.2f}"), typeset(spelled), tone))
+        change = f"{cell.change:+.2f}" if abs(cell.change) >= 0.005 else "0.00"
+        cells.append(_FactCell(typeset(change), typeset(spelled), tone))
     return _FactRow(row.subject, row.relation, row.object, f"{100 * row.known:.0f} %", row.trained, tuple(cells))
 
 

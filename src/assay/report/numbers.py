@@ -22,7 +22,8 @@ def general(value: float | None, digits: int = 4) -> str:
 def shared(values: Sequence[float | None], half_width: float) -> list[str]:
     """The numbers with the same last digit: two significant digits of `half_width`, the interval's half-width.
 
-    A number that is None becomes an en dash. With a half-width of zero every number is spelled by `general`.
+    One or two digits more where a number would else read as zero: on which side of it an end lies may decide. A number that is
+    None becomes an en dash. With a half-width of zero every number is spelled by `general`.
     """
     finite = [value for value in values if value is not None and math.isfinite(value)]
     largest = max((abs(value) for value in finite), default=0.0)
@@ -30,7 +31,11 @@ def shared(values: Sequence[float | None], half_width: float) -> list[str]:
         return [general(value) for value in values]
     exponent = math.floor(math.log10(largest))
     digits = min(max(exponent - math.floor(math.log10(half_width)) + 2, 2), 8)
-    spelled = f".{max(digits - 1 - exponent, 0)}f" if -4 <= exponent < 6 else f".{digits - 1}e"
+    fixed, places = -4 <= exponent < 6, max(digits - 1 - exponent, 0)
+    if fixed:
+        enough = (n for n in range(places, places + 3) if all(value == 0 or round(value, n) != 0 for value in finite))
+        places = next(enough, places)
+    spelled = f".{places}f" if fixed else f".{digits - 1}e"
     return [
         _unsigned_zero(format(value, spelled)) if value is not None and math.isfinite(value) else general(value)
         for value in values
