@@ -122,7 +122,7 @@ class Settings:
     frozen: Annotated[int, Ge(0), doc("blocks at the bottom that are never trained; embeddings and norms are not either")] = 10
     n_passes: Annotated[int, Ge(1), doc("passes over the sentences, which are K for each fact")] = 4
     pretrain_rate: Annotated[float, Gt(0), doc("peak learning rate of AdamW on statements")] = 5e-4
-    pretrain_batch: Annotated[int, Ge(1), doc("sentences a step")] = 16
+    pretrain_batch: Annotated[int, Ge(1), doc("sentences a step")] = 8
     n_lessons: Annotated[int, Ge(1), doc("times that each person of the half is asked about; all sets get as many steps")] = 3
     finetune_rate: Annotated[float, Gt(0), doc("learning rate on questions, constant")] = 1.5e-4
     finetune_batch: Annotated[int, Ge(1), doc("questions a step")] = 6
