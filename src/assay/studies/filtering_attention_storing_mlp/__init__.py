@@ -31,9 +31,10 @@ Departs D1  Generator, network and sizes are a reconstruction: the paper's own a
             run: with sixty facts its control could hardly have come out below 0.04.
         D12 On a seed that is not among the runs, 48 facts were not stored by 16 steps at a rate of 2e-4, nor by 36 at 5e-4; 32
             were by 24 steps at 5e-4. So the runs have 24 facts and 24 steps at 5e-4. No fine-tuned copy had been looked at,
-            and what was then seen of four on that seed changed nothing. Five runs with batches of 16 had been judged when batches
-            of 8, twice the steps for the same sentences, replaced them: in two of the five only half of the facts had been stored
-            from several wordings. On three seeds that are not among the runs all facts are stored now; only that was looked for.
+            and what was then seen of four on that seed changed nothing. Five runs with batches of 16 had been judged when
+            batches of 8, twice the steps for the same sentences, replaced them: in two of the five only half of the facts had
+            been stored from several wordings. On three seeds that are not among the runs all facts are stored now; only that
+            was looked for.
 """
 
 from assay.claims.study import Study
