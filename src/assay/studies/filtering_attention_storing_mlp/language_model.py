@@ -429,7 +429,7 @@ LANGUAGE_MODEL = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    cost="13 min of one core",
+    cost="12 min of one core",
     needs={"transformers": "lm", "safetensors": "lm", "tokenizers": "lm", "peft": "lm"},
     ready=find_model,
 )
