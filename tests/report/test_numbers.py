@@ -54,3 +54,8 @@ def test_absence_is_never_a_number() -> None:
     assert general(None) == general(math.nan) == level_text(None) == "–"
     assert general(-0.0) == "0"
     assert level_text(0.9958333) == "99.58 %"
+
+
+def test_an_end_that_is_not_zero_does_not_read_as_zero() -> None:
+    assert interval_text(0.275, 0.0048, 0.546) == ("0.275", "[0.005, 0.546]")
+    assert interval_text(0.275, 0.0, 0.546) == ("0.28", "[0.00, 0.55]")

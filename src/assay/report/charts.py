@@ -257,9 +257,8 @@ def _name_rows(ax: Axes, names: Sequence[str]) -> None:
     """Names of rows along the side, on at most two lines each; a line of its own text, so that any font aligns it."""
     ax.set_yticks(range(len(names)), [""] * len(names))
     folded = [wrap(name, 26)[:2] for name in names]
-    ax.yaxis.labelpad = 5.2 * max(
-        (len(line) for lines in folded for line in lines), default=0
-    )  # the axis' own name stands beside them
+    longest = max((len(line) for lines in folded for line in lines), default=0)
+    ax.yaxis.labelpad = 5.2 * longest  # the axis' own name stands beside them
     for row, lines in enumerate(folded):
         for i, line in enumerate(lines):
             place = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "ha": "right", "va": "center"}
