@@ -142,6 +142,29 @@ def test_runs_that_may_not_speak_are_void_with_a_reason(runs: list[RunRow], reas
     assert verdict.level is None
 
 
+@pytest.mark.parametrize("summary", ["mean", "clustered"])
+def test_runs_without_what_a_conditional_claim_speaks_of_take_no_part(summary: str) -> None:
+    full = rows({"x": around(1.0), "x_control": around(0.0)}, {"x": [[x] for x in around(1.0)], "x_control": [[0.0]] * N})
+
+    def without(n: int) -> list[RunRow]:
+        return [*(RunRow("only", i, "ok", {}) for i in range(n)), *full[n:]]
+
+    conditional, whole = claim(summary=summary, given="a wrong answer"), claim(summary=summary)
+    few, rest = only(conditional, without(2)), only(whole, full[2:])
+    assert (few.verdict, few.n_runs) == ("supported", N - 2)
+    assert few.reason == f"2 of {N} runs are without a wrong answer, and no part of this"
+    assert (few.estimate, few.low, few.high) == (rest.estimate, rest.low, rest.high)
+    assert not only(conditional, full).reason
+    most = only(conditional, without(N // 2))
+    assert (most.verdict, most.n_runs, most.reason) == ("void", N, f"{N // 2} of {N} runs are without a wrong answer")
+    # Anything else that is wrong with a run still voids the claim.
+    assert only(whole, without(2)).verdict == "void"
+    broken = RunRow("only", N, "ok", {"x": math.inf, "x_control": 0.0}, {"x": (math.inf,), "x_control": (0.0,)})
+    assert "'x' is missing or not a number in 1" in only(conditional, [*without(2), broken]).reason
+    assert "1 of 13 runs diverged" in only(conditional, [*without(2), RunRow("only", N, "diverged", {})]).reason
+    assert conditional.digest != whole.digest
+
+
 def test_the_quick_preset_may_not_speak() -> None:
     assert only(claim(), good(), quick=True).verdict == "void"
 

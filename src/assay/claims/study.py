@@ -71,6 +71,8 @@ class Claim:
         summary: how runs are summarised. `mean` (t interval), `bca`, `median`, `iqm`, `share` (0/1 per run, exact binomial),
             `every` (the range over runs: for statements that hold in each run), `clustered` (items inside runs).
         unit: what the interval is taken over.
+        given: what a run must hold for the claim's numbers to exist at all ("a wrong answer"); runs without it take no part,
+            as long as most have it. Empty: every run must have the numbers.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Claim:
     paper_value: str | float | None = None
     summary: Summary = "mean"
     unit: str = "run"
+    given: str = ""
 
     def __post_init__(self) -> None:
         # Studies arrive through entry points too, untyped; a claim that nothing could refute is refused at load.
@@ -109,7 +112,11 @@ class Claim:
     @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits that change when anything the verdict depends on changes."""
-        judged = (self.name, self.estimand, self.rule, self.summary, self.control.estimand, self.control.rule)
+        judged: tuple[object, ...] = (
+            self.name, self.estimand, self.rule, self.summary, self.control.estimand, self.control.rule,
+        )  # fmt: skip
+        if self.given:
+            judged += ("given",)
         return hashlib.sha256(repr(judged).encode()).hexdigest()[:16]
 
 

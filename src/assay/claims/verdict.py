@@ -85,7 +85,7 @@ class Verdict:
     paper_value: str | float | None
     control: ControlVerdict
     verdict: VerdictName
-    reason: str  # why void, or which step of an ordering decided; empty otherwise
+    reason: str  # why void, or which runs take no part; empty otherwise
     effect: float | None  # distance of the estimate from the rule's boundary in standard deviations over runs
     method: str  # how the interval was made
 
@@ -160,28 +160,49 @@ class _Runs:
             return sum(values.size == 0 or not np.isfinite(values).all() for values in self.clusters(name))
         return int(np.count_nonzero(~np.isfinite(self.column(name))))
 
+    def taking_part(self, claim: Claim) -> "_Runs":
+        """The runs in which the numbers of a conditional claim and of its control exist; all runs for any other claim."""
+        if not claim.given:
+            return self
+        exists = np.ones(len(self.rows), dtype=bool)
+        for name in _names(claim):
+            if claim.summary == "clustered":
+                exists &= np.array([values.size > 0 for values in self.clusters(name)], dtype=bool)
+            else:
+                exists &= ~np.isnan(self.column(name))
+        return _Runs([run for run, kept in zip(self.rows, exists, strict=True) if kept])
+
 
 @dataclass(frozen=True)
 class _Evidence:
     """Either a reason why the claim may not speak, or its interval(s) and its control's as functions of the level."""
 
     void: str
+    rows: list[RunRow]  # that take part
     steps: tuple[IntervalAt, ...] = ()  # one, or one per step of an Ordered claim
     spreads: tuple[float, ...] = ()  # standard deviation over runs, per step
     control_steps: tuple[IntervalAt, ...] = ()
 
 
 def _evidence(study: Study, claim: Claim, runs: _Runs, *, quick: bool, anytime: bool) -> _Evidence:
-    reason = _may_not_speak(claim, runs, quick, anytime)
+    all_runs, runs = runs, runs.taking_part(claim)
+    reason = _may_not_speak(claim, all_runs, runs, quick, anytime)
     if reason:
-        return _Evidence(reason)
+        return _Evidence(reason, all_runs.rows)
     rng_seed = Seeds(0).child(study.slug).child(claim.name)
     steps, spreads = _interval_functions(claim.estimand, claim.summary, runs, anytime, rng_seed.child("claim"))
     control_steps, _ = _interval_functions(claim.control.estimand, claim.summary, runs, anytime, rng_seed.child("control"))
-    return _Evidence("", steps, spreads, control_steps)
+    return _Evidence("", runs.rows, steps, spreads, control_steps)
 
 
-def _may_not_speak(claim: Claim, runs: _Runs, quick: bool, anytime: bool) -> str:
+def _names(claim: Claim) -> list[str]:
+    """The estimands of a claim and of its control."""
+    return [
+        name for names in (claim.estimand, claim.control.estimand) for name in ((names,) if isinstance(names, str) else names)
+    ]
+
+
+def _may_not_speak(claim: Claim, runs: _Runs, taking_part: _Runs, quick: bool, anytime: bool) -> str:
     """Why these runs may not decide this claim; empty when they may."""
     if quick:
         return "the quick preset exercises the plumbing and judges nothing"
@@ -191,11 +212,13 @@ def _may_not_speak(claim: Claim, runs: _Runs, quick: bool, anytime: bool) -> str
     for status in ("diverged", "failed"):
         if runs.statuses[status]:
             return f"{runs.statuses[status]} of {n} runs {status}"
-    for names in (claim.estimand, claim.control.estimand):
-        for name in (names,) if isinstance(names, str) else names:
-            absent = runs.n_absent(name, claim.summary)
-            if absent:
-                return f"'{name}' is missing or not a number in {absent} of {n} runs"
+    if 2 * len(taking_part.rows) <= n:
+        return _without(claim, n - len(taking_part.rows), n)
+    runs, n = taking_part, len(taking_part.rows)
+    for name in _names(claim):
+        absent = runs.n_absent(name, claim.summary)
+        if absent:
+            return f"'{name}' is missing or not a number in {absent} of {n} runs"
     if n < 2 and claim.summary != "every":
         return "an interval needs at least 2 runs; 1 is stored"
     if anytime and claim.summary == "iqm":
@@ -205,6 +228,11 @@ def _may_not_speak(claim: Claim, runs: _Runs, quick: bool, anytime: bool) -> str
         if not values <= {0.0, 1.0}:
             return f"'{claim.estimand}' must be 0 or 1 in each run for an exact share; got {sorted(values)[:3]}"
     return ""
+
+
+def _without(claim: Claim, n_without: int, n: int) -> str:
+    """That these runs hold nothing a conditional claim could speak of."""
+    return f"{n_without} of {n} runs {'is' if n_without == 1 else 'are'} without {claim.given}"
 
 
 def _interval_functions(
@@ -311,6 +339,8 @@ def _verdict(
     judgement: VerdictName = "void"
     reason, interval, effect = found.void, None, None
     if not found.void:
+        if len(found.rows) < len(runs):
+            reason = f"{_without(claim, len(runs) - len(found.rows), len(runs))}, and no part of this"
         judgement, interval, place = _judge_steps(claim.rule, found.steps, claim_level)
         if found.spreads[place] > 0:
             effect = claim.rule.distance(interval.estimate) / found.spreads[place]
@@ -327,7 +357,7 @@ def _verdict(
         low=_number(interval.low if interval else None),
         high=_number(interval.high if interval else None),
         level=interval.level if interval else None,
-        n_runs=len(runs),
+        n_runs=len(found.rows),
         unit=claim.unit,
         paper_value=claim.paper_value,
         control=control,

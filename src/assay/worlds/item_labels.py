@@ -235,7 +235,7 @@ class ItemLabelWorld:
 def _normal(shape: tuple[int, ...], rng: np.random.Generator, *, std: float = 1.0) -> np.ndarray:
     """Normal numbers, each one of 4,096 equally likely quantiles: ten times faster than exact ones."""
     n = math.prod(shape)
-    bits = rng.integers(2**64 - 1, size=-(-n // 4), dtype=np.uint64, endpoint=True).view(np.uint16)[:n]
+    bits = rng.bit_generator.random_raw(-(-n // 4)).view(np.uint16)[:n]
     return (_quantiles() * np.float32(std)).take(bits >> 4).reshape(shape)
 
 

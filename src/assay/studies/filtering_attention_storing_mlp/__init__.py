@@ -35,6 +35,8 @@ Departs D1  Generator, network and sizes are a reconstruction: the paper's own a
             batches of 8, twice the steps for the same sentences, replaced them: in two of the five only half of the facts had
             been stored from several wordings. On three seeds that are not among the runs all facts are stored now; only that
             was looked for.
+        D13 C8.lm and C8.lm.type speak of wrong answers. They were void when one of the five runs with the smaller batches had
+            none; since then a run without a wrong answer takes no part in them.
 """
 
 from assay.claims.study import Study

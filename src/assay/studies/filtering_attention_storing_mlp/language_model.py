@@ -90,6 +90,7 @@ CLAIMS = (
         summary="clustered",
         control=Control("the same questions answered anew each time, with values of any type: nothing to be sure of",
                         "confidence/untrue"),
+        given="a wrong answer",
         paper_value="hallucination where N_f or K is small",
     ),
     Claim(
@@ -101,6 +102,7 @@ CLAIMS = (
         margin="as C8.type; half by chance",
         summary="clustered",
         control=Control("the same questions answered anew each time, with values of any type", "right_type/untrue"),
+        given="a wrong answer",
         paper_value="plausible, wrong",
     ),
 )  # fmt: skip
