@@ -202,7 +202,7 @@ def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
     def observe(name: str, model: "Decoder", sets: Mapping[str, Setting]) -> dict[str, float]:
         if name == "isolated":
             return _measures(model, sets, settings.n_attended)
-        return _of_context(answers(model, sets["ic"].batch), sets["ic"]) | accuracies(model, sets, ("iw",))
+        return accuracies(model, sets, ("ic" if name == "equal" else "iw",))
 
     done = trained(regimes, settings, seeds, observe=observe, observe_at=looks)
     isolated, equal, memoriser = done["isolated"], done["equal"], done["memoriser"]
@@ -211,12 +211,13 @@ def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
     quarter, half = crossing(steps, ic, 0.25), crossing(steps, ic, 0.5)
     rises = {name: _rise(steps, isolated.curve(name)) for name in ("previous_item", "target_label", "context_labels")}
     attention = max(rises["previous_item"], rises["target_label"])
+    elsewhere = memoriser.sets["ic"]
     cuts = _cut(isolated)
     estimands = {
         "isolated/cliff": cliff_ratio(steps, ic, 0.25, 0.9),
         "memoriser/cliff": cliff_ratio(steps, memoriser.curve("iw"), 0.25, 0.9),
         "isolated/context_label_share": float(np.interp(quarter, steps, isolated.curve("context_labels"))),
-        "memoriser/context_label_share": memoriser.last("context_labels"),
+        "memoriser/context_label_share": _of_context(answers(memoriser.model, elsewhere.batch), elsewhere)["context_labels"],
         "isolated/ic": isolated.last("ic"),
         "equal/ic": equal.last("ic"),
         "isolated/ic_cut": max(cuts["layer 1, label rows"], cuts["layer 1, all rows"], cuts["layer 2, query row"]),
