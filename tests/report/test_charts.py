@@ -174,6 +174,19 @@ def test_zero_is_the_middle_colour_and_signs_differ() -> None:
     assert alpha[1, 2] > 0
 
 
+def test_values_beyond_a_limit_have_its_colour() -> None:
+    table: Table = [{"run": 0, "r": 0, "c": c, "v": v} for c, v in enumerate((9.5, 2.0, 1.0))]
+    free, held = (picture(Heat("t", "r", "c", "v", limit=limit), table) for limit in (None, 2.0))
+    alphas = []
+    for drawn in (free, held):
+        pixels = cells(drawn).astype(int)
+        alphas.append(pixels[pixels.shape[0] // 2, pixels.shape[1] // 6 :: pixels.shape[1] // 3, 3][:3])
+    assert alphas[1][0] == alphas[1][1] == 255 > alphas[0][1]
+    assert alphas[1][2] == pytest.approx(128, abs=4)
+    assert ("Values beyond ±2 have its colour." in held.note, "beyond" in free.note) == (True, False)
+    assert [row[-2] for row in held.rows] == [9.5, 2.0, 1.0]
+
+
 def test_a_large_heat_map_is_light() -> None:
     rng = np.random.default_rng(1)
     table: Table = [{"run": 0, "r": r, "c": c, "v": float(rng.normal())} for r in range(120) for c in range(100)]

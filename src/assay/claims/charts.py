@@ -89,6 +89,7 @@ class Heat:
     value_label: str = ""
     shared_scale: bool = True  # one colour scale for all panels; False when panels differ in unit
     annotate: bool = False  # print the numbers in the cells
+    limit: float | None = None  # values beyond it, either way, have its colour; None for the largest there is
 
 
 Chart = Lines | Bars | Scatter | Heat

@@ -413,7 +413,12 @@ def _heat(chart: Heat, table: Table, names: Names, where: str) -> Plan:
         cells[panel_at[panel], row_at[row], column_at[column]] = mean.estimate
     finite = cells[np.isfinite(cells)]
     largest = np.abs(finite).max() if chart.shared_scale else np.nanmax(np.abs(cells), axis=(1, 2), initial=0.0)
+    if chart.limit is not None:
+        largest = np.minimum(largest, chart.limit)
     limits = [float(limit) or 1.0 for limit in np.broadcast_to(largest, len(panels))]
+    beyond = (
+        f" Values beyond ±{_short(chart.limit)} have its colour." if chart.limit and np.abs(finite).max() > chart.limit else ""
+    )
     proportion = len(rows) / len(columns)
     square = 1 / 3 <= proportion <= 3
     row_ticks, column_ticks = ([shown(text, 14) for text in _spelled(keys, names)] for keys in (rows, columns))
@@ -421,7 +426,7 @@ def _heat(chart: Heat, table: Table, names: Names, where: str) -> Plan:
     most = 7 if len(panels) > 1 else 14  # ticks on an axis
     longest = max(map(len, column_ticks))
     tall = len(panels) == 1 or proportion > 0.7
-    upright = longest * min(len(columns), most) > (28 if len(panels) > 1 else 50)
+    upright = longest * min(len(columns), most) > {1: 50, 2: 28, 3: 28}.get(len(panels), 20)
 
     def paint(ax: Axes, panel: int, several: bool) -> None:
         norm = Normalize(-limits[panel], limits[panel])
@@ -460,7 +465,7 @@ def _heat(chart: Heat, table: Table, names: Names, where: str) -> Plan:
         legend=(),
         columns=_columns(chart.panel, chart.row, chart.column, chart.value, "n_runs"),
         rows=[(*_keys((chart.panel, chart.row, chart.column), key), mean.estimate, mean.n) for key, mean in means.items()],
-        note=_note(means.values(), missing, "") + (" Grey cells have no value." if finite.size < cells.size else ""),
+        note=_note(means.values(), missing, "") + (" Grey cells have no value." if finite.size < cells.size else "") + beyond,
         description=f"Heat map of {value_label}, {size}, from {_short(finite.min())} to {_short(finite.max())}.",
         cells=True,
         decorate=decorate,

@@ -404,16 +404,18 @@ FIGURES = (
         "One thought, many nodes",
         "How strongly each thought points at nodes by their distance from the root, in units of its own frontier: nodes "
         "exactly as far as the thought counts. Built by hand, a thought keeps all it has reached (1 from the first row down "
-        "to its own). A trained one that searches need only show the frontier above nodes that are never reached.",
+        "to its own). A trained one that searches need only show the frontier above nodes that are never reached; where it "
+        "hardly holds its frontier, the others are many times as large.",
         Heat("content", row="node", column="thought", value="content", panel="network", row_label="distance from the root",
-             value_label="inner product / that of the frontier", annotate=True),
+             value_label="inner product / that of the frontier", annotate=True, limit=2.0),
+        names={f"thought {i}": str(i) for i in (1, 2, 3)} | {"0 steps": "the root", "1 steps": "1 step"},
     ),
     Figure(
         "accuracy",
         "Vectors, words and guesses",
         "Share of held-out questions answered exactly, on graphs where nothing but search tells the candidates apart: the same "
         "network thinking in vectors (three kinds of labels), told edges in both layers, trained without the curriculum, in "
-        "words, or not at all.",
+        "words, or not at all. Words that end at neither candidate are wrong.",
         Bars("accuracy", x="network", y="accuracy", y_label="share of answers exact",
              lines=(Line(0.5, "one of the two candidates"),)),
         names=NAMES,
@@ -434,7 +436,8 @@ FIGURES = (
         "growth",
         "As many thoughts as steps",
         "How often the right candidate is preferred after so many thoughts, on the kind of question the network was trained on "
-        "(16 nodes, 3 steps, 3 thoughts) and on larger and longer ones. A search needs as many thoughts as steps, no fewer.",
+        "(16 nodes, 3 steps, 3 thoughts) and on larger and longer ones. The pass that answers looks up as well, so that one "
+        "thought fewer than steps can do.",
         Lines("growth", x="thoughts", y="preferred", by="questions", x_label="thoughts", y_label="right candidate preferred",
               lines=(Line(0.5, "chance"),), markers=True),
         further=True,
@@ -480,5 +483,5 @@ TRAINED = Experiment(
     measure_many=measure_many,
     batch=3,
     figures=FIGURES,
-    cost="not measured yet",
+    cost="about 47 min of one core",
 )
