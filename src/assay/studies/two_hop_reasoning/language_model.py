@@ -354,7 +354,7 @@ FIGURES = (
 LANGUAGE_MODEL = Experiment(
     name="language-model",
     question="Does a pretrained language model guess among the ends, and does a short fine-tuning teach it to follow chains?",
-    cost="about 19 min of one core that multiplies bfloat16; about 30 min elsewhere, by the steps of a pilot",
+    cost="about 19 min of one core that multiplies bfloat16, 26 min of one that does not",
     claims=CLAIMS,
     presets={
         "quick": Preset(QUICK, 2),
