@@ -174,6 +174,22 @@ def test_zero_is_the_middle_colour_and_signs_differ() -> None:
     assert alpha[1, 2] > 0
 
 
+def test_a_band_that_would_flatten_the_curves_is_cut() -> None:
+    def table(spread: float) -> Table:
+        rise = [(run, x, x / 10 + spread * (x == 9) * (-1) ** run) for run in (0, 1) for x in range(11)]
+        return [{"run": run, "x": x, "y": y} for run, x, y in rise]
+
+    def ticks(drawn: Picture) -> list[float]:
+        texts = [element.text or "" for element in ElementTree.fromstring(drawn.wide.inline).iter("text")]
+        return [float(text.replace("−", "-")) for text in texts if re.fullmatch(r"−?[0-9.]+", text)]
+
+    tame, wild = (picture(Lines("t", "x", "y"), table(spread)) for spread in (0.01, 0.4))
+    assert "cut" not in tame.note
+    assert "Bands that leave the axis are cut." in wild.note
+    assert min(ticks(wild)) > -0.5
+    assert wild.rows[9][2] < -4  # the table keeps the whole interval
+
+
 def test_values_beyond_a_limit_have_its_colour() -> None:
     table: Table = [{"run": 0, "r": 0, "c": c, "v": v} for c, v in enumerate((9.5, 2.0, 1.0))]
     free, held = (picture(Heat("t", "r", "c", "v", limit=limit), table) for limit in (None, 2.0))

@@ -118,6 +118,8 @@ def _lines(chart: Lines, table: Table, names: Names, where: str) -> Plan:
     )
     one_theory = len({curve.theory.tobytes() for curve in curves.values()}) == 1
     drawn = [curve.mean for curve in curves.values()] + [curve.theory for curve in curves.values()]
+    reach = np.array([line.at for line in chart.lines if line.axis == "y"])
+    ends = _ends([*drawn, reach], list(curves.values())) if chart.y_scale == "linear" else None
     direct = len(panels) == 1 and 2 <= len(series) <= 6 and all(len(shown(style.text)) <= 18 for style in styles)
     direct = direct and _part(np.array([curve.mean[-1] for curve in curves.values()]), np.concatenate(drawn), chart.y_scale)
     x_label, y_label = chart.x_label or label(chart.x, names), chart.y_label or label(chart.y, names)
@@ -139,8 +141,9 @@ def _lines(chart: Lines, table: Table, names: Names, where: str) -> Plan:
         scale(ax, "y", chart.y_scale, np.concatenate(drawn))
         ax.margins(x=0.01)
         references(ax, chart.lines, several=several, beside=not several)
-        marked = np.array([line.at for line in chart.lines if line.axis == "y"])
-        _above_zero(ax, chart.y_scale, [*drawn, marked], [curve.low for curve in curves.values()])
+        _above_zero(ax, chart.y_scale, [*drawn, reach], [curve.low for curve in curves.values()])
+        if ends is not None:
+            ax.set_ylim(*ends)
 
     def decorate(sheet: Sheet, axes: list[Axes]) -> Callable[[], None]:
         labels: list[tuple[float, str, str]] = []
@@ -163,10 +166,23 @@ def _lines(chart: Lines, table: Table, names: Names, where: str) -> Plan:
         legend=_legend(styles if not direct else (), chart.theory, names),
         columns=_columns(chart.panel, chart.by, chart.x, chart.y, "low", "high", "n_runs", chart.theory),
         rows=_mean_rows(chart, grouped.keys, means, theory),
-        note=_note(means.values(), missing, "bands") + _off_axis(chart.y_scale, (mean.estimate for mean in means.values())),
+        note=_note(means.values(), missing, "bands")
+        + _off_axis(chart.y_scale, (mean.estimate for mean in means.values()))
+        + (" Bands that leave the axis are cut." if ends is not None else ""),
         description=f"Line chart of {y_label} against {x_label}. Last values: {finals}.",
         decorate=decorate,
     )
+
+
+def _ends(drawn: Sequence[Floats], curves: Sequence[_Curve]) -> tuple[float, float] | None:
+    """Where the axis ends if a band would make it three times as high as the curves, which it would flatten; else None."""
+    values, bands = (np.concatenate(arrays) for arrays in (drawn, [end for curve in curves for end in (curve.low, curve.high)]))
+    values, bands = values[np.isfinite(values)], bands[np.isfinite(bands)]
+    low, high = float(values.min()), float(values.max())
+    height = high - low
+    if not height or not bands.size or (bands.min() > low - height and bands.max() < high + height):
+        return None
+    return max(float(bands.min()), low - height / 4), min(float(bands.max()), high + height / 4)
 
 
 def _part(ends: Floats, values: Floats, kind: str) -> bool:

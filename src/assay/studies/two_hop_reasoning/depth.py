@@ -93,7 +93,7 @@ DEPTH = Experiment(
     figures=(
         Figure(
             "depth",
-            "Three layers, not two?",
+            "Three layers, not two",
             "Accuracy of networks of two and three layers of the same width on the same data; two layers of one head get three "
             "times the steps that three layers needed.",
             Lines("depth", x="time", y="accuracy", by="network", x_label="steps, in units of those that three layers needed",
