@@ -260,7 +260,7 @@ DATA = Experiment(
     },
     measure=measure,
     figures=GRID_FIGURES,
-    cost="6.5 min on two cores",
+    cost="5.5 min on two cores",
 )  # fmt: skip
 
 NOISE = Experiment(
@@ -280,5 +280,5 @@ NOISE = Experiment(
     },
     measure=measure,
     figures=NOISE_FIGURES,
-    cost="4 min on two cores",
+    cost="5 min on two cores",
 )  # fmt: skip

@@ -283,5 +283,5 @@ EMERGENCE = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    cost="3.5 min on two cores",
+    cost="3 min on two cores",
 )

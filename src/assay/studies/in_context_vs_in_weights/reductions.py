@@ -135,7 +135,7 @@ MINIMAL = Experiment(
     },
     measure=measure_minimal,
     figures=MINIMAL_FIGURES,
-    cost="2 min on two cores",
+    cost="1.5 min on two cores",
 )
 
 GATE_CLAIMS = (
