@@ -256,7 +256,8 @@ def references(ax: Axes, lines: Sequence[Line], *, several: bool, beside: bool =
         draw_line(line.at, color=SOFT.light, linewidth=0.9, linestyle=(0, (1, 1.6)), zorder=1.5)
         text, look = shown(line.label, 30), {"fontsize": SMALL, "color": SOFT.light}
         if line.axis == "x" and not several:
-            middle, half = float(ax.transData.transform((line.at, 0))[0]) * 72 / ax.figure.dpi, 2.7 * len(text)
+            # Half a label is 2.5 points a letter; the axes may still be made narrower.
+            middle, half = float(ax.transData.transform((line.at, 0))[0]) * 72 / ax.figure.dpi, 3.3 * len(text)
             row = next((i for i, end in enumerate(ends) if end < middle - half), len(ends))
             ends[row : row + 1] = [middle + half]
             place = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points", "va": "bottom", "ha": "center"}
