@@ -20,7 +20,7 @@ def faults(block):
     return sorted(rounds)
 
 # Before any block every round asks for its pages. Inside, the fewest count: the heap has to settle, and a system may reclaim
-# pages of its own accord. Behind it the pages were given back: they are asked for once at least; then the library may keep some.
+# pages of its own accord. Behind it the pages were given back: they are asked for once at least; then some may stay.
 print(faults(nullcontext())[0], faults(freed_memory_kept())[0], faults(freed_memory_kept())[0], faults(nullcontext())[-1])
 """
 
