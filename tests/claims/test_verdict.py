@@ -155,6 +155,8 @@ def test_runs_without_what_a_conditional_claim_speaks_of_take_no_part(summary: s
     assert few.reason == f"2 of {N} runs are without a wrong answer, and no part of this"
     assert (few.estimate, few.low, few.high) == (rest.estimate, rest.low, rest.high)
     assert not only(conditional, full).reason
+    stuck = claim(summary=summary, given="a wrong answer", control=Control("never out of the way", "x"))
+    assert only(stuck, without(2)).reason == f"the control did not come out as it must: supported, not refuted; {few.reason}"
     most = only(conditional, without(N // 2))
     assert (most.verdict, most.n_runs, most.reason) == ("void", N, f"{N // 2} of {N} runs are without a wrong answer")
     # Anything else that is wrong with a run still voids the claim.

@@ -345,7 +345,8 @@ def _verdict(
         if found.spreads[place] > 0:
             effect = claim.rule.distance(interval.estimate) / found.spreads[place]
         if not control.flips:
-            judgement, reason = "void", f"the control did not come out as it must: {control.judgement}, not {control.expected}"
+            failed = f"the control did not come out as it must: {control.judgement}, not {control.expected}"
+            judgement, reason = "void", f"{failed}; {reason}" if reason else failed
     return Verdict(
         study=study.slug,
         experiment=experiment.name,

@@ -182,7 +182,8 @@ def _ends(drawn: Sequence[Floats], curves: Sequence[_Curve]) -> tuple[float, flo
     height = high - low
     if not height or not bands.size or (bands.min() > low - height and bands.max() < high + height):
         return None
-    return max(float(bands.min()), low - height / 4), min(float(bands.max()), high + height / 4)
+    margin = 0.04 * height  # for what is drawn on the curves
+    return max(float(bands.min()), low - height / 4) - margin, min(float(bands.max()), high + height / 4) + margin
 
 
 def _part(ends: Floats, values: Floats, kind: str) -> bool:

@@ -30,7 +30,8 @@ Departs D1  Hand-built weights: RMS norm, no residual stream, three heads a laye
             names, are left out of what thoughts are said to hold. The pass that answers looks up as well: with one thought
             fewer than steps most questions are answered, which the control of C2.longer did not foresee.
         D7  Cuts and collapses (C7, C8) are judged by which candidate is preferred, for which chance is one half; accuracy by
-            the first token of all. So words that walk to neither candidate are wrong; by preference they are 0.28 behind.
+            the first token of all. So words that walk to neither candidate are wrong; by preference they were 0.28 behind in
+            one network of a seed that is not among the runs.
         D8  Two runs of an earlier design (12 nodes, edges told before the first layer) have been seen: see the log. After
             them, on a seed that is not among the runs, single trainings led to D2 and D4, and to graphs of 16 nodes in place
             of 12, on which words had reached 0.97 and 0.99 in that seed: a root of 12 nodes has 1.5 children, of 16 nodes
