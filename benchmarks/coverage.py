@@ -278,6 +278,16 @@ def clustered() -> Iterator[Case]:
                    one_by_one(runs((50,) * k), percentile(items_too), 0.0))  # fmt: skip
 
 
+def stratified() -> Iterator[Case]:
+    """Draws inside given strata, one of which is known."""
+
+    def draw(rng: Rng) -> list[Array]:
+        return [2 + 3 * rng.standard_normal(3), rng.standard_normal(6), np.array([-2.0])]
+
+    yield Case("mean of strata", "Satterthwaite t", "3, 6 and 1 values, variances 9 : 1 : 0", "near", 20_000,
+               one_by_one(draw, lambda s, rng: intervals.stratified_mean(s), 0.0))  # fmt: skip
+
+
 def peeked() -> Iterator[Case]:
     """Sequences, looked at after every value; fixed-n intervals treated the same way are the control."""
 
@@ -364,7 +374,7 @@ def peeked() -> Iterator[Case]:
                20_000, of_bounded(lambda rng, shape: (rng.random(shape) < 0.1).astype(float), 0.1))  # fmt: skip
 
 
-CASES = tuple(case for part in (means, robust, comparisons, associations, clustered, peeked) for case in part())
+CASES = tuple(case for part in (means, robust, comparisons, associations, clustered, stratified, peeked) for case in part())
 HEADER = ("quantity", "interval", "simulated", "expected", "misses", "unbounded", "data sets")
 
 

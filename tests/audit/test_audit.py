@@ -1,6 +1,7 @@
 """The whole audit on tiny models: nothing changes where nothing was trained, and what is planted is found."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,12 @@ import pytest
 pytest.importorskip("transformers", reason="needs the extra 'lm'")
 
 import assay
+from assay.audit.columns import Cell, Outcome, fact_rows
 from assay.audit.facts_file import TEMPLATE, parse_facts
-from assay.audit.probes import COLUMNS
+from assay.audit.probes import COLUMNS, Question
 from assay.audit.run import BRIEF, audit
 from assay.models.pretrained.tiny import tiny_language_model
+from assay.stats.intervals import stratified_mean
 from assay.training.finetune import Recipe
 
 FACTS = parse_facts(TEMPLATE, form=".yaml", where="f.yaml")
@@ -28,7 +31,9 @@ def test_no_training_is_exactly_no_change_in_every_column(family: str) -> None:
         end = None if total.n_units < 2 else 0.0  # one unit has no interval
         assert (total.estimate, total.low, total.high, total.clear) == (0.0, end, end, False), total
     assert sum(total.n_units > 1 for total in found.totals) > len(COLUMNS) / 2
-    assert all(cell.change == 0.0 for row in found.rows for cell in row.cells.values())
+    cells = [cell for row in found.rows for cell in row.cells.values()]
+    assert all(cell.change == 0.0 for cell in cells)
+    assert {(cell.low, cell.high) for cell in cells} == {(None, None), (0.0, 0.0)}  # one question has no interval
 
 
 def test_an_audit_forecasts_injects_and_measures(tmp_path: Path) -> None:
@@ -44,6 +49,29 @@ def test_an_audit_forecasts_injects_and_measures(tmp_path: Path) -> None:
     assert not (tmp_path / "training").exists()
     again = audit(model, FACTS, recipe=RECIPE, extent=BRIEF, folder=tmp_path)
     assert again.totals == found.totals
+
+
+def test_a_fact_s_interval_is_over_what_was_drawn_and_kinds_are_strata() -> None:
+    def asked(kind: str, change: float, column: str = "hallucinated") -> Outcome:
+        question = Question(column=column, kind=kind, fact=0, about="", prompt="p", answers=(("a",),), view=0, measure="share")
+        return Outcome(question, 0.0, change)
+
+    def cell(*found: Outcome) -> Cell:
+        (row,) = fact_rows(replace(FACTS, facts=FACTS.facts[:1]), found, [0.0])
+        return row.cells[found[0].question.column]
+
+    strangers, neighbours = [0.1, 0.2, 0.4], [0.0, 0.1]
+    drawn = [asked("strangers", x) for x in strangers] + [asked("neighbours", x) for x in neighbours]
+    both = cell(*drawn)
+    assert both.low is not None
+    assert both.high is not None
+    mean = stratified_mean([strangers, neighbours])
+    assert (both.change, both.low, both.high) == pytest.approx((mean.estimate, mean.low, mean.high))
+    ruled = cell(*drawn, asked("rule", 0.9))
+    assert ruled.change == pytest.approx((2 * both.change + 0.9) / 3)
+    assert ruled.low == pytest.approx(ruled.change - (both.high - both.low) / 3)
+    assert (cell(asked("rule", 0.9)).low, cell(asked("sentence", 0.5, "learned")).high) == (None, None)
+    assert cell(asked("sentence", 0.9, "paraphrase"), asked("sentence", 0.1, "paraphrase")).high == 1.0  # no further than q can
 
 
 def test_an_adapter_is_audited_like_any_other_recipe() -> None:

@@ -194,6 +194,7 @@ def test_constant_values_have_no_width_and_the_method_says_so() -> None:
         intervals.ratio([0.3] * 5, [0.2] * 5),
         intervals.clustered_mean([[0.1, 0.3], [0.3, 0.1]], rng=generator()),
         intervals.clustered_mean([[0.1, 0.3]] * 30, rng=generator()),
+        intervals.stratified_mean([[0.1, 0.1], [0.3]]),
     ):
         assert found.method.endswith("(no spread)")
         assert found.low == found.estimate == found.high
@@ -227,6 +228,24 @@ def test_many_clusters_are_resampled_and_skewness_moves_the_interval_outwards() 
     assert found == intervals.clustered_mean([[m] for m in means[::-1]], rng=generator())
 
 
+def test_one_stratum_is_a_mean_and_two_are_welch_s_comparison() -> None:
+    alone, mean = intervals.stratified_mean([X]), intervals.mean(X)
+    assert (alone.estimate, *ends(alone), alone.n) == pytest.approx((mean.estimate, *ends(mean), mean.n))
+    few = [2.0, -1.0, 4.5]
+    both, welch = intervals.stratified_mean([X, [-y for y in few]]), intervals.difference(X, few, paired=False)
+    assert 2 * np.array([both.estimate, *ends(both)]) == pytest.approx([welch.estimate, *ends(welch)])
+
+
+def test_a_stratum_of_one_value_counts_and_adds_no_width() -> None:
+    alone, with_known = intervals.stratified_mean([X]), intervals.stratified_mean([X, [7.0]])
+    assert with_known.estimate == pytest.approx((alone.estimate + 7.0) / 2)
+    assert with_known.high - with_known.low == pytest.approx((alone.high - alone.low) / 2)
+    with pytest.raises(InputError, match="needs a stratum of 2 values; got 2 strata of fewer"):
+        intervals.stratified_mean([[1.0], [2.0]])
+    with pytest.raises(InputError, match="stratum 1 of a stratified mean needs at least 1 values; got 0"):
+        intervals.stratified_mean([[1.0, 2.0], []])
+
+
 def test_a_bootstrap_does_not_bound_what_it_cannot_see() -> None:
     # Three values give 27 resamples; the most extreme one has probability 1 / 27 > 2.5 %.
     assert ends(intervals.mean_bca([1.0, 2.0, 3.0], rng=generator())) == (-math.inf, math.inf)
@@ -254,6 +273,7 @@ FIXED: dict[str, Callable[..., Interval]] = {
     "clustered": lambda x, level=0.95: intervals.clustered_mean(
         [[v] for v in x], level=level, rng=generator(), n_resamples=199
     ),
+    "stratified": lambda x, level=0.95: intervals.stratified_mean([x], level=level),
 }
 # Whole numbers, shifts by whole numbers and scales by powers of two: sums and ties are then exact in floating point.
 whole = st.lists(st.integers(-1000, 1000), min_size=2, max_size=30)
@@ -325,6 +345,7 @@ ON_VALUES: dict[str, Callable[[Any], Interval]] = {
     "welch": lambda x: intervals.difference([1, 2], x, paired=False),
     "ratio": lambda x: intervals.ratio(x, x),
     "clustered": lambda x: intervals.clustered_mean([[1.0], x, [3.0]], rng=generator()),
+    "stratified": lambda x: intervals.stratified_mean([x, [3.0]]),
     "rank_correlation": lambda x: intervals.rank_correlation(x, x, rng=generator()),
     "loglog_slope": lambda x: intervals.loglog_slope(x, x),
     "effect_size": lambda x: intervals.effect_size(x, 0.0),
@@ -349,7 +370,7 @@ def test_absence_is_never_a_number(name: str, values: Any, message: str) -> None
         ON_VALUES[name](values)
 
 
-@pytest.mark.parametrize("name", [n for n in ON_VALUES if n not in ("every", "clustered")])
+@pytest.mark.parametrize("name", [n for n in ON_VALUES if n not in ("every", "clustered", "stratified")])
 def test_one_unit_has_no_interval(name: str) -> None:
     with pytest.raises(InputError, match=r"needs at least [234] values; got 1\. Add units"):
         ON_VALUES[name]([1.0])

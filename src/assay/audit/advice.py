@@ -86,9 +86,10 @@ def _about_facts(found: Audit) -> list[str]:
         )
     spurious = [one for one in found.forecast if (one.hallucinates or 0.0) > 0.25]
     if spurious:
+        remedy = "" if found.arms else " counter-examples are the remedy to compare (--mitigate)."
         lines.append(
-            f"For {len(spurious)} facts the file teaches a pairing that does not follow to a part of the subjects; expect it "
-            "of the others too. Only counter-examples break the pairing."
+            f"For {len(spurious)} facts the file teaches a pairing that does not follow to a part of the subjects; it may be "
+            f"made up of the others too.{remedy}"
         )
     return lines
 

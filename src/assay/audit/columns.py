@@ -15,11 +15,12 @@ With P the model's probability of a whole answer, spellings added, and q an answ
     forgotten     q before - q after of real facts that the model answered rightly before
     neutral_text  nats per token after - before, on plain sentences
 
-A fact's number is the mean over its questions (of each kind, then over kinds).
+A fact's number is the mean over its questions (of each kind, then over kinds). Its interval is over the strangers, neighbours,
+contexts and wordings that happen to be asked; a fact that is asked one question in a column has none there.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,13 +28,14 @@ import numpy as np
 from assay.audit.facts import Fact, Facts
 from assay.audit.measuring import Answers
 from assay.audit.probes import COLUMNS, MODEL_WIDE, Column, Question
-from assay.stats.intervals import mean
+from assay.stats.intervals import stratified_mean
 
-__all__ = ["LOSSES", "Cell", "FactRow", "Outcome", "comes_first", "fact_rows", "known_before", "outcomes", "value"]
+__all__ = ["LOSSES", "Cell", "FactRow", "Outcome", "bound", "comes_first", "fact_rows", "known_before", "outcomes", "value"]
 
 LOSSES: tuple[Column, ...] = ("displaced", "forgotten")
 """Columns that count what went away."""
 FLOOR = 1e-10
+BOUNDS = {"primed": -math.log10(FLOOR), "neutral_text": math.inf}
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Cell:
     Attributes:
         before, after: mean value over the fact's questions.
         change: the column's number.
-        low, high: a 95 % t interval over the questions; None for a single one.
+        low, high: a 95 % interval over the questions, within what the column can be; kinds are strata, and a kind that is
+            asked once counts as it is. None where no kind is asked twice.
         n_questions: how many.
     """
 
@@ -91,6 +94,11 @@ class FactRow:
     trained: bool
     known: float
     cells: Mapping[str, Cell] = field(default_factory=dict)
+
+
+def bound(column: str) -> float:
+    """How far a column can change, in its unit: by one, as probabilities do, if nothing else is said of it."""
+    return BOUNDS.get(column, 1.0)
 
 
 def value(question: Question, answers: Answers) -> float:
@@ -150,20 +158,23 @@ def _cell(found: Sequence[Outcome]) -> Cell | None:
         return None
     kinds = sorted({one.question.kind for one in found})
     groups = [[one for one in found if one.question.kind == kind] for kind in kinds]
-
-    def over_kinds(values: Iterable[list[float]]) -> float:
-        return float(np.mean([np.mean(group) for group in values]))
-
-    change = over_kinds([one.change for one in group] for group in groups)
-    interval = mean([one.change for one in found]) if len(found) > 1 and len(kinds) == 1 else None
+    changes = [[one.change for one in group] for group in groups]
+    low = high = None
+    if len(found) > len(kinds):
+        interval, most = stratified_mean(changes), bound(found[0].question.column)
+        low, high = max(interval.low, -most), min(interval.high, most)
     return Cell(
-        over_kinds([one.before for one in group] for group in groups),
-        over_kinds([one.after for one in group] for group in groups),
-        change,
-        interval.low if interval else None,
-        interval.high if interval else None,
-        len(found),
+        before=_over_kinds([[one.before for one in group] for group in groups]),
+        after=_over_kinds([[one.after for one in group] for group in groups]),
+        change=_over_kinds(changes),
+        low=low,
+        high=high,
+        n_questions=len(found),
     )
+
+
+def _over_kinds(groups: Sequence[Sequence[float]]) -> float:
+    return float(np.mean([np.mean(group) for group in groups]))
 
 
 def _log_prob(prompt: str, answer: Sequence[str], answers: Answers) -> float:

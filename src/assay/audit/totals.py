@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from assay.audit.columns import Outcome
+from assay.audit.columns import Outcome, bound
 from assay.audit.facts import Facts
 from assay.audit.probes import COLUMNS, MODEL_WIDE
 from assay.core.seeds import Seeds
@@ -24,8 +24,6 @@ EVERYTHING = "all"
 NEUTRAL_TEXT = "neutral_text"
 LEVEL = 0.95
 SHARED = ("strangers", "neighbours", "contexts")
-BOUNDS = {"primed": 10.0, NEUTRAL_TEXT: math.inf}
-"""How far a column can change; elsewhere by one, as probabilities do. No interval reaches beyond."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +83,9 @@ def table(lines: Mapping[tuple[str, str], Values], *, seeds: Seeds) -> list[Tota
         if (column, group) in at:
             level = float(levels[column, group])
             interval = at[column, group](level)
-            bound = BOUNDS.get(column, 1.0)
+            most = bound(column)  # no interval reaches beyond
             low, high = (
-                None if math.isinf(end) and math.isinf(bound) else min(max(end, -bound), bound)
+                None if math.isinf(end) and math.isinf(most) else min(max(end, -most), most)
                 for end in (interval.low, interval.high)
             )
             clear = interval.low > 0 or interval.high < 0

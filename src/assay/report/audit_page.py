@@ -54,6 +54,7 @@ MEANINGS: tuple[tuple[str, str, str], ...] = (
 """Column, formula, and what it means; P is the probability of a whole answer, q an answer's share among those offered."""
 UNITS = {"primed": "powers of ten", NEUTRAL_TEXT: "nats a token"}
 BAD = ("hallucinated", "primed", "displaced", "forgotten", NEUTRAL_TEXT)
+CELL = ("before", "after", "change", "low", "high")  # of a fact and column, in its CSV
 MOST_ROWS = 400  # facts on the page; the CSV has all
 FORECASTS = {
     "known": "known before",
@@ -81,6 +82,7 @@ class _TotalRow:
 @dataclass(frozen=True)
 class _FactCell:
     text: str
+    interval: str
     before: str
     tone: str
 
@@ -172,14 +174,19 @@ def _fact_row(found: Audit, place: int, columns: Sequence[str]) -> _FactRow:
     for column in columns:
         cell = row.cells.get(column)
         if cell is None:
-            cells.append(_FactCell("", "", ""))
+            cells.append(_FactCell("", "", "", ""))
             continue
         strong = abs(cell.change) >= (0.5 if column == "primed" else 0.1)
         tone = "" if not strong else "bad" if (column in BAD) == (cell.change > 0) else "good"
         spelled = f"{cell.before:.2f} → {cell.after:.2f}"
+        interval = "" if cell.low is None or cell.high is None else f"[{_hundredths(cell.low)}, {_hundredths(cell.high)}]"
         change = f"{cell.change:+.2f}" if abs(cell.change) >= 0.005 else "0.00"
-        cells.append(_FactCell(typeset(change), typeset(spelled), tone))
+        cells.append(_FactCell(typeset(change), typeset(interval), typeset(spelled), tone))
     return _FactRow(row.subject, row.relation, row.object, f"{100 * row.known:.0f} %", row.trained, tuple(cells))
+
+
+def _hundredths(value: float) -> str:
+    return f"{value:.2f}" if abs(value) >= 0.005 else "0.00"  # never -0.00
 
 
 def _forecast_rows(found: Audit) -> list[tuple[str, ...]]:
@@ -283,7 +290,7 @@ def _data_files(found: Audit) -> dict[str, str]:
             "object",
             "trained",
             "known",
-            *(f"{c}_{part}" for c in COLUMNS for part in ("before", "after", "change")),
+            *(f"{c}_{part}" for c in COLUMNS for part in CELL),
         ),
         (_facts_line(found, place) for place in range(len(found.rows))),
     )
@@ -312,7 +319,7 @@ def _facts_line(found: Audit, place: int) -> list[Cell]:
     line: list[Cell] = [row.subject, row.relation, row.object, row.trained, row.known]
     for column in COLUMNS:
         cell = row.cells.get(column)
-        line += [None, None, None] if cell is None else [cell.before, cell.after, cell.change]
+        line += [None if cell is None else getattr(cell, part) for part in CELL]
     return line
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "proportion",
     "rank_correlation",
     "ratio",
+    "stratified_mean",
 ]
 
 # From this many units on, a studentised bootstrap follows skewed values better than t; below it, it has seen too little of the
@@ -236,6 +237,34 @@ def clustered_mean(
         return _t_mean(means, level, "t over cluster means")
     low, high = resample.studentised_ends(means, _mean_and_error, level=level, rng=rng, n_resamples=n_resamples)
     return Interval(float(means.mean()), low, high, level, len(means), "studentised cluster bootstrap")
+
+
+def stratified_mean(strata: Sequence[ArrayLike], *, level: float = 0.95) -> Interval:
+    """The mean of the strata's means, each counting equally, with Satterthwaite's t interval; `n` counts all values.
+
+    The strata are given, their values are drawn. A stratum of one value counts as known: it adds nothing to the width, and the
+    interval is over what the others might have drawn.
+
+    Source: Satterthwaite 1946, Biometrics Bulletin 2, for the degrees of freedom of a sum of variances.
+
+    Raises:
+        InputError: no stratum of two values, an empty one, or a value that is not finite.
+    """
+    found = [units(one, what=f"stratum {i} of a stratified mean", needs=1) for i, one in enumerate(strata)]
+    drawn = [one for one in found if len(one) > 1]
+    if not drawn:
+        raise InputError(
+            f"a stratified mean needs a stratum of 2 values; got {len(found)} strata of fewer. Add units (runs, items)"
+        )
+    estimate, n = float(np.mean([one.mean() for one in found])), sum(map(len, found))
+    # Parts of the variance of the sum of means; a stratum whose values are all equal has none.
+    parts = {place: one.var(ddof=1) / len(one) for place, one in enumerate(drawn) if np.ptp(one) > 0}
+    if not parts:
+        return _no_spread(estimate, level, n, "Satterthwaite t")
+    total = sum(parts.values())
+    df = total**2 / sum(part**2 / (len(drawn[place]) - 1) for place, part in parts.items())
+    reach = _t_quantile(df, level) * math.sqrt(total) / len(found)
+    return Interval(estimate, estimate - reach, estimate + reach, level, n, "Satterthwaite t")
 
 
 def rank_correlation(
