@@ -12,6 +12,7 @@ import pytest
 import torch
 
 pytest.importorskip("transformers", reason="needs the extra 'lm'")
+from safetensors import safe_open
 
 from assay.audit import run
 from assay.audit.facts_file import TEMPLATE, parse_facts
@@ -155,10 +156,10 @@ def maybe_die(share, label):
 with listening(maybe_die):
     found = audit(
         tiny_language_model(), parse_facts(TEMPLATE, form=".yaml", where="f"), extent=BRIEF, folder=folder,
-        recipe=Recipe(learning_rate=3e-3, n_epochs=12, batch_size=2),
+        recipe=Recipe(learning_rate=1e-2, n_epochs=12, batch_size=2), mitigations=["early-stop"],
     )
 import json
-print(json.dumps(found.json()["totals"]))
+print(json.dumps([found.json()["totals"], found.json()["arms"]]))
 """
 
 
@@ -170,15 +171,24 @@ def child(folder: Path, kill: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_an_audit_killed_in_measuring_and_in_training_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
-    """SIGKILL once in the middle of asking and once between two steps, then to the end; against one run in one go."""
+def test_an_audit_killed_at_any_stage_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
+    """SIGKILL in the middle of asking, between two steps, and with a mitigation trained; against one run in one go."""
     assert child(tmp_path / "cut", "asked 512 of")[0] == -signal.SIGKILL
     (kept,) = (tmp_path / "cut").glob("*/answers/log-probs-*/memo.json")
     asked = kept.stat().st_mtime_ns
     assert child(tmp_path / "cut", "trained 14 of")[0] == -signal.SIGKILL
     assert list((tmp_path / "cut").glob("*/training/*/step-*"))
+    assert child(tmp_path / "cut", "measuring early-stop")[0] == -signal.SIGKILL
+    (arm,) = (tmp_path / "cut").glob("*/arms-*/early-stop.safetensors")
+    with safe_open(arm, "pt") as opened:
+        spent = float(opened.metadata()["minutes"])
     code, resumed = child(tmp_path / "cut", "")
     assert code == 0
     assert kept.stat().st_mtime_ns == asked  # not asked again
-    assert json.loads(resumed) == json.loads(child(tmp_path / "whole", "")[1])
+    totals, arms = json.loads(resumed)
+    whole_totals, whole_arms = json.loads(child(tmp_path / "whole", "")[1])
+    assert totals == whole_totals
+    assert arms[1]["minutes"] == spent  # not trained again
+    assert [{**one, "minutes": 0} for one in arms] == [{**one, "minutes": 0} for one in whole_arms]
     assert not list(tmp_path.glob("*/*/training"))
+    assert not list(tmp_path.glob("*/*/arms-*"))

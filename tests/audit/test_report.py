@@ -85,6 +85,8 @@ def test_mitigations_are_compared_at_the_same_memorisation(mitigated: Audit) -> 
     assert mitigated.memorised is not None
     assert mitigated.memorised <= min(arm.memorised or 0 for arm in compared) + 1e-9
     assert not plain.harms
+    assert 0 < arms["early-stop"].n_steps < plain.n_steps == arms["kl-anchor"].n_steps
+    assert arms["ignore-top-k"].n_steps == 0
     assert {harm.column for harm in arms["early-stop"].harms} >= {"hallucinated", "primed", "displaced", "neutral_text"}
     page = audit_page(mitigated)
     assert "stops at the first pass" in page

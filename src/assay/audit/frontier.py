@@ -9,12 +9,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -38,6 +39,14 @@ CLOSE = 0.01
 MEMORISES = 0.1  # mean probability of trained answers below which there is nothing to compare at
 Changes = tuple[Sequence[Outcome], Sequence[float]]
 """Outcomes of all questions, and the change of every plain sentence in nats a token."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What an arm took: optimiser steps, and minutes of training and pruning."""
+
+    n_steps: int
+    minutes: float
 
 
 class Measured(Protocol):
@@ -125,19 +134,17 @@ def _compared(
     weights = {name: value.detach() for name, value in base.model.state_dict().items()}
     scratch = base.copy()
     memory: dict[str, float] = {}
-    minutes: dict[str, float] = {}
+    spent: dict[str, Spent] = {}
     n = len(plans)
     folder.mkdir(parents=True, exist_ok=True)
     for place, one in enumerate(plans):
         if one.reason:
             continue
-        start, share = time.perf_counter(), (part(place / n * 0.6), part((place + 1) / n * 0.6))
-        file = folder / f"{one.name}.safetensors"
-        update = plain if one.name == PLAIN else _kept(file)
-        if update is None:
-            update = without_largest(plain) if one.pruned else _trained(base, facts, one, seeds, folder, share)
-            _keep(update, file)
-        minutes[one.name] = plain_minutes if one.name == PLAIN else (time.perf_counter() - start) / 60
+        share = (part(place / n * 0.6), part((place + 1) / n * 0.6))
+        if one.name == PLAIN:
+            update, spent[PLAIN] = plain, Spent(n_steps(len(one.sentences), recipe), plain_minutes)
+        else:
+            update, spent[one.name] = _made(base, facts, one, plain, seeds, folder, share)
         _set(scratch, weights, update, 1.0)
         memory[one.name] = memorised(scratch, facts)
         del update
@@ -145,7 +152,7 @@ def _compared(
     if memory[PLAIN] < MEMORISES:
         for one in plans:
             memory.setdefault(one.name, 0.0)
-        return [_arm(one, memory, {}, {}, {}, minutes) for one in plans], memory[PLAIN]
+        return [_arm(one, memory, {}, {}, {}, spent) for one in plans], memory[PLAIN]
     target = min(value for value in memory.values() if value >= LEAST * memory[PLAIN])
     scales: dict[str, float] = {}
     changes: dict[str, Changes] = {}
@@ -153,22 +160,40 @@ def _compared(
         if memory.get(one.name, -1.0) >= LEAST * memory[PLAIN]:
             share = (part(0.6 + 0.4 * place / n), part(0.6 + 0.4 * (place + 1) / n))
             progress(share[0], f"measuring {one.name} at memorisation {target:.2f}")
-            update = plain if one.name == PLAIN else _kept(folder / f"{one.name}.safetensors")
-            assert update is not None
+            update = plain if one.name == PLAIN else load_file(_file(folder, one))
             scales[one.name] = scale_for(scratch, weights, update, target, facts)
             changes[one.name] = measured(scratch, share)
     harms = _harms(facts, changes, seeds)
-    return [_arm(one, memory, scales, changes, harms, minutes) for one in plans], target
+    return [_arm(one, memory, scales, changes, harms, spent) for one in plans], target
 
 
-def _trained(
+def _made(
     base: LanguageModel,
     facts: Facts,
     one: Plan,
+    plain: Mapping[str, Tensor],
     seeds: Seeds,
     folder: Path,
     share: tuple[float, float],
-) -> dict[str, Tensor]:
+) -> tuple[dict[str, Tensor], Spent]:
+    """The arm's update and what it took; those of an audit that was killed, where they lie in the folder."""
+    file = _file(folder, one)
+    kept = _kept(file)
+    if kept is not None:
+        return kept
+    start, steps = time.perf_counter(), 0
+    if one.pruned:
+        update = without_largest(plain)
+    else:
+        update, steps = _trained(base, facts, one, seeds, folder, share)
+    spent = Spent(steps, (time.perf_counter() - start) / 60)
+    _keep(update, spent, file)
+    return update, spent
+
+
+def _trained(
+    base: LanguageModel, facts: Facts, one: Plan, seeds: Seeds, folder: Path, share: tuple[float, float]
+) -> tuple[dict[str, Tensor], int]:
     result = inject(
         base,
         one.sentences,
@@ -181,7 +206,7 @@ def _trained(
         share=share,
     )
     shutil.rmtree(folder / "training", ignore_errors=True)
-    return difference(base, result.model)
+    return difference(base, result.model), len(result.trace.loss_nats)
 
 
 def difference(before: LanguageModel, after: LanguageModel) -> dict[str, Tensor]:
@@ -199,16 +224,28 @@ def _set(scratch: LanguageModel, base: Mapping[str, Tensor], update: Mapping[str
             torch.add(base[name], change, alpha=scale, out=own[name])
 
 
-def _keep(update: Mapping[str, Tensor], file: Path) -> None:
+def _file(folder: Path, one: Plan) -> Path:
+    return folder / f"{one.name}.safetensors"
+
+
+def _keep(update: Mapping[str, Tensor], spent: Spent, file: Path) -> None:
     unfinished = file.with_suffix(".part")
-    save_file({name: value.contiguous() for name, value in update.items()}, unfinished)
+    save_file(
+        {name: value.contiguous() for name, value in update.items()},
+        unfinished,
+        metadata={"n_steps": str(spent.n_steps), "minutes": str(spent.minutes)},
+    )
     unfinished.rename(file)
 
 
-def _kept(file: Path) -> dict[str, Tensor] | None:
+def _kept(file: Path) -> tuple[dict[str, Tensor], Spent] | None:
+    if not file.is_file():
+        return None
     try:
-        return load_file(file) if file.is_file() else None
-    except SafetensorError:
+        with safe_open(file, "pt") as opened:
+            told = opened.metadata()
+        return load_file(file), Spent(int(told["n_steps"]), float(told["minutes"]))
+    except (SafetensorError, KeyError, TypeError, ValueError):  # torn, or not ours
         return None
 
 
@@ -256,7 +293,7 @@ def _arm(
     scales: Mapping[str, float],
     changes: Mapping[str, Changes],
     harms: Mapping[str, tuple[Harm, ...]],
-    minutes: Mapping[str, float],
+    spent: Mapping[str, Spent],
 ) -> Arm:
     says = MITIGATIONS.get(one.name, "trains on the facts' own sentences; scaled, the control that every other must beat")
     reason = one.reason
@@ -273,7 +310,7 @@ def _arm(
         scale=scales.get(one.name),
         columns=_columns(changes[one.name]) if one.name in changes else {},
         harms=harms.get(one.name, ()),
-        n_steps=0 if one.pruned else n_steps(len(one.sentences), one.recipe),
+        n_steps=spent[one.name].n_steps if one.name in spent else 0,
         n_sentences=len(one.sentences),
-        minutes=minutes.get(one.name, 0.0),
+        minutes=spent[one.name].minutes if one.name in spent else 0.0,
     )
