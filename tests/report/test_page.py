@@ -24,7 +24,7 @@ from assay.core.errors import StoreError
 from assay.report import page as pages
 from assay.report.page import AtlasEntry, ExperimentData, index_page, study_page, write_atlas, write_report
 
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 SVG_LEAVES = {"path", "circle", "rect", "use", "image"}
 
 
@@ -332,3 +332,8 @@ def test_the_same_rows_give_the_same_bytes_in_every_process(tmp_path: Path) -> N
 def test_a_date_stands_on_the_page_only_when_it_is_given(synthetic: Any) -> None:
     assert study_page(synthetic.STUDY, [], []) == study_page(synthetic.STUDY, [], [])
     assert "on 2026-01-02" in study_page(synthetic.STUDY, [], [], created="2026-01-02")
+
+
+def test_a_formula_breaks_behind_a_slash_or_a_bracket_and_stays_text(hostile_page: Callable[..., str]) -> None:
+    page = hostile_page(["sqrt(m_train/m_test) <b> and / or (x)"] * 10)
+    assert "sqrt(<wbr>m_train/<wbr>m_test) &lt;b&gt; and / or (x)" in page

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from assay import __version__
 from assay.claims.charts import Figure
@@ -530,9 +530,14 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def _breakable(text: str) -> Markup:
+    """The text, where a narrow column may break a formula behind a slash or a bracket rather than inside a word."""
+    return Markup(re.sub(r"(?<=\S)[/(](?=\S)", r"\g<0><wbr>", str(escape(visible(text)))))
+
+
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("assay.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -540,6 +545,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
+    environment.filters["breakable"] = _breakable
+    return environment
 
 
 @cache
