@@ -101,6 +101,16 @@ def test_ten_thousand_facts_are_refused_with_what_they_would_cost() -> None:
     assert len(run.limited(facts, 25).facts) == 25
 
 
+def test_a_forecast_is_refused_for_what_it_takes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is trained and the model is asked once: 2 of these 100 minutes."""
+    monkeypatch.setattr(run, "expected_minutes", lambda *_, **__: (100.0, 96.0))
+    assert audit(tiny_language_model(), FACTS, forecast_only=True, extent=BRIEF, budget_minutes=2.5).forecast
+    with pytest.raises(InputError, match="would take about 2"):
+        audit(tiny_language_model(), FACTS, forecast_only=True, extent=BRIEF, budget_minutes=1.5)
+    with pytest.raises(InputError, match="would take about 100"):
+        audit(tiny_language_model(), FACTS, extent=BRIEF, budget_minutes=2.5)
+
+
 def test_logits_that_are_not_finite_are_an_error() -> None:
     model = tiny_language_model()
     with torch.no_grad():

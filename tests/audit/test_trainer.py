@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,11 +95,15 @@ def test_the_callback_audits_inside_the_trainer(tmp_path: Path) -> None:
     )  # fmt: skip
     trainer = transformers.Trainer(model.model, args=arguments, train_dataset=Rows(model.tokenizer), callbacks=[watch])
     trainer.train()
-    assert [row["step"] for row in watch.trace] == [0, 4, 8, 8]
+    assert [row["step"] for row in watch.trace] == [0, 4, 8]
     assert {value for name, value in watch.trace[0].items() if name != "step"} == {0.0}
     outside = audit(before, FACTS, tuned=model, extent=BRIEF)
     assert watch.record.totals == outside.totals
     assert watch.record.forecast == outside.forecast
+    # A trainer that goes back to its best model ends with another one than was asked last.
+    ended = SimpleNamespace(load_best_model_at_end=True), SimpleNamespace(global_step=8), None
+    watch.on_train_end(*ended, model=before.model)
+    assert {total.estimate for total in watch.record.totals} == {0.0}
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -64,6 +64,7 @@ class KnowledgeAudit(_Callback):  # type: ignore[misc]
         self.trace: list[Mapping[str, float]] = []
         self._session: Session | None = None
         self._before: Answers = {}
+        self._last: tuple[int, Answers] = (-1, {})
         self._forecast: Audit | None = None
         self._record: Audit | None = None
 
@@ -79,41 +80,41 @@ class KnowledgeAudit(_Callback):  # type: ignore[misc]
         return self._record
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Ask the model before the first step."""
+        """Ask the model before the first step; every training is an audit of its own."""
         model = self._model(given)
+        self.trace, self._before, self._record = [], {}, None
         self._session = Session.of(model, self.facts, self.extent, self.seeds).checked()
-        self._before = self._ask(model)
+        self._before = self._ask(model, state)
         self._forecast = self._session.forecast(self._before)
-        self._note(state, self._before)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Ask again, if it is time."""
         if self.every is not None and state.global_step % self.every == 0:
-            self._note(state, self._ask(self._model(given)))
+            self._ask(self._model(given), state)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Ask once more and judge."""
-        model = self._model(given)
-        after = self._ask(model)
-        self._note(state, after)
+        """Ask once more, unless the model is the one that was asked last, and judge."""
+        step, after = self._last
+        if step != state.global_step or getattr(args, "load_best_model_at_end", False):
+            after = self._ask(self._model(given), state)
         assert self._session is not None
         assert self._forecast is not None
         record = self._session.recorded(self._forecast, self._before, after)
         self._record = replace(record, advice=advice(record))
 
-    def _ask(self, model: LanguageModel) -> Answers:
+    def _ask(self, model: LanguageModel, state: Any) -> Answers:
+        """The model's answers, with their totals noted in the trace."""
         assert self._session is not None
         training = model.model.training
         try:
-            return self._session.ask(model, (0.0, 1.0))
+            answers = self._session.ask(model, (0.0, 1.0))
         finally:
             model.model.train(training)
-
-    def _note(self, state: Any, after: Answers) -> None:
-        assert self._session is not None
-        table = self._session.judged(self._before, after).totals
+        table = self._session.judged(self._before or answers, answers).totals
         totals = {total.column: total.estimate for total in table if total.group == EVERYTHING}
         self.trace.append({"step": float(state.global_step), **totals})
+        self._last = (state.global_step, answers)
+        return answers
 
     def _model(self, given: Mapping[str, Any]) -> LanguageModel:
         model = given["model"]

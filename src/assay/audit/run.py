@@ -83,15 +83,18 @@ def audit(
     sentences, pairs = examples(read), session.pairs
     kept = folder is not None
     minutes, training = expected_minutes(base, pairs, sentences, chosen if after is None else None, kept=kept)
-    arms_minutes = len(names) * (training + (minutes - training) / 2 + 0.2) if names else 0.0
-    refuse_beyond(budget_minutes, minutes + arms_minutes, len(pairs), len(read.facts))
+    asking = (minutes - training) / 2
+    arms_minutes = len(names) * (training + asking + 0.2) if names else 0.0
+    whole = asking if forecast_only else minutes + arms_minutes
+    refuse_beyond(budget_minutes, whole, len(pairs), len(read.facts))
     if folder is not None:
         folder /= weights_digest(base)[:16]
         session = replace(session, memos=Memos(folder / "answers"))
     begun = time.perf_counter()
-    main = (minutes + 0.01) / (minutes + arms_minutes + 0.01)  # the share of all work that comes before mitigations
+    # How much of the work is done once the model was asked, was trained, and was asked again.
+    asked, injected, main = (min(1.0, part / max(whole, 1e-9)) for part in (asking, asking + training, minutes))
     session = session.checked()
-    before = session.ask(base, (0.0, 0.3 * main))
+    before = session.ask(base, (0.0, asked))
     cost = Cost(expected_minutes=minutes, expected_training=training, mitigations_expected=arms_minutes if names else None)
     record = replace(
         session.forecast(before, tuned=after.name if after is not None else ""),
@@ -104,12 +107,12 @@ def audit(
     if after is None:
         start = time.perf_counter()
         place = None if folder is None else folder / "training"
-        share = (0.3 * main, 0.7 * main)
+        share = (asked, injected)
         after = inject(base, sentences, chosen, seeds=seeds.child("training"), folder=place, share=share).model
         cost = replace(cost, training=(time.perf_counter() - start) / 60)
         if keep is not None:
             after.save(keep)
-    record = session.recorded(record, before, session.ask(after, (0.7 * main, main)))
+    record = session.recorded(record, before, session.ask(after, (injected, main)))
     cost = replace(cost, minutes=(time.perf_counter() - begun) / 60, peak_gib=peak_gib())
     if names:
         start = time.perf_counter()
