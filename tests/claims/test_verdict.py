@@ -131,7 +131,8 @@ def replaced(status: str, estimands: Mapping[str, float]) -> list[RunRow]:
         (replaced("failed", {}), "1 of 12 runs failed"),
         (replaced("ok", {"x": math.nan, "x_control": 0.0}), "'x' is missing or not a number in 1"),
         (replaced("ok", {"x": math.inf, "x_control": 0.0}), "'x' is missing or not a number in 1"),
-        (replaced("ok", {"x": 1.0}), "'x_control' is missing"),
+        (replaced("ok", {"x": 1.0}), "'x_control' is missing or not a number in 1 of 12 runs"),
+        (rows({"x": around(1.0)}), "'x_control' is not measured with these settings"),
     ],
 )
 def test_runs_that_may_not_speak_are_void_with_a_reason(runs: list[RunRow], reason: str) -> None:

@@ -217,6 +217,8 @@ def _may_not_speak(claim: Claim, runs: _Runs, taking_part: _Runs, quick: bool, a
     runs, n = taking_part, len(taking_part.rows)
     for name in _names(claim):
         absent = runs.n_absent(name, claim.summary)
+        if absent and not any(name in run.estimands or name in run.items for run in runs.rows):
+            return f"'{name}' is not measured with these settings"
         if absent:
             return f"'{name}' is missing or not a number in {absent} of {n} runs"
     if n < 2 and claim.summary != "every":
