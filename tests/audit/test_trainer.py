@@ -104,6 +104,11 @@ def test_the_callback_audits_inside_the_trainer(tmp_path: Path) -> None:
     ended = SimpleNamespace(load_best_model_at_end=True), SimpleNamespace(global_step=8), None
     watch.on_train_end(*ended, model=before.model)
     assert {total.estimate for total in watch.record.totals} == {0.0}
+    # The next training is an audit of its own, of the model as it is then.
+    watch.on_train_begin(None, SimpleNamespace(global_step=0), None, model=model.model)
+    assert [{name: value for name, value in row.items() if value} for row in watch.trace] == [{}]
+    with pytest.raises(WorkError, match="has not ended"):
+        _ = watch.record
 
 
 @pytest.mark.filterwarnings("ignore")

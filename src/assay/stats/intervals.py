@@ -257,13 +257,10 @@ def stratified_mean(strata: Sequence[ArrayLike], *, level: float = 0.95) -> Inte
             f"a stratified mean needs a stratum of 2 values; got {len(found)} strata of fewer. Add units (runs, items)"
         )
     estimate, n = float(np.mean([one.mean() for one in found])), sum(map(len, found))
-    # Parts of the variance of the sum of means; a stratum whose values are all equal has none.
-    parts = {place: one.var(ddof=1) / len(one) for place, one in enumerate(drawn) if np.ptp(one) > 0}
-    if not parts:
+    if all(np.ptp(one) == 0 for one in drawn):
         return _no_spread(estimate, level, n, "Satterthwaite t")
-    total = sum(parts.values())
-    df = total**2 / sum(part**2 / (len(drawn[place]) - 1) for place, part in parts.items())
-    reach = _t_quantile(df, level) * math.sqrt(total) / len(found)
+    error, df = welch_error(*drawn)
+    reach = _t_quantile(df, level) * error / len(found)
     return Interval(estimate, estimate - reach, estimate + reach, level, n, "Satterthwaite t")
 
 
@@ -368,10 +365,11 @@ def effect_size(values: ArrayLike, reference: ArrayLike, *, level: float = 0.95,
     return Interval(correction * d, low, high, level, n, method)
 
 
-def welch_error(x: Array, y: Array) -> tuple[float, float]:
-    """The standard error of the difference of two means, and Welch-Satterthwaite's degrees of freedom."""
-    a, b = x.var(ddof=1) / len(x), y.var(ddof=1) / len(y)
-    return math.sqrt(a + b), float((a + b) ** 2 / (a**2 / (len(x) - 1) + b**2 / (len(y) - 1)))
+def welch_error(*samples: Array) -> tuple[float, float]:
+    """The standard error of a sum or difference of independent means, and Welch-Satterthwaite's degrees of freedom."""
+    parts = [sample.var(ddof=1) / len(sample) for sample in samples]
+    df = sum(parts) ** 2 / sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, samples, strict=True))
+    return math.sqrt(sum(parts)), float(df)
 
 
 def _t_mean(x: Array, level: float, method: str) -> Interval:
