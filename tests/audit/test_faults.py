@@ -96,7 +96,8 @@ def test_names_of_other_scripts_are_audited() -> None:
 def test_ten_thousand_facts_are_refused_with_what_they_would_cost() -> None:
     rows = "".join(f"  - [Name{i} Family{i}, home, City{i % 3000}.]\n" for i in range(10_000))
     facts = yaml('relations:\n  home: {prompt: "{subject} lives in"}\nfacts:\n' + rows)
-    with pytest.raises(InputError, match=r"budget of 1 minutes; 10000 facts .* would take about \d+\. Audit the first \d+"):
+    wanted = r"budget of 1 minutes; 10000 facts .* would take about \d+(\.\d)?\. Audit the first \d+"
+    with pytest.raises(InputError, match=wanted):
         audit(tiny_language_model(), facts, budget_minutes=1)
     assert len(run.limited(facts, 25).facts) == 25
 
@@ -105,7 +106,7 @@ def test_a_forecast_is_refused_for_what_it_takes_itself(monkeypatch: pytest.Monk
     """Nothing is trained and the model is asked once: 2 of these 100 minutes."""
     monkeypatch.setattr(run, "expected_minutes", lambda *_, **__: (100.0, 96.0))
     assert audit(tiny_language_model(), FACTS, forecast_only=True, extent=BRIEF, budget_minutes=2.5).forecast
-    with pytest.raises(InputError, match="would take about 2"):
+    with pytest.raises(InputError, match=r"budget of 1\.5 minutes; .* would take about 2\.0\. .*\(--budget 2\.4\)"):
         audit(tiny_language_model(), FACTS, forecast_only=True, extent=BRIEF, budget_minutes=1.5)
     with pytest.raises(InputError, match="would take about 100"):
         audit(tiny_language_model(), FACTS, extent=BRIEF, budget_minutes=2.5)

@@ -1,5 +1,6 @@
 """What an audit will cost, measured on a handful of texts before anything long is begun."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -67,9 +68,9 @@ def refuse_beyond(budget: float, expected: float, n_pairs: int, n_facts: int) ->
     if expected > budget:
         fits = max(1, int(n_facts * budget / expected))
         raise InputError(
-            f"an audit must fit its budget of {budget:.0f} minutes; {n_facts} facts with {n_pairs} answers to score would take "
-            f"about {expected:.0f}. Audit the first {fits} (--limit {fits}), ask less (--brief), or allow it "
-            f"(--budget {expected * 1.2:.0f})"
+            f"an audit must fit its budget of {budget:g} minutes; {n_facts} facts with {n_pairs} answers to score would take "
+            f"about {expected:.{0 if expected >= 10 else 1}f}. Audit the first {fits} (--limit {fits}), ask less (--brief), or "
+            f"allow it (--budget {math.ceil(12 * expected) / 10:g})"
         )
 
 
