@@ -20,13 +20,13 @@ from torch.nn import functional as F  # noqa: N812
 from assay.core.memory import freed_memory_kept
 from assay.core.seeds import Seeds
 from assay.models.decoder import Decoder, DecoderConfig
-from assay.studies.in_context_vs_in_weights.emergence import EmergenceSettings
-from assay.studies.in_context_vs_in_weights.system import N_PLACES, network, optimiser_of, prepared, side_by_side
-from assay.studies.two_hop_reasoning import system as two_hop
-from assay.studies.two_hop_reasoning.symbolic import SymbolicSettings
+from assay.studies.mechanisms.in_context_vs_in_weights.emergence import EmergenceSettings
+from assay.studies.mechanisms.in_context_vs_in_weights.system import N_PLACES, network, optimiser_of, prepared, side_by_side
+from assay.studies.mechanisms.in_context_vs_in_weights.world import ItemLabelWorld
+from assay.studies.mechanisms.two_hop_reasoning import system as two_hop
+from assay.studies.mechanisms.two_hop_reasoning.chains import ChainWorld
+from assay.studies.mechanisms.two_hop_reasoning.symbolic import SymbolicSettings
 from assay.training.sequence import Batch, Optimiser, Stage, last_token_loss, log_steps, train
-from assay.worlds.chains import ChainWorld
-from assay.worlds.item_labels import ItemLabelWorld
 
 
 class PlainBlock(nn.Module):

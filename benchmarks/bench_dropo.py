@@ -12,9 +12,9 @@ import time
 
 import numpy as np
 
-from assay.agents.domain_randomisation import FitSettings, log_likelihood, standard_draws
 from assay.core.seeds import Seeds
-from assay.worlds.simulators import CartPole, Transitions, record_transitions
+from assay.studies.learners.offline_domain_randomization.randomisation import FitSettings, log_likelihood, standard_draws
+from assay.studies.learners.offline_domain_randomization.simulators import CartPole, Transitions, record_transitions
 
 
 def plain_log_likelihood(

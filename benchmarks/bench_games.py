@@ -20,7 +20,7 @@ import numpy as np
 
 from assay.solvers.games.batches import optimal_values, policies
 from assay.solvers.games.pairs import optimal_pairs
-from assay.worlds.games.random_games import OffSwitchBatch, cell_games
+from assay.studies.games.off_switch_game.random_games import OffSwitchBatch, cell_games
 
 SIZE = 5
 N_GAMES = 100_000

@@ -10,9 +10,16 @@ import time
 
 import numpy as np
 
-from assay.agents.help_asking import HelpAsker, Run, Schedule, ThresholdCover, ask_for_help, cover_precision
 from assay.core.seeds import Seeds
-from assay.worlds.mentor import Half, uniform_inputs
+from assay.studies.learners.asking_for_help_no_regret.agents import (
+    HelpAsker,
+    Run,
+    Schedule,
+    ThresholdCover,
+    ask_for_help,
+    cover_precision,
+)
+from assay.studies.learners.asking_for_help_no_regret.world import Half, uniform_inputs
 
 
 def runs(n_rounds: int, n_dims: int, n_seeds: int) -> list[Run]:

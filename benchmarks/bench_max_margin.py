@@ -13,8 +13,8 @@ import statistics
 import time
 from collections.abc import Callable
 
-from assay.solvers.max_margin import MarginProblem, certify, solve, symmetric
-from assay.worlds.recall import RecallWorld
+from assay.studies.knowledge.out_of_context_reasoning.max_margin import MarginProblem, certify, solve, symmetric
+from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
 
 BUDGET_S = 0.010
 

@@ -29,8 +29,8 @@ def plain_run(seed: int, n_steps: int, n_threads: int) -> tuple[float, list[floa
     from torch import nn
 
     from assay.core.seeds import Seeds
-    from assay.training.recall import BLOCK
-    from assay.worlds.recall import RecallWorld
+    from assay.studies.knowledge.out_of_context_reasoning.training import BLOCK
+    from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
 
     class OneLayer(nn.Module):
         """f(X) = W_O W_Vᵀ Xᵀ X W_KQ x_T with one-hot tokens."""
@@ -80,9 +80,9 @@ def stacked_runs(seeds: Sequence[int], n_steps: int) -> tuple[list[list[float]],
     import torch
 
     from assay.core.seeds import Seeds
-    from assay.models.recall import Architecture, RecallStack
-    from assay.training.recall import train
-    from assay.worlds.recall import RecallWorld
+    from assay.studies.knowledge.out_of_context_reasoning.model import Architecture, RecallStack
+    from assay.studies.knowledge.out_of_context_reasoning.training import train
+    from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
 
     torch.set_num_threads(1)
     world, nodes = RecallWorld.intact(), [Seeds(seed) for seed in seeds]

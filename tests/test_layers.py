@@ -73,11 +73,63 @@ def test_worlds_are_numpy_only() -> None:
 
 def test_no_study_imports_another_study() -> None:
     studies = SOURCE / "studies"
-    for path in studies.rglob("*.py"):
-        own = path.relative_to(studies).parts[0].removesuffix(".py")
+    for path in studies.rglob("*/*/*.py"):
+        own = path.relative_to(studies).parts[:2]
         for name in imported_modules(path):
-            parts = name.split(".")
-            assert parts[1:2] != ["studies"] or len(parts) < 3 or parts[2] == own, f"{path.name} imports {name}"
+            parts = tuple(name.split("."))
+            assert parts[1:2] != ("studies",) or parts[2:4] == own, f"{path.relative_to(studies)} imports {name}"
+
+
+# The rule of two: a file in a general room serves at least two of {studies, audit, command line, game files}; what serves one
+# study lies in its folder.
+GENERAL = ("agents", "instruments", "training", "solvers", "models", "worlds")
+GAME_FILES = ("cli/game.py", "worlds/games/files.py", "solvers/games/summary.py")  # these three are what "game files" means
+SERVE_ONE = {
+    "models/pretrained/adding.py": "brings into the cache what every study and the audit load",
+    "models/pretrained/convert.py": "part of adding",
+    "solvers/games/dec_pomdp.py": "planned: game files of several steps",
+    "worlds/games/dec_pomdp.py": "planned: game files of several steps",
+    "instruments/probes.py": "planned: situated-theory-of-mind reads the other player's next move off activations",
+}
+
+
+def served_by(path: Path) -> str | None:
+    """Which of the four a file belongs to: a study, the audit, the command line or the game files; None for a general room."""
+    parts = path.relative_to(SOURCE).parts
+    if "/".join(parts) in GAME_FILES:
+        return "game files"
+    if parts[0] == "studies":
+        return "/".join(parts[1:3]) if len(parts) > 3 else None
+    return parts[0] if parts[0] in ("audit", "cli") else None
+
+
+def test_a_general_room_serves_at_least_two() -> None:
+    modules = {"assay." + ".".join(path.relative_to(SOURCE).with_suffix("").parts): path for path in FILES}
+    modules |= {name.removesuffix(".__init__"): path for name, path in modules.items() if name.endswith(".__init__")}
+    imports = {path: {modules[name] for name in imported_modules(path) if name in modules} for path in FILES}
+    serves: dict[Path, set[str]] = {path: set() for path in FILES}
+    for path in FILES:
+        if (who := served_by(path)) is None:
+            continue
+        waiting, seen = [path], set[Path]()
+        while waiting:
+            for found in imports[waiting.pop()] - seen:
+                if found.relative_to(SOURCE).parts[0] in GENERAL:
+                    seen.add(found)
+                    waiting.append(found)
+        for found in seen:
+            serves[found].add(who)
+    alone = {
+        path.relative_to(SOURCE).as_posix(): who
+        for path, who in serves.items()
+        if path.relative_to(SOURCE).parts[0] in GENERAL
+        and path.name != "__init__.py"
+        and path.relative_to(SOURCE).as_posix() not in (*GAME_FILES, *SERVE_ONE)
+        and len(who) < 2
+    }
+    assert not alone, f"these serve one study alone and lie in a general room: {alone}; move them into its folder"
+    unneeded = [name for name in SERVE_ONE if len(serves[SOURCE / name]) > 1]
+    assert not unneeded, f"exempted although they serve two: {unneeded}"
 
 
 LIGHT = """

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from assay.core.errors import InputError
 from assay.instruments.attention import Silent, Uniform, attention_on, knocked_out, patterns
-from assay.instruments.lens import diagonal_margin, logit_lens, value_lens
-from assay.instruments.patching import activation_patching, path_patching, values_at
 from assay.models.decoder import Decoder, DecoderConfig
 from assay.models.sites import attn_out, mlp_out, resid_post, resid_pre
-from assay.worlds.chains import ChainSequences, ChainWorld
+from assay.studies.mechanisms.two_hop_reasoning.chains import ChainSequences, ChainWorld
+from assay.studies.mechanisms.two_hop_reasoning.lens import diagonal_margin, logit_lens, value_lens
+from assay.studies.mechanisms.two_hop_reasoning.patching import activation_patching, path_patching, values_at
 
 WORLD = ChainWorld(n_chains=4, n_hops=1, n_nodes=12)
 VOCAB, N_POS = WORLD.vocab_size, WORLD.n_tokens

@@ -9,7 +9,7 @@ import pytest
 
 from assay.claims.study import Study
 from assay.core.errors import InputError, UsageError
-from assay.runner.discovery import Address, Catalogue, address_of, find, modules_of, studies
+from assay.runner.discovery import Address, Catalogue, address_of, find, modules_of, studies, wings
 
 LIST = """
 import json, sys
@@ -48,16 +48,36 @@ def test_studies_of_the_tree_are_named_like_their_files() -> None:
     catalogue = studies()
     for slug, origin in catalogue.origins.items():
         if origin == "assay":
-            assert address_of(catalogue.studies[slug]).module == f"assay.studies.{slug.replace('-', '_')}"
+            wing, name = address_of(catalogue.studies[slug]).module.removeprefix("assay.studies.").split(".")
+            assert wing in wings()
+            assert name == slug.replace("-", "_")
+
+
+def test_a_slug_in_two_wings_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import assay.studies.games
+    import assay.studies.learners
+
+    for wing, package in (("games", assay.studies.games), ("learners", assay.studies.learners)):
+        (tmp_path / wing).mkdir()
+        (tmp_path / wing / "twin_study.py").write_text("X = 1\n")
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / wing)])
+    studies.cache_clear()
+    try:
+        assert "games and learners" in studies().broken["twin-study"]
+        with pytest.raises(InputError, match="games and learners"):
+            find("twin-study")
+    finally:
+        monkeypatch.undo()
+        studies.cache_clear()
 
 
 def test_a_study_of_the_tree_without_study_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import assay.studies
+    import assay.studies.games
 
     (tmp_path / "no_study_here.py").write_text("X = 1\n")
     (tmp_path / "not_python_at_all.py").write_text("def (\n")
     (tmp_path / "_private.py").write_text("raise RuntimeError\n")
-    monkeypatch.setattr(assay.studies, "__path__", [*assay.studies.__path__, str(tmp_path)])
+    monkeypatch.setattr(assay.studies.games, "__path__", [*assay.studies.games.__path__, str(tmp_path)])
     studies.cache_clear()
     try:
         broken = studies().broken

@@ -9,11 +9,11 @@ import pytest
 from assay.core.seeds import Seeds
 from assay.solvers.games.humans import Boltzmann, Naive, best_assistant, payoff_against
 from assay.solvers.games.pairs import optimal_pairs, optimal_value
-from assay.studies import observation_interference as interference
-from assay.studies import off_switch_game as deference
+from assay.studies.games import observation_interference as interference
+from assay.studies.games import off_switch_game as deference
+from assay.studies.games.observation_interference.random_hiding import hiding_games
+from assay.studies.games.off_switch_game.random_games import cell_games
 from assay.worlds.games.off_switch import bounded_talk_game, file_deletion
-from assay.worlds.games.random_games import cell_games
-from assay.worlds.games.random_hiding import hiding_games
 
 FEW = replace(deference.SweepSettings(), n_games=64, n_reversal_games=64)
 

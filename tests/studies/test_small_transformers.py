@@ -12,10 +12,10 @@ from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
 from assay.core.settings import resolve
 from assay.store.memo import memos_in
-from assay.studies.in_context_vs_in_weights.data import DataSettings, contrasts
-from assay.studies.in_context_vs_in_weights.emergence import EmergenceSettings
-from assay.studies.in_context_vs_in_weights.skew import SkewSettings
-from assay.studies.in_context_vs_in_weights.system import (
+from assay.studies.mechanisms.in_context_vs_in_weights.data import DataSettings, contrasts
+from assay.studies.mechanisms.in_context_vs_in_weights.emergence import EmergenceSettings
+from assay.studies.mechanisms.in_context_vs_in_weights.skew import SkewSettings
+from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     Regime,
     Training,
     _programs,
@@ -24,14 +24,21 @@ from assay.studies.in_context_vs_in_weights.system import (
     side_by_side,
     trained,
 )
-from assay.studies.two_hop_reasoning import system as two_hop
-from assay.studies.two_hop_reasoning.depth import DEPTH
-from assay.studies.two_hop_reasoning.gates import GateSettings
-from assay.studies.two_hop_reasoning.gates import measure_many as measure_gates
-from assay.studies.two_hop_reasoning.symbolic import SYMBOLIC, SymbolicSettings, _cliff, _cuts, _fewer_chains, _guessing_share
-from assay.studies.two_hop_reasoning.system import network as two_hop_network
-from assay.studies.two_hop_reasoning.system import probabilities
-from assay.worlds.chains import ChainWorld
+from assay.studies.mechanisms.two_hop_reasoning import system as two_hop
+from assay.studies.mechanisms.two_hop_reasoning.chains import ChainWorld
+from assay.studies.mechanisms.two_hop_reasoning.depth import DEPTH
+from assay.studies.mechanisms.two_hop_reasoning.gates import GateSettings
+from assay.studies.mechanisms.two_hop_reasoning.gates import measure_many as measure_gates
+from assay.studies.mechanisms.two_hop_reasoning.symbolic import (
+    SYMBOLIC,
+    SymbolicSettings,
+    _cliff,
+    _cuts,
+    _fewer_chains,
+    _guessing_share,
+)
+from assay.studies.mechanisms.two_hop_reasoning.system import network as two_hop_network
+from assay.studies.mechanisms.two_hop_reasoning.system import probabilities
 
 
 def test_probabilities_add_up_and_a_perfect_answer_is_perfect() -> None:

@@ -11,8 +11,8 @@ from torch import Tensor
 from assay.core.errors import Diverged, InputError, SettingsError
 from assay.core.progress import listening
 from assay.models.decoder import Decoder, DecoderConfig
+from assay.studies.mechanisms.two_hop_reasoning.chains import ChainWorld
 from assay.training.sequence import Batch, Optimiser, Stage, drawn_ahead, last_token_loss, log_steps, next_token_loss, train
-from assay.worlds.chains import ChainWorld
 
 WORLD = ChainWorld(2, 2, n_nodes=8)
 CONFIG = DecoderConfig(

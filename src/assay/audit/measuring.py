@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.audit.facts import Facts
+from assay.audit.kept_scores import kept_log_probs
 from assay.audit.probes import Question
 from assay.core.errors import InputError
 from assay.core.progress import progress
 from assay.core.text import visible
-from assay.instruments.kept_scores import kept_log_probs
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.text import TokenPair, try_token_pairs
 from assay.store.memo import Memos

@@ -17,6 +17,7 @@ from assay.audit.facts_file import read_facts
 from assay.audit.forecast import Cost
 from assay.audit.frontier import compare, difference
 from assay.audit.inject import examples, inject, recipe_named
+from assay.audit.kept_scores import weights_digest
 from assay.audit.mitigations import chosen as mitigation_names
 from assay.audit.probes import Extent
 from assay.audit.record import Audit, plain
@@ -24,7 +25,6 @@ from assay.audit.session import Session
 from assay.core.errors import InputError
 from assay.core.seeds import Seeds
 from assay.core.settings import digest
-from assay.instruments.kept_scores import weights_digest
 from assay.models.pretrained.loading import LanguageModel, load
 from assay.store.memo import Memos
 from assay.training.finetune import Recipe

@@ -1,7 +1,7 @@
 """Which studies there are: files and folders of `assay.studies`, and the entry points other packages declare.
 
-A study in the tree is found by its file: `studies/out_of_context_reasoning.py` (or a folder of that name) defines `STUDY` with
-the slug `out-of-context-reasoning`. A study of another package is declared in that package's metadata:
+A study in the tree is found by its folder inside a wing: `studies/knowledge/out_of_context_reasoning` defines `STUDY` with the
+slug `out-of-context-reasoning`. A study of another package is declared in that package's metadata:
 
     [project.entry-points."assay.studies"]
     my-study = "my_package.my_study:STUDY"
@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-import assay.studies
 from assay.core.errors import InputError, UsageError, unknown_name
 
 if TYPE_CHECKING:  # loading the words of a study loads NumPy, which whoever only asks what is there can do without
     from assay.claims.study import Experiment, Study
 
-__all__ = ["GROUP", "Address", "Catalogue", "address_of", "find", "has_plugins", "modules_of", "studies"]
+__all__ = ["GROUP", "Address", "Catalogue", "address_of", "find", "has_plugins", "modules_of", "studies", "wings"]
 
 GROUP = "assay.studies"
 
@@ -82,11 +81,15 @@ def studies() -> Catalogue:
     origins: dict[str, str] = {}
     broken: dict[str, str] = {}
     candidates = [*_in_tree(), *_installed()]
+    twins = _in_two_wings()
     for slug, origin, load in candidates:
         rivals = sorted(who for name, who, _ in candidates if name == slug)
         if len(rivals) > 1 and origin != "assay":  # no package may take another's name, or one of the tree
             name = f"{slug} ({origin})" if "assay" in rivals else slug
             broken[name] = f"declared by {' and '.join(rivals)}; uninstall one"
+            continue
+        if slug in twins:
+            broken[slug] = twins[slug]
             continue
         try:
             found[slug] = _checked(load(), slug)
@@ -101,12 +104,17 @@ def studies() -> Catalogue:
 def find(slug: str) -> "Study":
     """The study called `slug`; loads no other study when that one is in the tree. Raises as `Catalogue.find`."""
     for name, _, load in _in_tree():
-        if name == slug:
+        if name == slug and slug not in _in_two_wings():
             try:
                 return _checked(load(), slug)
             except Exception:
                 break  # the catalogue reports it
     return studies().find(slug)
+
+
+def wings() -> list[str]:
+    """The names of the folders by subject that hold the studies of the tree, in alphabetical order."""
+    return [name.rpartition(".")[2] for name in _modules_below("assay.studies")]
 
 
 def has_plugins() -> bool:
@@ -115,8 +123,26 @@ def has_plugins() -> bool:
 
 
 def _in_tree() -> list[tuple[str, str, "functools.partial[object]"]]:
-    modules = sorted(module.name for module in pkgutil.iter_modules(assay.studies.__path__) if not module.name.startswith("_"))
-    return [(name.replace("_", "-"), "assay", functools.partial(_attribute, f"assay.studies.{name}")) for name in modules]
+    modules = [module for wing in wings() for module in _modules_below(f"assay.studies.{wing}")]
+    return [(module.rpartition(".")[2].replace("_", "-"), "assay", functools.partial(_attribute, module)) for module in modules]
+
+
+def _in_two_wings() -> dict[str, str]:
+    """Why a slug that stands in more than one wing cannot be used, by slug."""
+    folders: dict[str, list[str]] = {}
+    for wing in wings():
+        for module in _modules_below(f"assay.studies.{wing}"):
+            folders.setdefault(module.rpartition(".")[2].replace("_", "-"), []).append(wing)
+    return {
+        slug: f"a slug must stand in one wing; it stands in {' and '.join(found)}. Rename one"
+        for slug, found in folders.items()
+        if len(found) > 1
+    }
+
+
+def _modules_below(package: str) -> list[str]:
+    found = pkgutil.iter_modules(importlib.import_module(package).__path__)
+    return sorted(f"{package}.{module.name}" for module in found if not module.name.startswith("_"))
 
 
 def _installed() -> list[tuple[str, str, "functools.partial[object]"]]:

@@ -23,8 +23,8 @@ from assay.solvers.games.batches import (
 )
 from assay.solvers.games.humans import Boltzmann, Naive, payoff_against
 from assay.solvers.games.pairs import assistant_best_responses, optimal_pairs, optimal_value, person_by_person_optima
-from assay.worlds.games.random_games import OffSwitchBatch, cell_games, kernel_games
-from assay.worlds.games.random_hiding import hiding_games
+from assay.studies.games.observation_interference.random_hiding import hiding_games
+from assay.studies.games.off_switch_game.random_games import OffSwitchBatch, cell_games, kernel_games
 
 BATCHES = [
     cell_games(12, 3, 3, rng=np.random.default_rng(0)),

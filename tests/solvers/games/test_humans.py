@@ -10,9 +10,9 @@ from assay.core.errors import InputError
 from assay.solvers.games.humans import Boltzmann, Naive, Optimal, best_assistant, payoff_against
 from assay.solvers.games.pairs import optimal_pairs
 from assay.solvers.games.two_stage import belief, solve_two_stage
+from assay.studies.games.off_switch_game.random_games import kernel_games
 from assay.worlds.games.assistance import blurred_choice, hiding_as_query, hiding_as_signal
 from assay.worlds.games.off_switch import file_deletion, off_switch_from_table
-from assay.worlds.games.random_games import kernel_games
 
 
 def sigmoid(x: float) -> float:

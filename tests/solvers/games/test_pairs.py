@@ -23,6 +23,8 @@ from assay.solvers.games.pairs import (
     person_by_person_optima,
 )
 from assay.solvers.games.summary import summary
+from assay.studies.games.observation_interference.random_hiding import hiding_games
+from assay.studies.games.off_switch_game.random_games import kernel_games
 from assay.worlds.games.assistance import hiding_as_signal
 from assay.worlds.games.files import document, parse_game
 from assay.worlds.games.off_switch import (
@@ -34,8 +36,6 @@ from assay.worlds.games.off_switch import (
     original_off_switch,
     uncoordinated_garbling_pair,
 )
-from assay.worlds.games.random_games import kernel_games
-from assay.worlds.games.random_hiding import hiding_games
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 FIRST, SECOND = uncoordinated_garbling_pair()

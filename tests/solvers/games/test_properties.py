@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from assay.solvers.games.information import coordinated_garbling_test
 from assay.solvers.games.pairs import optimal_pairs, optimal_value
+from assay.studies.games.off_switch_game.random_games import coordinated_garbling, kernel_games, redundant_games
 from assay.worlds.games.off_switch import OffSwitchGame, file_deletion, uncoordinated_garbling_pair
-from assay.worlds.games.random_games import coordinated_garbling, kernel_games, redundant_games
 from assay.worlds.games.team import TeamForm
 
 SEEDS = st.integers(0, 10**9)

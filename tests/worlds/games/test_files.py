@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from assay.core.errors import InputError
+from assay.studies.games.observation_interference.random_hiding import hiding_games
+from assay.studies.games.off_switch_game.random_games import kernel_games
 from assay.worlds.games.assistance import blurred_choice, hiding_as_query, hiding_as_signal
 from assay.worlds.games.files import Game, document, parse_game, read_game, write_game
 from assay.worlds.games.off_switch import bounded_talk_game, file_deletion, uncoordinated_garbling_pair
-from assay.worlds.games.random_games import kernel_games
-from assay.worlds.games.random_hiding import hiding_games
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 GAMES: list[Game] = [

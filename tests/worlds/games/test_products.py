@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from assay.core.errors import InputError
-from assay.worlds.games.products import best_depth, expected_payoff, informed_reply_gain, mean_visible_r, product_game, simulate
+from assay.studies.games.observation_interference.products import (
+    best_depth,
+    expected_payoff,
+    informed_reply_gain,
+    mean_visible_r,
+    product_game,
+    simulate,
+)
 
 # Three-and-a-half standard errors of a mean of 30,000 payoffs, whose standard deviation is below 0.45.
 NOISE = 3.5 * 0.45 / 30_000**0.5

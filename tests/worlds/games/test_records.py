@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from assay.core.errors import InputError
+from assay.studies.games.observation_interference.random_hiding import hiding_games
+from assay.studies.games.off_switch_game.random_games import cell_games, coordinated_garbling, kernel_games, redundant_games
 from assay.worlds.games.assistance import blurred_choice, hiding_as_query, hiding_as_signal
 from assay.worlds.games.dec_pomdp import DecPOMDP, two_stage_as_dec_pomdp
 from assay.worlds.games.off_switch import (
@@ -18,8 +20,6 @@ from assay.worlds.games.off_switch import (
     original_off_switch,
     uncoordinated_garbling_pair,
 )
-from assay.worlds.games.random_games import cell_games, coordinated_garbling, kernel_games, redundant_games
-from assay.worlds.games.random_hiding import hiding_games
 from assay.worlds.games.rationals import exact, shown
 
 

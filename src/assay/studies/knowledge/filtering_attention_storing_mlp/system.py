@@ -1,0 +1,218 @@
+"""The one-layer system: its network, its two trainings, and what is asked of it; shared by all experiments."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from annotated_types import Ge, Gt, doc
+from jaxtyping import Bool, Float, Int
+
+from assay.core.errors import SettingsError
+from assay.core.seeds import Seeds
+from assay.studies.knowledge.filtering_attention_storing_mlp.triples import SUBJECT, TripleSequences, TripleWorld
+
+if TYPE_CHECKING:
+    from assay.models.decoder import Decoder, DecoderConfig
+    from assay.training.sequence import Batch, Optimiser, Trace
+
+__all__ = [
+    "PAPER",
+    "Answers",
+    "Lesson",
+    "Scale",
+    "answers",
+    "chosen_subjects",
+    "copies",
+    "filtering",
+    "network",
+    "shuffled",
+    "taught",
+    "told",
+    "train_on",
+]
+
+PAPER = "arXiv:2508.00901, "
+AHEAD = 50  # steps whose data are drawn together
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Facts, network and pre-training; the fields every experiment has."""
+
+    n_subjects: Annotated[int, Ge(4), doc("subjects (N)")] = 200
+    n_types: Annotated[int, Ge(1), doc("attributes of each subject")] = 3
+    n_values: Annotated[int, Ge(2), doc("values of each attribute")] = 20
+    d_model: Annotated[int, Ge(8), doc("width")] = 64
+    network: Annotated[Literal["strict", "modern"], doc("the theory's layer, or residual, norm, rotary positions, 4 heads")] = (
+        "strict"
+    )
+    pretrain_steps: Annotated[int, Ge(1), doc("steps on statements")] = 1500
+    pretrain_batch: Annotated[int, Ge(1), doc("statements a step")] = 256
+    pretrain_rate: Annotated[float, Gt(0), doc("learning rate of AdamW on statements, falling linearly to zero")] = 3e-3
+    finetune_steps: Annotated[int, Ge(1), doc("steps on questions")] = 300
+    finetune_batch: Annotated[int, Ge(1), doc("questions a step")] = 128
+    finetune_rate: Annotated[float, Gt(0), doc("learning rate of AdamW on questions, constant where not said otherwise")] = 1e-3
+    n_draws: Annotated[int, Ge(1), doc("times every fact is stated and asked in an evaluation, each in fresh noise")] = 4
+
+    def world(self, seeds: Seeds, *, n_templates: int, multiplicity: int, shared: bool = False) -> TripleWorld:
+        """The facts of a run, stated in `multiplicity` of `n_templates` templates of their type."""
+        return TripleWorld.sample(
+            rng=seeds("world"), n_subjects=self.n_subjects, n_types=self.n_types, n_templates=n_templates,
+            multiplicity=multiplicity, n_values=self.n_values, shared=shared,
+        )  # fmt: skip
+
+
+class Lesson(NamedTuple):
+    """What one run of a program is trained on: draw(n, rng) gives n sequences."""
+
+    draw: Callable[[int, np.random.Generator], TripleSequences]
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What networks say about every fact, [run, draw, fact] where not said otherwise.
+
+    Attributes:
+        right: whether the most probable value is the true one.
+        said: the most probable value.
+        confidence: its probability.
+    """
+
+    right: Bool[np.ndarray, "run draw fact"]
+    said: Int[np.ndarray, "run draw fact"]
+    confidence: Float[np.ndarray, "run draw fact"]
+
+    def accuracy(self, among: Bool[np.ndarray, "run fact"] | None = None) -> Float[np.ndarray, " run"]:
+        """Share of right answers of each run, over all facts or the chosen ones; nan where none is chosen."""
+        by_fact = self.right.mean(1)
+        if among is None:
+            return np.asarray(by_fact.mean(-1))
+        chosen = among.sum(-1)
+        shares: np.ndarray = np.divide((by_fact * among).sum(-1), chosen, out=np.full(len(chosen), np.nan), where=chosen > 0)
+        return shares
+
+
+def network(scale: Scale, worlds: Sequence[TripleWorld], *, mlp: bool = True) -> "DecoderConfig":
+    """One layer wide enough for each of the worlds.
+
+    `strict`: tokens without positions, one head whose mix of values replaces the stream, a ReLU MLP whose output replaces it
+    again, a read-out; without the MLP the mix itself is read out.
+    """
+    from assay.models.decoder import DecoderConfig
+
+    vocab, outputs = max(world.vocab_size for world in worlds), max(world.n_outputs for world in worlds)
+    width, d_mlp = scale.d_model, 4 * scale.d_model if mlp else 0
+    if scale.network == "modern":
+        return DecoderConfig(outputs, vocab, n_layers=1, n_heads=4, d_model=width, d_mlp=d_mlp)
+    return DecoderConfig(
+        outputs, vocab, n_layers=1, n_heads=1, d_model=width, d_mlp=d_mlp, act="relu", norm="none", positions="none",
+        output_matrix=False, residual=False, embed_std=1.0,
+    )  # fmt: skip
+
+
+def told(world: TripleWorld, rng: np.random.Generator) -> Lesson:
+    """Pre-training: statements about all subjects."""
+    return Lesson(lambda n, draws: world.statements(n, rng=draws), rng)
+
+
+def taught(world: TripleWorld, subjects: Int[np.ndarray, " chosen"], rng: np.random.Generator) -> Lesson:
+    """Fine-tuning: questions about the chosen subjects."""
+    return Lesson(lambda n, draws: world.questions(n, rng=draws, subjects=subjects), rng)
+
+
+def chosen_subjects(world: TripleWorld, n: int, seeds: Seeds) -> Int[np.ndarray, " chosen"]:
+    """The `n` subjects that are fine-tuned on; those of a smaller n are among them.
+
+    Raises:
+        SettingsError: no subject would be left to test on.
+    """
+    if not 1 <= n < world.n_subjects:
+        raise SettingsError(f"fine-tuning needs 1 to {world.n_subjects - 1} subjects, so that some are left to ask; got {n}")
+    return np.sort(seeds("chosen").permutation(world.n_subjects)[:n])
+
+
+def shuffled(world: TripleWorld, rng: np.random.Generator) -> TripleWorld:
+    """The same world with the values of each type dealt out again among the subjects: what was stated says nothing of them."""
+    from dataclasses import replace
+
+    return replace(world, values=rng.permuted(world.values, axis=0))
+
+
+def copies(model: "Decoder", which: Sequence[int]) -> "Decoder":
+    """The chosen runs of a program side by side, copied; a run may be chosen more than once."""
+    from assay.models.decoder import Decoder
+
+    return Decoder.from_weights(model.config, {name: value[list(which)] for name, value in model.state_dict().items()})
+
+
+def train_on(
+    model: Any,
+    lessons: Sequence[Lesson],
+    optimiser: "Optimiser",
+    *,
+    n_steps: int,
+    batch: int,
+    share: tuple[float, float],
+    label: str,
+    observe: "Callable[[Any], dict[str, Any]] | None" = None,
+    observe_at: Collection[int] = (),
+) -> "Trace":
+    """Trains every run of a program on its own lesson.
+
+    Args:
+        model: a decoder (or low-rank updates of one) with as many runs as there are lessons.
+        lessons: one for each run.
+        optimiser: how gradients become steps.
+        n_steps: steps.
+        batch: sequences of each run in a step.
+        share: which part of the measurement's progress this is.
+        label: shown with it.
+        observe: called at the observed steps.
+        observe_at: those steps.
+    """
+    from assay.training.sequence import Stage, last_token_loss, train
+
+    batches = _batches(lessons, batch, n_steps)
+    stage: Stage[Any] = Stage(n_steps, lambda step: next(batches), last_token_loss)
+    look = None if observe is None else (lambda step, m: observe(m))
+    return train(model, stage, optimiser, observe=look, observe_at=observe_at, share=share, label=label)
+
+
+def _batches(lessons: Sequence[Lesson], batch: int, n_steps: int) -> "Iterator[Batch]":
+    import torch
+
+    from assay.training.sequence import Batch
+
+    for start in range(0, n_steps, AHEAD):
+        n = min(AHEAD, n_steps - start)
+        drawn = [lesson.draw(n * batch, lesson.rng) for lesson in lessons]
+        tokens = torch.from_numpy(np.stack([one.tokens.reshape(n, batch, -1) for one in drawn], 1))
+        values = torch.from_numpy(np.stack([one.answers.reshape(n, batch) for one in drawn], 1))
+        for step in range(n):
+            yield Batch(tokens[step], values[step])
+
+
+def answers(model: Any, sequences: Sequence[Sequence[TripleSequences]]) -> Answers:
+    """What each run says to its own sequences, [run][draw], every draw being about all facts in the same order."""
+    import torch
+
+    tokens = np.stack([np.concatenate([one.tokens for one in draws]) for draws in sequences])
+    truth = np.stack([[one.answers for one in draws] for draws in sequences])
+    with torch.no_grad():
+        odds = model(torch.from_numpy(tokens), at=-1).softmax(-1)
+    confidence, said = (part.numpy().reshape(truth.shape) for part in odds.max(-1))
+    return Answers(said == truth, said, confidence)
+
+
+def filtering(model: "Decoder", sequences: Sequence[TripleSequences]) -> Float[np.ndarray, " run"]:
+    """Attention of the last token on subject and relation together, mean over sequences and heads, of each run."""
+    import torch
+
+    from assay.instruments.attention import attended
+
+    tokens = torch.from_numpy(np.stack([one.tokens for one in sequences]))
+    (pattern,) = attended(model, tokens).patterns  # [run, batch, head, query, key]
+    last = pattern[..., -1, :].mean((1, 2))
+    return np.asarray((last[:, SUBJECT] + last[:, -1]).numpy(), dtype=float)

@@ -1,0 +1,1 @@
+"""Agents that explore, ask, assist, imitate and pass on."""

@@ -1,0 +1,1 @@
+"""How small transformers compute."""

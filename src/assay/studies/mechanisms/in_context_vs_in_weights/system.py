@@ -1,0 +1,325 @@
+"""The paper's system: its network, its data regimes, its evaluations and its training loop, shared by all experiments."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+import numpy as np
+from annotated_types import Ge, Gt, doc
+from jaxtyping import Float
+
+from assay.core.seeds import Seeds
+from assay.studies.mechanisms.in_context_vs_in_weights.world import ItemLabelSequences, ItemLabelWorld
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from assay.models.decoder import Decoder, DecoderConfig
+    from assay.training.sequence import Batch, Optimiser, Trace
+
+__all__ = [
+    "PAPER",
+    "Arm",
+    "Regime",
+    "Setting",
+    "Trained",
+    "Training",
+    "accuracies",
+    "answers",
+    "check_regimes",
+    "network",
+    "optimiser_of",
+    "prepared",
+    "side_by_side",
+    "trained",
+]
+
+PAPER = "arXiv:2312.03002, "
+N_PLACES = 65  # positions of the paper: 2 * 32 + 1, in which the 17 tokens stand at a random offset
+TOGETHER = 192  # sequences that a step of one program holds: with more, its activations leave the cache and nothing is won
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained; the fields every experiment has."""
+
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps of each network")] = 3000
+    n_eval: Annotated[int, Ge(8), doc("sequences of each evaluation")] = 1000
+    batch: Annotated[int, Ge(1), doc("sequences a step")] = 128
+    network: Annotated[Literal["strict", "modern"], doc("the paper's network, or norm, MLP, rotary positions and 4 heads")] = (
+        "strict"
+    )
+    optimiser: Annotated[Literal["adamw", "sgd"], doc("Adam, or the paper's plain SGD")] = "adamw"
+    learning_rate: Annotated[float, Gt(0), doc("constant over training")] = 1e-3
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What the training data are like; the fields carry the paper's names in brackets.
+
+    Attributes:
+        n_classes: K.
+        burst: B.
+        noise: eps.
+        zipf: alpha.
+        p_bursty: p_B.
+        p_fresh: p_C.
+        n_labels: L.
+    """
+
+    n_classes: int
+    burst: int
+    noise: float = 0.1
+    zipf: float = 0.0
+    p_bursty: float = 1.0
+    p_fresh: float = 0.0
+    n_labels: int = 32
+
+
+class Setting(NamedTuple):
+    """An evaluation: sequences with their truth, and the same as a batch."""
+
+    drawn: ItemLabelSequences
+    batch: "Batch"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network with its evaluations; the trace has what was seen of it on the way under its name."""
+
+    name: str
+    model: "Decoder"
+    sets: Mapping[str, Setting]
+    trace: "Trace"
+
+    def curve(self, key: str) -> np.ndarray:
+        """An observed quantity over the observed steps."""
+        return self.trace.series(f"{self.name}/{key}")
+
+    def last(self, key: str) -> float:
+        """Its value at the end of training."""
+        return float(self.curve(key)[-1])
+
+
+def network(kind: str, n_labels: int) -> "DecoderConfig":
+    """Two layers that read item and label vectors; `strict` is the paper's network exactly."""
+    from assay.models.decoder import DecoderConfig
+
+    if kind == "modern":
+        return DecoderConfig(n_labels, n_layers=2, n_heads=4, d_model=128, d_mlp=512, norm="rms", positions="rotary")
+    return DecoderConfig(
+        n_labels, n_layers=2, n_heads=1, d_model=128, d_mlp=0, norm="none", positions="one-hot", n_positions=N_PLACES,
+        scaled=False, output_matrix=False, readout_layers=3, weight_std=63**-0.5,
+    )  # fmt: skip
+
+
+def _as_batch(drawn: ItemLabelSequences, rng: np.random.Generator, *, placed: bool) -> "Batch":
+    """Sequences as tensors, each at a random place among the paper's positions where the network has such."""
+    import torch
+
+    from assay.training.sequence import Batch
+
+    offset = rng.integers(N_PLACES - drawn.content.shape[1] + 1, size=len(drawn.answers)) if placed else None
+    return Batch(
+        torch.from_numpy(drawn.content), torch.from_numpy(drawn.answers), None if offset is None else torch.from_numpy(offset)
+    )
+
+
+def _evaluations(world: ItemLabelWorld, regime: Regime, n: int, rng: np.random.Generator) -> dict[str, ItemLabelSequences]:
+    """The paper's three evaluations, and the controls of ours.
+
+    ic, ic2 and iw are the paper's. `scrambled` is ic with the labels dealt out again among the items, so that the context says
+    nothing; `stranger` is iw with classes the network never met; `known` is ic2 without the shift; `iw_uniform` draws classes
+    with equal frequencies.
+    """
+    burst = regime.burst
+    ic = world.in_context(n, rng=rng, burst=burst)
+    dealt = rng.random(ic.item_labels.shape).argsort(axis=1)
+    content = ic.content.copy()
+    content[:, 1::2] = np.take_along_axis(content[:, 1::2], dealt[..., None], axis=1)
+    others = ItemLabelWorld.sample(
+        rng=rng, n_classes=world.n_classes, n_labels=world.n_labels, n_items=world.n_items, d_content=world.labels.shape[1],
+        noise=world.noise,
+    )  # fmt: skip
+    return {
+        "ic": ic,
+        "ic2": world.swapped(n, rng=rng, burst=burst),
+        "iw": world.in_weights(n, rng=rng),
+        "iw_uniform": world.in_weights(n, rng=rng, uniform=True),
+        "known": world.sequences(n, rng=rng, burst=burst or world.n_items // 2),
+        "scrambled": replace(ic, content=content),
+        "stranger": replace(others, labels=world.labels).in_weights(n, rng=rng),
+    }
+
+
+def accuracies(model: "nn.Module", sets: Mapping[str, Setting], names: Sequence[str]) -> dict[str, float]:
+    """Share of right answers on each of the named evaluations."""
+    return {name: float((answers(model, sets[name].batch).argmax(-1) == sets[name].drawn.answers).mean()) for name in names}
+
+
+def answers(model: "nn.Module", batch: "Batch") -> Float[np.ndarray, "batch label"]:
+    """Logits of the query's label."""
+    import torch
+
+    from assay.models.decoder import Decoder
+
+    with torch.no_grad():
+        if isinstance(model, Decoder):
+            logits: np.ndarray = model(batch.inputs, at=-1, offset=batch.offset).numpy()
+            return logits
+        logits = model(batch.inputs).numpy()
+        return logits
+
+
+def check_regimes(regimes: Sequence[Regime]) -> None:
+    """Nothing when all regimes can be drawn; called before any training starts.
+
+    Raises:
+        SettingsError: a regime is impossible.
+    """
+    for regime in regimes:
+        probe = ItemLabelWorld.sample(
+            rng=np.random.default_rng(0), n_classes=regime.n_classes, n_labels=regime.n_labels, d_content=1,
+            noise=regime.noise, zipf=regime.zipf,
+        )  # fmt: skip
+        probe.check(burst=regime.burst, p_bursty=regime.p_bursty, p_fresh=regime.p_fresh)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A regime as one run draws it: its evaluations, and the batch of a step (called once a step, in order)."""
+
+    sets: Mapping[str, Setting]
+    draw: "Callable[[int], Batch]"
+
+
+def prepared(name: str, regime: Regime, settings: Training, seeds: Seeds, *, d_content: int, placed: bool) -> Arm:
+    """A regime from the streams of `name`.
+
+    Args:
+        name: of the arm.
+        regime: what its data are like.
+        settings: sizes of evaluations and batches.
+        seeds: of the run.
+        d_content: dimensions of an item or label.
+        placed: put each sequence at a random place among the paper's positions.
+    """
+    mine = seeds.child(name)
+    world = ItemLabelWorld.sample(
+        rng=mine("world"), n_classes=regime.n_classes, n_labels=regime.n_labels, d_content=d_content, noise=regime.noise,
+        zipf=regime.zipf,
+    )  # fmt: skip
+    places, batches = mine("places"), mine("batches")
+    drawn_sets = _evaluations(world, regime, settings.n_eval, mine("evaluations"))
+    sets = {key: Setting(drawn, _as_batch(drawn, places, placed=placed)) for key, drawn in drawn_sets.items()}
+
+    def draw(step: int) -> "Batch":
+        drawn = world.sequences(
+            settings.batch, rng=batches, burst=regime.burst, p_bursty=regime.p_bursty, p_fresh=regime.p_fresh
+        )
+        return _as_batch(drawn, batches, placed=placed)
+
+    return Arm(sets, draw)
+
+
+def optimiser_of(settings: Training) -> "Optimiser":
+    """The settings' optimiser; plain SGD shrinks parameters by 1e-6 a step as in the paper, whatever the rate."""
+    from assay.training.sequence import Optimiser
+
+    decay = 1e-6 / settings.learning_rate if settings.optimiser == "sgd" else 0.0
+    return Optimiser(settings.optimiser, settings.learning_rate, weight_decay=decay)
+
+
+def side_by_side(arms: Sequence[Arm]) -> "Callable[[int], Batch]":
+    """The batch of a step of all arms, [run, batch, ...]; an arm that is named twice is drawn once."""
+    import torch
+
+    from assay.training.sequence import Batch, drawn_ahead
+
+    distinct = list({id(arm): arm for arm in arms}.values())
+    places = [next(i for i, one in enumerate(distinct) if one is arm) for arm in arms]
+
+    def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.stack(tuple(parts)) if len(parts) > 1 else parts[0][None]  # a stack of one would be a copy
+
+    def draw(step: int) -> Batch:
+        drawn = [arm.draw(step) for arm in distinct]
+        inputs, targets, offsets = zip(*(drawn[place] for place in places), strict=True)
+        return Batch(joined(inputs), joined(targets), None if offsets[0] is None else joined(offsets))
+
+    return drawn_ahead(draw, max(1, 8 // len(distinct)))
+
+
+Observe = Callable[[str, "Decoder", Mapping[str, Setting]], dict[str, float]]
+
+
+def trained(
+    regimes: Mapping[str, Regime],
+    settings: Training,
+    seeds: Seeds,
+    *,
+    observe: Observe,
+    observe_at: Sequence[int],
+) -> dict[str, Trained]:
+    """By name, the settings' network trained from scratch in each regime, several in one program where that is faster.
+
+    Args:
+        regimes: what the data of each arm are like; their names name the random streams.
+        settings: how they are trained.
+        seeds: of the run.
+        observe: what is measured at the observed steps, from an arm's name, its model and its evaluations.
+        observe_at: those steps.
+
+    Raises:
+        Diverged: the loss of an arm left the finite numbers.
+    """
+    done: dict[str, Trained] = {}
+    for names in _programs(regimes, settings.batch):
+        share = (len(done) / len(regimes), (len(done) + len(names)) / len(regimes))
+        done |= _trained_together({name: regimes[name] for name in names}, settings, seeds, observe, observe_at, share)
+    return done
+
+
+def _programs(regimes: Mapping[str, Regime], batch: int) -> list[list[str]]:
+    """Names of the arms of each program, in order: of equally many labels, and few enough for the processor's cache."""
+    most = max(1, TOGETHER // batch)
+    programs: list[list[str]] = []
+    for name, regime in regimes.items():
+        if programs and len(programs[-1]) < most and regimes[programs[-1][0]].n_labels == regime.n_labels:
+            programs[-1].append(name)
+        else:
+            programs.append([name])
+    return programs
+
+
+def _trained_together(
+    regimes: Mapping[str, Regime],
+    settings: Training,
+    seeds: Seeds,
+    observe: Observe,
+    observe_at: Sequence[int],
+    share: tuple[float, float],
+) -> dict[str, Trained]:
+    """The arms of one program; see `trained`."""
+    from assay.models.decoder import Decoder
+    from assay.training.sequence import Stage, last_token_loss, train
+
+    config = network(settings.network, next(iter(regimes.values())).n_labels)
+    placed = config.positions == "one-hot"
+    arms = {
+        name: prepared(name, regime, settings, seeds, d_content=config.d_content, placed=placed)
+        for name, regime in regimes.items()
+    }
+
+    def look(step: int, models: Decoder) -> dict[str, float]:
+        return {
+            f"{name}/{key}": value
+            for i, (name, arm) in enumerate(arms.items())
+            for key, value in observe(name, models.run(i), arm.sets).items()
+        }
+
+    models = Decoder.init(config, [seeds.child(name)("init") for name in arms])
+    stage: Stage[Decoder] = Stage(settings.n_steps, side_by_side(list(arms.values())), last_token_loss)
+    label = ", ".join(arms)
+    trace = train(models, stage, optimiser_of(settings), observe=look, observe_at=observe_at, share=share, label=label).whole()
+    return {name: Trained(name, models.run(i), arm.sets, trace) for i, (name, arm) in enumerate(arms.items())}

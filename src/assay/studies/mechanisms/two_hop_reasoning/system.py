@@ -1,0 +1,241 @@
+"""The paper's symbolic system: its network, its training, and what is measured of a network on fresh sequences."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, doc
+from jaxtyping import Float
+
+from assay.core.seeds import Seeds
+from assay.studies.mechanisms.two_hop_reasoning.chains import ChainSequences, ChainWorld
+
+if TYPE_CHECKING:
+    from assay.models.decoder import Decoder, DecoderConfig
+    from assay.training.sequence import Row, Trace
+
+__all__ = ["PAPER", "Course", "Training", "copy_margin", "gates_of", "network", "probabilities", "solver", "trained"]
+
+PAPER = "arXiv:2502.13913, "
+
+
+@dataclass(frozen=True)
+class Training:
+    """The network and how it is trained."""
+
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps at the most; training stops once the task is solved")] = 5000
+    n_eval: Annotated[int, Ge(8), doc("sequences of each evaluation")] = 512
+    batch: Annotated[int, Ge(1), doc("sequences a step")] = 256
+    d_model: Annotated[int, Ge(8), doc("width")] = 64
+    mlp: Annotated[bool, doc("a ReLU MLP of four widths in each block, as in the released training command")] = False
+    network: Annotated[Literal["strict", "modern"], doc("the paper's parts, or RMS norm, rotary positions and a gated MLP")] = (
+        "strict"
+    )
+    learning_rate: Annotated[float, Gt(0), doc("of AdamW, constant")] = 2e-3
+    weight_decay: Annotated[float, Ge(0), doc("of AdamW")] = 1e-4
+    n_chains: Annotated[int, Ge(1), doc("chains in a sequence, one of which is asked")] = 5
+    n_nodes: Annotated[int, Ge(2), doc("node tokens to draw from")] = 30
+    every: Annotated[int, Ge(1), doc("steps between observations once training is under way")] = 20
+    solved: Annotated[float, doc("probability of the answer at which training stops")] = 0.99
+    n_starts: Annotated[int, Ge(1), doc("starts at the most, of which the first that solves the task is measured")] = 3
+
+    def __post_init__(self) -> None:
+        ChainWorld(self.n_chains, 2, self.n_nodes)  # refuses more chains than nodes before anything is trained
+
+    @property
+    def world(self) -> ChainWorld:
+        """What it is trained on."""
+        return ChainWorld(self.n_chains, 2, self.n_nodes)
+
+
+def network(settings: Training, world: ChainWorld, *, n_layers: int = 3, n_heads: int = 1) -> "DecoderConfig":
+    """`strict`: pre-LayerNorm blocks without biases, learned positions, free read-out; attention only unless `mlp`."""
+    from assay.models.decoder import DecoderConfig
+
+    width, vocab = settings.d_model, world.vocab_size
+    if settings.network == "modern":
+        return DecoderConfig(
+            vocab, vocab, n_layers=n_layers, n_heads=n_heads, d_model=width, d_mlp=2 * width, act="silu", gated=True
+        )
+    return DecoderConfig(
+        vocab, vocab, n_layers=n_layers, n_heads=n_heads, d_model=width, d_mlp=4 * width if settings.mlp else 0, act="relu",
+        norm="layer", positions="learned", n_positions=256, embed_std=width**-0.5, weight_std=(3 * width) ** -0.5,
+    )  # fmt: skip
+
+
+def trained(
+    name: str,
+    world: ChainWorld,
+    settings: Training,
+    seeds: Seeds,
+    *,
+    observe: "Callable[[Decoder], Row]",
+    observe_at: Sequence[int],
+    share: tuple[float, float],
+    n_layers: int = 3,
+    n_heads: int = 1,
+    n_steps: int | None = None,
+    stop: "Callable[[Row], bool] | None" = None,
+) -> "tuple[Decoder, Trace]":
+    """A network trained from scratch on fresh sequences, and its trace.
+
+    Args:
+        name: of the arm; names its random streams.
+        world: the task.
+        settings: network and optimiser.
+        seeds: of the run.
+        observe: what is measured at the observed steps.
+        observe_at: those steps.
+        share: which part of the run's progress this is.
+        n_layers: depth.
+        n_heads: heads of each layer.
+        n_steps: instead of the settings' own.
+        stop: ends training after an observation for which it is true.
+
+    Raises:
+        Diverged: the loss left the finite numbers.
+    """
+    import torch
+
+    from assay.models.decoder import Decoder
+    from assay.training.sequence import Batch, Optimiser, Stage, last_token_loss, train
+
+    mine = seeds.child(name)
+    batches = mine("batches")
+
+    def draw(step: int) -> Batch:
+        drawn = world.sequences(settings.batch, rng=batches)
+        return Batch(torch.from_numpy(drawn.tokens), torch.from_numpy(drawn.answers))
+
+    model = Decoder.init(network(settings, world, n_layers=n_layers, n_heads=n_heads), mine("init"))
+    optimiser = Optimiser("adamw", settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99))
+    trace = train(
+        model, Stage(n_steps or settings.n_steps, draw, last_token_loss), optimiser, observe=lambda step, m: observe(m),
+        observe_at=observe_at, stop=stop, share=share, label=name,
+    )  # fmt: skip
+    return model, trace
+
+
+@dataclass(frozen=True)
+class Course:
+    """What was observed while a network was trained, one entry an observation.
+
+    Attributes:
+        steps: rising; the last is where training stopped.
+        rows: what `gates_of` gives, and `copy_0` and `copy_2`, the `copy_margin` of the first and the third layer.
+        start: which of the run's starts this is, from 1.
+    """
+
+    steps: tuple[int, ...]
+    rows: tuple[dict[str, float], ...]
+    start: int
+
+    def series(self, name: str) -> Float[np.ndarray, " observation"]:
+        """One of the observed quantities."""
+        return np.array([row[name] for row in self.rows])
+
+
+def solver(settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "tuple[Decoder, Course, ChainSequences]":
+    """The three-layer network, trained until it has solved the task; its course; and the sequences it was observed on.
+
+    A start that has not solved it in all its steps gives way to the next; the last one is taken as it is. All this is a
+    memoised step of the store, because two experiments need the same network.
+
+    Args:
+        settings: network and optimiser; fields that a subclass adds do not count.
+        seeds: of the run.
+        share: which part of the run's progress this is.
+    """
+    import torch
+
+    from assay.models.decoder import Decoder
+    from assay.store.memo import memoised
+    from assay.training.sequence import log_steps
+
+    drawn = settings.world.sequences(settings.n_eval, rng=seeds("evaluation"))
+    few = drawn.first(64)  # enough for the copying, a mean over the ends of all chains
+
+    def observe(model: Decoder) -> dict[str, float]:
+        return gates_of(model, drawn) | {f"copy_{layer}": copy_margin(model, few, layer=layer) for layer in (0, 2)}
+
+    def solved(row: "Row") -> bool:
+        return bool(row["target"] >= settings.solved)
+
+    def build(folder: Path) -> None:
+        looks = log_steps(settings.n_steps, per_decade=12, dense_from=settings.n_steps // 20, every=settings.every)
+        parts = np.linspace(*share, settings.n_starts + 1)
+        for start in range(settings.n_starts):
+            model, trace = trained(
+                f"three layers, start {start + 1}", settings.world, settings, seeds, observe=observe, observe_at=looks,
+                share=(float(parts[start]), float(parts[start + 1])), stop=solved,
+            )  # fmt: skip
+            if solved(trace.rows[-1]):
+                break
+        np.savez(folder / "weights.npz", **{name: value.numpy() for name, value in model.state_dict().items()})
+        rows = tuple({name: float(value) for name, value in row.items()} for row in trace.rows)
+        (folder / "course.json").write_text(json.dumps(asdict(Course(trace.steps, rows, start + 1))))
+
+    own = {field.name: getattr(settings, field.name) for field in fields(Training)}
+    folder = memoised("two-hop-network", {"settings": own, "seed": seeds.root, "path": list(seeds.path)}, build)
+    course = json.loads((folder / "course.json").read_text())
+    with np.load(folder / "weights.npz") as weights:
+        kept = {name: torch.from_numpy(weights[name]) for name in weights.files}
+    model = Decoder.from_weights(network(settings, settings.world), kept)
+    return model, Course(tuple(course["steps"]), tuple(course["rows"]), course["start"]), drawn
+
+
+def probabilities(logits: np.ndarray, drawn: ChainSequences) -> dict[str, float]:
+    """Mean probability of the answer, of all ends, of sources and bridges, of tokens outside; accuracy; loss in nats."""
+    odds = np.exp(logits - logits.max(-1, keepdims=True))
+    p = odds / odds.sum(-1, keepdims=True)
+    rows = np.arange(len(p))
+    target = p[rows, drawn.answers]
+    ends = np.take_along_axis(p, drawn.ends, 1).sum(1)
+    middle = np.take_along_axis(p, drawn.chains[..., :-1].reshape(len(p), -1), 1).sum(1)
+    return {
+        "target": float(target.mean()),
+        "ends": float(ends.mean()),
+        "middle": float(middle.mean()),
+        "outside": float((1 - ends - middle).mean()),
+        "accuracy": float((logits.argmax(-1) == drawn.answers).mean()),
+        "loss": float(-np.log(np.maximum(target, 1e-12)).mean()),
+    }
+
+
+def gates_of(model: "Decoder", drawn: ChainSequences) -> dict[str, float]:
+    """The three attention weights of the sequential query, and the probabilities of what is answered, from one pass.
+
+    `parent`: layer 1, every child on its parent; `bridge`: layer 2, the query on the bridge where it is the source's child;
+    `end`: layer 3, the query on the end of the asked chain. With several heads the most attentive one counts.
+    """
+    import torch
+
+    from assay.instruments.attention import attended, attention_on
+
+    logits, (first, second, third) = attended(model, torch.from_numpy(drawn.tokens))
+    n, n_tokens = drawn.tokens.shape
+    children = torch.arange(2, n_tokens - 1, 2).expand(n, -1)
+    query = torch.full((n, 1), n_tokens - 1)
+    asked = torch.from_numpy(2 + 2 * drawn.asked_slots)
+    return probabilities(logits[:, -1].numpy(), drawn) | {
+        "parent": float(attention_on(first, children, children - 1).max()),
+        "bridge": float(attention_on(second, query, asked[:, :1]).max()),
+        "end": float(attention_on(third, query, asked[:, -1:]).max()),
+    }
+
+
+def copy_margin(model: "Decoder", drawn: ChainSequences, *, layer: int) -> float:
+    """How far the value vectors of a layer vote for their own token above the best other one, in logits, over all ends."""
+    import torch
+
+    from assay.studies.mechanisms.two_hop_reasoning.lens import diagonal_margin, value_lens
+
+    tokens = torch.from_numpy(drawn.tokens)
+    margins = [
+        diagonal_margin(value_lens(model, tokens, layer=layer, head=head), tokens) for head in range(model.config.n_heads)
+    ]
+    places = torch.from_numpy(2 + 2 * drawn.slots[..., -1])
+    return max(float(margin.gather(1, places).mean()) for margin in margins)

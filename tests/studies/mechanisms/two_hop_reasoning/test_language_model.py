@@ -1,0 +1,216 @@
+"""The two-hop experiment on a language model: oracles that follow, guess or go by place are told apart; runs resume."""
+
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from assay.claims.verdict import RunRow, judge
+from assay.core.errors import InputError
+from assay.core.progress import listening
+from assay.core.seeds import Seeds
+from assay.instruments import scoring
+from assay.models.pretrained import packing
+from assay.models.pretrained.loading import load
+from assay.models.pretrained.tiny import tiny_folder
+from assay.runner.plan import plan
+from assay.store.memo import memos_in
+from assay.store.store import Store
+from assay.studies.mechanisms.two_hop_reasoning import STUDY, language_model
+from assay.studies.mechanisms.two_hop_reasoning.language_model import (
+    QUICK,
+    Settings,
+    asked,
+    kept,
+    measure,
+    numbers,
+    prompts_of,
+    with_precision,
+)
+from assay.studies.mechanisms.two_hop_reasoning.prompts import ENDINGS, STEMS, WORDINGS, Names
+from assay.training import finetune
+
+NAMES = {stem + ending for stem in STEMS for ending in ENDINGS.values()}
+CERTAIN = 6.0  # nats between the oracle's choice and another name
+
+
+class Oracle:
+    """Answers by a rule that sees the text of a prompt and the candidates; names no end where the rule finds none."""
+
+    folder, model, device = None, None, torch.device("cpu")
+
+    def __init__(self, rule: str) -> None:
+        self.rule = rule
+
+    def copy(self) -> "Oracle":
+        return self
+
+    def choice(self, prompt: str, candidates: tuple[str, ...]) -> str:
+        *told, asked_for = [[word for word in re.findall(r"\w+", part) if word in NAMES] for part in prompt.split(". ")]
+        edges = {parent: child for parent, child in told}
+        ends = [name.strip() for name in candidates[:-1]]
+        if self.rule == "follow":
+            node = asked_for[0]
+            while node in edges:
+                node = edges[node]
+            return node
+        if self.rule == "place":  # the first source has the first end, and so on: reads the question, not the bridges
+            sources = [parent for parent in edges if parent not in edges.values() and edges[parent] not in ends]
+            in_order = sorted(ends, key=list(edges.values()).index)
+            return in_order[sources.index(asked_for[0])] if asked_for[0] in sources else in_order[0]
+        return min(ends)  # an answer that does not depend on the question
+
+    def log_probs(self, prompt: str, candidates: tuple[str, ...]) -> np.ndarray:
+        chosen = self.choice(prompt, candidates)
+        logits = np.array([CERTAIN * (name.strip() == chosen) for name in candidates])
+        return logits - np.logaddexp.reduce(logits) - 0.1
+
+
+@pytest.fixture
+def oracles(monkeypatch: pytest.MonkeyPatch):
+    """Replaces the base model and what fine-tuning makes of it; returns the judged verdicts of some runs."""
+
+    def score_choices(model, choices, **_):
+        found = tuple(model.log_probs(choice.prompt, choice.candidates) for choice in choices)
+        blank = np.full(len(choices), np.nan)
+        return scoring.ChoiceScores(found, blank, blank, blank, blank, blank)
+
+    monkeypatch.setattr(scoring, "score_choices", score_choices)
+    monkeypatch.setattr(packing, "packs_exactly", lambda model: True)
+
+    def runs(before: str, after: str) -> list[RunRow]:
+        monkeypatch.setattr(language_model, "base_model", lambda name: Oracle(before))
+        monkeypatch.setattr(finetune, "finetune", lambda *_, **__: SimpleNamespace(model=Oracle(after)))
+        found = [measure(Settings(n_training=2, n_asked=32), Seeds(seed)) for seed in range(5)]
+        return [RunRow("language-model", seed, "ok", run.estimands, run.items) for seed, run in enumerate(found)]
+
+    return runs
+
+
+def verdicts(rows: list[RunRow]) -> dict[str, str]:
+    return {verdict.claim: verdict.verdict for verdict in judge(STUDY, {"language-model": rows})}
+
+
+def test_an_oracle_that_learns_to_follow_supports_every_claim(oracles) -> None:
+    rows = oracles("guess", "follow")
+    assert set(verdicts(rows).values()) == {"supported"}
+    for row in rows:
+        for k in (2, 3, 4, 5):
+            assert row.estimands[f"before/right/{k}"] == pytest.approx(1 / k)  # exactly: every source is asked
+            assert row.estimands[f"after/right/{k}"] == row.estimands[f"any/right/{k}"] == 1
+        assert row.estimands["before/log_ratio/2"] == pytest.approx(0, abs=1e-12)
+        assert row.estimands["after/log_ratio/2"] == pytest.approx(CERTAIN)
+        assert row.estimands["one_hop/right/2"] == 1
+
+
+def test_an_oracle_that_goes_on_guessing_supports_none(oracles) -> None:
+    found = verdicts(oracles("guess", "guess"))
+    assert (found.pop("C7.before"), found.pop("C7.chance")) == ("void", "void")  # nothing shows that the measure could tell
+    assert set(found.values()) == {"refuted"}, found
+
+
+def test_an_oracle_that_goes_by_place_is_found_out(oracles) -> None:
+    rows = oracles("guess", "place")
+    found = verdicts(rows)
+    assert {found[name] for name in ("C7.after", "C7.length-3", "C7.length-5")} == {"refuted"}
+    assert found["C7.order"] != "supported"
+    after, cut, mixed = (np.mean([row.estimands[f"{kind}/right/2"] for row in rows]) for kind in ("after", "cut", "any"))
+    assert after == pytest.approx(cut, abs=0.1)  # place tells as much where there is no path
+    assert after > 0.6 > mixed - 0.05  # and more than guessing only while chains are told in order
+
+
+def test_an_oracle_that_follows_from_the_start_is_not_called_a_guesser(oracles) -> None:
+    found = verdicts(oracles("follow", "follow"))
+    assert (found["C7.before"], found["C7.chance"], found["C7.after"]) == ("refuted", "refuted", "supported")
+
+
+def test_prompts_of_a_run_are_the_same_before_and_after_and_have_only_new_names() -> None:
+    settings, names = replace(QUICK, n_asked=8), Names.split(Seeds(3)("names"))
+    for kind in ("in order", "any", "cut", "wording"):
+        found = prompts_of(kind, 3, settings, Seeds(3), names)
+        assert found == prompts_of(kind, 3, settings, Seeds(3), names)
+        used = {name for prompt in found for chain in prompt.chains for name in chain}
+        assert all(name.startswith(names.new) and not name.startswith(names.training) for name in used)
+        assert {prompt.wording.held_out for prompt in found} == {kind == "wording"}
+    assert len(WORDINGS) == 12
+
+
+def test_the_shares_are_those_of_a_model(tmp_path) -> None:
+    # Against probabilities computed one sequence at a time, without packing.
+    model = language_model.base_model("tiny")
+    prompts = prompts_of("in order", 2, replace(QUICK, n_asked=1), Seeds(0), Names.split(Seeds(0)("names")))
+    found = asked(model, prompts, "float32")
+    (prompt,) = prompts
+    chosen = np.zeros((2, 2))
+    for chain in range(2):
+        start = len(model.tokenizer(prompt.question(chain)).input_ids)
+        for place, end in enumerate(prompt.ends):
+            ids = torch.tensor(model.tokenizer(f"{prompt.question(chain)} {end}").input_ids)
+            with torch.no_grad():
+                log_probs = model.model(ids[None]).logits[0].log_softmax(-1)
+            chosen[chain, place] = sum(float(log_probs[i - 1, ids[i]]) for i in range(start, len(ids)))
+    assert found.target[0] == pytest.approx(np.exp(chosen.diagonal()).mean(), rel=1e-4)
+    assert found.distractor[0] == pytest.approx(np.exp(chosen[[0, 1], [1, 0]]).mean(), rel=1e-4)
+    assert found.log_ratio[0] == pytest.approx((chosen.diagonal() - chosen[[0, 1], [1, 0]]).mean(), abs=1e-4)
+    assert found.right[0] == np.mean(chosen.argmax(axis=1) == [0, 1])
+
+
+def test_a_single_chain_has_no_distractor() -> None:
+    model = language_model.base_model("tiny")
+    prompts = prompts_of("in order", 1, QUICK, Seeds(0), Names.split(Seeds(0)("names")))
+    estimands, tables, items = numbers({"before/1": asked(model, prompts, "float32")})
+    assert estimands["before/ends/1"] == estimands["before/right_end/1"]
+    assert not [row for row in tables["probabilities"] if row["what"] == "each other end"]
+    assert set(items) == {"before/right/1"}
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [({"amx_bf16": True}, "bfloat16"), ({"avx512_bf16": True}, "bfloat16"), ({"avx512_f": True}, "float32"), ({}, "float32")],
+)
+def test_it_computes_in_bfloat16_only_where_the_processor_does(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    base = language_model.base_model("tiny")
+    assert with_precision(QUICK, base) == replace(QUICK, precision=precision)
+    assert with_precision(replace(QUICK, precision="bfloat16"), base).precision == "bfloat16"
+
+
+def test_a_killed_run_goes_on_from_its_readings(tmp_path) -> None:
+    model = load(tiny_folder(tmp_path / "model"))
+    model.model.config.max_position_embeddings = 2048
+    names = Names.split(Seeds(0)("names"))
+    prompts = prompts_of("in order", 1, QUICK, Seeds(0), names)
+    with memos_in(tmp_path / "memos"):
+        first = kept("before", model, QUICK, Seeds(0), lambda: {"before/1": asked(model, prompts, "float32")})
+        again = kept("before", model, QUICK, Seeds(0), lambda: pytest.fail("it was asked again"))
+        assert repr(first) == repr(again)
+        for part, seed, settings in (
+            ("after", 0, QUICK),
+            ("before", 1, QUICK),
+            ("before", 0, replace(QUICK, learning_rate=3e-3)),
+        ):
+            with pytest.raises(pytest.fail.Exception):
+                kept(part, model, settings, Seeds(seed), lambda: pytest.fail("not kept"))
+
+
+def test_a_run_says_how_far_it_is_and_leaves_the_base_model_alone() -> None:
+    heard: list[tuple[float, str]] = []
+    with listening(lambda share, label: heard.append((share, label))):
+        measure(QUICK, Seeds(0))
+    shares = [share for share, _ in heard]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, 0.8)
+    assert "nats" in heard[2][1]
+
+
+def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
+    with Store.open(tmp_path / "store") as store:
+        with pytest.raises(InputError, match="assay models add smollm2-135m"):
+            plan(STUDY, store, experiments=["language-model"])
+        assert "language-model" in plan(STUDY, store).left_out
