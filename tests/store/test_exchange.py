@@ -2,13 +2,14 @@
 
 import json
 import math
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from assay.core.errors import InputError, StoreError
-from assay.store.exchange import export_runs, import_runs
+from assay.store.exchange import export_runs, import_runs, reference_files
 from assay.store.rows import row_hash
 from assay.store.store import Store, StoredRun
 
@@ -108,3 +109,63 @@ def test_a_newer_format_is_refused(exported: Path, tmp_path: Path) -> None:
     (exported / "manifest.json").write_text(json.dumps({"format": 99}))
     with Store.open(tmp_path / "other") as other, pytest.raises(InputError, match="format 1"):
         import_runs(other, exported)
+
+
+def test_a_packed_export_moves_whole_and_is_equal_for_equal_rows(store: Store, exported: Path, tmp_path: Path) -> None:
+    assert export_runs(store, tmp_path / "new" / "one.tar.xz") == 4
+    assert export_runs(store, tmp_path / "two.tar.xz") == 4
+    assert (tmp_path / "new" / "one.tar.xz").read_bytes() == (tmp_path / "two.tar.xz").read_bytes()
+    with Store.open(tmp_path / "other") as other:
+        assert import_runs(other, tmp_path / "two.tar.xz") == 4
+        assert [row_hash(run) for run in other.runs()] == [row_hash(run) for run in store.runs()]
+        assert other.table(other.runs("reversal")[0], "curve") == TABLE
+        assert not other.verify()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["new", "other", "out", store.folder.name, "two.tar.xz"])
+
+
+def test_only_chosen_runs_can_be_exported(store: Store, exported: Path, tmp_path: Path) -> None:
+    chosen = [run.run_id for run in store.runs("reversal")[:2]]
+    assert export_runs(store, tmp_path / "some.tar.xz", only=chosen) == 2
+
+
+def test_imported_runs_are_marked_and_ones_own_are_not(store: Store, exported: Path, make_run: MakeRun, tmp_path: Path) -> None:
+    with Store.open(tmp_path / "other") as other:
+        other.add(make_run(0), {})
+        import_runs(other, exported, origin="reference")
+        own = {run.seed for run in other.runs("reversal") if run.run_id not in other.origins()}
+        assert own == {0}
+        assert set(other.origins().values()) == {"reference"}
+        other.remove([run.run_id for run in other.runs()])
+        assert other.origins() == {}
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"x" + data])
+def test_a_damaged_packed_export_is_refused(
+    store: Store, exported: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    packed = tmp_path / "packed.tar.xz"
+    export_runs(store, packed)
+    packed.write_bytes(damage(packed.read_bytes()))
+    with Store.open(tmp_path / "other") as other:
+        with pytest.raises(InputError, match=r"packed\.tar\.xz|has manifest"):
+            import_runs(other, packed)
+        assert other.runs() == []
+
+
+def test_a_packed_export_with_other_things_than_files_is_refused(tmp_path: Path) -> None:
+    packed = tmp_path / "links.tar.xz"
+    with tarfile.open(packed, "w:xz") as tar:
+        entry = tarfile.TarInfo("manifest.json")
+        entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(entry)
+    with Store.open(tmp_path / "other") as other, pytest.raises(InputError, match="plain files"):
+        import_runs(other, packed)
+
+
+def test_the_reference_store_is_small_and_whole(tmp_path: Path) -> None:
+    files = reference_files()
+    assert sum(file.stat().st_size for file in files) <= 20 * 2**20
+    with Store.open(tmp_path / "other") as other:
+        for file in files:
+            assert import_runs(other, file) > 0, file.name
+        assert not other.verify()

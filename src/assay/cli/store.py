@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
-from assay.core.errors import StoreError, UsageError
+from assay.core.errors import InputError, StoreError, UsageError
 
 __all__ = ["app"]
 
@@ -132,41 +132,53 @@ def rm(
 
 @app.command("export")
 def export(
-    folder: Path = typer.Argument(help="A folder that does not exist yet."),
+    target: Path = typer.Argument(help="A folder that does not exist yet, or a file NAME.tar.xz."),
     study: str | None = typer.Option(None, "--study", help="Only this study."),
+    counted: bool = typer.Option(False, "--counted", help="Only the runs that count today: not stale, laptop preset as it is."),
     store: Path | None = STORE_OPTION,
 ) -> None:
-    """Write stored runs to a self-contained folder (JSON lines, artefacts, manifest) that another store can import.
+    """Write stored runs to a self-contained folder or file (JSON lines, artefacts, manifest) that another store can import.
 
     Examples:
       assay store export backup
-      assay store export for-the-reviewer --study out-of-context-reasoning
+      assay store export reference/out-of-context-reasoning.tar.xz --study out-of-context-reasoning --counted
     """
     from assay.store.exchange import export_runs
     from assay.store.store import Store
 
     with Store.open(store, read_only=True) as opened:
-        count = export_runs(opened, folder, study=study)
-    note(f"wrote {count} runs to {folder}")
+        only = None
+        if counted:
+            found = [run for run in opened.runs(study) if run.preset == "laptop" and not run.custom]
+            codes = _codes({(run.study, run.experiment) for run in found})
+            only = {run.run_id for run in found if codes.get((run.study, run.experiment)) == run.fingerprint}
+        count = export_runs(opened, target, study=study, only=only)
+    note(f"wrote {count} runs to {target}")
 
 
 @app.command("import")
 def import_(
-    folder: Path = typer.Argument(help="A folder that 'assay store export' wrote."),
+    source: Path = typer.Argument(help="What 'assay store export' wrote, or the word 'reference'."),
     store: Path | None = STORE_OPTION,
 ) -> None:
-    """Add the runs of an exported folder, each checked; runs that are stored already are left as they are.
+    """Add exported runs, each checked; runs that are stored already are left as they are.
+
+    The word 'reference' stands for the counted runs that ship with the source.
 
     Examples:
-      assay store import backup
+      assay store import reference
       assay store import for-the-reviewer --store review
     """
-    from assay.store.exchange import import_runs
+    from assay.store.exchange import REFERENCE, import_runs, reference_files
     from assay.store.store import Store
 
+    sources = reference_files() if source == Path(REFERENCE) else [source]
+    if not sources:
+        raise InputError("the reference store must have come with the source; this installation has none. Use a checkout")
     with Store.open(store) as opened:
-        added = import_runs(opened, folder)
-    note(f"added {added} runs")
+        added = {one.name: import_runs(opened, one, origin=REFERENCE if source == Path(REFERENCE) else "") for one in sources}
+    for name, count in added.items():
+        note(f"{name}: added {count} runs")
 
 
 def _codes(arms: set[tuple[str, str]]) -> dict[tuple[str, str], str]:

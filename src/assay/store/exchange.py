@@ -2,39 +2,109 @@
 
 The folder has `runs.jsonl` (one row a line, with settings, claims, environment and row hash), the tables as `artefacts/<hash>`,
 and `manifest.json` with the number of rows and the hash of `runs.jsonl`. It is written beside its place and renamed when whole.
+A name that ends in `.tar.xz` makes it one compressed file of the same content, equal for equal rows.
+
+The reference store that ships with the source is one such file a study, see `reference_files`.
 """
 
 import dataclasses
 import hashlib
 import json
+import lzma
 import math
 import shutil
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import assay
 from assay.core.errors import InputError, StoreError
 from assay.store.files import write_atomically
 from assay.store.rows import StoredRun, row_hash
 from assay.store.store import Store
 from assay.store.tables import Row, decode_table
 
-__all__ = ["export_runs", "import_runs"]
+__all__ = ["REFERENCE", "export_runs", "import_runs", "reference_files"]
 
 _FORMAT = 1
 _BATCH = 200
+_PACKED = ".tar.xz"
+_LARGEST = 2**30  # bytes of an unpacked file: what a hostile one could fill the disk with
+REFERENCE = "reference"
 
 
-def export_runs(store: Store, folder: Path, *, study: str | None = None) -> int:
-    """Write the newest row of every run (of one study, or of all) to a new folder and return how many there are.
+def reference_files() -> list[Path]:
+    """The files of the reference store: counted runs of each study, as they came with the source; empty where none did."""
+    package = Path(assay.__file__).parent
+    folders = [package / REFERENCE, package.parents[1] / REFERENCE]  # a wheel carries them inside, a checkout beside the source
+    return next((found for folder in folders if (found := sorted(folder.glob(f"*{_PACKED}")))), [])
+
+
+def export_runs(store: Store, target: Path, *, study: str | None = None, only: Collection[str] | None = None) -> int:
+    """Write the newest row of every run (of one study, or of all) to a new folder or file and return how many there are.
+
+    Args:
+        store: where the runs are.
+        target: a folder that does not exist yet; with a name that ends in `.tar.xz` one compressed file.
+        study: only this study's.
+        only: only the runs with these ids.
 
     Raises:
-        InputError: the folder exists or cannot be written.
+        InputError: the target exists or cannot be written.
         StoreError: rows or artefacts do not verify.
     """
-    if folder.exists():
-        raise InputError(f"an export needs a folder that does not exist yet; {folder} does. Name another")
-    runs = store.runs(study)
+    if target.exists():
+        raise InputError(f"an export needs a name that does not exist yet; {target} does. Name another")
+    runs = [run for run in store.runs(study) if only is None or run.run_id in only]
+    if not target.name.endswith(_PACKED):
+        return _write_folder(store, runs, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=target.parent) as scratch:
+            count = _write_folder(store, runs, Path(scratch) / "runs")
+            _pack(Path(scratch) / "runs", Path(scratch) / "packed")
+            (Path(scratch) / "packed").rename(target)
+    except OSError as error:
+        raise InputError(f"an export's place must be writable; {error.filename or target}: {error.strerror}") from error
+    return count
+
+
+def _pack(folder: Path, target: Path) -> None:
+    """One file of a folder's content; equal content gives equal bytes."""
+    with lzma.open(target, "wb", preset=9) as stream, tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = tarfile.TarInfo(file.relative_to(folder).as_posix())
+            entry.size = file.stat().st_size
+            with file.open("rb") as content:
+                tar.addfile(entry, content)
+
+
+@contextmanager
+def _unpacked(source: Path) -> Iterator[Path]:
+    """The folder of an export: itself, or what a packed file holds."""
+    if source.is_dir() or not source.name.endswith(_PACKED):
+        yield source
+        return
+    with TemporaryDirectory() as scratch:
+        try:
+            with lzma.open(source) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+                room = _LARGEST
+                for entry in tar:
+                    room -= entry.size
+                    if not entry.isfile() or room < 0:
+                        raise InputError(
+                            f"an export must hold plain files of 1 GiB in all at most; {source}: {entry.name!r}. Export again"
+                        )
+                    tar.extract(entry, scratch, filter="data")
+        except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
+            raise InputError(f"an export must be as it was written; {source}: {error}. Export again") from error
+        yield Path(scratch)
+
+
+def _write_folder(store: Store, runs: list[StoredRun], folder: Path) -> int:
     unfinished = folder.with_name(folder.name + ".part")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -54,20 +124,26 @@ def export_runs(store: Store, folder: Path, *, study: str | None = None) -> int:
     return len(runs)
 
 
-def import_runs(store: Store, folder: Path) -> int:
-    """Add the runs of an exported folder that are not stored yet, each checked, and return how many were added.
+def import_runs(store: Store, source: Path, *, origin: str = "") -> int:
+    """Add the runs of an export that are not stored yet, each checked and marked as imported; return how many were added.
+
+    Args:
+        store: open for writing.
+        source: a folder or file that `export_runs` wrote.
+        origin: what the runs are marked with; the name of the folder or file if empty.
 
     Raises:
-        InputError: the folder is not a complete export, or a row or artefact in it is not as it was written.
+        InputError: the source is not a complete export, or a row or artefact in it is not as it was written.
         StoreError: the store cannot be written.
     """
-    runs = list(_read(folder))
-    new = [run for run in runs if not store.has(run.run_id)]
-    for start in range(0, len(new), _BATCH):
-        batch: list[tuple[StoredRun, dict[str, list[Row]]]] = []
-        for run in new[start : start + _BATCH]:
-            batch.append((run, {name: _table(folder, digest) for name, digest in run.tables.items()}))
-        store.add_all(batch)
+    with _unpacked(source) as folder:
+        new = [run for run in _read(folder) if not store.has(run.run_id)]
+        for start in range(0, len(new), _BATCH):
+            batch: list[tuple[StoredRun, dict[str, list[Row]]]] = []
+            for run in new[start : start + _BATCH]:
+                batch.append((run, {name: _table(folder, digest) for name, digest in run.tables.items()}))
+            store.add_all(batch)
+        store.mark_imported([run.run_id for run in new], origin or source.name)
     return len(new)
 
 

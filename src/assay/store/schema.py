@@ -54,8 +54,13 @@ def _runs_texts_seals(connection: sqlite3.Connection) -> None:
     )
 
 
+def _origins(connection: sqlite3.Connection) -> None:
+    """Version 2: which runs were imported, and from where; not part of a row, so that a row is the same wherever it lies."""
+    connection.execute("CREATE TABLE origins (run_id TEXT PRIMARY KEY, origin TEXT NOT NULL) STRICT, WITHOUT ROWID")
+
+
 # The n-th function takes a database of version n - 1 to version n. Never edit one that was released; append another.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_runs_texts_seals,)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_runs_texts_seals, _origins)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:

@@ -178,6 +178,17 @@ class Store:
             self._seal(connection, complete, hashes)
         return complete
 
+    def mark_imported(self, run_ids: Iterable[str], origin: str) -> None:
+        """Note where stored runs came from; what is computed here has no origin."""
+        self._writable()
+        with self._transaction() as connection:
+            connection.executemany("INSERT OR REPLACE INTO origins VALUES (?, ?)", [(run_id, origin) for run_id in run_ids])
+
+    def origins(self) -> dict[str, str]:
+        """Where the imported runs came from, by run id."""
+        with _named(self._database):
+            return dict(self._connection.execute("SELECT run_id, origin FROM origins"))
+
     def _insert(self, connection: sqlite3.Connection, run: StoredRun) -> str:
         texts = texts_of(run)
         content = content_of(run, texts)
@@ -507,7 +518,8 @@ def _keep_artefact(connection: sqlite3.Connection, data: bytes) -> str:
 
 
 def _drop_unused(connection: sqlite3.Connection) -> None:
-    """Delete the artefacts that no row names."""
+    """Delete the artefacts that no row names, and the origins of runs that are gone."""
+    connection.execute("DELETE FROM origins WHERE run_id NOT IN (SELECT run_id FROM runs)")
     used = "SELECT named.value FROM runs, json_each(runs.tables) AS named"
     connection.execute(f"DELETE FROM artefacts WHERE digest NOT IN ({used})")
 
