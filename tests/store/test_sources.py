@@ -217,7 +217,7 @@ def test_the_rooms_above_the_studies_do_not_count(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(sources, "_source", spy)
     sources._digest.cache_clear()
-    study = "assay.studies.games.off_switch_game"
+    study = "assay.studies.games.off_switch_game.examples"
     importlib.import_module(study)
     sources.source_digest([study], own=study)
     assert {study, "assay", "assay.solvers.games.pairs"} <= found
