@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.claims.charts import Figure, Lines
+from assay.claims.claim import Claim as ClaimRecord
 from assay.claims.rules import Above, Below, Equals, Ordered, Outside, Rule, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Study
 from assay.core.errors import SettingsError, UsageError
@@ -23,7 +24,7 @@ Anything else is prose.
 """
 
 
-def claim(name: str = "C1", **changes: object) -> Claim:
+def claim(name: str = "C1", **changes: object) -> ClaimRecord:
     fields: dict[str, object] = {
         "name": name,
         "says": "It holds.",
@@ -36,7 +37,7 @@ def claim(name: str = "C1", **changes: object) -> Claim:
     return Claim(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def experiment(*claims: Claim, name: str = "only", **changes: object) -> Experiment:
+def experiment(*claims: ClaimRecord, name: str = "only", **changes: object) -> Experiment:
     fields: dict[str, object] = {
         "name": name,
         "question": "Does it?",
@@ -98,9 +99,9 @@ def test_unbounded_intervals_decide_nothing() -> None:
 def test_the_story_is_read_from_the_docstring() -> None:
     told = study()
     assert told.title == 'Reversal: does learning "A is B" also teach "B is A"?'
-    assert told.paper == 'Somebody et al. 2023, "A title", arXiv:0000.00000.'
+    assert told.paper.text == 'Somebody et al. 2023, "A title", arXiv:0000.00000.'
     assert told.scale == "Theirs: large. Ours: small."
-    assert told.departures == (
+    assert tuple(departure.says for departure in told.departures) == (
         "Names are single tokens, so order is tested apart from spelling.",
         "No pretraining; as in D1 names are short.",
     )
@@ -111,7 +112,7 @@ def test_a_study_that_departs_in_nothing_says_nothing() -> None:
 
 
 def test_a_claim_without_a_control_is_refused_at_load() -> None:
-    with pytest.raises(SettingsError, match="must have a control"):
+    with pytest.raises(SettingsError, match="must have a negative control"):
         claim(control=None)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
+from assay.claims.claim import Arm
+from assay.claims.claim import Claim as ClaimRecord
 from assay.claims.rules import Above, Below, Equals, Ordered, Rule, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Study
 from assay.claims.verdict import RunRow, Verdict, judge, undecided
@@ -15,12 +17,12 @@ DOC = "A title.\n\nPaper   Somebody 2023.\nScale   Ours: small.\n"
 N = 12
 
 
-def study(*claims: Claim) -> Study:
+def study(*claims: ClaimRecord) -> Study:
     presets = {"quick": Preset("settings", 1), "laptop": Preset("settings", N)}
     return Study("example", DOC, (Experiment("only", "?", claims, presets, lambda settings, seeds: Measurement({})),))
 
 
-def claim(rule: Rule = Above(0.5), name: str = "C1", control: Control | None = None, **changes: object) -> Claim:  # noqa: B008
+def claim(rule: Rule = Above(0.5), name: str = "C1", control: Arm | None = None, **changes: object) -> ClaimRecord:  # noqa: B008
     fields = {
         "says": "It holds.",
         "source": "ours",
@@ -46,7 +48,7 @@ def around(centre: float, spread: float = 0.05, n: int = N, name: str = "noise")
     return list(centre + spread * (noise - noise.mean()))
 
 
-def only(claim_: Claim, runs: list[RunRow], **options: bool) -> Verdict:
+def only(claim_: ClaimRecord, runs: list[RunRow], **options: bool) -> Verdict:
     (verdict,) = judge(study(claim_), {"only": runs}, **options)
     return verdict
 

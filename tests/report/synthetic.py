@@ -7,6 +7,8 @@ import numpy as np
 from annotated_types import Ge, doc
 
 from assay.claims.charts import Bars, Figure, Heat, Line, Lines, Scatter
+from assay.claims.claim import Arm
+from assay.claims.claim import Claim as ClaimRecord
 from assay.claims.rules import Above, Below, Equals, Ordered, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Study, Table
 from assay.claims.verdict import RunRow
@@ -125,7 +127,7 @@ def _weights(rng: np.random.Generator) -> Table:
     return rows
 
 
-def claim(name: str, estimand: str | tuple[str, ...], rule: Any, control: Control, says: str, **more: Any) -> Claim:
+def claim(name: str, estimand: str | tuple[str, ...], rule: Any, control: Arm, says: str, **more: Any) -> ClaimRecord:
     fixed = {"source": "§4, Fig. 2", "margin": "the paper's own threshold"}
     return Claim(name, says, estimand=estimand, rule=rule, control=control, **(fixed | more))
 

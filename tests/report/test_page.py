@@ -131,7 +131,15 @@ def test_the_policy_allows_its_own_style_sheet_and_nothing_else(written: Path) -
 def test_a_reviewer_finds_everything(written: Path, verdicts: list[Verdict], data: ExperimentData, synthetic: Any) -> None:
     words = read((written / "index.html").read_text()).words
     study: Study = synthetic.STUDY
-    for text in (study.paper, study.scale, *study.departures, data.command, "weight decay", "threads", "Holm"):
+    for text in (
+        study.paper.text,
+        study.scale,
+        *(departure.says for departure in study.departures),
+        data.command,
+        "weight decay",
+        "threads",
+        "Holm",
+    ):
         assert " ".join(text.split()) in words
     for verdict in verdicts:
         for text in (verdict.says, verdict.source, verdict.control.says, verdict.reason):
@@ -184,7 +192,7 @@ def test_a_study_without_runs_has_a_page_that_says_how_to_run_it(synthetic: Any)
     words = check_closed(study_page(synthetic.STUDY, [], [])).words
     assert "8 not run of 8 claims." in words
     assert "assay run recall-of-hidden-pairs --experiment symbolic" in words
-    assert "takes 40 s at the laptop preset" in words
+    assert "takes 40 s on two cores at the laptop preset" in words
 
 
 def test_a_figure_that_cannot_be_drawn_says_why_in_its_place(

@@ -318,7 +318,7 @@ def test_what_a_study_says_to_its_user_stops_the_command_and_keeps_what_is_done(
     def measure(settings: object, seeds: object) -> object:
         if seeds.root == 2:  # type: ignore[attr-defined]
             raise InputError("the file 'facts.csv' must exist; it does not. Name another")
-        return experiment.measure(settings, seeds)  # type: ignore[arg-type]
+        return experiment.measure_run(settings, seeds)  # type: ignore[arg-type]
 
     study = dataclasses.replace(coins, experiments=(dataclasses.replace(experiment, measure=measure),))  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"facts\.csv"):
@@ -352,7 +352,7 @@ def test_the_store_of_the_command_holds_the_memos(coins: Study, store: Store, tm
     def measure(settings: object, seeds: object) -> object:
         path = memoised("base", {}, lambda folder: (folder / "base.txt").write_text("x") and None)  # type: ignore[arg-type, func-returns-value]
         assert path.is_relative_to(tmp_path / "store" / "memos")
-        return experiment.measure(settings, seeds)  # type: ignore[arg-type]
+        return experiment.measure_run(settings, seeds)  # type: ignore[arg-type]
 
     experiment = coins.experiments[0]
     study = dataclasses.replace(coins, experiments=(dataclasses.replace(experiment, measure=measure),))  # type: ignore[arg-type]

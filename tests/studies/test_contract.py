@@ -24,7 +24,7 @@ ARMS = [
 def measured(experiment: Experiment, seed: int) -> Measurement:
     """A run that finds no memoised step, so that the same run again is computed again."""
     with TemporaryDirectory() as folder, memos_in(Path(folder)):
-        return experiment.measure(experiment.preset("quick").settings, Seeds(seed))
+        return experiment.measure_run(experiment.preset("quick").settings, Seeds(seed))
 
 
 def skip_without_extras(experiment: Experiment) -> None:
@@ -43,7 +43,7 @@ def test_no_study_of_the_tree_is_broken() -> None:
 @pytest.mark.parametrize("study", CATALOGUE.studies.values(), ids=lambda study: study.slug)
 def test_a_study_tells_its_story(study: Study) -> None:
     assert study.title
-    assert any(character.isdigit() for character in study.paper), "the paper needs a year"
+    assert any(character.isdigit() for character in study.paper.text), "the paper needs a year"
     assert study.scale
     told = [figure.name for experiment in study.experiments for figure in experiment.figures if not figure.further]
     assert 3 <= len(told) <= 5, f"tell it in three to five figures and mark the others further=True; got {told}"
@@ -59,7 +59,7 @@ def test_quick_runs_give_what_the_claims_and_figures_need(study: Study, experime
     found = measured(experiment, 0)
     for claim in experiment.claims:
         place = found.items if claim.summary == "clustered" else found.estimands
-        for names in (claim.estimand, claim.control.estimand):
+        for names in (claim.estimand, claim.negative.measured(claim.estimand)):
             for name in (names,) if isinstance(names, str) else names:
                 assert name in place, f"claim {claim.name} needs '{name}'; measure gives {', '.join(place)}"
     for figure in experiment.figures:
@@ -86,10 +86,9 @@ def test_the_same_seed_gives_the_same_rows(study: Study, experiment: Experiment)
 @pytest.mark.parametrize(("study", "experiment"), [arm for arm in ARMS if arm.values[1].measure_many])  # type: ignore[union-attr]
 def test_a_runs_row_does_not_depend_on_its_batch_mates(study: Study, experiment: Experiment) -> None:
     skip_without_extras(experiment)
-    assert experiment.measure_many is not None
     settings = experiment.preset("quick").settings
     alone = measured(experiment, 2)
-    together = experiment.measure_many(settings, [Seeds(5), Seeds(2), Seeds(9)])[1]
+    together = experiment.measure_runs(settings, [Seeds(5), Seeds(2), Seeds(9)])[1]
     assert not isinstance(together, Diverged)
     assert together.estimands == pytest.approx(dict(alone.estimands), rel=1e-9, abs=1e-12, nan_ok=True)
     assert repr(together.tables) == repr(alone.tables) or _close(together, alone)

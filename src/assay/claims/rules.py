@@ -1,5 +1,6 @@
 """Rules: how an interval becomes a judgement. Each is a frozen record; a margin is part of the claim, not of the data."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -24,9 +25,34 @@ class Rule(Protocol):
         ...
 
     @property
-    def text(self) -> str:
-        """The rule as a reader writes it, for tables."""
+    def numbers(self) -> Mapping[str, float]:
+        """The rule's numbers by the names by which a claim's sentence may call them."""
         ...
+
+    def as_text(self, shown: Callable[[float], float]) -> str:
+        """The rule as a reader writes it, each number as `shown` shows it (the ratio, of a logarithm)."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The rule as a reader writes it, on the estimand's own scale."""
+        ...
+
+
+Shown = Callable[[float], float]
+
+
+def _own(value: float) -> float:
+    return value
+
+
+def _digits(value: float) -> str:
+    """At most six digits: what a logarithm of 2 is raised to is 2, not 1.9999999."""
+    return f"{float(f'{value:.6g}'):g}"
+
+
+def _band(low: float, high: float) -> dict[str, float]:
+    return {"low": low, "high": high} | ({"margin": high} if low == -high else {})
 
 
 def _side(low: float, high: float) -> Judgement:
@@ -51,9 +77,18 @@ class Above:
         return value - self.bound
 
     @property
+    def numbers(self) -> Mapping[str, float]:
+        """`bound`."""
+        return {"bound": self.bound}
+
+    def as_text(self, shown: Shown) -> str:
+        """For tables, on the scale of `shown`."""
+        return f"> {_digits(shown(self.bound))}"
+
+    @property
     def text(self) -> str:
         """For tables."""
-        return f"> {self.bound:g}"
+        return self.as_text(_own)
 
 
 @dataclass(frozen=True)
@@ -71,9 +106,18 @@ class Below:
         return self.bound - value
 
     @property
+    def numbers(self) -> Mapping[str, float]:
+        """`bound`."""
+        return {"bound": self.bound}
+
+    def as_text(self, shown: Shown) -> str:
+        """For tables, on the scale of `shown`."""
+        return f"< {_digits(shown(self.bound))}"
+
+    @property
     def text(self) -> str:
         """For tables."""
-        return f"< {self.bound:g}"
+        return self.as_text(_own)
 
 
 @dataclass(frozen=True)
@@ -98,9 +142,18 @@ class Within:
         return min(value - self.low, self.high - value)
 
     @property
+    def numbers(self) -> Mapping[str, float]:
+        """`low` and `high`, and `margin` of a band around 0."""
+        return _band(self.low, self.high)
+
+    def as_text(self, shown: Shown) -> str:
+        """For tables, on the scale of `shown`."""
+        return f"in [{_digits(shown(self.low))}, {_digits(shown(self.high))}]"
+
+    @property
     def text(self) -> str:
         """For tables."""
-        return f"in [{self.low:g}, {self.high:g}]"
+        return self.as_text(_own)
 
 
 @dataclass(frozen=True)
@@ -120,9 +173,18 @@ class Outside:
         return -min(value - self.low, self.high - value)
 
     @property
+    def numbers(self) -> Mapping[str, float]:
+        """`low` and `high`, and `margin` of a band around 0."""
+        return _band(self.low, self.high)
+
+    def as_text(self, shown: Shown) -> str:
+        """For tables, on the scale of `shown`."""
+        return f"outside [{_digits(shown(self.low))}, {_digits(shown(self.high))}]"
+
+    @property
     def text(self) -> str:
         """For tables."""
-        return f"outside [{self.low:g}, {self.high:g}]"
+        return self.as_text(_own)
 
 
 @dataclass(frozen=True)
@@ -141,9 +203,18 @@ class Equals:
         return self.tolerance - abs(value - self.value)
 
     @property
+    def numbers(self) -> Mapping[str, float]:
+        """`value` and `tolerance`."""
+        return {"value": self.value, "tolerance": self.tolerance}
+
+    def as_text(self, shown: Shown) -> str:
+        """For tables, on the scale of `shown`."""
+        return f"= {_digits(shown(self.value))}" + (f" ± {self.tolerance:g}" if self.tolerance else "")
+
+    @property
     def text(self) -> str:
         """For tables."""
-        return f"= {self.value:g}" + (f" ± {self.tolerance:g}" if self.tolerance else "")
+        return self.as_text(_own)
 
 
 @dataclass(frozen=True)
@@ -165,6 +236,15 @@ class Ordered:
         return value - self.margin
 
     @property
+    def numbers(self) -> Mapping[str, float]:
+        """`margin`."""
+        return {"margin": self.margin}
+
+    def as_text(self, shown: Shown) -> str:
+        """For tables, on the scale of `shown`."""
+        return "rising" + (f" by > {_digits(shown(self.margin))}" if self.margin else "")
+
+    @property
     def text(self) -> str:
         """For tables."""
-        return "rising" + (f" by > {self.margin:g}" if self.margin else "")
+        return self.as_text(_own)

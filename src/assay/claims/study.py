@@ -1,24 +1,29 @@
-"""Study, Experiment, Claim, Control, Measurement: what a paper's file declares and what its code returns."""
+"""Study, Experiment, Preset and Measurement: what a paper's folder declares and what its code returns."""
 
-import hashlib
-import inspect
+import dataclasses
+import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from assay.claims.charts import Figure
-from assay.claims.rules import Ordered, Rule
-from assay.core.errors import Diverged, SettingsError, UsageError, unknown_name
+from assay.claims.claim import Arm, check_defined
+from assay.claims.claim import Claim as ClaimRecord
+from assay.claims.estimand import Estimand
+from assay.claims.old_form import Claim, Control, cost_of, departures_of, paper_of, section
+from assay.claims.paper import Cost, Departure, Paper
+from assay.core.errors import Diverged, InputError, SettingsError, UsageError, unknown_name
 from assay.core.seeds import Seeds
 
-__all__ = ["Claim", "Control", "Experiment", "Measurement", "Preset", "Study", "Summary", "Table"]
+__all__ = ["Claim", "Control", "Experiment", "Measurement", "Preset", "Scalar", "Study", "Table"]
 
 Scalar = float | int | str | bool
 Table = list[dict[str, Scalar]]
-Summary = Literal["mean", "bca", "median", "iqm", "share", "every", "clustered"]
 PRESETS = ("quick", "laptop", "paper")
-_TIME = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|h)")  # "40 s", "1.5 min", "2 h"
+MAX_FAMILIES = 4
+NO_PAPER = Paper("nobody", 0, "nothing", "")  # until the last study has left the old form
+_NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
@@ -35,89 +40,6 @@ class Measurement:
     estimands: Mapping[str, float]
     tables: Mapping[str, Table] = field(default_factory=dict)
     items: Mapping[str, Sequence[float]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Control:
-    """A variant in which the claim's cause is removed (or, for a null claim, planted).
-
-    The control must come out as expected or the claim is void: without a `rule` of its own, the claim's rule must be *refuted*
-    on the control's estimand; with one, that rule must be *supported*.
-
-    Attributes:
-        says: what was changed, and what must happen then.
-        estimand: the control's value in the same run (a tuple for a claim with the rule `Ordered`).
-        rule: its own rule, where the claim's scale does not fit.
-    """
-
-    says: str
-    estimand: str | tuple[str, ...]
-    rule: Rule | None = None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A falsifiable sentence of a paper (or of ours), bound to a number and a rule before anything is run.
-
-    Attributes:
-        name: short and unique within the study ("C1").
-        says: the sentence, in our words, with the numbers that make it falsifiable.
-        source: where it is claimed (section, figure, theorem; or "ours").
-        estimand: the name of the number each run yields; several for the rule `Ordered`.
-        rule: how the interval over runs becomes a verdict.
-        control: what could have refuted the claim. Required.
-        margin: why the rule's numbers are what they are, in one line.
-        paper_value: the paper's own number or finding, as a reader compares it with ours.
-        summary: how runs are summarised. `mean` (t interval), `bca`, `median`, `iqm`, `share` (0/1 per run, exact binomial),
-            `every` (the range over runs: for statements that hold in each run), `clustered` (items inside runs).
-        unit: what the interval is taken over.
-        given: what a run must hold for the claim's numbers to exist at all ("a wrong answer"); runs without it take no part,
-            as long as most have it. Empty: every run must have the numbers.
-    """
-
-    name: str
-    says: str
-    source: str
-    estimand: str | tuple[str, ...]
-    rule: Rule
-    control: Control
-    margin: str
-    paper_value: str | float | None = None
-    summary: Summary = "mean"
-    unit: str = "run"
-    given: str = ""
-
-    def __post_init__(self) -> None:
-        # Studies arrive through entry points too, untyped; a claim that nothing could refute is refused at load.
-        if not isinstance(self.control, Control):
-            raise SettingsError(
-                f"claim '{self.name}' must have a control that could refute it; got {self.control!r}. Add control=Control(...)"
-            )
-        for what, text in (("name", self.name), ("says", self.says), ("source", self.source), ("margin", self.margin)):
-            if not text.strip():
-                raise SettingsError(f"claim '{self.name}': {what} must not be empty")
-        if isinstance(self.rule, Ordered) != isinstance(self.estimand, tuple):
-            raise SettingsError(
-                f"claim '{self.name}': the rule Ordered goes with a tuple of estimands, every other rule with one; "
-                f"got {self.estimand!r}"
-            )
-        if isinstance(self.estimand, tuple) and len(self.estimand) < 2:
-            raise SettingsError(f"claim '{self.name}': Ordered needs at least two estimands; got {self.estimand!r}")
-        if self.control.rule is None and isinstance(self.control.estimand, tuple) != isinstance(self.estimand, tuple):
-            raise SettingsError(
-                f"claim '{self.name}': a control judged by the claim's own rule needs estimands of the same form; "
-                f"got {self.control.estimand!r} beside {self.estimand!r}. Give the control a rule of its own"
-            )
-
-    @property
-    def digest(self) -> str:
-        """Sixteen hexadecimal digits that change when anything the verdict depends on changes."""
-        judged: tuple[object, ...] = (
-            self.name, self.estimand, self.rule, self.summary, self.control.estimand, self.control.rule,
-        )  # fmt: skip
-        if self.given:
-            judged += ("given",)
-        return hashlib.sha256(repr(judged).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -138,38 +60,44 @@ MeasureMany = Callable[[Any, Sequence[Seeds]], "Sequence[Measurement | Diverged]
 
 @dataclass(frozen=True)
 class Experiment:
-    """One arm of a study: a question, settings, a pure `measure`, and the claims it decides.
+    """One part of a study: a question, settings, a pure `measure`, and the claims it decides.
 
     Attributes:
         name: a slug, unique within the study.
         question: one sentence.
-        claims: what this arm decides.
+        claims: what it decides.
         presets: `quick` (seconds, plumbing only) and `laptop` (two cores, real verdicts) are required; `paper` where
             it differs.
-        measure: one run. Pure: same settings and seed, same rows, on the same machine class and thread count. May
-            raise `Diverged`.
+        measure: one run: a function, or its name as "module:function", which is loaded when something is run. Pure: same
+            settings and seed, same rows, on the same machine class and thread count. May raise `Diverged`.
         measure_many: the same for several seeds in one program; a run's row must not depend on its batch mates. A run that
-            diverged is returned as its `Diverged`.
+            diverged is returned as its `Diverged`. `measure` may then be left out.
+        estimands: what the measured numbers are, each once for all arms.
+        nulls: arms without the mechanism, which no claim of an effect may pass.
+        family: the question of the paper that it belongs to; false verdicts are bounded a question, of which a study has at
+            most four. Empty: the study's one question.
         batch: how many runs one call of `measure_many` should get at the most (memory, and what a kill can lose).
         figures: drawn from the tables by the report.
-        cost: time of the laptop preset on two cores ("40 s", "5 min"), or "of one core", as measured; the estimate of a
-            command that has seen no run begins with it.
+        cost: time of the laptop preset, as measured; the estimate of a command that has seen no run begins with it.
         needs: extras without which it cannot run, as {"importable module": "extra"}.
-        ready: called with the settings before anything starts; raises `InputError` where something else it needs, such as a
-            model, is not there.
+        ready: called with the settings before anything starts (a function or its name); raises `InputError` where something
+            else it needs, such as a model, is not there.
     """
 
     name: str
     question: str
-    claims: tuple[Claim, ...]
+    claims: tuple[ClaimRecord, ...]
     presets: Mapping[str, Preset]
-    measure: Measure
-    measure_many: MeasureMany | None = None
+    measure: Measure | str | None = None
+    measure_many: MeasureMany | str | None = None
     batch: int = 16
     figures: tuple[Figure, ...] = ()
-    cost: str = ""
+    cost: Cost | str | None = None
     needs: Mapping[str, str] = field(default_factory=dict)
-    ready: Callable[[Any], None] | None = None
+    ready: Callable[[Any], None] | str | None = None
+    estimands: tuple[Estimand, ...] = ()
+    nulls: tuple[Arm, ...] = ()
+    family: str = ""
 
     def __post_init__(self) -> None:
         _slug("experiment", self.name)
@@ -186,18 +114,82 @@ class Experiment:
             raise SettingsError(
                 f"experiment '{self.name}': all presets must share one settings type; got {sorted(k.__name__ for k in kinds)}"
             )
+        if self.measure is None and self.measure_many is None:
+            raise SettingsError(f"experiment '{self.name}' must have measure or measure_many; it has neither")
+        for what in ("measure", "measure_many", "ready"):
+            given = getattr(self, what)
+            if isinstance(given, str) and not _NAMED.fullmatch(given):
+                raise SettingsError(
+                    f"experiment '{self.name}': {what} must be a function or 'module:function'; got '{given}'. "
+                    f'Write {what}=f"{{__package__}}.the_file:{what}"'
+                )
         _unique(f"experiment '{self.name}': figure", [figure.name for figure in self.figures])
         for figure in self.figures:  # its files are called so
             _slug(f"experiment '{self.name}': figure", figure.name)
+        _unique(f"experiment '{self.name}': estimand", [estimand.name for estimand in self.estimands])
+        if self.estimands:
+            object.__setattr__(self, "claims", self._claims_with_estimands())
+
+    def _claims_with_estimands(self) -> tuple[ClaimRecord, ...]:
+        """The claims, each with what its estimand is; refuses those whose numbers are not defined or not said."""
+        defined = {estimand.name: estimand for estimand in self.estimands}
+        bound: list[ClaimRecord] = []
+        for claim in self.claims:
+            estimand = check_defined(f"experiment '{self.name}'", claim, defined)
+            bound.append(dataclasses.replace(claim, defined=estimand))
+            bound[-1].check_sentence(estimand)
+        return tuple(bound)
+
+    @property
+    def has_many(self) -> bool:
+        """Whether several runs can be measured in one program."""
+        return self.measure_many is not None
+
+    def measure_run(self, settings: Any, seeds: Seeds) -> Measurement:
+        """One run.
+
+        Raises:
+            Diverged: the run did.
+        """
+        if self.measure is not None:
+            measure: Measure = _function(self, "measure")
+            return measure(settings, seeds)
+        found = self.measure_runs(settings, [seeds])[0]
+        if isinstance(found, Diverged):
+            raise found
+        return found
+
+    def measure_runs(self, settings: Any, seeds: Sequence[Seeds]) -> "Sequence[Measurement | Diverged]":
+        """Several runs, in one program where the experiment has one for many."""
+        if self.measure_many is None:
+            return [self.measure_run(settings, one) for one in seeds]
+        measure_many: MeasureMany = _function(self, "measure_many")
+        return measure_many(settings, seeds)
+
+    def check_ready(self, settings: Any) -> None:
+        """Nothing, or `InputError` where something that it needs is not there."""
+        if self.ready is not None:
+            _function(self, "ready")(settings)
+
+    @property
+    def stated_cost(self) -> Cost | None:
+        """The cost as a record; None where none is stated."""
+        return cost_of(self.cost) if isinstance(self.cost, str) else self.cost
 
     @property
     def seconds_per_run(self) -> float | None:
-        """Of one core, by the stated cost; None where that states no time."""
-        stated = _TIME.search(self.cost)
-        if stated is None:
-            return None
-        cores = 1 if "one core" in self.cost else 2
-        return cores * float(stated[1]) * {"s": 1, "m": 60, "h": 3600}[stated[2]] / self.presets["laptop"].n_runs
+        """Of one core at the laptop preset, by the stated cost; None where that states no time."""
+        laptop = self.presets["laptop"]
+        return self.seconds_of(laptop.settings)
+
+    def seconds_of(self, settings: Any) -> float | None:
+        """A run's seconds of one core at these settings, by the stated cost; None where that states no time."""
+        laptop, cost = self.presets["laptop"], self.stated_cost
+        return None if cost is None else cost.core_seconds(laptop.settings, settings) / laptop.n_runs
+
+    def estimand(self, measured: str) -> Estimand | None:
+        """What a measured number "arm/estimand" is; None where it is not defined."""
+        return next((one for one in self.estimands if one.name == measured.partition("/")[2]), None)
 
     def preset(self, name: str) -> Preset:
         """The preset called `name`; `paper` falls back to `laptop` where the laptop already runs the paper's scale.
@@ -214,61 +206,78 @@ class Experiment:
 class Study:
     """One paper: where it is from, what we do differently, and its experiments.
 
-    The story stands once, in the module's docstring: `Title: question.` on the first line, then the sections `Paper`,
-    `Scale` and `Departs` (items D1, D2, ...), each starting at the margin.
-
     Attributes:
-        slug: the study's name on the command line; its file has the same name with underscores.
-        doc: the module's `__doc__`.
+        slug: the study's name on the command line; its folder or file has the same name with underscores.
+        title: "Title: question?", the first line of the module's docstring as well.
+        paper: where the claims come from, and its headlines.
+        scale: theirs and ours.
+        departures: what we do differently and why, D1, D2, ...
         experiments: at least one.
         version: raised when its numbers may change; rows of different versions are never pooled.
+        first_seed: the first seed that counts; runs of a pilot have others.
     """
 
     slug: str
-    doc: str
-    experiments: tuple[Experiment, ...]
+    doc: str = ""
+    experiments: tuple[Experiment, ...] = ()
     version: int = 1
+    title: str = ""
+    paper: Paper = NO_PAPER
+    scale: str = ""
+    departures: tuple[Departure, ...] = ()
+    first_seed: int = 0
 
     def __post_init__(self) -> None:
         _slug("study", self.slug)
+        if self.doc:
+            self._read_story()
         if not self.experiments:
             raise SettingsError(f"study '{self.slug}' must have at least one experiment")
         _unique(f"study '{self.slug}': experiment", [experiment.name for experiment in self.experiments])
         _unique(f"study '{self.slug}': claim", [claim.name for claim in self.claims])
-        for part in ("paper", "scale"):
-            if not getattr(self, part):
-                raise SettingsError(f"study '{self.slug}': its docstring must have a section '{part.title()}' at the margin")
+        for what in ("title", "scale"):
+            if not getattr(self, what).strip():
+                raise SettingsError(f"study '{self.slug}': {what} must not be empty")
+        expected = [f"D{i}" for i in range(1, len(self.departures) + 1)]
+        if [departure.name for departure in self.departures] != expected:
+            raise SettingsError(
+                f"study '{self.slug}': departures are named {', '.join(expected)} in this order; "
+                f"got {', '.join(departure.name for departure in self.departures)}"
+            )
+        if len(self.families) > MAX_FAMILIES:
+            raise SettingsError(
+                f"study '{self.slug}': a study has at most {MAX_FAMILIES} families, questions of its paper; got "
+                f"{len(self.families)}: {'; '.join(self.families)}. Give experiments of one question the same family"
+            )
+        known = [claim.name for claim in self.claims]
+        for headline in self.paper.headlines:
+            for name in headline.claims:
+                if name not in known:
+                    see = f"'{self.slug}' has: {', '.join(known)}"
+                    raise SettingsError(
+                        f"study '{self.slug}', headline '{headline.says}': " + unknown_name("claim", name, known, see=see)
+                    )
+
+    def _read_story(self) -> None:
+        """Fills the records from the docstring of a study in the old form."""
+        paper = paper_of(self.doc)
+        if paper is None or not section(self.doc, "Scale"):
+            part = "Paper" if paper is None else "Scale"
+            raise SettingsError(f"study '{self.slug}': its docstring must have a section '{part}' at the margin")
+        object.__setattr__(self, "title", self.doc.strip().splitlines()[0].strip().rstrip("."))
+        object.__setattr__(self, "paper", paper)
+        object.__setattr__(self, "scale", section(self.doc, "Scale"))
+        object.__setattr__(self, "departures", departures_of(self.doc))
 
     @property
-    def claims(self) -> tuple[Claim, ...]:
+    def claims(self) -> tuple[ClaimRecord, ...]:
         """All claims, in the order of the experiments."""
         return tuple(claim for experiment in self.experiments for claim in experiment.claims)
 
     @property
-    def title(self) -> str:
-        """The docstring's first line without its full stop."""
-        return self.doc.strip().splitlines()[0].strip().rstrip(".")
-
-    @property
-    def paper(self) -> str:
-        """Authors, year, title, identifier."""
-        return _section(self.doc, "Paper")
-
-    @property
-    def scale(self) -> str:
-        """Theirs and ours."""
-        return _section(self.doc, "Scale")
-
-    @property
-    def departures(self) -> tuple[str, ...]:
-        """What we do differently and why, one text each, without the label."""
-        text = _section(self.doc, "Departs")
-        starts: list[re.Match[str]] = []
-        for label in re.finditer(r"(?:^|\s)D(\d+)\s+", text):
-            if int(label[1]) == len(starts) + 1:  # any other label is a mention inside a sentence
-                starts.append(label)
-        ends = [label.start() for label in starts[1:]] + [len(text)]
-        return tuple(text[label.end() : end].strip() for label, end in zip(starts, ends, strict=False))
+    def families(self) -> tuple[str, ...]:
+        """The questions of the paper that the experiments belong to, in their order; one empty name where none is named."""
+        return tuple(dict.fromkeys(experiment.family for experiment in self.experiments))
 
     def experiment(self, name: str) -> Experiment:
         """The experiment called `name`.
@@ -281,7 +290,7 @@ class Study:
             raise UsageError(unknown_name("experiment", name, names, see=f"'{self.slug}' has: {', '.join(names)}"))
         return self.experiments[names.index(name)]
 
-    def claim(self, name: str) -> Claim:
+    def claim(self, name: str) -> ClaimRecord:
         """The claim called `name`.
 
         Raises:
@@ -293,10 +302,19 @@ class Study:
         return self.claims[names.index(name)]
 
 
-def _section(doc: str, name: str) -> str:
-    """The text of a docstring section that starts with `name` at the margin, folded to one line."""
-    found = re.search(rf"^{name}[ \t]+(.*(?:\n(?:[ \t]+.*|[ \t]*))*)", inspect.cleandoc(doc), re.M)
-    return " ".join(found.group(1).split()) if found else ""
+def _function(experiment: Experiment, what: str) -> Any:
+    """The function that an experiment gives itself or by its name."""
+    given = getattr(experiment, what)
+    if not isinstance(given, str):
+        return given
+    module, _, name = given.partition(":")
+    loaded = importlib.import_module(module)
+    if not callable(getattr(loaded, name, None)):
+        raise InputError(
+            f"experiment '{experiment.name}': {what} names '{given}', and {module} has no function '{name}'. "
+            "Define it there, or name another"
+        )
+    return getattr(loaded, name)
 
 
 def _slug(kind: str, name: str) -> None:

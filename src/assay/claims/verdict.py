@@ -15,8 +15,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from assay.claims.claim import Claim, Summary, names
 from assay.claims.rules import Judgement, Ordered, Rule
-from assay.claims.study import Claim, Experiment, Study, Summary
+from assay.claims.study import Experiment, Study
 from assay.core.seeds import Seeds
 from assay.stats import intervals, sequential
 from assay.stats.intervals import Interval
@@ -191,15 +192,15 @@ def _evidence(study: Study, claim: Claim, runs: _Runs, *, quick: bool, anytime: 
         return _Evidence(reason, all_runs.rows)
     rng_seed = Seeds(0).child(study.slug).child(claim.name)
     steps, spreads = _interval_functions(claim.estimand, claim.summary, runs, anytime, rng_seed.child("claim"))
-    control_steps, _ = _interval_functions(claim.control.estimand, claim.summary, runs, anytime, rng_seed.child("control"))
+    control_steps, _ = _interval_functions(
+        claim.negative.measured(claim.estimand), claim.summary, runs, anytime, rng_seed.child("control")
+    )
     return _Evidence("", runs.rows, steps, spreads, control_steps)
 
 
 def _names(claim: Claim) -> list[str]:
     """The estimands of a claim and of its control."""
-    return [
-        name for names in (claim.estimand, claim.control.estimand) for name in ((names,) if isinstance(names, str) else names)
-    ]
+    return [*names(claim.estimand), *names(claim.negative.measured(claim.estimand))]
 
 
 def _may_not_speak(claim: Claim, runs: _Runs, taking_part: _Runs, quick: bool, anytime: bool) -> str:
@@ -353,16 +354,16 @@ def _verdict(
         study=study.slug,
         experiment=experiment.name,
         claim=claim.name,
-        says=claim.says,
-        source=claim.source,
-        rule=claim.rule.text,
+        says=claim.sentence,
+        source=claim.at,
+        rule=claim.rule_text,
         estimate=_number(interval.estimate if interval else None),
         low=_number(interval.low if interval else None),
         high=_number(interval.high if interval else None),
         level=interval.level if interval else None,
         n_runs=len(found.rows),
-        unit=claim.unit,
-        paper_value=claim.paper_value,
+        unit=claim.run_is,
+        paper_value=claim.paper,
         control=control,
         verdict=judgement,
         reason=reason,
@@ -372,7 +373,7 @@ def _verdict(
 
 
 def _control_verdict(claim: Claim, found: _Evidence, level: float) -> ControlVerdict:
-    control = claim.control
+    control = claim.negative
     rule = claim.rule if control.rule is None else control.rule
     expected: Judgement = "refuted" if control.rule is None else "supported"
     if found.void:

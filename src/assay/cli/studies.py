@@ -43,12 +43,12 @@ def show(
         {
             "experiment": experiment.name,
             "claim": claim.name,
-            "says": claim.says,
-            "source": claim.source,
-            "rule": f"{_estimand(claim.estimand)} {claim.rule.text}",
-            "margin": claim.margin,
-            "control": claim.control.says,
-            "paper_value": claim.paper_value,
+            "says": claim.sentence,
+            "source": claim.at,
+            "rule": f"{_estimand(claim.estimand)} {claim.rule_text}",
+            "margin": claim.why,
+            "control": claim.negative.says,
+            "paper_value": claim.paper,
         }
         for experiment in found.experiments
         for claim in experiment.claims
@@ -63,17 +63,23 @@ def show(
         story = {
             "study": found.slug,
             "title": found.title,
-            "paper": found.paper,
+            "paper": found.paper.text,
             "scale": found.scale,
             "version": found.version,
         }
-        emit([story | {"departures": found.departures, "claims": claims, "settings": settings}], as_json=True)
+        emit(
+            [
+                story
+                | {"departures": [departure.says for departure in found.departures], "claims": claims, "settings": settings}
+            ],
+            as_json=True,
+        )
         return
-    typer.echo(f"{visible(found.title)}\n\nPaper  {visible(found.paper)}\nScale  {visible(found.scale)}")
-    for number, departure in enumerate(found.departures, 1):
-        typer.echo(f"D{number}     {visible(departure)}")
+    typer.echo(f"{visible(found.title)}\n\nPaper  {visible(found.paper.text)}\nScale  {visible(found.scale)}")
+    for departure in found.departures:
+        typer.echo(f"{departure.name:<6} {visible(departure.says)}")
     for experiment in found.experiments:
-        cost = f" – {experiment.cost} at the laptop preset" if experiment.cost else ""
+        cost = f" – {experiment.stated_cost.text} at the laptop preset" if experiment.stated_cost else ""
         typer.echo(f"\n{experiment.name}: {visible(experiment.question)}{cost}\n")
         own = [row for row in claims if row["experiment"] == experiment.name]
         typer.echo(table(own, ["claim", "says", "rule", "control", "paper_value"]))

@@ -100,9 +100,9 @@ class _Lane:
 def _lanes(study: Study, verdict: Verdict) -> tuple[_Lane, _Lane]:
     claim = study.claim(verdict.claim)
     own = _Axis.of(claim.rule, _numbers(verdict))
-    control = own if claim.control.rule is None else _Axis.of(claim.control.rule, _numbers(verdict.control))
+    control = own if claim.negative.rule is None else _Axis.of(claim.negative.rule, _numbers(verdict.control))
     return own.lane(_numbers(verdict), holds=True), control.lane(
-        _numbers(verdict.control), holds=claim.control.rule is not None
+        _numbers(verdict.control), holds=claim.negative.rule is not None
     )
 
 

@@ -125,7 +125,7 @@ def index_page(entries: Sequence[AtlasEntry], *, created: str | None = None) -> 
             {
                 "title": title,
                 "question": question,
-                "paper": _linked(entry.study.paper),
+                "paper": _linked(entry.study.paper.text),
                 "href": f"{entry.study.slug}/index.html" if entry.linked else "",
                 "marks": [mark for marks_of_arm in marks for mark in marks_of_arm],
                 "tally": _tally([mark.verdict for marks_of_arm in marks for mark in marks_of_arm]),
@@ -312,7 +312,7 @@ def _compose(study: Study, verdicts: Sequence[Verdict], data: Sequence[Experimen
         study=study,
         title=title,
         question=question,
-        paper=_linked(study.paper),
+        paper=_linked(study.paper.text),
         quick=any(item.preset == "quick" and item.n_runs for item in data),
         tally=_tally([mark.verdict for own_marks in marks for mark in own_marks]),
         glance=[
@@ -330,12 +330,15 @@ def _arm(
 ) -> _Arm:
     ident = f"experiment-{experiment.name}"
     if data is None or data.n_runs == 0:
-        facts = ("not run yet", *([f"takes {experiment.cost} at the laptop preset"] if experiment.cost else []))
+        facts = (
+            "not run yet",
+            *([f"takes {experiment.stated_cost.text} at the laptop preset"] if experiment.stated_cost else []),
+        )
         command = data.command if data else f"assay run {study.slug} --experiment {experiment.name}"
         return _Arm(ident, experiment.name, experiment.question, command, facts, tuple(_warnings(data)) if data else ())
     numbers = any(verdict.estimate is not None for verdict in verdicts)
     picture = forest(study, verdicts, ident=f"{experiment.name}-verdicts") if numbers else None
-    margins = {claim.name: claim.margin for claim in experiment.claims}
+    margins = {claim.name: claim.why for claim in experiment.claims}
     return _Arm(
         ident=ident,
         name=experiment.name,
@@ -486,7 +489,7 @@ def _marks(base: str, experiments: Iterable[Experiment], verdicts: Sequence[Verd
             place, verdict = places.get(claim.name, (0, "unrun"))
             anchor = f"#experiment-{experiment.name}-{place}" if place else f"#experiment-{experiment.name}"
             found.append(
-                _Mark(claim.name, verdict, claim.says, f"{base + '/index.html' if base else ''}{anchor}" if linked else "")
+                _Mark(claim.name, verdict, claim.sentence, f"{base + '/index.html' if base else ''}{anchor}" if linked else "")
             )
         marks.append(found)
     return marks

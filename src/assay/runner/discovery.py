@@ -180,6 +180,8 @@ def modules_of(experiment: "Experiment") -> list[str]:
         function = waiting.pop()
         if isinstance(function, functools.partial):
             waiting += [function.func, *function.args, *function.keywords.values()]
+        elif isinstance(function, str):
+            names.add(function.partition(":")[0])
         elif callable(function):
             names.add(str(getattr(function, "__module__", None) or type(function).__module__))
     return sorted(names)

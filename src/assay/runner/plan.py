@@ -208,11 +208,10 @@ def _lacking(study: Study, cell: Cell) -> AssayError | None:
     for module, extra in cell.experiment.needs.items():
         if importlib.util.find_spec(module.partition(".")[0]) is None:
             return MissingExtra(module, extra, f"{study.slug}/{cell.experiment.name}")
-    if cell.experiment.ready is not None:
-        try:
-            cell.experiment.ready(cell.settings)
-        except InputError as error:
-            return error
+    try:
+        cell.experiment.check_ready(cell.settings)
+    except InputError as error:
+        return error
     return None
 
 

@@ -298,7 +298,7 @@ class _Session:
         computes the very batches that were lost, so that its rows are the uninterrupted command's to the last bit.
         """
         size = 1
-        if cell.experiment.measure_many is not None:
+        if cell.experiment.has_many:
             size = max(1, min(cell.experiment.batch, math.ceil(len(cell.seeds) / self.executor.workers)))
         todo = set(cell.todo)
         parts = [cell.seeds[start : start + size] for start in range(0, len(cell.seeds), size)]

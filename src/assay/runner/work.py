@@ -103,10 +103,10 @@ def failed_task(task: Task, says: str, threads: int) -> Finished:
 
 
 def _measure(experiment: Experiment, settings: object, seeds: Sequence[int]) -> list[Result]:
-    if experiment.measure_many is None:
-        return [_guarded(seed, lambda seed=seed: experiment.measure(settings, Seeds(seed))) for seed in seeds]  # type: ignore[misc]
+    if not experiment.has_many:
+        return [_guarded(seed, lambda seed=seed: experiment.measure_run(settings, Seeds(seed))) for seed in seeds]  # type: ignore[misc]
     try:
-        found = experiment.measure_many(settings, [Seeds(seed) for seed in seeds])
+        found = experiment.measure_runs(settings, [Seeds(seed) for seed in seeds])
         if len(found) != len(seeds):
             raise ValueError(f"measure_many must return one measurement per seed; got {len(found)} for {len(seeds)}")
     except Exception as error:

@@ -22,7 +22,7 @@ EXPERIMENTS = {experiment.name: experiment for experiment in STUDY.experiments i
 @pytest.fixture(scope="module", params=list(EXPERIMENTS))
 def measured(request):
     experiment = EXPERIMENTS[request.param]
-    return experiment, experiment.measure_many(experiment.preset("quick").settings, [Seeds(0), Seeds(1)])
+    return experiment, experiment.measure_runs(experiment.preset("quick").settings, [Seeds(0), Seeds(1)])
 
 
 def test_every_claim_and_control_finds_its_number(measured):
@@ -30,7 +30,7 @@ def test_every_claim_and_control_finds_its_number(measured):
     for run in runs:
         assert isinstance(run, Measurement)
         for claim in experiment.claims:
-            for names in (claim.estimand, claim.control.estimand):
+            for names in (claim.estimand, claim.negative.measured(claim.estimand)):
                 for name in (names,) if isinstance(names, str) else names:
                     assert math.isfinite(run.estimands[name]), name
 
@@ -48,7 +48,7 @@ def test_every_figure_finds_its_columns(measured):
 
 def test_a_run_does_not_depend_on_its_batch_mates(measured):
     experiment, runs = measured
-    alone = experiment.measure(experiment.preset("quick").settings, Seeds(1))
+    alone = experiment.measure_run(experiment.preset("quick").settings, Seeds(1))
     assert alone.estimands == runs[1].estimands
     assert alone.tables == runs[1].tables
 
@@ -60,7 +60,7 @@ def test_a_run_that_diverges_is_said_to_and_spares_the_others(monkeypatch):
 
     experiment = EXPERIMENTS["dose-response"]
     settings = experiment.preset("quick").settings
-    calm = experiment.measure(settings, Seeds(1))
+    calm = experiment.measure_run(settings, Seeds(1))
     constant = RecallStack.constant.__func__
 
     def with_a_broken_first_run(cls, *args, **kwargs):
@@ -69,11 +69,11 @@ def test_a_run_that_diverges_is_said_to_and_spares_the_others(monkeypatch):
         return stack
 
     monkeypatch.setattr(RecallStack, "constant", classmethod(with_a_broken_first_run))
-    broken, other = experiment.measure_many(settings, [Seeds(0), Seeds(1)])
+    broken, other = experiment.measure_runs(settings, [Seeds(0), Seeds(1)])
     assert isinstance(broken, Diverged)
     assert other.estimands == calm.estimands
     with pytest.raises(Diverged):
-        experiment.measure(settings, Seeds(0))
+        experiment.measure_run(settings, Seeds(0))
 
 
 @pytest.mark.parametrize("override", ["n=1", "m_train=0", "length=3", "learning_rate=0", "n_steps=0", "weight_decay=-1"])

@@ -142,7 +142,7 @@ def test_every_claim_of_the_card_is_there_and_has_a_control() -> None:
 
 
 def test_the_construction_is_exact_at_the_quick_preset() -> None:
-    found = CONSTRUCTION.measure(CONSTRUCTION.preset("quick").settings, Seeds(3)).estimands
+    found = CONSTRUCTION.measure_run(CONSTRUCTION.preset("quick").settings, Seeds(3)).estimands
     assert found["thoughts_exact"] == found["answers_right"] == found["sharp/least_exact"] == 1
     assert found["one_short/answers_right"] == 0
     assert found["soft/thoughts_exact"] < 0.5

@@ -13,6 +13,7 @@ import numpy as np
 from annotated_types import Ge, Gt, doc
 
 from assay.claims.charts import Figure, Line, Lines
+from assay.claims.claim import Claim as ClaimRecord
 from assay.claims.rules import Above, Below, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.progress import progress
@@ -41,7 +42,7 @@ NEW_WORDINGS = tuple(wording for wording in WORDINGS if wording.held_out)
 CUT = "the second premises speak of other bridges: no source leads to an end, and only place and order could tell"
 
 
-def _with_more_chains(k: int) -> Claim:
+def _with_more_chains(k: int) -> "ClaimRecord":
     return Claim(
         f"C7.length-{k}",
         says=f"Trained with two chains only, the model answers with {k}: accuracy of at least 0.9 on new names.",

@@ -1,0 +1,107 @@
+"""Paper, Headline, Departure and Cost: what a study says of its source, of itself and of the time it takes, as records."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from assay.core.errors import SettingsError
+
+__all__ = ["Cost", "Departure", "Headline", "Paper"]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A sentence of the paper's abstract, in our words, with what tests it here.
+
+    Attributes:
+        says: one sentence.
+        claims: the names of the claims that test it.
+        reason: why nothing here can show it; instead of claims.
+    """
+
+    says: str
+    claims: tuple[str, ...] = ()
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.says.strip():
+            raise SettingsError("a headline must say something; its sentence is empty")
+        if bool(self.claims) == bool(self.reason.strip()):
+            raise SettingsError(
+                f"headline '{self.says}': give the claims that test it, or the reason why nothing here can show it; "
+                f"got {'both' if self.claims else 'neither'}"
+            )
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a study's claims come from.
+
+    Attributes:
+        authors: as cited ("Guo, Zhu and Russell").
+        year: of the version that was read.
+        title: of the paper.
+        where: journal or conference, and identifier ("ICLR 2024, arXiv:2312.03002").
+        headlines: three to six sentences that a reader remembers of it.
+    """
+
+    authors: str
+    year: int
+    title: str
+    where: str
+    headlines: tuple[Headline, ...] = ()
+
+    def __post_init__(self) -> None:
+        for what in ("authors", "title"):
+            if not getattr(self, what).strip():
+                raise SettingsError(f"a paper must have {what}; got an empty text")
+        if self.headlines and not 3 <= len(self.headlines) <= 6:
+            raise SettingsError(f"'{self.title}' must have three to six headlines; got {len(self.headlines)}")
+
+    @property
+    def text(self) -> str:
+        """Authors, year, title and place on one line."""
+        where = f", {self.where}" if self.where else ""
+        return f'{self.authors} {self.year}, "{self.title}"{where}'
+
+
+@dataclass(frozen=True)
+class Departure:
+    """What a study does differently from its paper, and why. `name` is D1, D2, ...; other texts refer to it by that name."""
+
+    name: str
+    says: str
+
+    def __post_init__(self) -> None:
+        if not self.says.strip():
+            raise SettingsError(f"departure {self.name}: says must tell what is different and why; it is empty")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """How long all runs of the laptop preset take, as measured.
+
+    Attributes:
+        minutes: of wall time.
+        cores: the cores it was measured on.
+        work: how much work given settings ask for, in a unit of the experiment's own; it scales the minutes to other settings.
+    """
+
+    minutes: float
+    cores: int = 2
+    work: Callable[[Any], float] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.minutes > 0 or self.cores < 1:
+            raise SettingsError(f"a cost must have minutes > 0 and cores >= 1; got {self.minutes} and {self.cores}")
+
+    @property
+    def text(self) -> str:
+        """Such as "5 min on two cores"."""
+        time = f"{self.minutes:g} min" if self.minutes >= 1 else f"{60 * self.minutes:g} s"
+        return f"{time} {'of one core' if self.cores == 1 else 'on two cores' if self.cores == 2 else f'on {self.cores} cores'}"
+
+    def core_seconds(self, laptop: Any, settings: Any) -> float:
+        """Of all runs at these settings; as at the laptop preset where no `work` tells them apart."""
+        share = 1.0 if self.work is None else self.work(settings) / self.work(laptop)
+        return 60 * self.minutes * self.cores * share
