@@ -21,12 +21,14 @@ from assay.core.memory import freed_memory_kept
 from assay.core.seeds import Seeds
 from assay.models.decoder import Decoder, DecoderConfig
 from assay.studies.mechanisms.in_context_vs_in_weights.emergence import EmergenceSettings
-from assay.studies.mechanisms.in_context_vs_in_weights.system import N_PLACES, network, optimiser_of, prepared, side_by_side
+from assay.studies.mechanisms.in_context_vs_in_weights.system import N_PLACES, network, optimiser_of, prepare
 from assay.studies.mechanisms.in_context_vs_in_weights.world import ItemLabelWorld
 from assay.studies.mechanisms.two_hop_reasoning import system as two_hop
 from assay.studies.mechanisms.two_hop_reasoning.chains import ChainWorld
 from assay.studies.mechanisms.two_hop_reasoning.symbolic import SymbolicSettings
-from assay.training.sequence import Batch, Optimiser, Stage, last_token_loss, log_steps, train
+from assay.training.losses import Batch, last_token_loss
+from assay.training.optimiser import Optimiser
+from assay.training.sequence import Stage, draw_together, log_steps, train
 
 
 class PlainBlock(nn.Module):
@@ -242,8 +244,8 @@ def logging_and_data(steps: int) -> list[dict[str, object]]:
     spent.data = 0.0
     emergence = EmergenceSettings()
     config = network("strict", emergence.regimes["isolated"].n_labels)
-    arm = prepared("bench", emergence.regimes["isolated"], emergence, Seeds(0), d_content=config.d_content, placed=True)
-    stage = Stage(10 * steps, timed("data", side_by_side([arm])), last_token_loss)
+    arm = prepare("bench", emergence.regimes["isolated"], emergence, Seeds(0), d_content=config.d_content, placed=True)
+    stage = Stage(10 * steps, timed("data", draw_together([arm.draw])), last_token_loss)
     start = time.process_time()
     train(Decoder.init(config, [rng]), stage, optimiser_of(emergence))
     total = time.process_time() - start

@@ -20,9 +20,8 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     Training,
     _programs,
     network,
-    prepared,
-    side_by_side,
-    trained,
+    prepare,
+    train_regimes,
 )
 from assay.studies.mechanisms.two_hop_reasoning import system as two_hop
 from assay.studies.mechanisms.two_hop_reasoning.chains import ChainWorld
@@ -39,6 +38,7 @@ from assay.studies.mechanisms.two_hop_reasoning.symbolic import (
 )
 from assay.studies.mechanisms.two_hop_reasoning.system import network as two_hop_network
 from assay.studies.mechanisms.two_hop_reasoning.system import probabilities
+from assay.training.sequence import draw_together
 
 
 def test_probabilities_add_up_and_a_perfect_answer_is_perfect() -> None:
@@ -85,17 +85,17 @@ def test_depth_takes_the_network_that_the_symbolic_experiment_has_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[str] = []
-    train = two_hop.trained
+    train = two_hop.train_network
 
     def counted(name: str, *args: Any, **kwargs: Any) -> Any:
         built.append(name)
         return train(name, *args, **kwargs)
 
-    monkeypatch.setattr(two_hop, "trained", counted)
+    monkeypatch.setattr(two_hop, "train_network", counted)
     settings = [replace(experiment.preset("quick").settings, n_starts=1) for experiment in (SYMBOLIC, DEPTH)]
     with memos_in(tmp_path):
-        (model, course, drawn), (again, same, also) = (two_hop.solver(one, Seeds(0), share=(0, 1)) for one in settings)
-        two_hop.solver(settings[0], Seeds(1), share=(0, 1))
+        (model, course, drawn), (again, same, also) = (two_hop.solver(one, Seeds(0)) for one in settings)
+        two_hop.solver(settings[0], Seeds(1))
     assert built == ["three layers, start 1"] * 2  # of two seeds
     assert course == same
     assert (drawn.tokens == also.tokens).all()
@@ -110,7 +110,7 @@ def test_a_start_that_does_not_solve_the_task_gives_way_to_the_next(
 ) -> None:
     settings = replace(SYMBOLIC.preset("quick").settings, n_starts=2, solved=solved)
     with memos_in(tmp_path):
-        _, course, _ = two_hop.solver(settings, Seeds(0), share=(0, 1))
+        _, course, _ = two_hop.solver(settings, Seeds(0))
     assert (course.start, course.steps[-1]) == (start, last)
 
 
@@ -173,7 +173,7 @@ def test_either_network_learns_and_evaluations_are_of_its_shape(kind: str) -> No
         seen.append(set(sets))  # type: ignore[call-overload]
         return {"x": 0.0}
 
-    done = trained({"x": Regime(64, 2)}, settings, Seeds(0), observe=observe, observe_at=(0, 3))["x"]
+    done = train_regimes({"x": Regime(64, 2)}, settings, Seeds(0), observe=observe, observe_at=(0, 3))["x"]
     assert seen[0] == {"ic", "ic2", "iw", "iw_uniform", "known", "scrambled", "stranger"}
     assert done.sets["ic"].batch.inputs.shape == (16, 17, network(kind, 32).d_content)
     assert (done.sets["ic"].batch.offset is not None) == (kind == "strict")
@@ -190,9 +190,9 @@ def test_a_network_trained_beside_others_is_the_one_trained_alone(kind: str) -> 
     def observe(name: str, model: torch.nn.Module, sets: object) -> dict[str, float]:
         return {"number": float(list(regimes).index(name))}
 
-    together = trained(regimes, settings, Seeds(3), observe=observe, observe_at=(0, 5))
+    together = train_regimes(regimes, settings, Seeds(3), observe=observe, observe_at=(0, 5))
     for place, (name, regime) in enumerate(regimes.items()):
-        alone = trained({name: regime}, settings, Seeds(3), observe=observe, observe_at=(0, 5))[name]
+        alone = train_regimes({name: regime}, settings, Seeds(3), observe=observe, observe_at=(0, 5))[name]
         np.testing.assert_allclose(together[name].trace.loss_nats[place], alone.trace.loss_nats[0], rtol=1e-4)
         for key, value in together[name].model.state_dict().items():
             torch.testing.assert_close(value, alone.model.state_dict()[key], atol=2e-4, rtol=1e-3)
@@ -211,11 +211,11 @@ def test_a_program_holds_arms_of_equally_many_labels_that_fit() -> None:
 def test_an_arm_named_twice_is_drawn_once() -> None:
     settings = Training(n_eval=8, batch=4)
     first, second = (
-        prepared(name, Regime(64, 2), settings, Seeds(0), d_content=63, placed=True) for name in ("first", "second")
+        prepare(name, Regime(64, 2), settings, Seeds(0), d_content=63, placed=True) for name in ("first", "second")
     )
     draw, alone = (
-        side_by_side([first, second, first]),
-        prepared("first", Regime(64, 2), settings, Seeds(0), d_content=63, placed=True),
+        draw_together([first.draw, second.draw, first.draw]),
+        prepare("first", Regime(64, 2), settings, Seeds(0), d_content=63, placed=True),
     )
     for step in range(3):
         inputs, targets, offset = draw(step)

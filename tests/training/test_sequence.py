@@ -1,6 +1,7 @@
 """The sequence loop: observing changes nothing, runs share nothing, divergence is named, checkpoints come back."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from assay.core.errors import Diverged, InputError, SettingsError
-from assay.core.progress import listening
+from assay.core.errors import Diverged, SettingsError
+from assay.core.progress import listening, part
 from assay.models.decoder import Decoder, DecoderConfig
 from assay.studies.mechanisms.two_hop_reasoning.chains import ChainWorld
-from assay.training.sequence import Batch, Optimiser, Stage, drawn_ahead, last_token_loss, log_steps, next_token_loss, train
+from assay.training.losses import Batch, last_token_loss, next_token_loss
+from assay.training.optimiser import Optimiser
+from assay.training.sequence import Stage, draw_ahead, draw_together, log_steps, train
 
 WORLD = ChainWorld(2, 2, n_nodes=8)
 CONFIG = DecoderConfig(
@@ -32,12 +35,7 @@ def draw_from(seed: int):  # type: ignore[no-untyped-def]
 
 
 def pair_from(first: int, second: int):  # type: ignore[no-untyped-def]
-    draws = draw_from(first), draw_from(second)
-
-    def draw(step: int) -> Batch:
-        return Batch(*(torch.stack(parts) for parts in zip(*(one(step)[:2] for one in draws), strict=True)))
-
-    return draw
+    return draw_together([draw_from(first), draw_from(second)])
 
 
 def fresh(seed: int = 0) -> Decoder:
@@ -64,7 +62,7 @@ def test_observing_does_not_change_the_run() -> None:
 
     watched, alone = fresh(), fresh()
     torch.manual_seed(0)
-    train(watched, Stage(30, draw_from(1), last_token_loss), FAST, observe=rude, observe_at=range(31), checkpoint_at=(3, 30))
+    train(watched, Stage(30, draw_from(1), last_token_loss), FAST, observe=rude, observe_at=range(31))
     after_watched = torch.rand(1)
     torch.manual_seed(0)
     train(alone, Stage(30, draw_from(1), last_token_loss), FAST)
@@ -105,6 +103,77 @@ def test_clipped_runs_are_those_of_any_other_number_of_batch_mates_to_the_last_b
         assert torch.equal(value, many.state_dict()[name]), name
 
 
+def several(seeds: Sequence[int]) -> tuple[Decoder, Stage[Decoder, Batch]]:
+    """Decoders side by side, and 40 steps for each on data of its own."""
+    model = Decoder.init(CONFIG, [np.random.default_rng(seed) for seed in seeds])
+    return model, Stage(40, draw_together([draw_from(100 + seed) for seed in seeds]), last_token_loss)
+
+
+def test_a_stopped_run_keeps_its_weights_and_changes_no_other() -> None:
+    def look(step: int, model: Decoder) -> dict[str, float | np.ndarray]:
+        return {"step": step, "run": np.array(model.runs, dtype=float)}
+
+    looks = range(0, 41, 10)
+    for optimiser in (FAST, replace(FAST, clip_norm=0.1), Optimiser("sgd", 0.1, momentum=0.9)):
+        model, stage = several([3, 4, 5])
+        ends = {0: 20, 2: 30}  # of which run after how many steps
+        trace = train(
+            model, stage, optimiser, observe=look, observe_at=looks,
+            stop=lambda seen: np.array([seen["step"] >= ends.get(int(run), 99) for run in np.asarray(seen["run"])]),  # noqa: B023
+        )  # fmt: skip
+        assert trace.stopped == (20, None, 30)
+        assert trace.steps == tuple(looks)
+        nan = math.nan
+        np.testing.assert_array_equal(trace.series("run"), [[0, 0, 0, nan, nan], [1] * 5, [2, 2, 2, 2, nan]])
+        assert trace.diverged == (None,) * 3
+        for run, n in enumerate((20, 40, 30)):
+            alone, own = several([3 + run])
+            lone = train(alone, replace(own, n_steps=n), optimiser)
+            np.testing.assert_array_equal(trace.loss_nats[run, :n], lone.loss_nats[0])
+            assert np.isnan(trace.loss_nats[run, n:]).all()
+            for name, value in alone.state_dict().items():
+                assert torch.equal(value[0], model.state_dict()[name][run]), (name, run)
+
+
+def test_training_ends_with_the_last_run() -> None:
+    model, stage = several([3, 4])
+    trace = train(model, stage, FAST, observe=lambda step, m: {}, observe_at=(7, 9), stop=lambda seen: np.array([True, True]))
+    assert trace.loss_nats.shape == (2, 7)
+    assert trace.steps == (7,)
+
+
+def test_every_run_has_its_own_rate_and_decay() -> None:
+    plans = [Optimiser(learning_rate=rate, weight_decay=decay) for rate, decay in ((1e-2, 0.0), (1e-2, 0.0), (1e-3, 0.5))]
+    for kind in ("adamw", "sgd", "sign", "normalised"):
+        own = [replace(plan, kind=kind, growth=1e-3) for plan in plans]
+        model, stage = several([3, 4, 5])
+        train(model, replace(stage, n_steps=6), own)
+        for run, optimiser in enumerate(own):
+            alone, lone = several([3 + run])
+            train(alone, replace(lone, n_steps=6), optimiser)
+            for name, value in alone.state_dict().items():
+                assert torch.equal(value[0], model.state_dict()[name][run]), (kind, name, run)
+
+
+def test_steps_of_one_length_and_of_signs_are_the_written_out_ones() -> None:
+    batch = draw_from(1)(0)
+
+    def moved(optimiser: Optimiser) -> tuple[Tensor, Tensor, Tensor]:
+        model = fresh()
+        last_token_loss(model, batch).backward()  # type: ignore[no-untyped-call]
+        weights = torch.cat([value.detach().flatten() for value in model.parameters()])
+        slopes = torch.cat([value.grad.flatten() for value in model.parameters() if value.grad is not None])
+        train(model, Stage(1, lambda step: batch, last_token_loss), optimiser)
+        return weights, slopes, torch.cat([value.detach().flatten() for value in model.parameters()])
+
+    before, slopes, after = moved(Optimiser("sign", 0.1))
+    torch.testing.assert_close(after, before - 0.1 * slopes.sign())
+    before, slopes, after = moved(Optimiser("normalised", 1e-3, growth=0.01))
+    torch.testing.assert_close(after, before - 0.01 * before.norm() * slopes / slopes.norm())
+    before, slopes, after = moved(Optimiser("normalised", 5.0, growth=0.01))
+    torch.testing.assert_close(after, before - 5.0 * slopes / slopes.norm())
+
+
 def test_a_lost_run_does_not_disturb_the_others_and_is_named() -> None:
     def spoiled(model: Decoder, batch: Batch) -> Tensor:
         loss = last_token_loss(model, batch)
@@ -118,7 +187,7 @@ def test_a_lost_run_does_not_disturb_the_others_and_is_named() -> None:
     assert lost.diverged[1] is not None
     assert lost.diverged[1].step == 5
     with pytest.raises(Diverged, match="step 5"):
-        lost.whole()
+        lost.raise_if_diverged()
     assert np.isfinite(lost.loss_nats[0]).all()
     assert torch.isfinite(models[0].run(0)(draw_from(7)(0).inputs)).all()
     with pytest.raises(Diverged, match="step 3"):
@@ -147,20 +216,10 @@ def test_next_token_loss_counts_targets_only() -> None:
     torch.testing.assert_close(next_token_loss(model, Batch(tokens, targets)), by_hand)
 
 
-def test_checkpoints_come_back_and_only_into_their_configuration() -> None:
-    model = fresh()
-    trace = train(model, Stage(10, draw_from(1), last_token_loss), FAST, checkpoint_at=(0, 4, 10))
-    tokens = draw_from(7)(0).inputs
-    assert torch.equal(trace.checkpoints[10].restored(CONFIG)(tokens), model(tokens))
-    assert torch.equal(trace.checkpoints[0].restored(CONFIG)(tokens), fresh()(tokens))
-    with pytest.raises(InputError, match="d_model: 16 not 32"):
-        trace.checkpoints[4].restored(replace(CONFIG, d_model=32))
-
-
 def test_a_curriculum_runs_its_stages_in_order() -> None:
     seen: list[tuple[str, int]] = []
 
-    def stage(name: str, **changes: bool) -> Stage[Decoder]:
+    def stage(name: str, **changes: bool) -> Stage[Decoder, Batch]:
         inner = draw_from(1)
 
         def draw(step: int) -> Batch:
@@ -178,13 +237,14 @@ def test_a_curriculum_runs_its_stages_in_order() -> None:
 
 def test_stops_when_told_and_says_how_far_it_is() -> None:
     heard: list[float] = []
-    with listening(lambda share, label: heard.append(share)):
+    with listening(lambda share, label: heard.append(share)), part(0.5, 1.0):
         trace = train(
             fresh(), Stage(200, draw_from(1), last_token_loss), FAST, observe=lambda step, m: {"step": step},
-            observe_at=range(0, 201, 20), stop=lambda row: row["step"] >= 120, share=(0.5, 1.0),
+            observe_at=range(0, 201, 20), stop=lambda observed: observed["step"] >= 120,
         )  # fmt: skip
     assert trace.loss_nats.shape[1] == 120
-    assert heard == [0.625, 0.75]
+    assert trace.stopped == (120,)
+    assert heard == [0.5, 0.625, 0.75, 1.0]
 
 
 def test_drawing_ahead_changes_no_batch() -> None:
@@ -195,12 +255,12 @@ def test_drawing_ahead_changes_no_batch() -> None:
         return plain(step)
 
     plain, alone = draw_from(1), draw_from(1)
-    ahead = drawn_ahead(counted, 3)
+    ahead = draw_ahead(counted, 3)
     for step in range(7):
         assert torch.equal(ahead(step).inputs, alone(step).inputs)
     assert asked == list(range(9))
     with pytest.raises(SettingsError, match="at least one at a time"):
-        drawn_ahead(plain, 0)
+        draw_ahead(plain, 0)
 
 
 def test_sgd_with_decay_is_the_written_out_step() -> None:
@@ -227,25 +287,19 @@ def test_log_steps_and_schedules() -> None:
     assert Optimiser(learning_rate=2.0, schedule="linear").rate(5, 10) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"observe_at": (5,)}, "0..3"),
-        ({"checkpoint_at": (-1,)}, "0..3"),
-    ],
-)
-def test_refuses_steps_outside_the_training(arguments: dict[str, tuple[int]], message: str) -> None:
-    with pytest.raises(SettingsError, match=message.replace(".", r"\.")):
-        train(fresh(), Stage(3, draw_from(1), last_token_loss), FAST, **arguments)  # type: ignore[arg-type]
+@pytest.mark.parametrize("step", [5, -1])
+def test_refuses_steps_outside_the_training(step: int) -> None:
+    with pytest.raises(SettingsError, match=r"0\.\.3"):
+        train(fresh(), Stage(3, draw_from(1), last_token_loss), FAST, observe_at=(step,))
 
 
 def test_refuses_what_cannot_work() -> None:
     both = Decoder.init(CONFIG, [np.random.default_rng(3), np.random.default_rng(4)])
-    with pytest.raises(SettingsError, match="single run"):
-        train(both, Stage(3, draw_from(1), last_token_loss), FAST, stop=lambda row: True)
+    with pytest.raises(SettingsError, match="each of 2 runs; got 3"):
+        train(both, Stage(3, pair_from(1, 2), last_token_loss), [FAST] * 3)
+    with pytest.raises(SettingsError, match="learning rate and weight decay only"):
+        train(both, Stage(3, pair_from(1, 2), last_token_loss), [FAST, replace(FAST, clip_norm=1.0)])
     with pytest.raises(SettingsError, match="at least 1"):
         log_steps(0)
     with pytest.raises(SettingsError, match="learning rate"):
         Optimiser(learning_rate=0.0)
-    with pytest.raises(SettingsError, match="kept of decoders"):
-        train(torch.nn.Linear(2, 2), Stage(3, draw_from(1), lambda m, b: m.weight.sum()), FAST, checkpoint_at=(1,))

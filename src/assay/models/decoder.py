@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from assay.core.errors import InputError, SettingsError, unknown_name
+from assay.models.runs import Parameters, SideBySide
 
-__all__ = ["SITES", "Block", "Decoder", "DecoderConfig", "Past", "Thoughts", "Visitor"]
+__all__ = ["SITES", "Block", "Decoder", "DecoderConfig", "DecoderParameters", "Past", "Thoughts", "Visitor"]
 
 # attn_scores are told up to a constant for each query, which the softmax does not see.
 SITES = ("resid_pre", "attn_scores", "pattern", "attn_out", "resid_mid", "mlp_out", "resid_post")
@@ -208,7 +209,7 @@ class Block(nn.Module):
     w_ln1, w_ln2 [d_model]; with `biases` also b_Q, b_K, b_V [head, d_head], b_O, b_out, b_ln1, b_ln2 [d_model], b_in [d_mlp].
     """
 
-    def __init__(self, config: DecoderConfig, layer: int, parameter: "Parameters") -> None:
+    def __init__(self, config: DecoderConfig, layer: int, parameter: "DecoderParameters") -> None:
         super().__init__()
         self.config, self.layer = config, layer
         d_model, d_head, d_mlp, n_heads = config.d_model, config.width_of_head, config.d_mlp, config.n_heads
@@ -346,16 +347,16 @@ class Block(nn.Module):
         return _linear(hidden, self.W_out, self.b_out)
 
 
-class Decoder(nn.Module):
+class Decoder(SideBySide):
     """The decoder. `Decoder.init` draws one; `Decoder(config)` has zero matrices, for weights set by hand."""
 
     def __init__(
         self, config: DecoderConfig, *, n_runs: int | None = None, rngs: Sequence[np.random.Generator] | None = None
     ) -> None:
         """A decoder with weights from `rngs` (one a run), or zeros; without `n_runs` there is no run axis."""
-        super().__init__()
-        self.config, self.n_runs = config, n_runs
-        parameter = Parameters(config, n_runs, rngs)
+        super().__init__(n_runs)
+        self.config = config
+        parameter = DecoderParameters(config, n_runs, rngs)
         d_model = config.d_model
         vocab, positions = config.vocab_size, config.positions
         self.W_E = parameter.embedding(vocab, config.d_content) if vocab is not None else None
@@ -415,12 +416,6 @@ class Decoder(nn.Module):
         model = cls(config, n_runs=lead[0] if lead else None)
         model.load_state_dict(dict(weights))
         return model
-
-    def run(self, index: int) -> "Decoder":
-        """Run `index` alone, copied, without the run axis."""
-        if self.n_runs is None:
-            raise InputError("run(i) needs a decoder with a run axis; this one has a single run")
-        return Decoder.from_weights(self.config, {name: value[index] for name, value in self.state_dict().items()})
 
     def embed(self, inputs: Tensor, *, first: int = 0, offset: Tensor | None = None) -> Tensor:
         """The stream before the first block, [batch, pos, d_model].
@@ -571,12 +566,12 @@ class Decoder(nn.Module):
         return Thoughts(logits, torch.cat(thoughts, -2) if thoughts else state[..., :0, :])
 
 
-class Parameters:
-    """Draws parameters in declaration order, one generator a run, so that a run's weights do not depend on the others."""
+class DecoderParameters(Parameters):
+    """Draws a decoder's parameters with the standard deviations of its configuration."""
 
     def __init__(self, config: DecoderConfig, n_runs: int | None, rngs: Sequence[np.random.Generator] | None) -> None:
-        self.config, self.rngs = config, rngs
-        self.lead = () if n_runs is None else (n_runs,)
+        super().__init__(n_runs, rngs)
+        self.config = config
 
     def matrix(self, fan_in: int, *shape: int) -> nn.Parameter:
         """Normal entries of standard deviation `weight_std`, or 1/√fan_in."""
@@ -586,21 +581,6 @@ class Parameters:
     def embedding(self, *shape: int) -> nn.Parameter:
         """Normal entries of standard deviation `embed_std`."""
         return self.normal(self.config.embed_std, *shape)
-
-    def ones(self, *shape: int) -> nn.Parameter:
-        """Ones."""
-        return nn.Parameter(torch.ones(*self.lead, *shape))
-
-    def zeros(self, *shape: int) -> nn.Parameter:
-        """Zeros."""
-        return nn.Parameter(torch.zeros(*self.lead, *shape))
-
-    def normal(self, std: float, *shape: int) -> nn.Parameter:
-        """Normal entries of standard deviation `std`."""
-        if self.rngs is None:
-            return self.zeros(*shape)
-        drawn = np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in self.rngs]) * np.float32(std)
-        return nn.Parameter(torch.from_numpy(drawn if self.lead else drawn[0]))
 
 
 def _visited(visit: Visitor | None, site: str, layer: int, value: Tensor) -> Tensor:

@@ -1,200 +1,57 @@
-"""Training a decoder on sequences: one loop, fresh batches, a log-step grid of observations, checkpoints and curricula.
+"""Training sequence models: one loop, fresh batches, a log-step grid of observations, curricula and runs that stop.
 
-The loop takes anything that is a module and a loss; a decoder with a run axis trains all its runs in the same program, and a
-run shares nothing with its batch mates. Steps are counted by updates taken: an observation at step 0 sees the initial weights.
+The loop takes anything that is a module and a loss; one with a run axis trains all its runs in the same program, and a run
+shares nothing with its batch mates: neither random streams nor rates, and one that diverges or is stopped changes no other.
+Steps are counted by updates taken: an observation at step 0 sees the initial weights.
 """
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from assay.core.errors import Diverged, InputError, SettingsError
+from assay.core.errors import Diverged, SettingsError
 from assay.core.memory import freed_memory_kept
 from assay.core.progress import progress
-from assay.models.decoder import Decoder, DecoderConfig
-from assay.training.adamw import Stepper, adamw
+from assay.models.runs import SideBySide
+from assay.training.losses import Batch, Loss
+from assay.training.optimiser import Optimiser, Stepper, clip
+from assay.training.trace import Observation, Observe, Trace, find_divergence
 
-__all__ = [
-    "Batch",
-    "Checkpoint",
-    "Optimiser",
-    "Row",
-    "Stage",
-    "Trace",
-    "answer_loss",
-    "drawn_ahead",
-    "last_token_loss",
-    "log_steps",
-    "next_token_loss",
-    "train",
-]
-
-IGNORED = -100  # a target that carries no loss
-Row = Mapping[str, float | Float[np.ndarray, " run"]]
-
-
-class Batch(NamedTuple):
-    """What one step is trained on.
-
-    Attributes:
-        inputs: tokens [batch, pos] or vectors [batch, pos, d_content]; with a run axis in front for several runs.
-        targets: the answer [batch], or the next token at every position [batch, pos] (-100 carries no loss).
-        offset: added to the positions of each sequence, [batch].
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    offset: Tensor | None = None
-
+__all__ = ["Draw", "Stage", "draw_ahead", "draw_together", "log_steps", "train"]
 
 M = TypeVar("M", bound=nn.Module)
-Draw = Callable[[int], Batch]  # the batch of a step; called once a step, in order
-
-
-def last_token_loss(model: Decoder, batch: Batch) -> Float[Tensor, "*run"]:
-    """Mean cross-entropy of the answer at the last position, in nats, per run."""
-    return answer_loss(model(batch.inputs, at=-1, offset=batch.offset), batch.targets)
-
-
-def answer_loss(logits: Float[Tensor, "*run batch n_outputs"], answers: Int[Tensor, "*run batch"]) -> Float[Tensor, "*run"]:
-    """Mean cross-entropy of the answers, in nats, per run."""
-    return _cross_entropy(logits, answers, over=-1)
-
-
-def next_token_loss(model: Decoder, batch: Batch) -> Float[Tensor, "*run"]:
-    """Mean cross-entropy of the next token over the positions that have a target, in nats, per run."""
-    return _cross_entropy(model(batch.inputs, offset=batch.offset), batch.targets, over=-2)
-
-
-def _cross_entropy(logits: Tensor, targets: Tensor, *, over: int) -> Tensor:
-    flat = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORED, reduction="none")
-    losses, counted = flat.view(targets.shape), targets != IGNORED
-    return losses.flatten(over).sum(-1) / counted.flatten(over).sum(-1)
+B = TypeVar("B")
+Draw = Callable[[int], B]
+"""The batch of a step; called once a step, in order."""
+Stop = Callable[[Observation], bool | Bool[np.ndarray, " run"]]
 
 
 @dataclass(frozen=True)
-class Optimiser:
-    """How a gradient becomes a step.
-
-    Attributes:
-        weight_decay: decoupled for every kind: a step also multiplies the parameters by 1 - learning rate * weight_decay.
-        momentum: of SGD.
-        betas: of Adam.
-        clip_norm: the largest norm of a run's gradient; None for no limit.
-        warmup_steps: the learning rate rises linearly over these.
-        schedule: what it does after the warm-up: stay, or fall to zero at the last step.
-    """
-
-    kind: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    momentum: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    clip_norm: float | None = None
-    warmup_steps: int = 0
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-
-    def __post_init__(self) -> None:
-        if not self.learning_rate > 0 or self.weight_decay < 0:
-            raise SettingsError(
-                f"the learning rate must be positive and the decay not negative; got {self.learning_rate}, {self.weight_decay}"
-            )
-
-    def of(self, parameters: Sequence[nn.Parameter]) -> "Stepper":
-        """What takes the steps of `parameters`, with moments at zero."""
-        if self.kind == "sgd":
-            return _descent(parameters, momentum=self.momentum, weight_decay=self.weight_decay)
-        return adamw(parameters, betas=self.betas, weight_decay=self.weight_decay)
-
-    def rate(self, step: int, n_steps: int) -> float:
-        """The learning rate of step `step` (from 0) of `n_steps`."""
-        if step < self.warmup_steps:
-            return self.learning_rate * (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(1, n_steps - self.warmup_steps)
-        shrink = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[self.schedule]
-        return self.learning_rate * shrink
-
-
-@dataclass(frozen=True)
-class Stage(Generic[M]):
+class Stage(Generic[M, B]):
     """A stretch of training with its own data and loss; a curriculum is a sequence of stages.
 
     Attributes:
+        n_steps: its length.
+        draw: the batch of a step.
+        loss: what is minimised, one number a run.
         fresh_optimiser: forget the moments of the stage before.
     """
 
     n_steps: int
-    draw: Draw
-    loss: Callable[[M, Batch], Tensor]
+    draw: Draw[B]
+    loss: Loss[M, B]
     fresh_optimiser: bool = False
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """The weights of a decoder at a step."""
-
-    step: int
-    config: DecoderConfig
-    weights: Mapping[str, Tensor]
-
-    def restored(self, config: DecoderConfig) -> Decoder:
-        """The decoder as it was.
-
-        Raises:
-            InputError: the checkpoint is of another configuration.
-        """
-        if config != self.config:
-            differing = [name for name in config.__dict__ if getattr(config, name) != getattr(self.config, name)]
-            raise InputError(
-                f"a checkpoint must be of the configuration it is restored into; this one (step {self.step}) differs in "
-                f"{', '.join(f'{name}: {getattr(self.config, name)} not {getattr(config, name)}' for name in differing)}"
-            )
-        return Decoder.from_weights(config, self.weights)
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What training saw.
-
-    Attributes:
-        loss_nats: loss of every step before it was taken, [run, step]; one run for a model without a run axis.
-        steps: the steps observed, in order.
-        rows: what `observe` returned at each of them.
-        checkpoints: by step.
-        diverged: per run, or None where the loss stayed finite.
-    """
-
-    loss_nats: Float[np.ndarray, "run n_steps"]
-    steps: tuple[int, ...] = ()
-    rows: tuple[Row, ...] = ()
-    checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
-    diverged: tuple[Diverged | None, ...] = ()
-
-    def whole(self) -> "Trace":
-        """This trace, for runs that count only together.
-
-        Raises:
-            Diverged: a run's loss left the finite numbers.
-        """
-        for lost in self.diverged:
-            if lost is not None:
-                raise lost
-        return self
-
-    def series(self, name: str) -> Float[np.ndarray, "*run observation"]:
-        """The observed quantity called `name` over `steps`, observations last."""
-        return np.stack([np.asarray(row[name], dtype=float) for row in self.rows], axis=-1)
-
-
-def drawn_ahead(draw: Draw, n: int = 8) -> Draw:
+def draw_ahead(draw: Draw[B], n: int = 8) -> Draw[B]:
     """The same batches, drawn `n` at a time: after a training step a draw finds its tables gone from the processor's cache.
 
     Raises:
@@ -202,14 +59,30 @@ def drawn_ahead(draw: Draw, n: int = 8) -> Draw:
     """
     if n < 1:
         raise SettingsError(f"batches are drawn at least one at a time; got {n}")
-    waiting: deque[Batch] = deque()
+    waiting: deque[B] = deque()
 
-    def next_of(step: int) -> Batch:
+    def next_of(step: int) -> B:
         if not waiting:
             waiting.extend(draw(step + ahead) for ahead in range(n))
         return waiting.popleft()
 
     return next_of
+
+
+def draw_together(draws: Sequence[Draw[Batch]]) -> Draw[Batch]:
+    """The batches of several runs as one with a run axis in front; a draw that is named twice is drawn once a step."""
+    distinct = list({id(draw): draw for draw in draws}.values())
+    places = [next(i for i, one in enumerate(distinct) if one is draw) for draw in draws]
+
+    def join(parts: Sequence[Tensor]) -> Tensor:
+        return torch.stack(tuple(parts)) if len(parts) > 1 else parts[0][None]  # a stack of one would be a copy
+
+    def draw(step: int) -> Batch:
+        drawn = [one(step) for one in distinct]
+        inputs, targets, offsets = zip(*(drawn[place] for place in places), strict=True)
+        return Batch(join(inputs), join(targets), None if offsets[0] is None else join(offsets))
+
+    return draw_ahead(draw, max(1, 8 // len(distinct)))
 
 
 def log_steps(n_steps: int, *, per_decade: int = 20, dense_from: int = 0, every: int = 0) -> tuple[int, ...]:
@@ -234,121 +107,174 @@ def log_steps(n_steps: int, *, per_decade: int = 20, dense_from: int = 0, every:
 @freed_memory_kept()
 def train(
     model: M,
-    stages: Stage[M] | Sequence[Stage[M]],
-    optimiser: Optimiser,
+    stages: Stage[M, B] | Sequence[Stage[M, B]],
+    optimiser: Optimiser | Sequence[Optimiser],
     *,
-    observe: Callable[[int, M], Row] | None = None,
+    observe: Observe[M] | None = None,
     observe_at: Collection[int] = (),
-    checkpoint_at: Collection[int] = (),
-    stop: Callable[[Row], bool] | None = None,
-    share: tuple[float, float] | None = None,
-    label: str = "",
+    stop: Stop | None = None,
 ) -> Trace:
     """The trace of training `model` in place through `stages`.
 
     Args:
         model: a module; parameters that do not require gradients stay.
         stages: one stage or a curriculum.
-        optimiser: how gradients become steps.
+        optimiser: how gradients become steps; for a model with a run axis also one a run.
         observe: called without gradients as observe(step, model); may draw and forward as it likes, the run stays the same.
+            Once runs were stopped it gets the others alone, and `model.runs` says which they are.
         observe_at: the steps at which it is called, within 0..total.
-        checkpoint_at: the steps whose weights are kept.
-        stop: ends training after an observed row for which it is true; for a model of a single run only, since a run may
-            not depend on its batch mates.
-        share: which part (from, to) of the measurement's progress this training is, shown with `label`.
-        label: see `share`.
+        stop: looks at what was just observed and says whether training ends; for a model with a run axis, whose. A stopped run
+            keeps the weights of that step, and the others train on as if it were still there.
 
     Raises:
         Diverged: the loss of a single run left the finite numbers; of several runs the lost ones are named in the trace.
-        SettingsError: an observed or kept step is not a step of this training, or `stop` is given for several runs.
+        SettingsError: an observed step is not a step of this training, or optimisers do not fit the runs.
     """
     stages = [stages] if isinstance(stages, Stage) else list(stages)
     n_steps = sum(stage.n_steps for stage in stages)
-    outside = [step for step in (*observe_at, *checkpoint_at) if not 0 <= step <= n_steps]
+    outside = [step for step in observe_at if not 0 <= step <= n_steps]
     if n_steps < 1 or outside:
-        raise SettingsError(f"observed and kept steps must lie in 0..{n_steps}, at least one step; got {outside[:3]}")
-    if checkpoint_at and not isinstance(model, Decoder):
-        raise SettingsError(f"checkpoints are kept of decoders; got {type(model).__name__}. Leave checkpoint_at empty")
-    if stop is not None and getattr(model, "n_runs", None) is not None:
-        raise SettingsError("stop is for a single run; runs trained side by side would end each other's training")
+        raise SettingsError(f"observed steps must lie in 0..{n_steps}, at least one step; got {outside[:3]}")
+    batch = _Runs(model, optimiser)
+    seen = _Seen(batch, observe, frozenset(observe_at), stop)
+    with _flush_denormals():
+        step = 0
+        seen.look(step)
+        for stage in stages:
+            if stage.fresh_optimiser:
+                batch.forget_moments()
+            for _ in range(stage.n_steps):
+                if not batch.training:
+                    break
+                loss = stage.loss(batch.model, batch.share_of(stage.draw(step)))
+                seen.losses.append((loss.detach(), batch.training))
+                if loss.dim() == 0 and not math.isfinite(loss.item()):
+                    raise Diverged(step, seen.losses[-2][0].item() if step else math.nan)
+                batch.take_step(loss, step, n_steps)
+                step += 1
+                if step % 50 == 0:
+                    progress(step / n_steps)
+                seen.look(step)
+    batch.put_back()
+    return seen.trace()
 
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    stepper = optimiser.of(parameters)
-    observe_at, checkpoint_at = frozenset(observe_at), frozenset(checkpoint_at)
-    losses: list[Tensor] = []
-    steps: list[int] = []
-    rows: list[Row] = []
-    checkpoints: dict[int, Checkpoint] = {}
 
-    def look(step: int) -> bool:
-        """Observes and keeps what is due at this step; whether to stop."""
-        if step in checkpoint_at and isinstance(model, Decoder):
-            weights = {name: value.clone() for name, value in model.state_dict().items()}
-            checkpoints[step] = Checkpoint(step, model.config, weights)
-        if observe is None or step not in observe_at:
-            return False
+class _Runs(Generic[M]):
+    """The runs that are still training, as one model, and what takes their steps.
+
+    Attributes:
+        whole: the model that was given.
+        model: that model, or the runs of it that are still training.
+        training: their places in it; (0,) for a model without a run axis.
+    """
+
+    def __init__(self, model: M, optimiser: Optimiser | Sequence[Optimiser]) -> None:
+        self.whole = self.model = model
+        self.n_runs = model.n_runs if isinstance(model, SideBySide) else None
+        self.training = tuple(range(self.n_runs or 1))
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.stepper = Stepper(self.parameters, optimiser, n_runs=self.n_runs)
+        self.plan = self.stepper.plan
+
+    def share_of(self, batch: B) -> B:
+        """The part of a batch that is the training runs'."""
+        if len(self.training) == (self.n_runs or 1):
+            return batch
+        training = list(self.training)
+        parts: Any = batch
+        return type(parts)(*[None if part is None else part[training] for part in parts])  # type: ignore[no-any-return]
+
+    def take_step(self, loss: Tensor, step: int, n_steps: int) -> None:
+        """Moves the weights against the gradient of the losses."""
+        gradients: Sequence[Tensor | None] = torch.autograd.grad(loss.sum(), self.parameters, allow_unused=True)
+        if self.plan.clip_norm is not None:
+            gradients = clip(gradients, self.plan.clip_norm, n_runs=len(loss) if loss.dim() else None)
+        self.stepper.step(gradients, self.plan.share_of_rate(step, n_steps))
+
+    def forget_moments(self) -> None:
+        """Starts the optimiser anew."""
+        self.stepper = Stepper(
+            self.parameters, self.stepper.optimisers, n_runs=None if self.n_runs is None else len(self.training)
+        )
+
+    def stop(self, stopped: Sequence[bool]) -> None:
+        """Takes the runs for which it is true out of the program; their weights stay as they are."""
+        self.put_back()
+        stay = [place for place, ends in enumerate(stopped) if not ends]
+        self.training = tuple(self.training[place] for place in stay)
+        if not self.training or not isinstance(self.whole, SideBySide):
+            return
+        self.model = self.whole.select(self.training)
+        self.model.runs = self.training
+        self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.stepper.select(stay, self.parameters)
+
+    def put_back(self) -> None:
+        """Brings the weights of the training runs to where they belong."""
+        if self.model is not self.whole and isinstance(self.whole, SideBySide) and isinstance(self.model, SideBySide):
+            self.whole.put(self.training, self.model)
+
+
+class _Seen(Generic[M]):
+    """What training has shown so far."""
+
+    def __init__(self, batch: _Runs[M], observe: Observe[M] | None, at: frozenset[int], stop: Stop | None) -> None:
+        self.batch, self.observe, self.at, self.stop = batch, observe, at, stop
+        self.losses: list[tuple[Tensor, tuple[int, ...]]] = []
+        self.steps: list[int] = []
+        self.observations: list[Observation] = []
+        self.stopped: list[int | None] = [None] * len(batch.training)
+
+    def look(self, step: int) -> None:
+        """Observes what is due at this step, and stops the runs that are to stop."""
+        batch = self.batch
+        if self.observe is None or step not in self.at or not batch.training:
+            return
         with torch.no_grad(), torch.random.fork_rng(devices=()):
-            rows.append(observe(step, model))
-        steps.append(step)
-        return stop is not None and stop(rows[-1])
+            observed = self.observe(step, batch.model)
+        self.steps.append(step)
+        self.observations.append({name: self._in_place(value) for name, value in observed.items()})
+        if self.stop is None:
+            return
+        stopped = np.broadcast_to(self.stop(observed), len(batch.training)).tolist()
+        if any(stopped):
+            for place, ends in zip(batch.training, stopped, strict=True):
+                self.stopped[place] = step if ends else None
+            batch.stop(stopped)
 
-    step, stopped = 0, look(0)
-    for stage in stages:
-        if stage.fresh_optimiser:
-            stepper = optimiser.of(parameters)
-        for _ in range(0 if stopped else stage.n_steps):
-            loss = stage.loss(model, stage.draw(step))
-            gradients: Sequence[Tensor | None] = torch.autograd.grad(loss.sum(), parameters, allow_unused=True)
-            losses.append(loss.detach())
-            if loss.dim() == 0 and not math.isfinite(loss.item()):
-                raise Diverged(step, losses[-2].item() if step else math.nan)
-            if optimiser.clip_norm is not None:
-                gradients = _clipped(gradients, optimiser.clip_norm, n_runs=len(loss) if loss.dim() else None)
-            stepper(gradients, optimiser.rate(step, n_steps))
-            step += 1
-            if share is not None and step % 50 == 0:
-                progress(share[0] + (share[1] - share[0]) * step / n_steps, label)
-            if look(step):
-                stopped = True
-                break
-    loss_nats = torch.stack(losses, -1).double().numpy() if losses else np.empty((1, 0))
-    loss_nats = np.atleast_2d(loss_nats)
-    return Trace(loss_nats, tuple(steps), tuple(rows), checkpoints, tuple(_divergence(run) for run in loss_nats))
+    def _in_place(self, value: Any) -> Any:
+        """A quantity of the training runs as one of all runs, nan where a run was stopped before."""
+        n_all, training = len(self.stopped), self.batch.training
+        if len(training) == n_all or np.ndim(value) == 0:
+            return value
+        whole = np.full((n_all, *np.shape(value)[1:]), np.nan)
+        whole[list(training)] = value
+        return whole
 
-
-def _clipped(gradients: Sequence[Tensor | None], norm: float, *, n_runs: int | None) -> tuple[Tensor | None, ...]:
-    """The gradients, each run's shrunk to `norm` where it is longer."""
-    squares = [gradient.square().reshape(n_runs or 1, -1).sum(-1) for gradient in gradients if gradient is not None]
-    total = torch.stack(squares, -1).sum(-1)  # along a run's own numbers: the same order however many runs there are
-    scale = (norm / total.sqrt().clamp_min(1e-12)).clamp_max(1.0)
-
-    def shrunk(gradient: Tensor) -> Tensor:
-        return gradient * (scale.view(-1, *(1 for _ in gradient.shape[1:])) if n_runs else scale.squeeze())
-
-    return tuple(gradient if gradient is None else shrunk(gradient) for gradient in gradients)
+    def trace(self) -> Trace:
+        """All of it."""
+        losses = np.full((len(self.stopped), len(self.losses)), np.nan)
+        start = 0
+        while start < len(self.losses):  # stretches with the same runs
+            training = self.losses[start][1]
+            end = next((i for i in range(start, len(self.losses)) if self.losses[i][1] is not training), len(self.losses))
+            together = torch.stack([loss for loss, _ in self.losses[start:end]], -1).double().numpy()
+            losses[list(training), start:end] = together
+            start = end
+        ends = [len(self.losses) if stopped is None else stopped for stopped in self.stopped]
+        diverged = tuple(find_divergence(run[:end]) for run, end in zip(losses, ends, strict=True))
+        return Trace(losses, tuple(self.steps), tuple(self.observations), diverged, tuple(self.stopped))
 
 
-def _descent(parameters: Sequence[Tensor], *, momentum: float, weight_decay: float) -> Stepper:
-    """Plain descent with decoupled decay; velocities start at the first gradient."""
-    velocities: dict[int, Tensor] = {}
+@contextmanager
+def _flush_denormals() -> Iterator[None]:
+    """Inside the block, denormal numbers (below 1.2e-38) count as zero in this thread.
 
-    @torch.no_grad()
-    def step(gradients: Sequence[Tensor | None], rate: float) -> None:
-        if weight_decay:
-            torch._foreach_mul_(list(parameters), 1 - rate * weight_decay)
-        for i, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
-            if gradient is None:
-                continue
-            if momentum:
-                velocities[i] = gradient if i not in velocities else velocities[i] * momentum + gradient
-                gradient = velocities[i]
-            parameter.add_(gradient, alpha=-rate)
-
-    return step
-
-
-def _divergence(losses: Float[np.ndarray, " n_steps"]) -> Diverged | None:
-    lost = np.flatnonzero(~np.isfinite(losses))
-    if not lost.size:
-        return None
-    return Diverged(int(lost[0]), float(losses[lost[0] - 1]) if lost[0] else math.nan)
+    A softmax makes them of hopeless tokens, and AdamW of the squares of vanishing gradients; a processor is many times slower
+    at them than at others, and no result shows them.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)

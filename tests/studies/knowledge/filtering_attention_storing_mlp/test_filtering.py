@@ -29,7 +29,6 @@ from assay.studies.knowledge.filtering_attention_storing_mlp.system import (
     Scale,
     answers,
     chosen_subjects,
-    copies,
     filtering,
     network,
     shuffled,
@@ -37,7 +36,7 @@ from assay.studies.knowledge.filtering_attention_storing_mlp.system import (
     train_on,
 )
 from assay.studies.knowledge.filtering_attention_storing_mlp.triples import TripleSequences, TripleWorld
-from assay.training.sequence import Optimiser
+from assay.training.optimiser import Optimiser
 
 SMALL = Scale(n_subjects=40, n_values=5, d_model=16)
 
@@ -90,7 +89,7 @@ def test_worlds_of_different_sizes_share_a_program_and_a_run_is_what_it_is_alone
     for worlds in ([large], [small, large]):
         model = Decoder.init(config, [np.random.default_rng(len(w.wordings) + w.n_templates) for w in worlds])
         lessons = [told(w, np.random.default_rng(w.n_templates)) for w in worlds]
-        trace = train_on(model, lessons, Optimiser("adamw", 1e-3), n_steps=60, batch=16, share=(0, 1), label="x")
+        trace = train_on(model, lessons, Optimiser("adamw", 1e-3), n_steps=60, batch=16)
         losses.append(trace.loss_nats[-1])
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
 
@@ -167,7 +166,7 @@ def test_only_what_a_way_trains_moves() -> None:
     for way, moving in ((Way(embeddings=True), {"W_E"}), (Way(), set(base.state_dict()))):
         model = _learner(base, world, way, np.random.default_rng(1))
         lesson = lesson_of(world, chosen, way, Seeds(0))
-        train_on(model, [lesson], Optimiser("adamw", 1e-2), n_steps=5, batch=16, share=(0, 1), label="x")
+        train_on(model, [lesson], Optimiser("adamw", 1e-2), n_steps=5, batch=16)
         moved = {name for name, value in model.state_dict().items() if not torch.equal(value, base.state_dict()[name])}
         assert moved == moving
         if way.embeddings:
@@ -203,7 +202,7 @@ def test_fates_are_told_apart_and_add_up() -> None:
     found = _fates(model, [[asked]], [[stated]], seen, stored)
     assert found["told"] + found["not triggered"] == pytest.approx(1.0)
     assert found["overwritten"] == found["never stored"] == 0
-    deaf = copies(model, [0])
+    deaf = model.select([0])
     with torch.no_grad():
         deaf.W_U.zero_()  # type: ignore[union-attr]
     lost = _fates(deaf, [[asked]], [[stated]], seen, stored)
@@ -231,6 +230,6 @@ def test_a_batch_of_sequences_keeps_the_order_of_facts() -> None:
     world = world_of()
     drawn = world.stated(rng=np.random.default_rng(0))
     swapped = TripleSequences(drawn.tokens, np.roll(drawn.answers, 1), drawn.subjects, drawn.types)
-    both = answers(copies(additive(world), [0, 0]), [[drawn], [swapped]])
+    both = answers(additive(world).select([0, 0]), [[drawn], [swapped]])
     assert (both.said[0] == both.said[1]).all()
     assert both.accuracy()[0] > both.accuracy()[1]

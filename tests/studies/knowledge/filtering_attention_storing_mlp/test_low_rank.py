@@ -7,7 +7,9 @@ import torch
 from assay.core.errors import SettingsError
 from assay.models.decoder import Decoder, DecoderConfig
 from assay.studies.knowledge.filtering_attention_storing_mlp.low_rank import LowRank
-from assay.training.sequence import Batch, Optimiser, Stage, last_token_loss, train
+from assay.training.losses import Batch, last_token_loss
+from assay.training.optimiser import Optimiser
+from assay.training.sequence import Stage, train
 
 CONFIG = DecoderConfig(7, 11, n_layers=1, n_heads=2, d_model=16, d_mlp=24, positions="learned", n_positions=8)
 NAMES = ("blocks.0.W_Q", "blocks.0.W_in", "W_E")

@@ -9,6 +9,7 @@ from annotated_types import Ge, doc
 from assay.claims.charts import Figure, Lines
 from assay.claims.rules import Above, Below
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
+from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.studies.knowledge.filtering_attention_storing_mlp.system import (
     PAPER,
@@ -82,7 +83,8 @@ class AcquisitionSettings(Scale):
 def measure(settings: AcquisitionSettings, seeds: Seeds) -> Measurement:
     """One seed: both worlds, with the MLP and without."""
     from assay.models.decoder import Decoder
-    from assay.training.sequence import Optimiser, log_steps
+    from assay.training.optimiser import Optimiser
+    from assay.training.sequence import log_steps
 
     sizes = {"n_templates": settings.n_templates, "multiplicity": settings.multiplicity}
     worlds = {name: settings.world(seeds.child(name), shared=name == "shared", **sizes) for name in ("own", "shared")}
@@ -107,10 +109,11 @@ def measure(settings: AcquisitionSettings, seeds: Seeds) -> Measurement:
         config = network(settings, list(worlds.values()), mlp=mlp)
         model = Decoder.init(config, [seeds.child(name)(f"init {parts}") for name in worlds])
         lessons = [told(world, seeds.child(name)(f"statements {parts}")) for name, world in worlds.items()]
-        trace = train_on(
-            model, lessons, Optimiser("adamw", settings.pretrain_rate, schedule="linear"), n_steps=settings.pretrain_steps,
-            batch=settings.pretrain_batch, observe=observe, observe_at=looks, share=(i / 2, (i + 1) / 2), label=parts,
-        )  # fmt: skip
+        with part(i / 2, (i + 1) / 2, parts):
+            trace = train_on(
+                model, lessons, Optimiser("adamw", settings.pretrain_rate, schedule="linear"), n_steps=settings.pretrain_steps,
+                batch=settings.pretrain_batch, observe=observe, observe_at=looks,
+            )  # fmt: skip
         found = {"stated": answers(model, stated), "asked": answers(model, asked), "no subject": answers(model, bare)}
         for j, name in enumerate(worlds):
             label = f"{parts}, {'shared values' if name == 'shared' else 'own values'}"

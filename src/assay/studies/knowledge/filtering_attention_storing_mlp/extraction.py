@@ -11,6 +11,7 @@ from assay.claims.charts import Figure, Line, Lines
 from assay.claims.rules import Above, Ordered
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.errors import SettingsError
+from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.studies.knowledge.filtering_attention_storing_mlp.system import (
     PAPER,
@@ -19,7 +20,6 @@ from assay.studies.knowledge.filtering_attention_storing_mlp.system import (
     Scale,
     answers,
     chosen_subjects,
-    copies,
     network,
     shuffled,
     taught,
@@ -208,18 +208,19 @@ def _lesson(world: TripleWorld, chosen: np.ndarray, what: str, seeds: Seeds) -> 
 def measure(settings: ExtractionSettings, seeds: Seeds) -> Measurement:
     """One seed: every world is stored once, in one program, and fine-tuned in every way, in another."""
     from assay.models.decoder import Decoder
-    from assay.training.sequence import Optimiser
+    from assay.training.optimiser import Optimiser
 
     cells = settings.worlds
     nodes = {cell: seeds.child(f"R={cell[0]} K={cell[1]}") for cell in cells}
     worlds = {cell: settings.world(nodes[cell], n_templates=cell[0], multiplicity=cell[1]) for cell in cells}
     base = Decoder.init(network(settings, list(worlds.values())), [nodes[cell]("init") for cell in cells])
-    blank = copies(base, range(len(cells)))
-    train_on(
-        base, [told(worlds[cell], nodes[cell]("statements")) for cell in cells],
-        Optimiser("adamw", settings.pretrain_rate, schedule="linear"), n_steps=settings.pretrain_steps,
-        batch=settings.pretrain_batch, share=(0.0, 0.7), label="statements",
-    )  # fmt: skip
+    blank = base.select(range(len(cells)))
+    with part(0.0, 0.7, "statements"):
+        train_on(
+            base, [told(worlds[cell], nodes[cell]("statements")) for cell in cells],
+            Optimiser("adamw", settings.pretrain_rate, schedule="linear"), n_steps=settings.pretrain_steps,
+            batch=settings.pretrain_batch,
+        )  # fmt: skip
     arms = _arms(settings)
     chosen = [chosen_subjects(worlds[arm.world], arm.n_subjects, nodes[arm.world]) for arm in arms]
     starts = [(blank if arm.what == "unstored" else base).run(cells.index(arm.world)) for arm in arms]
@@ -228,10 +229,11 @@ def measure(settings: ExtractionSettings, seeds: Seeds) -> Measurement:
         _lesson(worlds[arm.world], own, arm.what, nodes[arm.world].child(f"{arm.n_subjects} {arm.what}"))
         for arm, own in zip(arms, chosen, strict=True)
     ]
-    train_on(
-        model, lessons, Optimiser("adamw", settings.finetune_rate), n_steps=settings.finetune_steps,
-        batch=settings.finetune_batch, share=(0.7, 0.98), label="questions",
-    )  # fmt: skip
+    with part(0.7, 0.98, "questions"):
+        train_on(
+            model, lessons, Optimiser("adamw", settings.finetune_rate), n_steps=settings.finetune_steps,
+            batch=settings.finetune_batch,
+        )  # fmt: skip
 
     rng = seeds("evaluation")
     asked, stated = (

@@ -11,6 +11,7 @@ from assay.claims.charts import Bars, Figure, Line
 from assay.claims.rules import Above, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.errors import SettingsError
+from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.studies.knowledge.filtering_attention_storing_mlp.system import (
     PAPER,
@@ -18,7 +19,6 @@ from assay.studies.knowledge.filtering_attention_storing_mlp.system import (
     Scale,
     answers,
     chosen_subjects,
-    copies,
     network,
     shuffled,
     taught,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import torch
 
     from assay.models.decoder import Decoder
-    from assay.training.sequence import Optimiser
+    from assay.training.optimiser import Optimiser
 
 __all__ = ["FINE_TUNING"]
 
@@ -189,7 +189,7 @@ def _ways(settings: FineTuningSettings) -> dict[str, Way]:
 
 
 def _optimiser(settings: FineTuningSettings, way: Way) -> "Optimiser":
-    from assay.training.sequence import Optimiser
+    from assay.training.optimiser import Optimiser
 
     rate = settings.finetune_rate * way.rate
     if way.schedule == "rise":
@@ -220,7 +220,7 @@ def _learner(base: "Decoder", world: TripleWorld, way: Way, rng: np.random.Gener
     if way.rank:
         matrices = [name for name, value in base.named_parameters() if name.startswith("blocks.") and value.dim() > 2]
         return LowRank(base, matrices, rank=way.rank, rng=rng)
-    model = copies(base, [0])
+    model = base.select([0])
     if way.embeddings:
         import torch
 
@@ -282,16 +282,17 @@ def _rank_one(base: "Decoder", world: TripleWorld, chosen: np.ndarray, rng: np.r
 def measure(settings: FineTuningSettings, seeds: Seeds) -> Measurement:
     """One seed: one stored network, fine-tuned in every way from the same start."""
     from assay.models.decoder import Decoder
-    from assay.training.sequence import Optimiser
+    from assay.training.optimiser import Optimiser
 
     world = settings.world(seeds, n_templates=settings.n_templates, multiplicity=settings.multiplicity)
     base = Decoder.init(network(settings, [world]), [seeds("init")])
-    blank = copies(base, [0])
-    train_on(
-        base, [told(world, seeds("statements"))],
-        Optimiser("adamw", settings.pretrain_rate, schedule="linear"), n_steps=settings.pretrain_steps,
-        batch=settings.pretrain_batch, share=(0.0, 0.4), label="statements",
-    )  # fmt: skip
+    blank = base.select([0])
+    with part(0.0, 0.4, "statements"):
+        train_on(
+            base, [told(world, seeds("statements"))],
+            Optimiser("adamw", settings.pretrain_rate, schedule="linear"), n_steps=settings.pretrain_steps,
+            batch=settings.pretrain_batch,
+        )  # fmt: skip
     chosen = chosen_subjects(world, settings.n_taught, seeds)
     seen = np.isin(np.arange(settings.n_subjects), chosen).repeat(settings.n_types)
     rng = seeds("evaluation")
@@ -311,11 +312,12 @@ def measure(settings: FineTuningSettings, seeds: Seeds) -> Measurement:
                     "kept": float(answers(m, [stated[:1]]).accuracy()[0])}  # fmt: skip
 
         timed = name in ("full", "decay", "decay, same mean", "replay", "question embeddings", "rank 1")
-        trace = train_on(
-            model, [_lesson(world, chosen, way, seeds.child(name))], _optimiser(settings, way),
-            n_steps=settings.finetune_steps, batch=settings.finetune_batch, observe=observe, observe_at=looks if timed else (),
-            share=(0.4 + 0.6 * i / len(ways), 0.4 + 0.6 * (i + 1) / len(ways)), label=name,
-        )  # fmt: skip
+        with part(0.4 + 0.6 * i / len(ways), 0.4 + 0.6 * (i + 1) / len(ways), name):
+            trace = train_on(
+                model, [_lesson(world, chosen, way, seeds.child(name))], _optimiser(settings, way),
+                n_steps=settings.finetune_steps, batch=settings.finetune_batch, observe=observe,
+                observe_at=looks if timed else (),
+            )  # fmt: skip
         final[name] = _fates(model, [asked], [stated], seen, stored)
         course += [
             {"way": name, "step": int(step), "measure": key, "share": float(value)}

@@ -13,17 +13,17 @@ from torch import Tensor, nn
 
 from assay.core.errors import SettingsError, unknown_name
 from assay.models.decoder import Decoder, Visitor
+from assay.models.runs import SideBySide
 
 __all__ = ["LowRank"]
 
 
-class LowRank(nn.Module):
+class LowRank(SideBySide):
     """A copy of a decoder whose own weights stay, with an update of the given rank beside each chosen matrix.
 
     Attributes:
         rank: of every update; a matrix with head or run axes gets one update for each.
         base: the decoder as it was.
-        n_runs: its run axis.
     """
 
     def __init__(self, base: Decoder, names: Sequence[str], *, rank: int, rng: np.random.Generator) -> None:
@@ -32,7 +32,7 @@ class LowRank(nn.Module):
         Raises:
             SettingsError: the rank is not positive, or a parameter is unknown or no matrix.
         """
-        super().__init__()
+        super().__init__(base.n_runs)
         weights = base.state_dict()
         n_lead = 0 if base.n_runs is None else 1
         if rank < 1 or not names:
@@ -42,7 +42,7 @@ class LowRank(nn.Module):
                 raise SettingsError(unknown_name("parameter", name, list(weights), see=f"It has: {', '.join(weights)}"))
             if weights[name].dim() < n_lead + 2:
                 raise SettingsError(f"a low-rank update stands beside a matrix; {name} has shape {tuple(weights[name].shape)}")
-        self.rank, self.n_runs = rank, base.n_runs
+        self.rank = rank
         self.base = Decoder.from_weights(base.config, weights).requires_grad_(requires_grad=False)
         self.names = tuple(names)
         self.down, self.up = nn.ParameterList(), nn.ParameterList()

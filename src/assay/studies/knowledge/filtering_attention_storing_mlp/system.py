@@ -14,7 +14,9 @@ from assay.studies.knowledge.filtering_attention_storing_mlp.triples import SUBJ
 
 if TYPE_CHECKING:
     from assay.models.decoder import Decoder, DecoderConfig
-    from assay.training.sequence import Batch, Optimiser, Trace
+    from assay.training.losses import Batch
+    from assay.training.optimiser import Optimiser
+    from assay.training.trace import Trace
 
 __all__ = [
     "PAPER",
@@ -23,7 +25,6 @@ __all__ = [
     "Scale",
     "answers",
     "chosen_subjects",
-    "copies",
     "filtering",
     "network",
     "shuffled",
@@ -140,13 +141,6 @@ def shuffled(world: TripleWorld, rng: np.random.Generator) -> TripleWorld:
     return replace(world, values=rng.permuted(world.values, axis=0))
 
 
-def copies(model: "Decoder", which: Sequence[int]) -> "Decoder":
-    """The chosen runs of a program side by side, copied; a run may be chosen more than once."""
-    from assay.models.decoder import Decoder
-
-    return Decoder.from_weights(model.config, {name: value[list(which)] for name, value in model.state_dict().items()})
-
-
 def train_on(
     model: Any,
     lessons: Sequence[Lesson],
@@ -154,8 +148,6 @@ def train_on(
     *,
     n_steps: int,
     batch: int,
-    share: tuple[float, float],
-    label: str,
     observe: "Callable[[Any], dict[str, Any]] | None" = None,
     observe_at: Collection[int] = (),
 ) -> "Trace":
@@ -167,23 +159,22 @@ def train_on(
         optimiser: how gradients become steps.
         n_steps: steps.
         batch: sequences of each run in a step.
-        share: which part of the measurement's progress this is.
-        label: shown with it.
         observe: called at the observed steps.
         observe_at: those steps.
     """
-    from assay.training.sequence import Stage, last_token_loss, train
+    from assay.training.losses import last_token_loss
+    from assay.training.sequence import Stage, train
 
     batches = _batches(lessons, batch, n_steps)
-    stage: Stage[Any] = Stage(n_steps, lambda step: next(batches), last_token_loss)
+    stage: Stage[Any, Batch] = Stage(n_steps, lambda step: next(batches), last_token_loss)
     look = None if observe is None else (lambda step, m: observe(m))
-    return train(model, stage, optimiser, observe=look, observe_at=observe_at, share=share, label=label)
+    return train(model, stage, optimiser, observe=look, observe_at=observe_at)
 
 
 def _batches(lessons: Sequence[Lesson], batch: int, n_steps: int) -> "Iterator[Batch]":
     import torch
 
-    from assay.training.sequence import Batch
+    from assay.training.losses import Batch
 
     for start in range(0, n_steps, AHEAD):
         n = min(AHEAD, n_steps - start)

@@ -18,7 +18,8 @@ from assay.core.errors import Diverged, SettingsError
 from assay.core.seeds import Seeds
 from assay.studies.knowledge.out_of_context_reasoning.model import RecallStack, aligned
 from assay.studies.knowledge.out_of_context_reasoning.world import FACT, Kind, RecallWorld
-from assay.training.adamw import adamw
+from assay.training.optimiser import Optimiser as SharedOptimiser
+from assay.training.optimiser import Stepper
 
 __all__ = ["Optimiser", "Trace", "descend", "train"]
 
@@ -212,8 +213,8 @@ def _tiny_numbers_as_nought() -> Iterator[None]:
 def _stepper(stack: RecallStack, optimiser: Optimiser) -> Callable[[], object]:
     rate, decay = optimiser.learning_rate, optimiser.weight_decay
     if optimiser.name == "adamw":
-        adam = adamw([stack.parameters], weight_decay=decay)
-        return lambda: adam([stack.gradient], rate)
+        stepper = Stepper([stack.parameters], SharedOptimiser("adamw", rate, weight_decay=decay))
+        return lambda: stepper.step([stack.gradient])
 
     def step() -> None:
         if decay:

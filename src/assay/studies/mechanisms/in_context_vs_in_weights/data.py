@@ -18,7 +18,7 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     Training,
     accuracies,
     check_regimes,
-    trained,
+    train_regimes,
 )
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def measure(settings: DataSettings, seeds: Seeds) -> Measurement:
 
     regimes = settings.regimes
     looks = sorted({round(settings.n_steps * i / settings.n_looks) for i in range(1, settings.n_looks + 1)})
-    done = trained(regimes, settings, seeds, observe=observe, observe_at=looks)
+    done = train_regimes(regimes, settings, seeds, observe=observe, observe_at=looks)
     final = {name: accuracies(cell.model, cell.sets, NAMES) for name, cell in done.items()}
     course: Table = [
         {"cell": name, "step": step, "evaluation": key, "accuracy": float(value)}

@@ -20,7 +20,7 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     accuracies,
     answers,
     check_regimes,
-    trained,
+    train_regimes,
 )
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
             return _measures(model, sets, settings.n_attended)
         return accuracies(model, sets, ("ic" if name == "equal" else "iw",))
 
-    done = trained(regimes, settings, seeds, observe=observe, observe_at=looks)
+    done = train_regimes(regimes, settings, seeds, observe=observe, observe_at=looks)
     isolated, equal, memoriser = done["isolated"], done["equal"], done["memoriser"]
     steps = np.array(isolated.trace.steps, dtype=float)
     ic, ic2 = isolated.curve("ic"), isolated.curve("ic2")

@@ -17,7 +17,7 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     Training,
     accuracies,
     check_regimes,
-    trained,
+    train_regimes,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def measure(settings: FidelitySettings, seeds: Seeds) -> Measurement:
 
     regime = Regime(settings.n_classes, settings.burst)
     looks = log_steps(settings.n_steps, per_decade=12)
-    done = trained({"sgd": regime}, settings, seeds, observe=observe, observe_at=looks)["sgd"]
+    done = train_regimes({"sgd": regime}, settings, seeds, observe=observe, observe_at=looks)["sgd"]
     rows: Table = [
         {"step": int(step), "evaluation": key, "accuracy": float(value)}
         for key in ("ic", "ic2", "iw")

@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from assay.core.errors import InputError
+from assay.models.runs import Parameters, SideBySide
 
 __all__ = ["MinimalInduction"]
 
 
-class MinimalInduction(nn.Module):
+class MinimalInduction(SideBySide):
     """Layer 1 attends to the previous token with logit beta_1, layer 2 from the query to tokens by what came before them.
 
     Token j carries t_j, the content of the tokens before it under layer 1's attention. The query attends to j with logit
@@ -42,34 +42,17 @@ class MinimalInduction(nn.Module):
         n_readout: int = 3,
         label_bias: bool = False,
     ) -> None:
-        super().__init__()
+        alone = isinstance(rng, np.random.Generator)
         rngs = [rng] if isinstance(rng, np.random.Generator) else rng
-        self.n_runs = None if isinstance(rng, np.random.Generator) else len(rngs)
-        lead = () if self.n_runs is None else (self.n_runs,)
-
-        def normal(std: float, *shape: int) -> nn.Parameter:
-            drawn = np.stack([one.standard_normal(shape, dtype=np.float32) for one in rngs]) * np.float32(std)
-            return nn.Parameter(torch.from_numpy(drawn.reshape(*lead, *shape)))
-
-        self.gates = nn.Parameter(torch.zeros(*lead, 3))
-        self.register_buffer("held", torch.zeros(lead, dtype=torch.bool))
+        super().__init__(None if alone else len(rngs))
+        draw = Parameters(self.n_runs, rngs)
+        self.gates = draw.zeros(3)
+        self.register_buffer("held", torch.zeros(draw.lead, dtype=torch.bool))
         self.label_bias = label_bias
         sizes = [2 * d_content, *(width for _ in range(n_readout))]
-        self.weights = nn.ParameterList(normal(math.sqrt(2 / a), a, b) for a, b in pairwise(sizes))
-        self.biases = nn.ParameterList(normal(math.sqrt(1 / a), 1) for a in sizes[:-1])
-        self.W_U = normal(math.sqrt(1 / width), width, n_labels)
-
-    def run(self, index: int) -> "MinimalInduction":
-        """Run `index` alone, copied, without the run axis."""
-        if self.n_runs is None:
-            raise InputError("run(i) needs a model with a run axis; this one has a single run")
-        n_readout = len(self.weights)
-        alone = MinimalInduction(
-            rng=np.random.default_rng(0), d_content=self.weights[0].shape[-2] // 2, n_labels=self.W_U.shape[-1],
-            width=self.W_U.shape[-2], n_readout=n_readout, label_bias=self.label_bias,
-        )  # fmt: skip
-        alone.load_state_dict({name: value[index] for name, value in self.state_dict().items()})
-        return alone
+        self.weights = nn.ParameterList(draw.normal(math.sqrt(2 / a), a, b) for a, b in pairwise(sizes))
+        self.biases = nn.ParameterList(draw.normal(math.sqrt(1 / a), 1) for a in sizes[:-1])
+        self.W_U = draw.normal(math.sqrt(1 / width), width, n_labels)
 
     def hold(self, which: bool | Bool[np.ndarray, " run"]) -> None:
         """The gates of the runs for which it is true stay where they are from now on."""

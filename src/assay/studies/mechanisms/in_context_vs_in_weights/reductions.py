@@ -18,8 +18,7 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     Regime,
     accuracies,
     optimiser_of,
-    prepared,
-    side_by_side,
+    prepare,
 )
 
 __all__ = ["GATES", "MINIMAL"]
@@ -65,9 +64,10 @@ def measure_minimal(settings: MinimalSettings, seeds: Seeds) -> Measurement:
     """One seed: the two-parameter model in every corner, free and with its numbers held, all in one program."""
     from assay.instruments.abruptness import cliff_ratio
     from assay.studies.mechanisms.in_context_vs_in_weights.minimal_induction import MinimalInduction
-    from assay.training.sequence import Stage, answer_loss, log_steps, train
+    from assay.training.losses import Batch, answer_loss
+    from assay.training.sequence import Stage, draw_together, log_steps, train
 
-    arms = {name: prepared(name, regime, settings, seeds, d_content=63, placed=False) for name, regime in settings.arms.items()}
+    arms = {name: prepare(name, regime, settings, seeds, d_content=63, placed=False) for name, regime in settings.arms.items()}
     plan = [(name, False) for name in arms] + [(name, True) for name in settings.corners]
     models = MinimalInduction(rng=[seeds.child(name)("init") for name, _ in plan], d_content=63, n_labels=32)
     models.hold(np.array([held for _, held in plan]))
@@ -79,9 +79,12 @@ def measure_minimal(settings: MinimalSettings, seeds: Seeds) -> Measurement:
 
     looks = log_steps(settings.n_steps, per_decade=30)
     # A model with its numbers held sees the batches of its free twin.
-    draw = side_by_side([arms[name] for name, _ in plan])
-    stage: Stage[MinimalInduction] = Stage(settings.n_steps, draw, lambda m, batch: answer_loss(m(batch.inputs), batch.targets))
-    trace = train(models, stage, optimiser_of(settings), observe=observe, observe_at=looks, share=(0.0, 1.0)).whole()
+    draw = draw_together([arms[name].draw for name, _ in plan])
+    stage: Stage[MinimalInduction, Batch] = Stage(
+        settings.n_steps, draw, lambda m, batch: answer_loss(m(batch.inputs), batch.targets)
+    )
+    trace = train(models, stage, optimiser_of(settings), observe=observe, observe_at=looks)
+    trace.raise_if_diverged()
     final: dict[bool, dict[str, dict[str, float]]] = {False: {}, True: {}}
     for i, (name, held) in enumerate(plan):
         final[held][name] = accuracies(models.run(i), arms[name].sets, NAMES)

@@ -19,7 +19,7 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     Training,
     accuracies,
     check_regimes,
-    trained,
+    train_regimes,
 )
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def measure(settings: SkewSettings, seeds: Seeds) -> Measurement:
 
     looks = sorted({round(settings.n_steps * i / 6) for i in range(1, 7)})
     regimes = {f"alpha={exponent:g}": regime for exponent, regime in settings.regimes.items()}
-    cells = trained(regimes, settings, seeds, observe=observe, observe_at=looks)
+    cells = train_regimes(regimes, settings, seeds, observe=observe, observe_at=looks)
     done = dict(zip(settings.exponents, cells.values(), strict=True))
     both, both_uniform = (
         {a: min(cell.last("ic"), cell.last(weights)) for a, cell in done.items()} for weights in ("iw", "iw_uniform")

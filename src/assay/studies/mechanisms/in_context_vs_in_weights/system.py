@@ -8,6 +8,7 @@ import numpy as np
 from annotated_types import Ge, Gt, doc
 from jaxtyping import Float
 
+from assay.core.progress import parts
 from assay.core.seeds import Seeds
 from assay.studies.mechanisms.in_context_vs_in_weights.world import ItemLabelSequences, ItemLabelWorld
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from assay.models.decoder import Decoder, DecoderConfig
-    from assay.training.sequence import Batch, Optimiser, Trace
+    from assay.training.losses import Batch
+    from assay.training.optimiser import Optimiser
+    from assay.training.trace import Trace
 
 __all__ = [
     "PAPER",
@@ -29,9 +32,8 @@ __all__ = [
     "check_regimes",
     "network",
     "optimiser_of",
-    "prepared",
-    "side_by_side",
-    "trained",
+    "prepare",
+    "train_regimes",
 ]
 
 PAPER = "arXiv:2312.03002, "
@@ -117,7 +119,7 @@ def _as_batch(drawn: ItemLabelSequences, rng: np.random.Generator, *, placed: bo
     """Sequences as tensors, each at a random place among the paper's positions where the network has such."""
     import torch
 
-    from assay.training.sequence import Batch
+    from assay.training.losses import Batch
 
     offset = rng.integers(N_PLACES - drawn.content.shape[1] + 1, size=len(drawn.answers)) if placed else None
     return Batch(
@@ -193,7 +195,7 @@ class Arm:
     draw: "Callable[[int], Batch]"
 
 
-def prepared(name: str, regime: Regime, settings: Training, seeds: Seeds, *, d_content: int, placed: bool) -> Arm:
+def prepare(name: str, regime: Regime, settings: Training, seeds: Seeds, *, d_content: int, placed: bool) -> Arm:
     """A regime from the streams of `name`.
 
     Args:
@@ -224,36 +226,16 @@ def prepared(name: str, regime: Regime, settings: Training, seeds: Seeds, *, d_c
 
 def optimiser_of(settings: Training) -> "Optimiser":
     """The settings' optimiser; plain SGD shrinks parameters by 1e-6 a step as in the paper, whatever the rate."""
-    from assay.training.sequence import Optimiser
+    from assay.training.optimiser import Optimiser
 
     decay = 1e-6 / settings.learning_rate if settings.optimiser == "sgd" else 0.0
     return Optimiser(settings.optimiser, settings.learning_rate, weight_decay=decay)
 
 
-def side_by_side(arms: Sequence[Arm]) -> "Callable[[int], Batch]":
-    """The batch of a step of all arms, [run, batch, ...]; an arm that is named twice is drawn once."""
-    import torch
-
-    from assay.training.sequence import Batch, drawn_ahead
-
-    distinct = list({id(arm): arm for arm in arms}.values())
-    places = [next(i for i, one in enumerate(distinct) if one is arm) for arm in arms]
-
-    def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-        return torch.stack(tuple(parts)) if len(parts) > 1 else parts[0][None]  # a stack of one would be a copy
-
-    def draw(step: int) -> Batch:
-        drawn = [arm.draw(step) for arm in distinct]
-        inputs, targets, offsets = zip(*(drawn[place] for place in places), strict=True)
-        return Batch(joined(inputs), joined(targets), None if offsets[0] is None else joined(offsets))
-
-    return drawn_ahead(draw, max(1, 8 // len(distinct)))
-
-
 Observe = Callable[[str, "Decoder", Mapping[str, Setting]], dict[str, float]]
 
 
-def trained(
+def train_regimes(
     regimes: Mapping[str, Regime],
     settings: Training,
     seeds: Seeds,
@@ -273,10 +255,10 @@ def trained(
     Raises:
         Diverged: the loss of an arm left the finite numbers.
     """
+    programs = _programs(regimes, settings.batch)
     done: dict[str, Trained] = {}
-    for names in _programs(regimes, settings.batch):
-        share = (len(done) / len(regimes), (len(done) + len(names)) / len(regimes))
-        done |= _trained_together({name: regimes[name] for name in names}, settings, seeds, observe, observe_at, share)
+    for names in parts(programs, label=", ".join, weights=[len(names) for names in programs]):
+        done |= _train_together({name: regimes[name] for name in names}, settings, seeds, observe, observe_at)
     return done
 
 
@@ -292,22 +274,22 @@ def _programs(regimes: Mapping[str, Regime], batch: int) -> list[list[str]]:
     return programs
 
 
-def _trained_together(
+def _train_together(
     regimes: Mapping[str, Regime],
     settings: Training,
     seeds: Seeds,
     observe: Observe,
     observe_at: Sequence[int],
-    share: tuple[float, float],
 ) -> dict[str, Trained]:
-    """The arms of one program; see `trained`."""
+    """The arms of one program; see `train_regimes`."""
     from assay.models.decoder import Decoder
-    from assay.training.sequence import Stage, last_token_loss, train
+    from assay.training.losses import last_token_loss
+    from assay.training.sequence import Stage, draw_together, train
 
     config = network(settings.network, next(iter(regimes.values())).n_labels)
     placed = config.positions == "one-hot"
     arms = {
-        name: prepared(name, regime, settings, seeds, d_content=config.d_content, placed=placed)
+        name: prepare(name, regime, settings, seeds, d_content=config.d_content, placed=placed)
         for name, regime in regimes.items()
     }
 
@@ -319,7 +301,7 @@ def _trained_together(
         }
 
     models = Decoder.init(config, [seeds.child(name)("init") for name in arms])
-    stage: Stage[Decoder] = Stage(settings.n_steps, side_by_side(list(arms.values())), last_token_loss)
-    label = ", ".join(arms)
-    trace = train(models, stage, optimiser_of(settings), observe=look, observe_at=observe_at, share=share, label=label).whole()
+    stage = Stage(settings.n_steps, draw_together([arm.draw for arm in arms.values()]), last_token_loss)
+    trace = train(models, stage, optimiser_of(settings), observe=look, observe_at=observe_at)
+    trace.raise_if_diverged()
     return {name: Trained(name, models.run(i), arm.sets, trace) for i, (name, arm) in enumerate(arms.items())}

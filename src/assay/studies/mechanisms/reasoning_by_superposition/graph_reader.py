@@ -16,11 +16,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from assay.core.errors import InputError, SettingsError
-from assay.models.decoder import Decoder, DecoderConfig, Parameters, Past, Visitor, looked_up
+from assay.core.errors import SettingsError
+from assay.models.decoder import Decoder, DecoderConfig, DecoderParameters, Past, Visitor, looked_up
+from assay.models.runs import SideBySide
 
 __all__ = ["GraphReader", "Thinking", "reader_config"]
 
@@ -58,7 +59,7 @@ def reader_config(
     )  # fmt: skip
 
 
-class GraphReader(nn.Module):
+class GraphReader(SideBySide):
     """The decoder and the two matrices that make one vector of an edge; a leading run axis as in `Decoder`.
 
     What it is told is one row of integers a question: the edges' sources and targets in turn (-1 pads), the two candidates,
@@ -73,14 +74,14 @@ class GraphReader(nn.Module):
         n_runs: int | None = None,
         rngs: Sequence[np.random.Generator] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(n_runs)
         if not 0 <= edges_at < config.n_layers:
             raise SettingsError(f"edges must enter one of the layers 0..{config.n_layers - 1}; got edges_at = {edges_at}")
         self.edges_at = edges_at
         if config.vocab_size is None or config.positions != "none" or not config.tied:
             raise SettingsError("a graph reader needs a vocabulary, tied embeddings and no positions; use reader_config()")
-        self.n_nodes, self.n_runs = config.vocab_size - len(MARKS), n_runs
-        parameter = Parameters(config, n_runs, rngs)
+        self.n_nodes = config.vocab_size - len(MARKS)
+        parameter = DecoderParameters(config, n_runs, rngs)
         self.W_source, self.W_target = (parameter.matrix(config.d_model, config.d_model, config.d_model) for _ in range(2))
         self.decoder = Decoder(config, n_runs=n_runs, rngs=rngs)
 
@@ -92,14 +93,6 @@ class GraphReader(nn.Module):
         if isinstance(rng, np.random.Generator):
             return cls(config, edges_at=edges_at, rngs=[rng])
         return cls(config, edges_at=edges_at, n_runs=len(rng), rngs=rng)
-
-    def run(self, index: int) -> "GraphReader":
-        """Run `index` alone, copied, without the run axis."""
-        if self.n_runs is None:
-            raise InputError("run(i) needs a reader with a run axis; this one has a single run")
-        alone = GraphReader(self.decoder.config, edges_at=self.edges_at)
-        alone.load_state_dict({name: value[index] for name, value in self.state_dict().items()})
-        return alone
 
     @property
     def embeddings(self) -> Float[Tensor, "*run vocab d_model"]:

@@ -10,6 +10,7 @@ from annotated_types import Ge, doc
 from assay.claims.charts import Bars, Figure, Line
 from assay.claims.rules import Above
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
+from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.studies.mechanisms.reasoning_by_superposition.system import (
     PAPER,
@@ -91,9 +92,12 @@ def measure(settings: ShortcutSettings, seeds: Seeds) -> Measurement:
 def measure_many(settings: ShortcutSettings, seeds: Sequence[Seeds]) -> list[Measurement]:
     """Thoughts, words and no thoughts on the benchmark's graphs; the last also on depth-matched ones."""
     data = [Data.drawn(settings, seed) for seed in seeds]
-    thinkers = thinking(data, settings, seeds, ("optimal",), share=(0.0, 0.4))
-    speakers = speaking(data, settings, seeds, share=(0.4, 0.7))
-    guessers = guessing(data, settings, seeds, share=(0.7, 1.0))
+    with part(0.0, 0.4, "thoughts"):
+        thinkers = thinking(data, settings, seeds, ("optimal",))
+    with part(0.4, 0.7, "words"):
+        speakers = speaking(data, settings, seeds)
+    with part(0.7, 1.0, "no thoughts"):
+        guessers = guessing(data, settings, seeds)
     readers = zip(thinkers, speakers, guessers, strict=True)
     return [
         _read(settings, seed, graphs.held_out, thinker, speaker, guesser)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from assay.models.decoder import DecoderConfig
     from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import GraphReader
+    from assay.training.losses import Batch
     from assay.training.sequence import Stage
 
 __all__ = ["PAPER", "Labels", "Training", "chance_of_a_walk", "guessing", "right", "speaking", "thinking", "told"]
@@ -129,7 +130,6 @@ def thinking(
     labels: Sequence[Labels],
     *,
     curriculum: bool = True,
-    share: tuple[float, float],
 ) -> "list[list[GraphReader]]":
     """Per seed the readers trained to think in vectors, one for each kind of label, all side by side.
 
@@ -139,13 +139,14 @@ def thinking(
     """
     import torch
 
-    from assay.training.sequence import Batch, Stage
+    from assay.training.losses import Batch, answer_loss
+    from assay.training.sequence import Stage
 
     n_steps, mixed = settings.n_steps, round(1 / settings.mixing) if settings.mixing else 0
     name = "thinking" if curriculum else "thinking at once"
     batches = [seed.child(name)("batches") for seed in seeds]
 
-    def stage(last: int, n: int) -> "Stage[GraphReader]":
+    def stage(last: int, n: int) -> "Stage[GraphReader, Batch]":
         def draw(step: int) -> Batch:
             # All runs of a program think equally often in a step, and no run may depend on the others: a cycle, no draw.
             k = step // mixed % (last + 1) if curriculum and mixed and step % mixed == 0 else last
@@ -158,7 +159,7 @@ def thinking(
 
         def loss(model: "GraphReader", batch: Batch) -> "Tensor":
             k = int(batch.inputs[0, 0, -1])
-            return _cross_entropy(model.think(batch.inputs[..., :-1], k, ask=k == n_steps).logits, batch.targets)
+            return answer_loss(model.think(batch.inputs[..., :-1], k, ask=k == n_steps).logits, batch.targets)
 
         return Stage(n, draw, loss)
 
@@ -169,17 +170,16 @@ def thinking(
     else:
         stages = [stage(n_steps, settings.total_steps)]
     rngs = [seed.child(name)(f"init {kind}") for seed in seeds for kind in labels]
-    runs = _trained(settings, rngs, stages, share, "thoughts" if curriculum else "thoughts without curriculum")
+    runs = _trained(settings, rngs, stages)
     return [runs[i : i + len(labels)] for i in range(0, len(runs), len(labels))]
 
 
-def speaking(
-    data: Sequence[Data], settings: Training, seeds: Sequence[Seeds], *, share: tuple[float, float]
-) -> "list[GraphReader]":
+def speaking(data: Sequence[Data], settings: Training, seeds: Sequence[Seeds]) -> "list[GraphReader]":
     """Per seed a reader trained to say the item's own shortest path node by node, then the answer."""
     import torch
 
-    from assay.training.sequence import Batch, Stage
+    from assay.training.losses import Batch, cross_entropy
+    from assay.training.sequence import Stage
 
     n_steps = settings.n_steps
     batches = [seed.child("speaking")("batches") for seed in seeds]
@@ -195,19 +195,18 @@ def speaking(
 
     def loss(model: "GraphReader", batch: Batch) -> "Tensor":
         logits = model.spoken(batch.inputs[..., :-n_steps], batch.inputs[..., -n_steps:])
-        return _cross_entropy(logits, batch.targets).mean(-1)
+        return cross_entropy(logits, batch.targets, over=2)
 
     rngs = [seed.child("speaking")("init") for seed in seeds]
-    return _trained(settings, rngs, [Stage(settings.total_steps, draw, loss)], share, "words")
+    return _trained(settings, rngs, [Stage(settings.total_steps, draw, loss)])
 
 
-def guessing(
-    data: Sequence[Data], settings: Training, seeds: Sequence[Seeds], *, share: tuple[float, float]
-) -> "list[GraphReader]":
+def guessing(data: Sequence[Data], settings: Training, seeds: Sequence[Seeds]) -> "list[GraphReader]":
     """Per seed a reader trained to answer at once."""
     import torch
 
-    from assay.training.sequence import Batch, Stage
+    from assay.training.losses import Batch, answer_loss
+    from assay.training.sequence import Stage
 
     batches = [seed.child("guessing")("batches") for seed in seeds]
 
@@ -217,19 +216,17 @@ def guessing(
         return Batch(torch.from_numpy(np.stack(prompts)), torch.from_numpy(np.stack(targets)))
 
     def loss(model: "GraphReader", batch: Batch) -> "Tensor":
-        return _cross_entropy(model.think(batch.inputs, 0).logits, batch.targets)
+        return answer_loss(model.think(batch.inputs, 0).logits, batch.targets)
 
     n = max(1, round(settings.guess_factor * settings.total_steps))
     rngs = [seed.child("guessing")("init") for seed in seeds]
-    return _trained(settings, rngs, [Stage(n, draw, loss)], share, "no thoughts")
+    return _trained(settings, rngs, [Stage(n, draw, loss)])
 
 
 def _trained(
     settings: Training,
     rngs: Sequence[np.random.Generator],
-    stages: "Sequence[Stage[GraphReader]]",
-    share: tuple[float, float],
-    label: str,
+    stages: "Sequence[Stage[GraphReader, Batch]]",
 ) -> "list[GraphReader]":
     """Readers that started from `rngs`, after their stages.
 
@@ -237,23 +234,13 @@ def _trained(
         Diverged: the loss of one of them left the finite numbers.
     """
     from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import GraphReader
-    from assay.training.sequence import Optimiser, train
+    from assay.training.optimiser import Optimiser
+    from assay.training.sequence import train
 
     model = GraphReader.init(settings.network, rngs, edges_at=settings.edges_at)
     optimiser = Optimiser("adamw", settings.learning_rate, weight_decay=0.01, clip_norm=1.0, warmup_steps=20, schedule="linear")
-    trace = train(model, stages, optimiser, share=share, label=label)
-    for lost in trace.diverged:
-        if lost is not None:
-            raise lost
+    train(model, stages, optimiser).raise_if_diverged()
     return [model.run(i).requires_grad_(requires_grad=False) for i in range(len(rngs))]
-
-
-def _cross_entropy(logits: "Tensor", targets: "Tensor") -> "Tensor":
-    """Mean over the last axis of the targets."""
-    from torch.nn import functional as F  # noqa: N812 - its usual name
-
-    flat = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
-    return flat.view(targets.shape).mean(-1)
 
 
 def right(logits: "Tensor", questions: Questions) -> Mapping[str, float]:

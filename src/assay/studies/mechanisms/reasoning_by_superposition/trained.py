@@ -10,7 +10,7 @@ from annotated_types import Ge, doc
 from assay.claims.charts import Bars, Figure, Heat, Line, Lines
 from assay.claims.rules import Above, Below, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
-from assay.core.progress import progress
+from assay.core.progress import part, progress
 from assay.core.seeds import Seeds
 from assay.studies.mechanisms.reasoning_by_superposition.readouts import (
     array,
@@ -257,11 +257,16 @@ def measure(settings: TrainedSettings, seeds: Seeds) -> Measurement:
 def measure_many(settings: TrainedSettings, seeds: Sequence[Seeds]) -> list[Measurement]:
     """Thinkers of three kinds of labels, one with a spare look-up, one without curriculum; words; no thoughts."""
     data = [Data.drawn(settings, seed) for seed in seeds]
-    thinkers = thinking(data, settings, seeds, ARMS, share=(0.0, 0.4))
-    spare = thinking(data, replace(settings, edges_at=0), seeds, ("optimal",), share=(0.4, 0.6))
-    at_once = thinking(data, settings, seeds, ("optimal",), curriculum=False, share=(0.6, 0.75))
-    speakers = speaking(data, settings, seeds, share=(0.75, 0.87))
-    guessers = guessing(data, settings, seeds, share=(0.87, 0.97))
+    with part(0.0, 0.4, "thoughts"):
+        thinkers = thinking(data, settings, seeds, ARMS)
+    with part(0.4, 0.6, "thoughts with a spare look-up"):
+        spare = thinking(data, replace(settings, edges_at=0), seeds, ("optimal",))
+    with part(0.6, 0.75, "thoughts without curriculum"):
+        at_once = thinking(data, settings, seeds, ("optimal",), curriculum=False)
+    with part(0.75, 0.87, "words"):
+        speakers = speaking(data, settings, seeds)
+    with part(0.87, 0.97, "no thoughts"):
+        guessers = guessing(data, settings, seeds)
     found = []
     for i, seed in enumerate(seeds):
         readers: dict[str, GraphReader] = dict(zip(ARMS, thinkers[i], strict=True))

@@ -9,12 +9,13 @@ from annotated_types import Ge, doc
 from assay.claims.charts import Figure, Line, Lines
 from assay.claims.rules import Below
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
+from assay.core.progress import part
 from assay.core.seeds import Seeds
-from assay.studies.mechanisms.two_hop_reasoning.system import PAPER, Course, Training, probabilities, solver, trained
+from assay.studies.mechanisms.two_hop_reasoning.system import PAPER, Course, Training, probabilities, solver, train_network
 
 if TYPE_CHECKING:
     from assay.models.decoder import Decoder
-    from assay.training.sequence import Trace
+    from assay.training.trace import Trace
 
 __all__ = ["DEPTH"]
 
@@ -47,19 +48,21 @@ def measure(settings: DepthSettings, seeds: Seeds) -> Measurement:
     import torch
 
     world = settings.world
-    _, deep, drawn = solver(settings, seeds, share=(0.0, 0.3))
+    with part(0.0, 0.3, "three layers"):
+        _, deep, drawn = solver(settings, seeds)
 
     def observe(model: "Decoder") -> dict[str, float]:
         with torch.no_grad():
             return probabilities(model(torch.from_numpy(drawn.tokens), at=-1).numpy(), drawn)
 
     seen: dict[str, Course | Trace] = {"3 layers, 1 head": deep}
-    for heads, factor, share in ((1, settings.steps_factor, (0.3, 0.8)), (settings.heads, settings.heads_factor, (0.8, 1.0))):
+    for heads, factor, stretch in ((1, settings.steps_factor, (0.3, 0.8)), (settings.heads, settings.heads_factor, (0.8, 1.0))):
         n_steps = max(1, round(factor * deep.steps[-1]))
-        _, seen[f"2 layers, {heads} head{'s' if heads > 1 else ''}"] = trained(
-            f"two layers, {heads} heads", world, settings, seeds, n_layers=2, n_heads=heads, n_steps=n_steps, share=share,
-            observe=observe, observe_at=sorted({max(1, round(n_steps * i / 20)) for i in range(1, 21)}),
-        )  # fmt: skip
+        with part(*stretch, f"two layers, {heads} heads"):
+            _, seen[f"2 layers, {heads} head{'s' if heads > 1 else ''}"] = train_network(
+                f"two layers, {heads} heads", world, settings, seeds, n_layers=2, n_heads=heads, n_steps=n_steps,
+                observe=observe, observe_at=sorted({max(1, round(n_steps * i / 20)) for i in range(1, 21)}),
+            )  # fmt: skip
     best = [float(trace.series("accuracy").max()) for trace in seen.values()]
     estimands = dict(zip(("three_layers/accuracy", "two_layers/accuracy", "two_layers_more_heads/accuracy"), best, strict=True))
     rows: Table = [

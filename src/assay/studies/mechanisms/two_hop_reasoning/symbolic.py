@@ -10,9 +10,10 @@ from annotated_types import Ge, doc
 from assay.claims.charts import Bars, Figure, Line, Lines
 from assay.claims.rules import Above, Below
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
+from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.studies.mechanisms.two_hop_reasoning.chains import ChainSequences, ChainWorld
-from assay.studies.mechanisms.two_hop_reasoning.system import PAPER, Training, probabilities, solver, trained
+from assay.studies.mechanisms.two_hop_reasoning.system import PAPER, Training, probabilities, solver, train_network
 
 if TYPE_CHECKING:
     from assay.models.decoder import Decoder
@@ -228,7 +229,8 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
     from assay.training.sequence import log_steps
 
     world, rng = settings.world, seeds("further evaluation")
-    model, course, drawn = solver(settings, seeds, share=(0.0, 0.9))
+    with part(0.0, 0.9, "three layers"):
+        model, course, drawn = solver(settings, seeds)
     steps = np.array(course.steps, dtype=float)
     curve = {name: course.series(name) for name in course.rows[0]}
     # Gates start at their plateau; of the network's loss only what is below guessing among the ends is theirs to explain.
@@ -252,10 +254,11 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
     def answered(one: "Decoder") -> dict[str, float]:
         return probabilities(one(torch.from_numpy(single_drawn.tokens), at=-1).numpy(), single_drawn)
 
-    _, single = trained(
-        "one chain", single_world, settings, seeds, n_steps=settings.single_steps, share=(0.9, 0.98), observe=answered,
-        observe_at=log_steps(settings.single_steps, per_decade=30), stop=lambda row: bool(row["target"] >= settings.solved),
-    )  # fmt: skip
+    with part(0.9, 0.98, "one chain"):
+        _, single = train_network(
+            "one chain", single_world, settings, seeds, n_steps=settings.single_steps, observe=answered,
+            observe_at=log_steps(settings.single_steps, per_decade=30), stop=lambda row: bool(row["target"] >= settings.solved),
+        )  # fmt: skip
     single_steps, single_target = np.array(single.steps, dtype=float), single.series("target")
 
     others = (float(2 * settings.n_chains), float(2 * settings.n_chains), float(settings.n_nodes))

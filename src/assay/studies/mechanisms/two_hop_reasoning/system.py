@@ -10,14 +10,15 @@ import numpy as np
 from annotated_types import Ge, Gt, doc
 from jaxtyping import Float
 
+from assay.core.progress import parts
 from assay.core.seeds import Seeds
 from assay.studies.mechanisms.two_hop_reasoning.chains import ChainSequences, ChainWorld
 
 if TYPE_CHECKING:
     from assay.models.decoder import Decoder, DecoderConfig
-    from assay.training.sequence import Row, Trace
+    from assay.training.trace import Observation, Trace
 
-__all__ = ["PAPER", "Course", "Training", "copy_margin", "gates_of", "network", "probabilities", "solver", "trained"]
+__all__ = ["PAPER", "Course", "Training", "copy_margin", "gates_of", "network", "probabilities", "solver", "train_network"]
 
 PAPER = "arXiv:2502.13913, "
 
@@ -66,19 +67,18 @@ def network(settings: Training, world: ChainWorld, *, n_layers: int = 3, n_heads
     )  # fmt: skip
 
 
-def trained(
+def train_network(
     name: str,
     world: ChainWorld,
     settings: Training,
     seeds: Seeds,
     *,
-    observe: "Callable[[Decoder], Row]",
+    observe: "Callable[[Decoder], Observation]",
     observe_at: Sequence[int],
-    share: tuple[float, float],
     n_layers: int = 3,
     n_heads: int = 1,
     n_steps: int | None = None,
-    stop: "Callable[[Row], bool] | None" = None,
+    stop: "Callable[[Observation], bool] | None" = None,
 ) -> "tuple[Decoder, Trace]":
     """A network trained from scratch on fresh sequences, and its trace.
 
@@ -89,7 +89,6 @@ def trained(
         seeds: of the run.
         observe: what is measured at the observed steps.
         observe_at: those steps.
-        share: which part of the run's progress this is.
         n_layers: depth.
         n_heads: heads of each layer.
         n_steps: instead of the settings' own.
@@ -101,7 +100,9 @@ def trained(
     import torch
 
     from assay.models.decoder import Decoder
-    from assay.training.sequence import Batch, Optimiser, Stage, last_token_loss, train
+    from assay.training.losses import Batch, last_token_loss
+    from assay.training.optimiser import Optimiser
+    from assay.training.sequence import Stage, train
 
     mine = seeds.child(name)
     batches = mine("batches")
@@ -114,7 +115,7 @@ def trained(
     optimiser = Optimiser("adamw", settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99))
     trace = train(
         model, Stage(n_steps or settings.n_steps, draw, last_token_loss), optimiser, observe=lambda step, m: observe(m),
-        observe_at=observe_at, stop=stop, share=share, label=name,
+        observe_at=observe_at, stop=stop,
     )  # fmt: skip
     return model, trace
 
@@ -138,7 +139,7 @@ class Course:
         return np.array([row[name] for row in self.rows])
 
 
-def solver(settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "tuple[Decoder, Course, ChainSequences]":
+def solver(settings: Training, seeds: Seeds) -> "tuple[Decoder, Course, ChainSequences]":
     """The three-layer network, trained until it has solved the task; its course; and the sequences it was observed on.
 
     A start that has not solved it in all its steps gives way to the next; the last one is taken as it is. All this is a
@@ -147,7 +148,6 @@ def solver(settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "
     Args:
         settings: network and optimiser; fields that a subclass adds do not count.
         seeds: of the run.
-        share: which part of the run's progress this is.
     """
     import torch
 
@@ -161,21 +161,20 @@ def solver(settings: Training, seeds: Seeds, *, share: tuple[float, float]) -> "
     def observe(model: Decoder) -> dict[str, float]:
         return gates_of(model, drawn) | {f"copy_{layer}": copy_margin(model, few, layer=layer) for layer in (0, 2)}
 
-    def solved(row: "Row") -> bool:
+    def solved(row: "Observation") -> bool:
         return bool(row["target"] >= settings.solved)
 
     def build(folder: Path) -> None:
         looks = log_steps(settings.n_steps, per_decade=12, dense_from=settings.n_steps // 20, every=settings.every)
-        parts = np.linspace(*share, settings.n_starts + 1)
-        for start in range(settings.n_starts):
-            model, trace = trained(
+        for start in parts(range(settings.n_starts), label=lambda start: f"start {start + 1}"):
+            model, trace = train_network(
                 f"three layers, start {start + 1}", settings.world, settings, seeds, observe=observe, observe_at=looks,
-                share=(float(parts[start]), float(parts[start + 1])), stop=solved,
+                stop=solved,
             )  # fmt: skip
-            if solved(trace.rows[-1]):
+            if solved(trace.observations[-1]):
                 break
         np.savez(folder / "weights.npz", **{name: value.numpy() for name, value in model.state_dict().items()})
-        rows = tuple({name: float(value) for name, value in row.items()} for row in trace.rows)
+        rows = tuple({name: float(value) for name, value in row.items()} for row in trace.observations)
         (folder / "course.json").write_text(json.dumps(asdict(Course(trace.steps, rows, start + 1))))
 
     own = {field.name: getattr(settings, field.name) for field in fields(Training)}
