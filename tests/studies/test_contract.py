@@ -1,12 +1,19 @@
 """What every study owes the laboratory; new files are picked up by themselves."""
 
+import ast
 import importlib.util
 import math
+import re
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+import assay
+from assay.claims.claim import names
+from assay.claims.estimand import name_of
 from assay.claims.study import Experiment, Measurement, Study
 from assay.core.errors import Diverged
 from assay.core.seeds import Seeds
@@ -19,6 +26,31 @@ ARMS = [
     for study in CATALOGUE.studies.values()
     for experiment in study.experiments
 ]
+
+# Declared in the old form still; the list only ever shrinks.
+OLD_FORM = {
+    "filtering-attention-storing-mlp",
+    "in-context-vs-in-weights",
+    "observation-interference",
+    "off-switch-game",
+    "offline-domain-randomization",
+    "out-of-context-reasoning",
+    "reasoning-by-superposition",
+    "two-hop-reasoning",
+}
+MIGRATED = [study for slug, study in CATALOGUE.studies.items() if slug not in OLD_FORM]
+# A sentence that begins so needs the claim before it.
+LEANING = re.compile(
+    r"(it|its|they|their|them|these|those|this|that|so|nor|also|then|thus|therefore|hence|here|there too|again|likewise|"
+    r"neither|such|the same|the other|the latter|the former|even so|and|but|or|yet|still|instead|otherwise|"
+    r"(two|three|four|five|six|ten|\d+) times the (steps|rounds|data|runs))\b",
+    re.I,
+)
+
+
+def folder_of(study: Study) -> Path:
+    (found,) = Path(assay.__file__).parent.glob(f"studies/*/{study.slug.replace('-', '_')}")
+    return found
 
 
 def measured(experiment: Experiment, seed: int) -> Measurement:
@@ -48,9 +80,60 @@ def test_a_study_tells_its_story(study: Study) -> None:
     told = [figure.name for experiment in study.experiments for figure in experiment.figures if not figure.further]
     assert 3 <= len(told) <= 5, f"tell it in three to five figures and mark the others further=True; got {told}"
     for experiment in study.experiments:
-        assert experiment.cost, f"{experiment.name}: state the measured cost of the laptop preset"
+        assert experiment.stated_cost, f"{experiment.name}: state the measured cost of the laptop preset"
         assert experiment.figures, f"{experiment.name}: a verdict deserves a figure"
         assert experiment.presets["laptop"].n_runs >= (1 if all(c.summary == "every" for c in experiment.claims) else 2)
+
+
+def test_the_list_of_studies_in_the_old_form_only_shrinks() -> None:
+    for slug in OLD_FORM:
+        assert any(not experiment.estimands for experiment in CATALOGUE.find(slug).experiments), f"{slug} has left the old form"
+
+
+@pytest.mark.parametrize("study", MIGRATED, ids=lambda study: study.slug)
+def test_claims_are_whole_sentences_about_defined_numbers(study: Study) -> None:
+    for experiment in study.experiments:
+        assert experiment.estimands, f"{experiment.name}: define what is measured"
+        assert experiment.family, f"{experiment.name}: name the paper's question it belongs to"
+        for claim in experiment.claims:
+            assert claim.defined is not None
+            assert claim.sentence.endswith("."), f"{claim.name} is not a sentence: {claim.sentence}"
+            assert not LEANING.match(claim.sentence), f"{claim.name} needs the claim before it: {claim.sentence}"
+            assert not re.search(r"\{[a-z_]{3,}", claim.sentence), f"{claim.name}: nothing fills {claim.sentence}"
+    assert 1 <= len(study.families) <= 4
+    assert 3 <= len(study.paper.headlines) <= 6
+    told = {name for headline in study.paper.headlines for name in headline.claims}
+    theirs = {claim.name for claim in study.claims if claim.at != "ours"}
+    assert theirs <= told, f"in no headline: {', '.join(sorted(theirs - told))}"
+
+
+@pytest.mark.parametrize("study", MIGRATED, ids=lambda study: study.slug)
+def test_a_control_is_its_claims_estimand_on_another_arm(study: Study) -> None:
+    for claim in study.claims:
+        for control in claim.controls:
+            there = {name_of(name) for name in names(control.measured(claim.estimand))}
+            same = there == {name_of(name) for name in names(claim.estimand)}
+            assert same or control.why, f"{claim.name}: its control is another number, {there}"
+
+
+@pytest.mark.parametrize("study", MIGRATED, ids=lambda study: study.slug)
+def test_what_a_study_declares_loads_nothing_heavy(study: Study) -> None:
+    package = ".".join(folder_of(study).relative_to(Path(assay.__file__).parent.parent).parts)
+    code = (
+        f"import sys, {package}, {package}.claims\n"
+        "print(sorted({'torch', 'scipy', 'transformers', 'matplotlib', 'mujoco', 'gymnasium'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("study", MIGRATED, ids=lambda study: study.slug)
+def test_no_import_stands_inside_a_function(study: Study) -> None:
+    for path in folder_of(study).rglob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                inner = [node.lineno for node in ast.walk(function) if isinstance(node, (ast.Import, ast.ImportFrom))]
+                assert not inner, f"{path.name}:{inner[0]}: imports stand at a file's head"
 
 
 @pytest.mark.parametrize(("study", "experiment"), ARMS)
@@ -59,9 +142,20 @@ def test_quick_runs_give_what_the_claims_and_figures_need(study: Study, experime
     found = measured(experiment, 0)
     for claim in experiment.claims:
         place = found.items if claim.summary == "clustered" else found.estimands
-        for names in (claim.estimand, claim.negative.measured(claim.estimand)):
-            for name in (names,) if isinstance(names, str) else names:
+        for needed in (claim.estimand, *(control.measured(claim.estimand) for control in claim.controls)):
+            for name in names(needed):
                 assert name in place, f"claim {claim.name} needs '{name}'; measure gives {', '.join(place)}"
+    if study.slug not in OLD_FORM:
+        defined = {estimand.name for estimand in experiment.estimands}
+        given = {name_of(name) for name in (*found.estimands, *found.items)}
+        assert given <= defined, f"measured and not defined: {', '.join(sorted(given - defined))}"
+        assert defined <= given, f"defined and not measured: {', '.join(sorted(defined - given))}"
+        for name, value in found.estimands.items():
+            estimand = experiment.estimand(name)
+            assert estimand is not None
+            assert math.isnan(value) or math.isclose(estimand.inside(value), value, abs_tol=1e-9), (
+                f"{name} = {value} lies outside its range, {estimand.range}"
+            )
     for figure in experiment.figures:
         rows = found.tables[figure.chart.table]
         assert rows, f"figure {figure.name}: its table is empty"

@@ -143,8 +143,7 @@ class Claim:
         if self.defined is None:
             return self.rule.text
         text = self.rule.as_text(self.defined.shown)
-        unit = self.defined.unit
-        return text if not unit or self.defined.is_fact else f"{text} {unit}"
+        return text if self.defined.is_pure else f"{text} {self.defined.unit}"
 
     @property
     def digest(self) -> str:

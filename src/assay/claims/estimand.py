@@ -49,6 +49,11 @@ class Estimand:
         return self.unit == "yes or no"
 
     @property
+    def is_pure(self) -> bool:
+        """True for a number without a unit that a reader must know: a share, a probability, a fact, an exponent."""
+        return not self.unit or self.is_fact or self.unit.startswith(("share", "probability"))
+
+    @property
     def range(self) -> str:
         """The values it can have, such as "0 to 1" or "at least 0"; empty where any number will do."""
         if self.low is not None and self.high is not None:

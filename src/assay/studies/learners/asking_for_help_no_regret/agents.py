@@ -17,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from assay.core.errors import SettingsError
 from assay.studies.learners.asking_for_help_no_regret.world import Inputs, Labels, Values
@@ -408,8 +409,6 @@ def _blocks(n_rounds: int, first: int = 256) -> list[slice]:
 
 def _trigger(inputs: Inputs, labels: Labels, action: Labels, forced: Bools, radius: float) -> Bools:
     """Which rounds ask: the forced ones, and those with no heard input of the same action within the radius."""
-    from scipy.spatial import cKDTree
-
     asked = forced.copy()
     bound = math.nextafter(radius, math.inf)
     for block in _blocks(len(labels)):
@@ -445,8 +444,6 @@ def _trigger(inputs: Inputs, labels: Labels, action: Labels, forced: Bools, radi
 
 def copy_nearest(inputs: Inputs, labels: Labels, radius: float) -> Transcript:
     """No Hedge: play the action of the nearest heard input if it lies within the radius, else ask."""
-    from scipy.spatial import cKDTree
-
     n_rounds = len(labels)
     asked = np.zeros(n_rounds, dtype=bool)
     action = np.zeros(n_rounds, dtype=np.int64)
@@ -509,8 +506,6 @@ def ask_within_budget(inputs: Inputs, labels: Labels, budget: int, *, cell: Labe
         cell: the kind of each input, for an agent that knows which inputs share an action: it asks once a kind, and plays 0 on
             kinds it never asked about. None asks on the first `budget` rounds.
     """
-    from scipy.spatial import cKDTree
-
     n_rounds = len(labels)
     asked = np.zeros(n_rounds, dtype=bool)
     action = np.zeros(n_rounds, dtype=np.int64)

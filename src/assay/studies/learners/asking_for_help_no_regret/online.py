@@ -2,16 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge, MinLen, doc
 
-from assay.claims.charts import Figure, Lines
-from assay.claims.rules import Above, Below, Equals, Ordered, Within
-from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
-from assay.core.errors import SettingsError
+from assay.claims.study import Measurement, Table
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
 from assay.stats.scaling import log_log_slope
@@ -26,133 +20,13 @@ from assay.studies.learners.asking_for_help_no_regret.agents import (
     cover_precision,
     halfspace_cover,
 )
-from assay.studies.learners.asking_for_help_no_regret.horizons import check_horizons, copies_of
+from assay.studies.learners.asking_for_help_no_regret.horizons import copies_of
 from assay.studies.learners.asking_for_help_no_regret.payoff_learners import grid_cells, try_and_see
+from assay.studies.learners.asking_for_help_no_regret.settings import OnlineSettings
 from assay.studies.learners.asking_for_help_no_regret.world import Half, both_losses, uniform_inputs
 
-CLAIMS = (
-    Claim(
-        "C2.regret",
-        says="With a learnable mentor the log chance of survival lost to it, summed, falls as the run gets longer (n = 1).",
-        source="arXiv:2402.08062, main theorem",
-        estimand="regret_slope_1",
-        rule=Below(0.0),
-        margin="the goal is a regret that goes to zero, so the slope on log-log axes must be negative",
-        control=Control("without the distance test regret must grow", "hedge_only_slope"),
-        paper_value="upper bound: -1/3, times log T",
-    ),
-    Claim(
-        "C2.queries",
-        says="The share of rounds on which it asks falls with the length of the run (n = 1).",
-        source="arXiv:2402.08062, main theorem",
-        estimand="query_slope_1",
-        rule=Below(-0.05),
-        margin="a rate that falls by less than a tenth per decade could not be told from a constant one",
-        control=Control(
-            "radius 0, so that no answer carries over to another input: it asks for ever", "query_slope_no_transfer"
-        ),
-        paper_value="upper bound: -1/6",
-    ),
-    Claim(
-        "C3.trigger",
-        says="Without the distance test regret grows about as the square root of the number of rounds.",
-        source="arXiv:2402.08062, section on the algorithm",
-        estimand="hedge_only_slope",
-        rule=Within(0.35, 0.65),
-        margin="a half, with the room that a reference run (slope 0.59 up to 30,000 rounds) asked for",
-        control=Control("with the distance test: no such growth", "regret_slope_1"),
-        paper_value="1/2",
-    ),
-    Claim(
-        "C3.hedge",
-        says="Without Hedge, copying the nearest answer, regret grows with the number of rounds in three dimensions.",
-        source="arXiv:2402.08062; derived: (2n-3)/(2n+1) for a smooth boundary",
-        estimand="nearest_slope_3",
-        rule=Above(0.0),
-        margin="the sign decides whether total risk goes to zero",
-        control=Control("with Hedge: regret falls in three dimensions too", "regret_slope_3"),
-        paper_value="both ingredients are needed",
-    ),
-    Claim(
-        "C3.nearest-queries",
-        says="In one dimension copying the nearest answer asks more often than the full algorithm.",
-        source="arXiv:2402.08062, by contrast",
-        estimand="nearest_query_ratio",
-        rule=Above(1.0),
-        margin="more than as many",
-        control=Control(
-            "the exact learner of one threshold asks less, so the ratio can come out below 1", "bisect_query_ratio"
-        ),
-        paper_value="compare",
-    ),
-    Claim(
-        "C3.asking",
-        says="An agent that never asks does not survive the longest run.",
-        source="arXiv:2402.08062, section 1",
-        estimand="never_asking_survival",
-        rule=Below(0.01),
-        margin="one in a hundred",
-        control=Control("the agent that asks survives it", "survival"),
-        paper_value="catastrophe",
-    ),
-    Claim(
-        "C4",
-        says="No payoff is used: with every payoff changed, every decision stays the same.",
-        source="arXiv:2402.08062, section 3",
-        estimand="decisions_changed",
-        rule=Equals(0.0),
-        summary="every",
-        margin="exact equality",
-        control=Control("Q-learning decides otherwise when payoffs change", "decisions_changed_q"),
-        paper_value="payoffs are never observed",
-    ),
-    Claim(
-        "C5",
-        says="Without knowing L the same run is safe for every L: regret is proportional to L.",
-        source="arXiv:2402.08062, main theorem",
-        estimand="lipschitz_slope",
-        rule=Within(0.95, 1.05),
-        margin="proportionality is a slope of 1; log(1-x) bends it by less than 0.05 while L r is small",
-        control=Control("without the distance test losses saturate, so the slope is lower", "lipschitz_slope_hedge_only"),
-        paper_value="linear in L",
-    ),
-    Claim(
-        "C8",
-        says="The more dimensions, the slower the share of queries falls: its slope flattens from one to two to three.",
-        source="arXiv:2402.08062, main theorem: -1/6, -1/10, -1/14",
-        estimand=("query_slope_1", "query_slope_2", "query_slope_3"),
-        rule=Ordered(0.01),
-        margin="the bounds' slopes differ by 0.067 and 0.029; 0.01 is a third of the smaller step",
-        control=Control(
-            "one dimension three times: no step", ("query_slope_1_first", "query_slope_1_second", "query_slope_1_third")
-        ),
-        paper_value="-0.167, -0.100, -0.071",
-    ),
-)
 
-
-@dataclass(frozen=True)
-class OnlineSettings:
-    """Lengths of a run, copies and the values of L."""
-
-    horizons: Annotated[tuple[int, ...], MinLen(2), doc("numbers of rounds T")] = (1_000, 3_000, 10_000, 30_000, 100_000)
-    n_copies: Annotated[int, Ge(3), doc("independent copies a run averages over; three times as many up to 10,000 rounds")] = 3
-    lipschitz: Annotated[tuple[float, ...], MinLen(2), doc("values of L for C5")] = (0.25, 1.0, 4.0, 16.0, 64.0)
-    n_angles: Annotated[int, Ge(2), doc("directions in the finite class of half-planes")] = 60
-    n_offsets: Annotated[int, Ge(2), doc("offsets for each of its directions")] = 40
-
-    def __post_init__(self) -> None:
-        check_horizons(self.horizons)
-        if any(not value > 0 for value in self.lipschitz):
-            raise SettingsError(f"every L must be positive; got {self.lipschitz}")
-
-
-def measure_online(settings: OnlineSettings, seeds: Seeds) -> Measurement:
-    """One run of `measure_online_many`."""
-    return measure_online_many(settings, [seeds])[0]
-
-
-def measure_online_many(settings: OnlineSettings, many: Sequence[Seeds]) -> list[Measurement]:
+def measure_many(settings: OnlineSettings, many: Sequence[Seeds]) -> list[Measurement]:
     """Regret and queries of the algorithm and its ablations over horizons and dimensions, for several seeds at once."""
     tables: list[Table] = [[] for _ in many]
     slopes: list[dict[str, float]] = [{} for _ in many]
@@ -201,9 +75,9 @@ def measure_online_many(settings: OnlineSettings, many: Sequence[Seeds]) -> list
                 estimands={
                     **slopes[s],
                     **extra,
-                    "nearest_query_ratio": rate["no Hedge (copies nearest)"] / rate["full algorithm"],
-                    "bisect_query_ratio": rate["exact learner (bisection)"] / rate["full algorithm"],
-                    "survival": survival["full algorithm"],
+                    "no-hedge-1d/queries_to_full": rate["no Hedge (copies nearest)"] / rate["full algorithm"],
+                    "exact-1d/queries_to_full": rate["exact learner (bisection)"] / rate["full algorithm"],
+                    "full-1d/survival": survival["full algorithm"],
                 },
                 tables={
                     "online": tables[s],
@@ -302,16 +176,21 @@ def _slope(rows: list[Row], agent: str, column: int, copies: slice = slice(None)
 
 def _online_slopes(rows: list[Row], n_dims: int) -> dict[str, float]:
     found = {
-        f"regret_slope_{n_dims}": _slope(rows, "full algorithm", REGRET),
-        f"query_slope_{n_dims}": _slope(rows, "full algorithm", QUERY_RATE),
-        f"nearest_slope_{n_dims}": _slope(rows, "no Hedge (copies nearest)", ADDITIVE),
+        f"full-{n_dims}d/regret_slope": _slope(rows, "full algorithm", REGRET),
+        f"full-{n_dims}d/additive_slope": _slope(rows, "full algorithm", ADDITIVE),
+        f"full-{n_dims}d/query_slope": _slope(rows, "full algorithm", QUERY_RATE),
+        f"no-hedge-{n_dims}d/additive_slope": _slope(rows, "no Hedge (copies nearest)", ADDITIVE),
     }
     if n_dims == 2:
-        found["regret_slope_2_weighted"] = _slope(rows, "importance-weighted Hedge", REGRET)
+        found["weighted-2d/regret_slope"] = _slope(rows, "importance-weighted Hedge", REGRET)
     if n_dims == 1:
         thirds = {"first": slice(0, None, 3), "second": slice(1, None, 3), "third": slice(2, None, 3)}
-        found |= {f"query_slope_1_{name}": _slope(rows, "full algorithm", QUERY_RATE, part) for name, part in thirds.items()}
-        found["hedge_only_slope"] = _slope(rows, "no distance test", ADDITIVE)
+        found |= {
+            f"full-1d-{name}/query_slope": _slope(rows, "full algorithm", QUERY_RATE, part) for name, part in thirds.items()
+        }
+        # Nothing in the unit interval is as far as 1 from the boundary: no mistake is certain death, and the logarithm exists.
+        found["no-test-1d/regret_slope"] = _slope(rows, "no distance test", REGRET)
+        found["no-test-1d/additive_slope"] = _slope(rows, "no distance test", ADDITIVE)
     return found
 
 
@@ -330,10 +209,10 @@ def _online_extras(settings: OnlineSettings, seeds: Seeds) -> tuple[dict[str, fl
     scale, lipschitz_rows = _lipschitz(settings, seeds, middle)
     return (
         {
-            "query_slope_no_transfer": log_log_slope(
+            "no-transfer-1d/query_slope": log_log_slope(
                 settings.horizons[: len(no_transfer)], [transcript.asked.mean() for transcript in no_transfer]
             ),
-            "never_asking_survival": math.exp(-lost),
+            "never-asks-1d/survival": math.exp(-lost),
             **scale,
             **_payoff_test(seeds, min(settings.horizons)),
         },
@@ -357,7 +236,10 @@ def _lipschitz(settings: OnlineSettings, seeds: Seeds, horizon: int) -> tuple[di
         agent: log_log_slope(settings.lipschitz, [float(row["regret"]) for row in rows if row["agent"] == agent])
         for agent in ("full algorithm", "no distance test")
     }
-    return {"lipschitz_slope": slope["full algorithm"], "lipschitz_slope_hedge_only": slope["no distance test"]}, rows
+    return {
+        "full-1d/lipschitz_slope": slope["full algorithm"],
+        "no-test-1d/additive_lipschitz_slope": slope["no distance test"],
+    }, rows
 
 
 def _payoff_test(seeds: Seeds, horizon: int) -> dict[str, float]:
@@ -377,8 +259,8 @@ def _payoff_test(seeds: Seeds, horizon: int) -> dict[str, float]:
             try_and_see(grid_cells(run.inputs, 10)[None], 1 - losses, losses, draws, 10, "ucb", patience=math.inf)[0][0]
         )
     return {
-        "decisions_changed": float(np.mean(decisions[0] != decisions[1])),
-        "decisions_changed_q": float(np.mean(actions[0] != actions[1])),
+        "full-1d/decisions_changed": float(np.mean(decisions[0] != decisions[1])),
+        "q-learning/decisions_changed": float(np.mean(actions[0] != actions[1])),
     }
 
 
@@ -399,58 +281,3 @@ def _half_planes(settings: OnlineSettings, seeds: Seeds, horizons: list[int]) ->
             {"rounds": horizon, "regret": logs, "additive_regret": additive, "query_rate": rate, "wrong_actions": wrong}
         )
     return rows
-
-
-EXPERIMENT = Experiment(
-    "online",
-    question="Does the risk go to zero while the agent stops asking, and which part of it is needed?",
-    claims=CLAIMS,
-    presets={
-        "quick": Preset(OnlineSettings(horizons=(300, 600), n_angles=8, n_offsets=8), 2),
-        "laptop": Preset(OnlineSettings(), 8),
-    },
-    measure=measure_online,
-    measure_many=measure_online_many,
-    batch=4,
-    cost="100 s of one core",
-    figures=(
-        Figure(
-            "regret",
-            title="Risk falls with the length of the run, if both parts are there",
-            caption="What playing cost beyond the mentor's own play, summed over the run. Without the distance test mistakes "
-            "far from anything heard are played; without Hedge mistakes near the boundary never end, which shows from two "
-            "dimensions on. The exact learner of a threshold makes none, and is not drawn.",
-            chart=Lines(
-                "regret",
-                x="rounds",
-                y="additive_regret",
-                by="agent",
-                panel="dimension",
-                x_scale="log",
-                y_scale="log",
-                x_label="rounds T",
-                y_label="chance of survival lost, summed",
-                markers=True,
-            ),
-        ),
-        Figure(
-            "queries",
-            title="It stops asking, more slowly in more dimensions",
-            caption="Share of rounds on which the full algorithm asks; dashed, the rate of the theorem's upper bound.",
-            chart=Lines(
-                "queries",
-                x="rounds",
-                y="query_rate",
-                by="dimension",
-                theory="query_bound",
-                x_scale="log",
-                y_scale="log",
-                x_label="rounds T",
-                y_label="share of rounds asked",
-                markers=True,
-            ),
-            names={"query_bound": "rate of the upper bound"},
-            further=True,
-        ),
-    ),
-)

@@ -1,0 +1,300 @@
+"""What is claimed, of which numbers, and what is run to decide it."""
+
+from assay.claims.claim import Arm, Claim
+from assay.claims.estimand import Estimand
+from assay.claims.paper import Cost
+from assay.claims.rules import Above, Below, Equals, Ordered, Within
+from assay.claims.study import Experiment, Preset
+from assay.studies.learners.asking_for_help_no_regret.figures import (
+    IMPOSSIBLE_FIGURES,
+    IRREVERSIBLE_FIGURES,
+    LOCAL_SAFETY_FIGURES,
+    MISSPECIFIED_FIGURES,
+    ONLINE_FIGURES,
+)
+from assay.studies.learners.asking_for_help_no_regret.settings import (
+    ImpossibleSettings,
+    LocalSettings,
+    MisspecifiedSettings,
+    OnlineSettings,
+    WalkerSettings,
+)
+
+BASE = "arXiv:2402.08062, "
+FOLLOW_UP = "arXiv:2502.14043v2, "
+SIGN = "the sign of the slope decides whether total risk goes to zero"
+
+LEARNABLE = "With a learnable mentor, does total risk go to zero while the agent stops asking?"
+HOPELESS = "Without structure, can a vanishing share of questions avoid catastrophe?"
+FOR_EVER = "Does avoiding catastrophe also avoid regret where mistakes are for ever?"
+BROKEN = "Which assumption breaks the guarantee first?"
+
+REGRET_SLOPE = Estimand(
+    "regret_slope",
+    "exponent of the number of rounds in the regret: log chance of survival lost to the mentor, summed over the run",
+)
+
+IRREVERSIBLE = Experiment(
+    "irreversible",
+    question="Who is still on the ridge, and has stopped asking?",
+    family=FOR_EVER,
+    estimands=(
+        Estimand(
+            "lost_share_slope", "exponent of the number of steps in the expected share of the mentor's return that is lost"),
+        Estimand("fallen", "chance of having fallen by the end; the smaller one of two learners", "probability", 0, 1),
+        Estimand("fallen_growth", "chance of having fallen, longest run minus shortest", "probability", -1, 1),
+        Estimand("lost_share", "share of steps lost; the larger one of two learners", "share of steps", 0, 1),
+        Estimand("query_slope", "exponent of the number of steps in the share of steps on which it asks"),
+    ),
+    claims=(
+        Claim(
+            "C6.gap",
+            "In an irreversible world an agent that asks loses a vanishing share of the mentor's return: on log-log axes the "
+            "share falls with the length of the run with a slope below {bound}.",
+            "asks/lost_share_slope", Below(0.0), why="sublinear regret: the share lost per step falls",
+            at=FOLLOW_UP + "main theorem", paper="sublinear regret",
+            negative=Arm("no-test", "without the distance test the walker falls, and the share lost rises to all of it"),
+        ),
+        Claim(
+            "C6.catastrophe",
+            "In an irreversible world the chance that an agent that asks has fallen grows by less than {bound} from the "
+            "shortest run to one a hundred times as long.",
+            "asks/fallen_growth", Below(0.05), why="five points of probability, over a factor of a hundred in length",
+            at=FOLLOW_UP + "main theorem", paper="no growth",
+            negative=Arm("no-test", "without the distance test it does grow"),
+        ),
+        Claim(
+            "C6.no-regret",
+            "Q-learning falls with a chance above {bound} where a fall is for ever, with a confidence bonus and with random "
+            "tries.",
+            "tries/fallen", Above(0.95), why="nineteen in twenty", at="arXiv:2502.14043, introduction", paper="probability 1",
+            negative=Arm("asks", "the agent that asks walks the same path and does not"),
+        ),
+        Claim(
+            "C6.competent",
+            "Where a fall costs one step, Q-learning loses less than {bound:.0%} of the steps, with a confidence bonus and "
+            "with random tries.",
+            "tries-reversible/lost_share", Below(0.05), why="one step in twenty, a third of what tossing a coin loses here",
+            at="ours", negative=Arm("tries", "the same learners where a fall is for ever lose nearly every step"),
+        ),
+    ),
+    presets={
+        "quick": Preset(WalkerSettings(horizons=(100, 300), n_copies=1, n_trial_steps=100), 2),
+        "laptop": Preset(WalkerSettings(), 10),
+    },
+    measure_many=f"{__package__}.irreversible:measure_many",
+    batch=5,
+    cost=Cost(26 / 60, cores=1),
+    figures=IRREVERSIBLE_FIGURES,
+)  # fmt: skip
+
+ONLINE = Experiment(
+    "online",
+    question="Does the risk go to zero while the agent stops asking, and which part of it is needed?",
+    family=LEARNABLE,
+    estimands=(
+        REGRET_SLOPE,
+        Estimand("additive_slope", "exponent of the number of rounds in the chance of survival lost, summed over the run"),
+        Estimand("query_slope", "exponent of the number of rounds in the share of rounds on which it asks"),
+        Estimand("queries_to_full", "questions in the longest run, as a multiple of the full algorithm's", "times", 0),
+        Estimand("survival", "chance of surviving the longest run", "probability", 0, 1),
+        Estimand("decisions_changed", "share of decisions that differ once every payoff is changed", "share of rounds", 0, 1),
+        Estimand("lipschitz_slope", "exponent of L in the regret"),
+        Estimand("additive_lipschitz_slope", "exponent of L in the chance of survival lost, summed over the run"),
+    ),
+    claims=(
+        Claim(
+            "C2.regret",
+            "With a learnable mentor in one dimension, the log chance of survival lost to it over the whole run falls with the "
+            "length of the run: its slope on log-log axes is below {bound}.",
+            "full-1d/regret_slope", Below(0.0), why="the goal is a regret that goes to zero, so the slope must be negative",
+            at=BASE + "main theorem", paper="upper bound: -1/3, times log T",
+            negative=Arm("no-test-1d", "without the distance test regret must grow"),
+        ),
+        Claim(
+            "C2.queries",
+            "With a learnable mentor in one dimension, the share of rounds on which the agent asks falls with the length of "
+            "the run: its slope on log-log axes is below {bound}.",
+            "full-1d/query_slope", Below(-0.05),
+            why="a rate that falls by less than a tenth per decade could not be told from a constant one",
+            at=BASE + "main theorem", paper="upper bound: -1/6",
+            negative=Arm("no-transfer-1d", "radius 0, so that no answer carries over to another input: it asks for ever"),
+        ),
+        Claim(
+            "C3.trigger",
+            "Without the distance test regret grows about as the square root of the number of rounds: exponent {low} to "
+            "{high}.",
+            "no-test-1d/additive_slope", Within(0.35, 0.65),
+            why="a half, with the room that a reference run (slope 0.59 up to 30,000 rounds) asked for",
+            at=BASE + "section on the algorithm", paper="1/2",
+            negative=Arm("full-1d", "with the distance test: no such growth"),
+        ),
+        Claim(
+            "C3.hedge",
+            "Without Hedge, copying the nearest answer, regret grows with the number of rounds in three dimensions: its "
+            "slope on log-log axes is above {bound}.",
+            "no-hedge-3d/additive_slope", Above(0.0), why=SIGN,
+            at=BASE + "derived: (2n-3)/(2n+1) for a smooth boundary", paper="both ingredients are needed",
+            negative=Arm("full-3d", "with Hedge: regret falls in three dimensions too"),
+        ),
+        Claim(
+            "C3.nearest-queries",
+            "In one dimension an agent that copies the nearest answer asks more often than the full algorithm, by a ratio "
+            "above {bound}.",
+            "no-hedge-1d/queries_to_full", Above(1.0), why="more than as many", at=BASE + "by contrast", paper="compare",
+            negative=Arm("exact-1d", "the exact learner of one threshold asks less, so the ratio can come out below 1"),
+        ),
+        Claim(
+            "C3.asking",
+            "An agent that never asks survives the longest run with a chance below {bound}.",
+            "never-asks-1d/survival", Below(0.01), why="one in a hundred", at=BASE + "section 1", paper="catastrophe",
+            negative=Arm("full-1d", "the agent that asks survives it"),
+        ),
+        Claim(
+            "C4",
+            "The algorithm uses no payoff: with every payoff changed, {value:.0%} of its decisions change.",
+            "full-1d/decisions_changed", Equals(0.0), summary="every", why="exact equality",
+            at=BASE + "section 3", paper="payoffs are never observed",
+            negative=Arm("q-learning", "Q-learning decides otherwise when payoffs change"),
+        ),
+        Claim(
+            "C5",
+            "One run that does not know L is safe for every L: its regret grows as L to a power of {low} to {high}.",
+            "full-1d/lipschitz_slope", Within(0.95, 1.05),
+            why="proportionality is a slope of 1; log(1-x) bends it by less than 0.05 while L r is small",
+            at=BASE + "main theorem", paper="linear in L",
+            negative=Arm(
+                "no-test-1d", "without the distance test losses saturate, so the slope is lower",
+                estimand="additive_lipschitz_slope", why="at a large L its mistakes are certain death, and its regret infinite",
+            ),
+        ),
+        Claim(
+            "C8",
+            "The more dimensions, the more slowly the share of queries falls: its slope on log-log axes rises by more than "
+            "{margin} from one dimension to two and from two to three.",
+            ("full-1d/query_slope", "full-2d/query_slope", "full-3d/query_slope"), Ordered(0.01),
+            why="the bounds' slopes differ by 0.067 and 0.029; 0.01 is a third of the smaller step",
+            at=BASE + "main theorem: -1/6, -1/10, -1/14", paper="-0.167, -0.100, -0.071",
+            negative=Arm(("full-1d-first", "full-1d-second", "full-1d-third"), "one dimension three times: no step"),
+        ),
+    ),
+    presets={
+        "quick": Preset(OnlineSettings(horizons=(300, 600), n_angles=8, n_offsets=8), 2),
+        "laptop": Preset(OnlineSettings(), 8),
+    },
+    measure_many=f"{__package__}.online:measure_many",
+    batch=4,
+    cost=Cost(100 / 60, cores=1),
+    figures=ONLINE_FIGURES,
+)  # fmt: skip
+
+IMPOSSIBLE = Experiment(
+    "impossible",
+    question="What does a budget of questions buy where nothing carries over?",
+    family=HOPELESS,
+    estimands=(
+        Estimand("exponent", "exponent of rounds per query in the regret, averaged over the sparse budgets"),
+        Estimand(
+            "least_growth", "log chance of survival lost, longest run minus shortest, for the budget with the least", "nats"),
+    ),
+    claims=(
+        Claim(
+            "C1.exponent",
+            "Where nothing carries over between inputs, an asker's regret grows as rounds per query to a power of {low} to "
+            "{high}.",
+            "coins/exponent", Within(0.4, 0.6),
+            why="the theorem's exponent is 1/2; its lower-order term alone moves a fit over these T/q by up to 0.07",
+            at=BASE + "theorem 4.1", paper="1/2",
+            negative=Arm("one-change", "the same budgets where the safe action changes only once: another exponent"),
+        ),
+        Claim(
+            "C1.survival",
+            "Where nothing carries over between inputs, an asker's log chance of survival falls by more than {bound} nats from "
+            "the shortest to the longest run at every sublinear budget tried.",
+            "coins/least_growth", Above(0.05), why="5% fewer survivors is the least worth naming",
+            at=BASE + "corollary 4.1.1", paper="catastrophe almost surely",
+            negative=Arm(
+                "one-change", "a learnable mentor and an exact learner with the same budgets: at one at least nothing is lost"),
+        ),
+        Claim(
+            "C1.bound",
+            "Where nothing carries over between inputs, even who knows the costliest cells from the start and asks there has a "
+            "regret that grows as rounds per query to a power of {low} to {high}.",
+            "coins-known/exponent", Within(0.4, 0.6), why="as C1.exponent", at=BASE + "theorem 4.1", paper="1/2",
+            negative=Arm("sixteen-cells", "a fixed number of cells, so that asking once a cell is enough: another exponent"),
+        ),
+    ),
+    presets={
+        "quick": Preset(ImpossibleSettings(horizons=(100, 400), budgets=(0.1, 0.25), n_copies=1), 2),
+        "laptop": Preset(ImpossibleSettings(), 8),
+    },
+    measure=f"{__package__}.impossible:measure",
+    cost=Cost(20 / 60, cores=1),
+    figures=IMPOSSIBLE_FIGURES,
+)  # fmt: skip
+
+LOCAL_SAFETY = Experiment(
+    "local-safety",
+    question="Does low local risk bound the return that is lost, whatever the process and the agent?",
+    family=FOR_EVER,
+    estimands=(
+        Estimand("worst_excess", "return lost per step minus summed local risk, for the process and agent where it is largest"),
+    ),
+    claims=(
+        Claim(
+            "C7",
+            "Low local risk implies low regret: of the processes and agents drawn, none loses more return per step than its "
+            "summed local risk by {bound:g} or more.",
+            "whole-risk/worst_excess", Below(1e-9), summary="every", why="exact up to rounding",
+            at="arXiv:2502.14043v1", paper="holds for all",
+            negative=Arm("reward-risk", "risk that looks at rewards alone, not at where an action leads, is no safeguard"),
+        ),
+    ),
+    presets={
+        "quick": Preset(LocalSettings(n_processes=3, horizon=10), 2),
+        "laptop": Preset(LocalSettings(), 5),
+    },
+    measure=f"{__package__}.local_safety:measure",
+    cost=Cost(6 / 60, cores=1),
+    figures=LOCAL_SAFETY_FIGURES,
+)  # fmt: skip
+
+MISSPECIFIED = Experiment(
+    "misspecified",
+    question="Which assumption breaks first?",
+    family=BROKEN,
+    estimands=(REGRET_SLOPE,),
+    claims=(
+        Claim(
+            "M.noise",
+            "A mentor misheard one time in five breaks the guarantee: in one dimension regret grows with the length of the "
+            "run, with a slope above {bound} on log-log axes.",
+            "misheard/regret_slope", Above(0.0), why=SIGN, at="ours",
+            negative=Arm("unbroken", "a mentor always heard right: regret falls"),
+        ),
+        Claim(
+            "M.boundary",
+            "Inputs that crowd at the boundary, at log-uniform distances from it, break the guarantee: in one dimension regret "
+            "grows with the length of the run, with a slope above {bound} on log-log axes.",
+            "crowded/regret_slope", Above(0.0), why=SIGN, at="ours", paper="a density of at most 1/sigma is assumed",
+            negative=Arm("unbroken", "uniform inputs: regret falls"),
+        ),
+        Claim(
+            "M.metric",
+            "A metric that misses nine tenths of every distance does not break the guarantee: in one dimension regret falls "
+            "with the length of the run, with a slope below {bound} on log-log axes.",
+            "blind-metric/regret_slope", Below(0.0), why=SIGN, at="ours",
+            negative=Arm("no-test", "a true metric but no distance test: regret grows"),
+        ),
+    ),
+    presets={
+        "quick": Preset(
+            MisspecifiedSettings(horizons=(100, 200), noise=(0.2,), blindness=(0.9,), boundary=(1.0,), n_copies=2), 2
+        ),
+        "laptop": Preset(MisspecifiedSettings(), 8),
+    },
+    measure_many=f"{__package__}.misspecified:measure_many",
+    batch=4,
+    cost=Cost(51 / 60, cores=1),
+    figures=MISSPECIFIED_FIGURES,
+)  # fmt: skip
