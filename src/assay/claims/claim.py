@@ -79,6 +79,8 @@ class Claim:
         given: what a run must hold for the claim's numbers to exist at all ("a wrong answer"); runs without it take no part,
             as long as most have it. Empty: every run must have the numbers.
         run_is: what a run is, which the interval is taken over.
+        null_passes: which null arm passes the rule and why that is no fault (an equivalence, a bound from above, a bias), with
+            the claim that is its other half; empty where none may (see `assay check --nulls`).
         defined: what the estimand is; filled in by the experiment the claim belongs to.
     """
 
@@ -94,6 +96,7 @@ class Claim:
     summary: Summary = "mean"
     given: str = ""
     run_is: str = "run"
+    null_passes: str = ""
     defined: Estimand | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:

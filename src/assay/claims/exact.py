@@ -1,6 +1,6 @@
 """Exact: a statement that holds by identity, by arithmetic or because the world was built so; checked once, and no finding.
 
-    Exact("P2.always", "With a sure human, waiting is worth {value} more than acting.", Equals(0.25), why="arithmetic on the table", at="section 2")
+    Exact("P2", "With a sure human, waiting is worth {value} more than acting.", Equals(0.25), why="arithmetic", at="section 2")
 
 An experiment's checks are computed by one function of its settings, without seeds: the same number every time. They have no
 interval, no control and no place among the findings; they come out as `holds` or `fails`, with the number.

@@ -11,6 +11,7 @@ from assay.claims.charts import Figure
 from assay.claims.claim import Arm, check_defined
 from assay.claims.claim import Claim as ClaimRecord
 from assay.claims.estimand import Estimand
+from assay.claims.exact import Exact
 from assay.claims.old_form import Claim, Control, cost_of, departures_of, paper_of, section
 from assay.claims.paper import Cost, Departure, Paper
 from assay.core.errors import Diverged, InputError, SettingsError, UsageError, unknown_name
@@ -74,6 +75,10 @@ class Experiment:
             diverged is returned as its `Diverged`. `measure` may then be left out.
         estimands: what the measured numbers are, each once for all arms.
         nulls: arms without the mechanism, which no claim of an effect may pass.
+        measure_nulls: one run of the null arms, where `measure` does not have them: it yields "null/estimand" for every
+            estimand of a claim, by the claim's own functions (a function or its name; see `assay check --nulls`).
+        exact: what holds by identity or because the world was built so; no findings.
+        check: the number of each exact check by its name, from the settings alone, without seeds (a function or its name).
         family: the question of the paper that it belongs to; false verdicts are bounded a question, of which a study has at
             most four. Empty: the study's one question.
         batch: how many runs one call of `measure_many` should get at the most (memory, and what a kill can lose).
@@ -97,6 +102,9 @@ class Experiment:
     ready: Callable[[Any], None] | str | None = None
     estimands: tuple[Estimand, ...] = ()
     nulls: tuple[Arm, ...] = ()
+    measure_nulls: Measure | str | None = None
+    exact: tuple[Exact, ...] = ()
+    check: Callable[[Any], Mapping[str, float]] | str | None = None
     family: str = ""
 
     def __post_init__(self) -> None:
@@ -114,9 +122,19 @@ class Experiment:
             raise SettingsError(
                 f"experiment '{self.name}': all presets must share one settings type; got {sorted(k.__name__ for k in kinds)}"
             )
-        if self.measure is None and self.measure_many is None:
-            raise SettingsError(f"experiment '{self.name}' must have measure or measure_many; it has neither")
-        for what in ("measure", "measure_many", "ready"):
+        if not self.has_runs and (self.claims or not self.exact):
+            raise SettingsError(
+                f"experiment '{self.name}' must have measure or measure_many; it has neither. Without runs it can have exact "
+                "checks alone"
+            )
+        if bool(self.exact) != (self.check is not None):
+            raise SettingsError(
+                f"experiment '{self.name}': exact checks go with a function that computes their numbers; got {len(self.exact)} "
+                f"checks and check={self.check!r}. Give both, or neither"
+            )
+        if self.measure_nulls is not None and not self.nulls:
+            raise SettingsError(f"experiment '{self.name}': measure_nulls goes with nulls=(Arm(...), ...), which name its arms")
+        for what in ("measure", "measure_many", "measure_nulls", "check", "ready"):
             given = getattr(self, what)
             if isinstance(given, str) and not _NAMED.fullmatch(given):
                 raise SettingsError(
@@ -139,6 +157,11 @@ class Experiment:
             bound.append(dataclasses.replace(claim, defined=estimand))
             bound[-1].check_sentence(estimand)
         return tuple(bound)
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether there is something to measure in runs; an experiment of exact checks alone has no seeds."""
+        return self.measure is not None or self.measure_many is not None
 
     @property
     def has_many(self) -> bool:
@@ -165,6 +188,32 @@ class Experiment:
             return [self.measure_run(settings, one) for one in seeds]
         measure_many: MeasureMany = _function(self, "measure_many")
         return measure_many(settings, seeds)
+
+    def measure_null_run(self, settings: Any, seeds: Seeds) -> Measurement:
+        """One run of the arms without the mechanism; the experiment's own run, where that has them."""
+        if self.measure_nulls is None:
+            return self.measure_run(settings, seeds)
+        measure: Measure = _function(self, "measure_nulls")
+        return measure(settings, seeds)
+
+    def exact_numbers(self, settings: Any) -> Mapping[str, float]:
+        """The number of each exact check, by its name.
+
+        Raises:
+            InputError: the numbers are not those of the checks that are declared.
+        """
+        if self.check is None:
+            return {}
+        check: Callable[[Any], Mapping[str, float]] = _function(self, "check")
+        found = check(settings)
+        declared = {exact.name for exact in self.exact}
+        if set(found) != declared:
+            raise InputError(
+                f"experiment '{self.name}': check must give one number for each exact check; without a number: "
+                f"{', '.join(sorted(declared - set(found))) or 'none'}; not declared: "
+                f"{', '.join(sorted(set(found) - declared)) or 'none'}"
+            )
+        return found
 
     def check_ready(self, settings: Any) -> None:
         """Nothing, or `InputError` where something that it needs is not there."""
@@ -234,7 +283,10 @@ class Study:
         if not self.experiments:
             raise SettingsError(f"study '{self.slug}' must have at least one experiment")
         _unique(f"study '{self.slug}': experiment", [experiment.name for experiment in self.experiments])
-        _unique(f"study '{self.slug}': claim", [claim.name for claim in self.claims])
+        _unique(
+            f"study '{self.slug}': claim and exact check",
+            [*(claim.name for claim in self.claims), *(exact.name for exact in self.exact)],
+        )
         for what in ("title", "scale"):
             if not getattr(self, what).strip():
                 raise SettingsError(f"study '{self.slug}': {what} must not be empty")
@@ -249,7 +301,7 @@ class Study:
                 f"study '{self.slug}': a study has at most {MAX_FAMILIES} families, questions of its paper; got "
                 f"{len(self.families)}: {'; '.join(self.families)}. Give experiments of one question the same family"
             )
-        known = [claim.name for claim in self.claims]
+        known = [*(claim.name for claim in self.claims), *(exact.name for exact in self.exact)]
         for headline in self.paper.headlines:
             for name in headline.claims:
                 if name not in known:
@@ -273,6 +325,11 @@ class Study:
     def claims(self) -> tuple[ClaimRecord, ...]:
         """All claims, in the order of the experiments."""
         return tuple(claim for experiment in self.experiments for claim in experiment.claims)
+
+    @property
+    def exact(self) -> tuple[Exact, ...]:
+        """All exact checks, in the order of the experiments."""
+        return tuple(exact for experiment in self.experiments for exact in experiment.exact)
 
     @property
     def families(self) -> tuple[str, ...]:

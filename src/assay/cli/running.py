@@ -1,6 +1,7 @@
 """`assay run` and `assay judge`: measurements into the store, verdicts out of it."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +43,7 @@ def run(
     until_decided: bool = typer.Option(False, "--until-decided", help="Add runs until no claim is open; needs --max-runs."),
     max_runs: int | None = typer.Option(None, "--max-runs", min=2, help="The most runs per experiment with --until-decided."),
     fresh: bool = typer.Option(False, "--fresh", help="Compute again what is stored."),
-    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim is refuted or void."),
+    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim is refuted or void, or an exact check fails."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on standard error."),
     store: Path | None = STORE_OPTION,
     as_json: bool = JSON_OPTION,
@@ -89,7 +90,7 @@ def run(
         emit(rows, as_json=True)
     if failed:
         raise typer.Exit(4)
-    if strict and any(row["verdict"] in ("refuted", "void") for row in rows):
+    if strict and any(row["verdict"] in ("refuted", "void", "fails") for row in rows):
         raise typer.Exit(1)
 
 
@@ -99,7 +100,7 @@ def judge(
     claim: list[str] | None = CLAIM_OPTION,
     preset: str = PRESET_OPTION,
     overrides: list[str] | None = SET_OPTION,
-    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim is refuted or void."),
+    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim is refuted or void, or an exact check fails."),
     store: Path | None = STORE_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -112,13 +113,15 @@ def judge(
     from assay.store.store import Store
 
     found = _find(study)
+    exact = {one.name for one in found.exact}
     for name in claim or ():
-        found.claim(name)
+        if name not in exact:
+            found.claim(name)
     with Store.open(store, read_only=True) as opened:
         rows = _judged_rows(found, opened, experiment, preset, overrides or (), as_json, claim)
     if as_json:
         emit(rows, as_json=True)
-    if strict and any(row["verdict"] in ("refuted", "void") for row in rows):
+    if strict and any(row["verdict"] in ("refuted", "void", "fails") for row in rows):
         raise typer.Exit(1)
 
 
@@ -146,7 +149,8 @@ def _judged_rows(
     for judged in points:
         verdicts = [verdict for verdict in judged.verdicts if not claims or verdict.claim in claims]
         changed = _changed(judged)
-        found = VerdictTable(tuple(verdicts)).records()
+        exact = tuple(one for one in judged.exact if not claims or one.check.name in claims)
+        found = VerdictTable(tuple(verdicts), exact, study.slug).records()
         rows += [{**row, "preset": preset, "settings": changed} for row in found] if len(points) > 1 else found
         if not as_json:
             _print_point(study, judged, found, changed)
@@ -169,10 +173,19 @@ def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, object]]
     at = ", ".join(f"{name}={value}" for name, value in changed.items())
     typer.echo(f"\n{visible(study.title)}\n{study.slug}, preset {judged.preset}{', ' + at if at else ''}")
     for name in judged.cells:
-        own = [_short(row) for row in rows if row["experiment"] == name]
-        if own:
+        own = [_short(row) for row in rows if row["experiment"] == name and row.get("kind") != "exact"]
+        exact = [one for one in judged.exact if one.experiment == name]
+        if own or exact:
             typer.echo(f"\n{name}: {visible(judged.cells[name].experiment.question)}\n")
+        if own:
             emit(own, as_json=False, columns=COLUMNS)
+        for outcome, count in Counter(one.verdict for one in exact).items():
+            typer.echo(f"exact: {outcome} ({count})")
+        for one in exact:
+            if one.verdict == "fails":
+                note(
+                    f"{one.check.name} fails: {one.check.sentence} The number is {one.number:g}, the rule {one.check.rule.text}"
+                )
     for row in rows:
         if row["verdict"] == "void":
             note(f"{row['claim']} is void: {row['reason']}")

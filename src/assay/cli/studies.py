@@ -53,6 +53,19 @@ def show(
         for experiment in found.experiments
         for claim in experiment.claims
     ]
+    exact = [
+        {
+            "experiment": experiment.name,
+            "check": one.name,
+            "says": one.sentence,
+            "at": one.at,
+            "rule": one.rule.text,
+            "why": one.why,
+            "paper": one.paper,
+        }
+        for experiment in found.experiments
+        for one in experiment.exact
+    ]
     settings = [
         {"experiment": experiment.name, "preset": name, "n_runs": preset.n_runs, **dataclasses.asdict(field)}
         for experiment in found.experiments
@@ -70,7 +83,12 @@ def show(
         emit(
             [
                 story
-                | {"departures": [departure.says for departure in found.departures], "claims": claims, "settings": settings}
+                | {
+                    "departures": [departure.says for departure in found.departures],
+                    "claims": claims,
+                    "exact": exact,
+                    "settings": settings,
+                }
             ],
             as_json=True,
         )
@@ -83,6 +101,9 @@ def show(
         typer.echo(f"\n{experiment.name}: {visible(experiment.question)}{cost}\n")
         own = [row for row in claims if row["experiment"] == experiment.name]
         typer.echo(table(own, ["claim", "says", "rule", "control", "paper_value"]))
+        checks = [row for row in exact if row["experiment"] == experiment.name]
+        if checks:
+            typer.echo(table(checks, ["check", "says", "rule", "why", "paper"]))
         laptop = [row for row in settings if row["experiment"] == experiment.name and row["preset"] == "laptop"]
         typer.echo(table(laptop, ["name", "type", "value", "limits", "says"]) if laptop else "no settings\n")
 

@@ -48,7 +48,7 @@ def report_study(
             "Give one value each, or print the grid with --format md"
         )
     verdicts = [verdict for verdict in points[0].verdicts if points[0].runs[verdict.experiment]]
-    return write_report(study, verdicts, gather(study, store, points[0]), out, created=created)
+    return write_report(study, verdicts, gather(study, store, points[0]), out, exact=points[0].exact, created=created)
 
 
 def report_atlas(

@@ -7,6 +7,7 @@ page's policy forbids everything but its own style sheet and pictures within it.
 import base64
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,7 @@ from markupsafe import Markup, escape
 
 from assay import __version__
 from assay.claims.charts import Figure
+from assay.claims.exact import ExactVerdict
 from assay.claims.study import Experiment, Study, Table
 from assay.claims.verdict import ControlVerdict, Verdict
 from assay.core.errors import InputError, StoreError
@@ -25,7 +27,7 @@ from assay.core.settings import fields_of
 from assay.core.text import visible
 from assay.report.charts import draw
 from assay.report.forest import forest
-from assay.report.numbers import general, interval_text, level_text, typeset
+from assay.report.numbers import general, interval_text, level_text, shared, typeset
 from assay.report.palette import css_variables
 from assay.report.sketch import Picture
 from assay.report.tables import VerdictTable, csv_text
@@ -101,16 +103,24 @@ class AtlasEntry:
     command: str = ""
 
 
-def study_page(study: Study, verdicts: Sequence[Verdict], data: Sequence[ExperimentData], *, created: str | None = None) -> str:
+def study_page(
+    study: Study,
+    verdicts: Sequence[Verdict],
+    data: Sequence[ExperimentData],
+    *,
+    exact: Sequence[ExactVerdict] = (),
+    created: str | None = None,
+) -> str:
     """The page of a study, as one HTML text.
 
     Args:
         study: as declared.
         verdicts: of the experiments in `data`.
         data: one element an experiment; experiments without one are shown as not run.
+        exact: what became of the exact checks.
         created: a date for the colophon; None keeps the page the same for the same rows.
     """
-    return _compose(study, verdicts, data, created).page
+    return _compose(study, verdicts, data, exact, created).page
 
 
 def index_page(entries: Sequence[AtlasEntry], *, created: str | None = None) -> str:
@@ -140,7 +150,13 @@ def index_page(entries: Sequence[AtlasEntry], *, created: str | None = None) -> 
 
 
 def write_report(
-    study: Study, verdicts: Sequence[Verdict], data: Sequence[ExperimentData], out: Path, *, created: str | None = None
+    study: Study,
+    verdicts: Sequence[Verdict],
+    data: Sequence[ExperimentData],
+    out: Path,
+    *,
+    exact: Sequence[ExactVerdict] = (),
+    created: str | None = None,
 ) -> Path:
     """Write a study's page with its figures and tables under `out/<slug>/` and return the path of its `index.html`.
 
@@ -152,7 +168,7 @@ def write_report(
         StoreError: a file cannot be written.
     """
     folder = out / study.slug
-    composed = _compose(study, verdicts, data, created)
+    composed = _compose(study, verdicts, data, exact, created)
     for name, content in composed.files.items():
         put_in_place(folder / name, content)
     for path in sorted((folder / "figures").rglob("*")):
@@ -294,7 +310,13 @@ class _Arm:
     environment: tuple[_Item, ...] = ()
 
 
-def _compose(study: Study, verdicts: Sequence[Verdict], data: Sequence[ExperimentData], created: str | None) -> _Composed:
+def _compose(
+    study: Study,
+    verdicts: Sequence[Verdict],
+    data: Sequence[ExperimentData],
+    exact: Sequence[ExactVerdict],
+    created: str | None,
+) -> _Composed:
     by_name = {item.experiment.name: item for item in data}
     assert len(by_name) == len(data), "one ExperimentData an experiment"
     files: dict[str, bytes] = {}
@@ -302,7 +324,7 @@ def _compose(study: Study, verdicts: Sequence[Verdict], data: Sequence[Experimen
     for experiment in study.experiments:
         own = [verdict for verdict in verdicts if verdict.experiment == experiment.name]
         arms.append(_arm(study, experiment, by_name.get(experiment.name), own, files))
-    table = VerdictTable(tuple(verdicts))
+    table = VerdictTable(tuple(verdicts), tuple(exact), study.slug)
     for suffix, text in (("csv", table.csv()), ("json", table.json()), ("md", table.markdown()), ("tex", table.latex())):
         files[f"verdicts.{suffix}"] = text.encode()
     marks = _marks("", study.experiments, verdicts, linked=True)
@@ -320,9 +342,22 @@ def _compose(study: Study, verdicts: Sequence[Verdict], data: Sequence[Experimen
             for experiment, own_marks in zip(study.experiments, marks, strict=True)
         ],
         arms=arms,
+        exact=[_exact_row(found) for found in exact],
+        exact_tally=", ".join(f"{name} ({n})" for name, n in Counter(found.verdict for found in exact).items()),
         created=created,
     )
     return _Composed(page, files)
+
+
+def _exact_row(found: ExactVerdict) -> dict[str, str]:
+    return {
+        "name": found.check.name,
+        "says": found.check.sentence,
+        "why": found.check.why,
+        "number": "–" if found.number is None else shared([found.number], 0.0)[0],
+        "rule": found.check.rule.text,
+        "verdict": found.verdict,
+    }
 
 
 def _arm(

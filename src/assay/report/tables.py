@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from assay.claims.exact import ExactVerdict
 from assay.claims.verdict import Verdict
 from assay.core.text import visible
 from assay.report.numbers import interval_text, level_text, shared
@@ -27,13 +28,15 @@ _HEAD = ("Experiment", "Claim", "Says", "Rule", "Ours", "Level", "Paper", "Contr
 
 @dataclass(frozen=True)
 class VerdictTable:
-    """Verdicts in the order given, and every form they are printed in."""
+    """Verdicts in the order given, and every form they are printed in; exact checks come after the claims."""
 
     verdicts: tuple[Verdict, ...]
+    exact: tuple[ExactVerdict, ...] = ()
+    study: str = ""  # slug, for the exact checks
 
     def records(self) -> list[dict[str, object]]:
-        """One mapping per claim, ready for JSON; `control` is a mapping of its own with the extra field `flips`."""
-        return [_record(verdict) for verdict in self.verdicts]
+        """One mapping per claim or exact check, ready for JSON; `control` is a mapping of its own with the field `flips`."""
+        return [*(_record(verdict) for verdict in self.verdicts), *(_exact_record(self.study, one) for one in self.exact)]
 
     def json(self) -> str:
         """The records as an indented JSON array."""
@@ -53,7 +56,7 @@ class VerdictTable:
 
     def cells(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """The head and the rows as short texts for people: estimate with its interval, control with its outcome."""
-        return _HEAD, [_cells(verdict) for verdict in self.verdicts]
+        return _HEAD, [*(_cells(verdict) for verdict in self.verdicts), *(_exact_cells(one) for one in self.exact)]
 
     def markdown(self) -> str:
         """A pipe table."""
@@ -97,6 +100,18 @@ def _record(verdict: Verdict) -> dict[str, object]:
     return {name: control if name == "control" else getattr(verdict, name) for name in _FIELDS}
 
 
+def _exact_record(study: str, found: ExactVerdict) -> dict[str, object]:
+    """The fields of a claim's record that an exact check has; the others are None, for there is nothing to be uncertain of."""
+    check = found.check
+    own = {
+        "study": study, "experiment": found.experiment, "claim": check.name, "says": check.sentence, "source": check.at,
+        "rule": check.rule.text, "estimate": found.number, "n_runs": 0, "unit": check.unit, "paper_value": check.paper,
+        "verdict": found.verdict, "reason": found.reason, "method": "exact", "kind": "exact",
+    }  # fmt: skip
+    no_control = dict.fromkeys(_CONTROL_FIELDS)
+    return {name: no_control if name == "control" else own.get(name) for name in (*_FIELDS, "kind")}
+
+
 _CONTROL_FIELDS = ("says", "rule", "expected", "estimate", "low", "high", "judgement", "flips")
 
 
@@ -130,6 +145,15 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         outcome,
         f"{verdict.verdict}: {verdict.reason}" if verdict.reason else verdict.verdict,
     )
+    return tuple(visible(text) for text in texts)
+
+
+def _exact_cells(found: ExactVerdict) -> tuple[str, ...]:
+    check, paper = found.check, found.check.paper
+    number = "–" if found.number is None else shared([found.number], 0.0)[0]
+    cited = "–" if paper is None else paper if isinstance(paper, str) else shared([paper], 0.0)[0]
+    outcome = f"exact: {found.verdict}" if found.number is not None else found.verdict
+    texts = (found.experiment, check.name, check.sentence, check.rule.text, number, "exact", cited, "–", outcome)
     return tuple(visible(text) for text in texts)
 
 

@@ -9,7 +9,7 @@ from assay.store.sources import source_digest
 __all__ = ["fingerprint"]
 
 
-def fingerprint(study: Study, experiment: str) -> str:
+def fingerprint(study: Study, experiment: str, part: str = "") -> str:
     """Sixteen hexadecimal digits over the study's version and the sources that compute the experiment's numbers.
 
     The sources are those of the study's module, of the modules that define `measure`, and of what they import from their

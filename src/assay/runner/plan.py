@@ -137,7 +137,8 @@ def plan(
         cells = []
         for cell in point:
             count = n_runs if n_runs is not None else cell.experiment.preset(preset).n_runs
-            cells.append(_filled(cell, tuple(range(seed, seed + count)), stored[cell.experiment.name], preset, fresh))
+            seeds = tuple(range(seed, seed + count)) if cell.experiment.has_runs else ()
+            cells.append(_filled(cell, seeds, stored[cell.experiment.name], preset, fresh))
         filled.append(tuple(cells))
     return Plan(study, preset, tuple(filled), seed, {name: str(error) for name, error in missing.items()})
 
@@ -218,6 +219,8 @@ def _lacking(study: Study, cell: Cell) -> AssayError | None:
 def _line(study: Study, cell: Cell, several: bool) -> str:
     at = f" at settings {cell.settings_digest[:8]}" if several else ""
     state = f"{len(cell.done)} of {len(cell.seeds)} runs are stored, {len(cell.todo)} to do"
+    if not cell.experiment.has_runs:
+        state = f"{len(cell.experiment.exact)} exact checks, no runs"
     parts = [f"{study.slug}/{cell.experiment.name}{at}: {state}"]
     if cell.retried and cell.todo:
         parts.append(f"{len(cell.retried)} failed before and are tried again")

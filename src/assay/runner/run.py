@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from assay.claims.exact import ExactVerdict
 from assay.claims.study import Study
 from assay.claims.verdict import RunRow, Verdict, judge, undecided
 from assay.core.errors import UsageError
 from assay.core.settings import canonical_json
 from assay.runner.discovery import address_of
+from assay.runner.exact import compute_exact, exact_verdicts
 from assay.runner.executors import Executor
 from assay.runner.plan import Cell, Plan, cells_of
 from assay.runner.work import Finished, Task
@@ -83,6 +85,7 @@ class Judged:
         stale: stored runs of other sources that were left aside, by experiment.
         edited: claims that were declared otherwise when some of the rows were made.
         environments: the distinct environments the rows were made in; numbers are promised equal to the bit only within one.
+        exact: one per exact check, in the study's order.
         anytime: whether the intervals stay valid under `--until-decided`; so wherever a row came from it.
     """
 
@@ -94,6 +97,7 @@ class Judged:
     edited: tuple[str, ...]
     environments: tuple[Mapping[str, object], ...]
     anytime: bool
+    exact: tuple[ExactVerdict, ...] = ()
 
 
 def execute(
@@ -125,6 +129,9 @@ def execute(
     if until_decided:
         _check_sequential(plan, max_runs)
     session = _Session(plan, store, executor, until_decided, on_event)
+    for cell in plan.cells:
+        if compute_exact(plan.study, store, cell, preset=plan.preset):
+            session.say("plan", f"{plan.study.slug}/{cell.experiment.name}: {len(cell.experiment.exact)} exact checks computed")
     with executor:
         session.carry_out(plan.cells)
         rounds, open_claims = 0, list[str]()
@@ -175,7 +182,9 @@ def judge_stored(
     """
     points = cells_of(study, experiments=experiments, preset=preset, overrides=overrides)
     stored = {cell.experiment.name: store.runs(study.slug, experiment=cell.experiment.name) for cell in points[0]}
-    return [_judged(study, preset, point, stored) for point in points]
+    return [
+        replace(_judged(study, preset, point, stored), exact=tuple(exact_verdicts(study, store, point))) for point in points
+    ]
 
 
 def _judged(
