@@ -1,70 +1,142 @@
 """Off-switch game: does an assistant that shares our goals always let us decide?
 
-Paper   Garber, Subramani, Luu, Bedaywi, Russell, Emmons 2024, "The Partially Observable Off-Switch Game", AAAI 2025,
-        arXiv:2411.17749.
-Scale   Theirs: definitions, theorems and examples of up to six states, worked by hand. Ours: every example in exact rational
-        arithmetic, with all optimal pairs; each theorem on more than 100,000 random integer games; learners beside the optimum.
-
-Departs D1  Theorems are tested on random games, which can refute them and never prove them. Payoffs and probabilities of random
-            games are integers over a common denominator, so that "never" means never and not "to within rounding".
-        D2  Each run solves the fixed games with states and observations listed in a new random order.
-        D3  The bounded-channel example is ours (found by exhaustive search), since the paper's own payoffs were not at hand; so
-            is the one-bit version of the File Deletion Game. Their claims say "ours" in the source.
-        D4  The deference curve, the price of deference, learned policies and behavioural humans go beyond the paper.
-        D5  The bonus that restores waiting is paid per unit of probability that A waits, in payoff units of the game.
-        D6  The control of E2 was replaced after a first run; its margin was not touched. The first control, a fully informed
-            human, did not remove the cause: an assistant that has stopped waiting teaches its human nothing, and 9 in 100
-            learners end there. That game stays in the table of ends.
+The paper's examples and theorems are checked exactly; how common what they show is gets measured on random games, and whether
+learners find the optimum, with independent policy gradients.
 """
 
+from assay.claims.claim import Arm
+from assay.claims.paper import Cost, Departure, Headline, Paper
 from assay.claims.study import Experiment, Preset, Study
-from assay.studies.games.off_switch_game import examples, learners, sweeps
-from assay.studies.games.off_switch_game.claims import FIXED_CLAIMS, LEARNING_CLAIMS, SWEEP_CLAIMS
-from assay.studies.games.off_switch_game.figures import (
-    COSTS_FIGURE,
-    HUMANS_FIGURE,
-    LEARNING_FIGURE,
-    PLANS_FIGURE,
-    WAITING_FIGURE,
-)
+from assay.studies.games.off_switch_game import claims, examples, figures, learners, shares
+
+HOW_COMMON = "How common among games is what the paper's examples show?"
+LEARNING = "Do learners find the optimal pair?"
 
 STUDY = Study(
     "off-switch-game",
-    doc=__doc__,
+    title="Off-switch game: does an assistant that shares our goals always let us decide?",
+    paper=Paper(
+        "Garber, Subramani, Luu, Bedaywi, Russell and Emmons",
+        2024,
+        "The Partially Observable Off-Switch Game",
+        "AAAI 2025, arXiv:2411.17749",
+        headlines=(
+            Headline(
+                "If the human knows all that the assistant knows, an optimal assistant always waits for her.",
+                ("C9", "C9-sign", "C3"),
+            ),
+            Headline(
+                "If she does not, an optimal assistant sometimes acts without asking, although she is perfectly rational.",
+                ("C1", "C1-pair", "C1-wait", "C2", "C2.common"),
+            ),
+            Headline(
+                "More information or more communication never lowers what the two achieve together.",
+                ("C5", "C5-example", "C6", "C4"),
+            ),
+            Headline(
+                "More information for the human, or a little talk, can make the assistant wait less.",
+                ("C4-wait", "C4.common", "C4.net", "C7", "C7.common", "C7.more"),
+            ),
+            Headline(
+                "So payoff has to be weighed against the incentive to leave the decision to the human.",
+                ("E1", "E4"),
+            ),
+        ),
+    ),
+    scale="Theirs: definitions, theorems and examples of up to six states, worked by hand. Ours: every example in exact "
+    "rational arithmetic, with all optimal pairs; each theorem on 16,384 random integer games; shares of random games of "
+    "four by four observations; learners beside the optimum.",
+    departures=(
+        Departure(
+            "D1",
+            "Theorems are tested on random games, which can refute them and never prove them. Payoffs and probabilities of "
+            "random games are integers over a common denominator, so that none means none and not none to within rounding. "
+            "They are exact checks and take no part in the tally, as the examples are.",
+        ),
+        Departure(
+            "D2",
+            "How common the examples are is ours: games on the cells of a four by four table, all cells equally likely, H "
+            "seeing the row and A the column, payoffs independent integers in [-99, 99], of which few tie.",
+        ),
+        Departure(
+            "D3",
+            "The bounded-channel example is ours (found by exhaustive search), since the paper's own payoffs could not be "
+            "had; so is the one-bit version of the File Deletion Game. Their checks say so.",
+        ),
+        Departure(
+            "D4",
+            "The price of always waiting, the human who ignores what being asked tells her, best replies in turn and learned "
+            "policies go beyond the paper.",
+        ),
+        Departure(
+            "D5",
+            "In the figures, the bonus that restores waiting is paid per unit of probability that A waits, as a share of the "
+            "largest payoff.",
+        ),
+        Departure(
+            "D6",
+            "The first control of E2, a fully informed human, did not flip: an assistant that has stopped waiting teaches "
+            "its human nothing, and 9 in 100 learners end there. It had been exchanged for another (A sees both). It is a "
+            "finding of its own now (E2.informed), and E2 is stated as the excess over it, on fresh seeds.",
+        ),
+        Departure(
+            "D7",
+            "Earlier a claim said that reversals by talk are rarer than one game in 10,000. That was so of three by three "
+            "games with payoffs in [-4, 4], two thirds of which have several optimal wait sets and cannot count; where few "
+            "tie, reversals are thirty times as common (C7.common), and the claim is withdrawn.",
+        ),
+    ),
     experiments=(
         Experiment(
             "fixed-games",
-            question="Do the paper's games have the values and pairs it states?",
-            claims=FIXED_CLAIMS,
-            presets={"quick": Preset(examples.Settings(n_garblings=5), 2), "laptop": Preset(examples.Settings(), 8)},
-            measure=examples.measure,
-            figures=(PLANS_FIGURE, HUMANS_FIGURE),
-            cost="5 s of one core",
+            question="Do the paper's games have the values and pairs it states, and do its theorems hold without exception?",
+            claims=claims.EXACT_CHECKS,
+            estimands=claims.EXAMPLE_ESTIMANDS,
+            presets={
+                "quick": Preset(examples.Settings(n_games=512), 1),
+                "laptop": Preset(examples.Settings(), 1),
+                "paper": Preset(examples.Settings(n_games=131_072), 1),
+            },
+            measure=f"{__name__}.examples:measure",
+            figures=(figures.PLANS, figures.HUMANS),
+            cost=Cost(0.1, cores=1),
         ),
         Experiment(
             "random-games",
-            question="Do the theorems hold in every one of many random games, and fail where their conditions do?",
-            claims=SWEEP_CLAIMS,
+            question="How common are acting alone and waiting less for knowing more, and what do a few words change?",
+            claims=claims.SHARE_CLAIMS,
+            estimands=claims.SHARE_ESTIMANDS,
+            nulls=(
+                Arm("shown", "H sees what A sees"),
+                Arm("alone", "A sees what H sees"),
+                Arm("coin", "H is shown a coin flip"),
+                Arm("jammed", "A's word reaches H as a coin flip"),
+            ),
             presets={
-                "quick": Preset(sweeps.Settings(n_games=256, n_reversal_games=1024), 2),
-                "laptop": Preset(sweeps.Settings(), 8),
-                "paper": Preset(sweeps.Settings(n_games=131_072, n_reversal_games=1_048_576), 8),
+                "quick": Preset(shares.Settings(n_games=256, n_talks=2048), 2),
+                "laptop": Preset(shares.Settings(), 32),
             },
-            measure=sweeps.measure,
-            figures=(WAITING_FIGURE, COSTS_FIGURE),
-            cost="17 s of one core",
+            measure=f"{__name__}.shares:measure",
+            figures=(figures.WAITING, figures.COSTS),
+            cost=Cost(1.2, cores=1),
+            family=HOW_COMMON,
         ),
         Experiment(
             "learners",
             question="Do independent learners find the optimal pair?",
-            claims=LEARNING_CLAIMS,
+            claims=claims.LEARNING_CLAIMS,
+            estimands=claims.LEARNING_ESTIMANDS,
+            nulls=(Arm("untrained", "the learners before training"), Arm("alone", "A sees everything")),
             presets={
                 "quick": Preset(learners.Settings(n_learners=8, n_steps=50), 2),
-                "laptop": Preset(learners.Settings(), 8),
+                "laptop": Preset(learners.Settings(), 16),
             },
-            measure=learners.measure,
-            figures=(LEARNING_FIGURE,),
-            cost="18 s of one core",
+            measure=f"{__name__}.learners:measure",
+            figures=(figures.LEARNING,),
+            cost=Cost(0.6, cores=1),
+            family=LEARNING,
         ),
     ),
+    version=2,
+    first_seed=100,
 )

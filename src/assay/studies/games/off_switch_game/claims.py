@@ -1,313 +1,346 @@
-"""What the off-switch study asserts: of the paper's games, of random games and of learners."""
+"""What the off-switch study asserts: exactly of the paper's games and theorems, as findings of random games and learners."""
 
-from assay.claims.rules import Above, Below, Equals, Ordered
-from assay.claims.study import Claim, Control
+from assay.claims.claim import Arm, Claim
+from assay.claims.estimand import Estimand
+from assay.claims.rules import Above, Equals
 
 ROUNDING = 1e-12  # an exact rational is stored as its nearest float
 EXACT = "exact: rational arithmetic, stored as the nearest float"
 COUNT = "a count of exceptions: the theorem allows none, and integer arithmetic makes none by rounding"
 
-
-FIXED_CLAIMS = (
-    Claim(
-        "C1",
-        says="In the File Deletion Game the best pair of policies is worth 7/4.",
-        source="Example 4.1, Table 1",
-        estimand="g1_value",
-        rule=Equals(7 / 4, ROUNDING),
-        margin=EXACT,
-        control=Control("H sees the kind of code as well: the value must be that of full information, 2", "g1_informed_value"),
-        paper_value="7/4",
-        summary="every",
-    ),
-    Claim(
-        "C1-pair",
-        says="Of the 36 pairs only this one is optimal: A acts on L and waits on M; H says OFF at 1.0 and ON at 2.0.",
-        source="Example 4.1",
-        estimand="g1_other_pairs_at_named_value",
-        rule=Equals(0),
-        margin=EXACT,
-        control=Control(
-            "count the other pairs that reach the best always-waiting value, 1: there are some", "g1_other_pairs_at_1"
-        ),
-        paper_value=0,
-        summary="every",
-    ),
-    Claim(
-        "C1-wait",
-        says="If A must always wait, the best reply of H is worth 1.",
-        source="Example 4.1",
-        estimand="g1_always_wait",
-        rule=Equals(1, ROUNDING),
-        margin=EXACT,
-        control=Control("A may send one bit along with waiting: always waiting becomes worth 2", "g5_always_wait"),
-        paper_value="1",
-        summary="every",
-    ),
-    Claim(
-        "C2",
-        says="With a perfectly rational human, A acts on its own in every optimal pair when it sees legacy code.",
-        source="Example 4.1",
-        estimand="g1_acting_pairs",
-        rule=Equals(1, ROUNDING),
-        margin="the share of optimal pairs in which A acts on L",
-        control=Control(
-            "H sees what A sees: waiting everywhere is optimal too, so the share falls below 1", "g1_informed_acting_pairs"
-        ),
-        paper_value="unilateral action is optimal",
-        summary="every",
-    ),
-    Claim(
-        "C4",
-        says="Showing H the full version instead of its first digit raises the value by 1/3, from 1 to 4/3.",
-        source="Example 4.10, Proposition 4.9",
-        estimand="g2_gain",
-        rule=Equals(1 / 3, ROUNDING),
-        margin=EXACT,
-        control=Control(
-            "H is shown a coin flip beside the first digit, a refinement without information: no gain", "g2_coin_gain"
-        ),
-        paper_value="1 to 4/3",
-        summary="every",
-    ),
-    Claim(
-        "C4-wait",
-        says="The same refinement makes A wait less: its only wait set shrinks strictly, from {A, B} to {B}.",
-        source="Example 4.10, Proposition 4.9",
-        estimand="g2_waits_lost",
-        rule=Equals(1),
-        margin="number of observations lost from the unique wait set; -1 where sets are not nested or not unique",
-        control=Control("a coin flip beside the first digit: nothing is lost", "g2_coin_waits_lost"),
-        paper_value="{A, B} to {B}",
-        summary="every",
-    ),
-    Claim(
-        "C5-example",
-        says="A garbling that is not coordinated can raise the value: from 3/4 to 1 in Example A.13.",
-        source="Example A.13",
-        estimand="g3_gain",
-        rule=Equals(1 / 4, ROUNDING),
-        margin=EXACT,
-        control=Control("the best of many random coordinated garblings of the same structure: no gain", "g3_coordinated_gain"),
-        paper_value="3/4 to 1",
-        summary="every",
-    ),
-    Claim(
-        "C5-pairs",
-        says="The first structure of Example A.13 has exactly two optimal pairs.",
-        source="Example A.13",
-        estimand="g3_pairs",
-        rule=Equals(2),
-        margin=EXACT,
-        control=Control("the second structure has one", "g3_garbled_pairs"),
-        paper_value=2,
-        summary="every",
-    ),
-    Claim(
-        "C5-test",
-        says="A linear program proves that the second structure of Example A.13 is no coordinated garbling of the first.",
-        source="Definitions 4.4 to 4.6, Example A.13; the program is ours",
-        estimand="g3_separation",
-        rule=Above(0.5),
-        margin="payoff of a separating game with payoffs in [-1, 1], summed over four states; 0 for a coordinated garbling",
-        control=Control("a planted coordinated garbling of the first structure: nothing separates", "g3_planted_separation"),
-        summary="every",
-    ),
-    Claim(
-        "C5-one-way",
-        says="The second structure is a garbling of the first, and the first is none of the second.",
-        source="Example A.13",
-        estimand="g3_order",
-        rule=Equals(1),
-        margin="1 if the first tells strictly more in Blackwell's order, as joint signals",
-        control=Control("the two structures swapped", "g3_order_swapped"),
-        paper_value="a garbling, not a coordinated one",
-        summary="every",
-    ),
-    Claim(
-        "C7",
-        says="Two messages can make A wait strictly less than silence: the only wait set falls from three observations to two.",
-        source="section on communication; the game is ours",
-        estimand="g6_waits_lost",
-        rule=Equals(1),
-        margin="number of observations lost from the unique wait set; -1 where sets are not nested or not unique",
-        control=Control("in the File Deletion Game one bit makes A wait more, not less", "g5_waits_lost"),
-        paper_value="bounded talk can make A defer less",
-        summary="every",
-    ),
-    Claim(
-        "C7-values",
-        says="In that game 1, 2 and 3 messages are worth 10/9, 13/9 and 14/9.",
-        source="ours",
-        estimand="g6_values_off",
-        rule=Equals(0, ROUNDING),
-        margin="largest distance from the three values",
-        control=Control("the same game with one payoff changed by 1: the values move", "g6_changed_values_off"),
-        summary="every",
-    ),
-    Claim(
-        "C7-bit",
-        says="One bit from A to H brings the File Deletion Game to its first best, 2, with A waiting on both kinds of code.",
-        source="ours",
-        estimand="g5_value_waiting",
-        rule=Equals(2, ROUNDING),
-        margin="value of the unique wait set if that is {L, M}, else 0",
-        control=Control("without the bit", "g1_value_waiting"),
-        summary="every",
+EXAMPLE_ESTIMANDS = (
+    Estimand("value", "expected common payoff of an optimal pair", "payoff"),
+    Estimand("rivals", "pairs other than the named one that earn as much as it (or as always waiting)", "of 36 pairs", 0, 35),
+    Estimand("always_waiting", "expected payoff if A must always wait and H replies best", "payoff"),
+    Estimand("acting_on_legacy", "share of optimal pairs in which A acts on its own on legacy code", "share of pairs", 0, 1),
+    Estimand("gain", "value of the game with the other observations, minus the value with the first ones", "payoff"),
+    Estimand("waits_lost", "observations that the only wait set loses; -1 if it is not unique or not nested", "observations"),
+    Estimand("optimal_pairs", "deterministic pairs that attain the value", "pairs", 0),
+    Estimand("separation", "by how much a game separates a structure from the other's coordinated garblings", "payoff", 0),
+    Estimand("tells_more", "whether the structure tells strictly more than the other, as joint signals", "yes or no", 0, 1),
+    Estimand("value_of_1", "value with one word from A to H, which is silence", "payoff"),
+    Estimand("value_of_2", "value with two words from A to H", "payoff"),
+    Estimand("value_of_3", "value with three words from A to H", "payoff"),
+    Estimand("value_if_always_waiting", "value, if every optimal pair waits everywhere; else 0", "payoff"),
+    Estimand("exceptions", "random games in which no optimal pair always (or never) waits", "games", 0),
+    Estimand("gains", "random games in which the garbling raises the optimal value", "games", 0),
+    Estimand("losses", "random games in which one more word lowers the value", "games", 0),
+    Estimand("mixture_gains", "random stochastic pairs that earn more than every deterministic pair", "pairs", 0),
+    Estimand("mixture_ties", "properly stochastic pairs that earn as much as the best deterministic pair", "pairs", 0),
+    Estimand("formula_misses", "random games in which the advantage of waiting is not what the formula says", "games", 0),
+    Estimand(
+        "sign_misses", "random games in which waiting pays although U has one sign, or not although it has two", "games", 0
     ),
 )
 
 
-SWEEP_CLAIMS = (
-    Claim(
+def _exact(
+    name: str,
+    says: str,
+    estimand: str,
+    rule: Equals | Above,
+    at: str,
+    other: str,
+    without: str,
+    paper: str | float | None = None,
+) -> Claim:
+    """A statement that holds by arithmetic or by a theorem, beside the same number of a game where it must not."""
+    why = COUNT if rule == Equals(0) else EXACT
+    return Claim(name, says, estimand, rule, why, at, negative=Arm(other, without), paper=paper, summary="every")
+
+
+EXACT_CHECKS = (
+    _exact(
+        "C1",
+        "In the File Deletion Game the best pair of policies is worth {value} (7/4).",
+        "file-deletion/value", Equals(7 / 4, ROUNDING), "Example 4.1, Table 1",
+        "shown", "H sees the kind of code as well: the value of full information, 2", "7/4",
+    ),
+    _exact(
+        "C1-pair",
+        "In the File Deletion Game {value} of the 35 other pairs earn as much as this one: A acts on legacy code and waits on "
+        "modern code; H says OFF at 1.0 and ON at 2.0.",
+        "file-deletion/rivals", Equals(0), "Example 4.1",
+        "of-always-waiting", "other pairs that earn as much as always waiting, 1: there are some", 0,
+    ),
+    _exact(
+        "C1-wait",
+        "If A must always wait in the File Deletion Game, the best reply of H is worth {value}.",
+        "file-deletion/always_waiting", Equals(1, ROUNDING), "Example 4.1",
+        "one-bit", "A may send one bit along with waiting: always waiting becomes worth 2", "1",
+    ),
+    _exact(
+        "C2",
+        "In the File Deletion Game, with a perfectly rational human, A acts on its own on legacy code in a share {value} of "
+        "the optimal pairs: in all.",
+        "file-deletion/acting_on_legacy", Equals(1, ROUNDING), "Example 4.1",
+        "shown", "H sees what A sees: waiting everywhere is optimal too", "unilateral action is optimal",
+    ),
+    _exact(
+        "C4",
+        "In the three-version File Deletion Game, showing H the full version instead of its first digit raises the value by "
+        "{value:.6g} (1/3).",
+        "full-version/gain", Equals(1 / 3, ROUNDING), "Example 4.10, Proposition 4.9",
+        "coin", "H is shown a coin flip beside the first digit, a refinement without information: no gain", "1 to 4/3",
+    ),
+    _exact(
+        "C4-wait",
+        "In the three-version File Deletion Game, showing H the full version takes {value} observation out of A's only wait "
+        "set: A waits less.",
+        "full-version/waits_lost", Equals(1), "Example 4.10, Proposition 4.9",
+        "coin", "a coin flip beside the first digit: nothing is lost", "{A, B} to {B}",
+    ),
+    _exact(
+        "C5-example",
+        "A garbling that is not coordinated can raise the value: by {value} in Example A.13.",
+        "uncoordinated/gain", Equals(1 / 4, ROUNDING), "Example A.13",
+        "coordinated", "the best of 200 random coordinated garblings of the same structure: no gain", "3/4 to 1",
+    ),
+    _exact(
+        "C5-pairs",
+        "With a bit for each side, Example A.13 has exactly {value} optimal pairs.",
+        "a-bit-each/optimal_pairs", Equals(2), "Example A.13",
+        "differ", "where H sees whether the bits differ there is one", 2,
+    ),
+    _exact(
+        "C5-test",
+        "A linear program proves that the second structure of Example A.13 is no coordinated garbling of the first: a game "
+        "with payoffs in [-1, 1] separates them by more than {bound}.",
+        "uncoordinated/separation", Above(0.5), "Definitions 4.4 to 4.6, Example A.13; the program is ours",
+        "coordinated", "a coordinated garbling of the first structure: nothing separates",
+    ),
+    _exact(
+        "C5-one-way",
+        "In Example A.13 the second structure is a garbling of the first, and the first is none of the second.",
+        "a-bit-each/tells_more", Equals(1), "Example A.13",
+        "differ", "the two structures swapped", "a garbling, not a coordinated one",
+    ),
+    _exact(
+        "C7",
+        "Two words can make A wait strictly less than silence: in the bounded-talk game they take {value} observation out "
+        "of its only wait set.",
+        "bounded-talk/waits_lost", Equals(1), "section on communication; the game is ours",
+        "one-bit", "in the File Deletion Game one bit makes A wait more, not less", "bounded talk can make A defer less",
+    ),
+    _exact(
+        "C7-one",
+        "Without talk the bounded-talk game is worth {value:.6g} (10/9).",
+        "bounded-talk/value_of_1", Equals(10 / 9, ROUNDING), "ours", "changed", "one payoff is larger by 1: the value moves",
+    ),
+    _exact(
+        "C7-two",
+        "With two words the bounded-talk game is worth {value:.6g} (13/9).",
+        "bounded-talk/value_of_2", Equals(13 / 9, ROUNDING), "ours", "changed", "one payoff is larger by 1: the value moves",
+    ),
+    _exact(
+        "C7-three",
+        "With three words the bounded-talk game is worth {value:.6g} (14/9).",
+        "bounded-talk/value_of_3", Equals(14 / 9, ROUNDING), "ours", "changed", "one payoff is larger by 1: the value moves",
+    ),
+    _exact(
+        "C7-bit",
+        "One bit from A to H brings the File Deletion Game to its first best, {value}, with A waiting on both kinds of code.",
+        "one-bit/value_if_always_waiting", Equals(2, ROUNDING), "ours", "file-deletion", "without the bit",
+    ),
+    _exact(
         "C3",
-        says="If A's observation is redundant given H's, some optimal pair always waits: no exception among random games.",
-        source="Proposition 4.3",
-        estimand="redundant_a_exceptions",
-        rule=Equals(0),
-        margin=COUNT,
-        control=Control("A has private information: exceptions are common", "private_a_exceptions"),
-        paper_value=0,
-        summary="every",
+        "If A's observation is redundant given H's, some optimal pair always waits: {value} exceptions among random games.",
+        "redundant-assistant/exceptions", Equals(0), "Proposition 4.3",
+        "private-assistant", "A has private information: exceptions are common", 0,
     ),
-    Claim(
+    _exact(
         "C3-human",
-        says="If H's observation is redundant given A's, some optimal pair never waits: no exception among random games.",
-        source="Proposition 4.3",
-        estimand="redundant_h_exceptions",
-        rule=Equals(0),
-        margin=COUNT,
-        control=Control("H has private information: exceptions are common", "private_h_exceptions"),
-        paper_value=0,
-        summary="every",
+        "If H's observation is redundant given A's, some optimal pair never waits: {value} exceptions among random games.",
+        "redundant-human/exceptions", Equals(0), "Proposition 4.3",
+        "private-human", "H has private information: exceptions are common", 0,
     ),
-    Claim(
+    _exact(
         "C5",
-        says="A random coordinated garbling never raises the optimal value.",
-        source="Theorem 4.7, easy direction",
-        estimand="garbling_gains",
-        rule=Equals(0),
-        margin=COUNT,
-        control=Control(
-            "garblings of the pair of observations, which two separate sides could not produce (Example A.13 among them): "
-            "some raise it",
-            "uncoordinated_gains",
-        ),
-        paper_value=0,
-        summary="every",
+        "A coordinated garbling of what the sides see raises the optimal value in {value} random games.",
+        "coordinated/gains", Equals(0), "Theorem 4.7, easy direction",
+        "joint", "garblings of the pair of observations, Example A.13 among them: some raise it", 0,
     ),
-    Claim(
+    _exact(
         "C6",
-        says="Cheap talk never lowers the optimal value, for 1, 2, ... messages from A to H.",
-        source="section on communication",
-        estimand="talk_losses",
-        rule=Equals(0),
-        margin=COUNT,
-        control=Control(
-            "instead of the optimum, the pair that best replies in turn reach from a random start: talk lowers some of them",
-            "equilibrium_talk_losses",
-        ),
-        paper_value=0,
-        summary="every",
+        "One more word from A to H lowers the optimal value in {value} random games.",
+        "optimum/losses", Equals(0), "section on communication",
+        "in-turn", "instead of the optimum, what best replies in turn reach from a random start: a word lowers it in some", 0,
     ),
-    Claim(
+    _exact(
         "C6-wait",
-        says="With as many messages as A has observations, some optimal pair always waits.",
-        source="section on communication, Proposition 4.3",
-        estimand="full_talk_exceptions",
-        rule=Equals(0),
-        margin=COUNT,
-        control=Control("one message fewer than that: exceptions occur", "short_talk_exceptions"),
-        paper_value=0,
-        summary="every",
+        "With as many words as A has observations some optimal pair always waits: {value} exceptions among random games.",
+        "every-word/exceptions", Equals(0), "section on communication, Proposition 4.3",
+        "one-word-short", "one word fewer than that: exceptions occur", 0,
     ),
-    Claim(
-        "C7-rare",
-        says="Reversals are rare: in fewer than one random game in 10,000 do two messages strictly shrink the only wait set.",
-        source="ours",
-        estimand="reversal_share",
-        rule=Below(1e-4),
-        margin="one decade above the frequency of an earlier exhaustive search, which met 1 in about 330,000",
-        control=Control("games in which two messages strictly grow the only wait set are more frequent", "growth_share"),
-    ),
-    Claim(
+    _exact(
         "C8",
-        says="No stochastic pair of policies earns more than the best deterministic pair.",
-        source="Lemma A.5",
-        estimand="stochastic_gains",
-        rule=Equals(0),
-        margin=COUNT,
-        control=Control("H's choice may depend on what A saw, which no pair of separate policies allows", "informed_gains"),
-        paper_value=0,
-        summary="every",
+        "Of random stochastic pairs of policies {value} earn more than the best deterministic pair.",
+        "separate/mixture_gains", Equals(0), "Lemma A.5",
+        "joint", "H's choice may depend on what A saw, which no pair of separate policies allows", 0,
     ),
-    Claim(
+    _exact(
         "C8-unique",
-        says="Where one deterministic pair is the only optimum, no properly stochastic pair earns as much.",
-        source="Corollary A.6",
-        estimand="stochastic_ties",
-        rule=Equals(0),
-        margin=COUNT,
-        control=Control("games with several optimal pairs: mixtures that earn as much exist", "tied_stochastic_ties"),
-        paper_value=0,
-        summary="every",
+        "Where one deterministic pair is the only optimum, {value} properly stochastic pairs earn as much.",
+        "one-optimum/mixture_ties", Equals(0), "Corollary A.6",
+        "several-optima", "games with several optimal pairs: mixtures that earn as much exist", 0,
     ),
-    Claim(
+    _exact(
         "C9",
-        says="With a fully informed human waiting beats deciding alone by exactly min(E[U; U >= 0], -E[U; U < 0]).",
-        source="the original off-switch game, Hadfield-Menell et al. 2017",
-        estimand="formula_misses",
-        rule=Equals(0),
-        margin=COUNT,
-        control=Control("the human reads U with noise: the formula misses", "noisy_formula_misses"),
-        paper_value=0,
-        summary="every",
+        "With a fully informed human waiting beats deciding alone by exactly min(E[U; U >= 0], -E[U; U < 0]): {value} "
+        "exceptions.",
+        "informed/formula_misses", Equals(0), "the original off-switch game, Hadfield-Menell et al. 2017",
+        "misreading", "the human reads U with noise: the formula misses", 0,
+    ),
+    _exact(
+        "C9-sign",
+        "With a fully informed human waiting pays exactly where U takes both signs: {value} exceptions.",
+        "informed/sign_misses", Equals(0), "the original off-switch game, Hadfield-Menell et al. 2017",
+        "misreading", "the human reads U with noise: two signs and no advantage occur together", 0,
+    ),
+)  # fmt: skip
+
+SHARE_ESTIMANDS = (
+    Estimand("acts_alone", "games in which every optimal pair sometimes decides without H", "share of games", 0, 1),
+    Estimand("unaware_loss", "value lost to a human who ignores that being asked tells her something, over the largest payoff",
+             "share of the largest payoff", 0, 2),
+    Estimand("stops_short", "games in which best replies in turn, from random replies of H, stop below the optimum",
+             "share of games", 0, 1),
+    Estimand("refining_waits_less", "games whose only wait set shrinks strictly when two of H's observations are told apart",
+             "share of games", 0, 1),
+    Estimand("refining_net", "games whose only wait set grows when two of H's observations are told apart, minus those whose "
+             "only wait set shrinks", "share of games", -1, 1),
+    Estimand("talking_waits_less", "games whose only wait set shrinks strictly when A may say more than silence",
+             "share of games", 0, 1),
+    Estimand("talking_waits_more", "games whose only wait set grows strictly when A may say more than silence",
+             "share of games", 0, 1),
+    Estimand("price_cut", "by how much the channel lowers what always waiting costs, over the largest payoff",
+             "share of the largest payoff", -1, 1),
+)  # fmt: skip
+
+NO_PRIVACY = "H is shown what A sees, in the same games: A has no private information, and nothing is lost by waiting"
+
+SHARE_CLAIMS = (
+    Claim(
+        "C2.common",
+        "In more than {bound:.0%} of random games in which each side sees half of what matters, every optimal pair "
+        "sometimes acts or shuts down without asking.",
+        "private/acts_alone",
+        Above(0.5),
+        why="more than half is common; the paper shows one game",
+        at="Example 4.1 (how common is ours)",
+        negative=Arm("shown", NO_PRIVACY),
+        positive=Arm("planted", "games near the File Deletion Game, payoffs 20-fold and moved by up to 4"),
+        paper="unilateral action can be optimal",
     ),
     Claim(
-        "C9-sign",
-        says="That advantage is zero exactly where U has one sign.",
-        source="the original off-switch game, Hadfield-Menell et al. 2017",
-        estimand="sign_misses",
-        rule=Equals(0),
-        margin=COUNT,
-        control=Control("the human reads U with noise: two signs and no advantage occur together", "noisy_sign_misses"),
-        paper_value=0,
-        summary="every",
+        "C4.common",
+        "Telling two of H's observations apart makes A wait strictly less in more than {bound:.0%} of random games.",
+        "finer/refining_waits_less",
+        Above(0.01),
+        why="one game in a hundred would be met in practice; the paper shows one game",
+        at="Proposition 4.9 (how common is ours)",
+        negative=Arm("coin", "H is shown a coin flip instead of what tells the two apart: nothing shrinks"),
+        positive=Arm("planted", "games near the three-version File Deletion Game, payoffs 20-fold and moved by up to 4"),
+        paper="more information for H can make A wait less",
+    ),
+    Claim(
+        "C4.net",
+        "Telling two of H's observations apart makes A wait more in more random games than it makes A wait less: the "
+        "difference is above {bound:.0%} of games.",
+        "finer/refining_net",
+        Above(0.02),
+        why="two games in a hundred; a reversal that were as common as its opposite would be the rule and not the exception",
+        at="ours",
+        negative=Arm("coin", "H is shown a coin flip instead: neither grows nor shrinks"),
+    ),
+    Claim(
+        "C7.common",
+        "Two words from A to H make A wait strictly less in more than {bound:.1%} of random games.",
+        "two-words/talking_waits_less",
+        Above(0.001),
+        why="one game in a thousand; the paper shows one game",
+        at="abstract and section on communication (how common is ours)",
+        negative=Arm(
+            "every-word", "a word for each of A's observations: talk is no longer bounded, and always waiting is optimal"
+        ),
+        positive=Arm("planted", "games near the bounded-talk game, payoffs 20-fold and moved by up to 4"),
+        paper="bounded talk can make A defer less",
+    ),
+    Claim(
+        "C7.more",
+        "Two words from A to H make A wait strictly more in more than {bound:.0%} of random games.",
+        "two-words/talking_waits_more",
+        Above(0.5),
+        why="more than half is most",
+        at="ours",
+        negative=Arm("jammed", "the second word reaches H as a coin flip: nothing grows"),
     ),
     Claim(
         "E1",
-        says="Always waiting costs more, on average over random games, the narrower the channel from A to H.",
-        source="ours",
-        estimand=("price_full", "price_2", "price_1"),
-        rule=Ordered(0.01),
-        margin="one hundredth of the largest payoff",
-        control=Control(
-            "A sees nothing that H does not see: waiting costs nothing on any channel",
-            ("redundant_price_full", "redundant_price_2", "redundant_price_1"),
-        ),
+        "Two words from A to H lower what always waiting costs by more than {bound} of the largest payoff, on average over "
+        "random games.",
+        "two-words/price_cut",
+        Above(0.01),
+        why="one hundredth of the largest payoff",
+        at="ours",
+        negative=Arm("jammed", "the second word reaches H as a coin flip: waiting costs as much as before"),
+    ),
+    Claim(
+        "E4",
+        "A human who ignores that being asked tells her something costs the pair more than {bound} of the largest payoff, on "
+        "average over random games, although A knows that she does.",
+        "private/unaware_loss",
+        Above(0.01),
+        why="one hundredth of the largest payoff",
+        at="ours",
+        negative=Arm("shown", "H sees what A sees, so that being asked tells her nothing: ignoring it costs nothing"),
+    ),
+    Claim(
+        "E5",
+        "Best replies in turn, from random replies of H, stop below the optimum in more than {bound:.0%} of random games.",
+        "private/stops_short",
+        Above(0.25),
+        why="one game in four",
+        at="ours",
+        negative=Arm("alone", "A is shown what H sees, in the same games: it decides alone, and nothing must be coordinated"),
     ),
 )
 
+LEARNING_ESTIMANDS = (
+    Estimand("inferior_excess", "learners that end below the optimum, minus those that do where H sees everything",
+             "share of learners", -1, 1),
+    Estimand("inferior", "learners that end below the optimum", "share of learners", 0, 1),
+    Estimand("stable", "ends from which neither side gains by changing alone, over seven games", "share of ends", 0, 1),
+)  # fmt: skip
 
 LEARNING_CLAIMS = (
     Claim(
         "E2",
-        says="Independent learners often end at an inferior pair: more than one in twenty in the File Deletion Game.",
-        source="ours",
-        estimand="g1_inferior",
-        rule=Above(0.05),
-        margin="a share a single trained pair would meet now and then",
-        control=Control(
-            "A sees the version too and can decide alone, so that nothing must be coordinated: hardly any", "alone_inferior"
-        ),
+        "In the File Deletion Game more independent learners end at an inferior pair than where H sees everything: the "
+        "excess is above {bound:.0%} of learners.",
+        "two-sided/inferior_excess",
+        Above(0.05),
+        why="one learner in twenty, as before the claim was restated as an excess (D6)",
+        at="ours",
+        negative=Arm("alone", "A sees the version too and can decide alone: hardly any ends at an inferior pair"),
+    ),
+    Claim(
+        "E2.informed",
+        "Even where the human sees everything more than {bound:.0%} of independent learners end at an inferior pair.",
+        "informed/inferior",
+        Above(0.05),
+        why="one learner in twenty; an assistant that has stopped waiting teaches its human nothing",
+        at="ours",
+        negative=Arm("alone", "A sees everything and can decide alone"),
     ),
     Claim(
         "E3",
-        says="Where learners end, neither side gains by changing alone: 95 in 100 ends are person-by-person optima.",
-        source="ours",
-        estimand="stable_ends",
-        rule=Above(0.95),
-        margin="five in a hundred may still be on their way when training stops",
-        control=Control("the same learners before training", "stable_starts"),
+        "Where independent learners end, neither side gains by changing alone: more than {bound:.0%} of ends are "
+        "person-by-person optima.",
+        "trained/stable",
+        Above(0.95),
+        why="five in a hundred may still be on their way when training stops",
+        at="ours",
+        negative=Arm("untrained", "the same learners before training"),
     ),
 )

@@ -3,16 +3,18 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, doc
 
 from assay.claims.study import Measurement, Table
+from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.solvers.games.humans import Boltzmann, Human, Naive, Optimal, best_assistant
 from assay.solvers.games.information import compare, coordinated_garbling_test
-from assay.solvers.games.pairs import Solution, optimal_pairs, optimal_value
+from assay.solvers.games.pairs import Solution, optimal_pairs
+from assay.studies.games.off_switch_game.theorems import exceptions
 from assay.studies.games.off_switch_game.variants import (
     always_waiting_value,
     best_value,
@@ -30,107 +32,103 @@ from assay.worlds.games.off_switch import (
     uncoordinated_garbling_pair,
 )
 
+N_GARBLINGS = 200  # coordinated garblings drawn beside the paper's uncoordinated one
+
 
 @dataclass(frozen=True)
 class Settings:
-    """What the exact examples need."""
+    """Size of the theorems' random games."""
 
-    n_garblings: Annotated[int, Ge(1), doc("coordinated garblings drawn for the control of C5-example")] = 200
+    n_games: Annotated[int, Ge(64), doc("random games on which each theorem is tried")] = 16_384
 
 
 def measure(settings: Settings, seeds: Seeds) -> Measurement:
-    """Solve every fixed game exactly, in a random order of its states and observations."""
-    order = seeds("order")
+    """Solve the paper's games exactly, and count exceptions to its theorems."""
+    with part(0.0, 0.4, "examples"):
+        exact = {name: float(value) for name, value in numbers().items()}
+    with part(0.4, 1.0, "theorems"):
+        return Measurement(exact | exceptions(settings.n_games, seeds), tables())
 
-    def solve(game: OffSwitchGame) -> Solution:
-        return optimal_pairs(game.shuffled(order).team_form())
 
-    g1, g5 = file_deletion(), file_deletion().with_channel(to_human=2)
-    informed = with_code_shown(g1)
-    coarse, fine = (file_deletion_three_versions(fine=fine) for fine in (False, True))
-    coin = with_coin(coarse)
+def numbers() -> dict[str, Fraction]:
+    """What the examples are worth, exactly, each beside the same number of a game without what the example is about."""
+    found = {name: optimal_pairs(game.team_form()) for name, game in _games().items()}
     first, second = uncoordinated_garbling_pair()
-    g6 = [bounded_talk_game().with_channel(to_human=m) for m in (1, 2, 3)]
-    changed = off_switch_from_table("changed", [[-2, 4, 3], [-2, -3, -1], [4, -2, 4]])
-    found = {
-        name: solve(game)
-        for name, game in {"g1": g1, "g5": g5, "informed": informed, "coarse": coarse, "fine": fine, "coin": coin}.items()
-    }
-    found |= {"first": solve(first), "second": solve(second)} | {f"g6_{m + 1}": solve(game) for m, game in enumerate(g6)}
-    talk = [Fraction(10, 9), Fraction(13, 9), Fraction(14, 9)]
-    changed_values = [solve(changed.with_channel(to_human=m)).value for m in (1, 2, 3)]
     structures = [np.array(game.observe, dtype=object) for game in (first, second)]
-    separation = coordinated_garbling_test(structures[1], structures[0])
-    planted_games = [garbled(first, seeds(f"garbling {i}")) for i in range(settings.n_garblings)]
-    planted = coordinated_garbling_test(np.array(planted_games[0].observe, dtype=object), structures[0])
+    garblings = [garbled(first, np.random.default_rng(i)) for i in range(N_GARBLINGS)]
+    planted = coordinated_garbling_test(np.array(garblings[0].observe, dtype=object), structures[0])
     joint = [structure.reshape(len(structure), -1) for structure in structures]
-    estimands = {
-        "g1_value": found["g1"].value,
-        "g1_informed_value": found["informed"].value,
-        **_other_pairs(g1),
-        "g1_always_wait": always_waiting_value(g1),
-        "g5_always_wait": always_waiting_value(g5),
-        "g1_acting_pairs": _share_acting(found["g1"], "L"),
-        "g1_informed_acting_pairs": _share_acting(found["informed"], "L"),
-        "g2_gain": found["fine"].value - found["coarse"].value,
-        "g2_coin_gain": found["coin"].value - found["coarse"].value,
-        "g2_waits_lost": waits_lost(found["coarse"], found["fine"]),
-        "g2_coin_waits_lost": waits_lost(found["coarse"], found["coin"]),
-        "g3_gain": found["second"].value - found["first"].value,
-        "g3_coordinated_gain": max(optimal_value(game.team_form())[0] for game in planted_games) - found["first"].value,
-        "g3_pairs": found["first"].n_pairs,
-        "g3_garbled_pairs": found["second"].n_pairs,
-        "g3_separation": separation.advantage,
-        "g3_planted_separation": planted.advantage,
-        "g3_order": compare(joint[0], joint[1]) == "finer",
-        "g3_order_swapped": compare(joint[1], joint[0]) == "finer",
-        "g6_waits_lost": waits_lost(found["g6_1"], found["g6_2"]),
-        "g5_waits_lost": waits_lost(found["g1"], found["g5"]),
-        "g6_values_off": max(abs(found[f"g6_{m + 1}"].value - talk[m]) for m in range(3)),
-        "g6_changed_values_off": max(abs(value - target) for value, target in zip(changed_values, talk, strict=True)),
-        "g5_value_waiting": found["g5"].value * (found["g5"].marked_sets == (frozenset({"L", "M"}),)),
-        "g1_value_waiting": found["g1"].value * (found["g1"].marked_sets == (frozenset({"L", "M"}),)),
+    exact: dict[str, Fraction | int] = {
+        "file-deletion/value": found["file-deletion"].value,
+        "shown/value": found["shown"].value,
+        **rivals(file_deletion()),
+        "file-deletion/always_waiting": always_waiting_value(file_deletion()),
+        "one-bit/always_waiting": always_waiting_value(file_deletion().with_channel(to_human=2)),
+        "file-deletion/acting_on_legacy": share_acting(found["file-deletion"], "L"),
+        "shown/acting_on_legacy": share_acting(found["shown"], "L"),
+        "full-version/gain": found["full version"].value - found["first digit"].value,
+        "coin/gain": found["coin"].value - found["first digit"].value,
+        "full-version/waits_lost": waits_lost(found["first digit"], found["full version"]),
+        "coin/waits_lost": waits_lost(found["first digit"], found["coin"]),
+        "uncoordinated/gain": found["differ"].value - found["a bit each"].value,
+        "coordinated/gain": max(best_value(game) for game in garblings) - found["a bit each"].value,
+        "a-bit-each/optimal_pairs": found["a bit each"].n_pairs,
+        "differ/optimal_pairs": found["differ"].n_pairs,
+        "uncoordinated/separation": Fraction(coordinated_garbling_test(structures[1], structures[0]).advantage),
+        "coordinated/separation": Fraction(planted.advantage),
+        "a-bit-each/tells_more": compare(joint[0], joint[1]) == "finer",
+        "differ/tells_more": compare(joint[1], joint[0]) == "finer",
+        "bounded-talk/waits_lost": waits_lost(found["1 words"], found["2 words"]),
+        "one-bit/waits_lost": waits_lost(found["file-deletion"], found["one bit"]),
+        **{f"bounded-talk/value_of_{m}": found[f"{m} words"].value for m in (1, 2, 3)},
+        **{f"changed/value_of_{m}": found[f"changed, {m} words"].value for m in (1, 2, 3)},
+        "one-bit/value_if_always_waiting": value_if_waiting(found["one bit"], {"L", "M"}),
+        "file-deletion/value_if_always_waiting": value_if_waiting(found["file-deletion"], {"L", "M"}),
     }
-    # A negative separation or loss would be a bug; a planted garbling separates by exactly 0, which must refute Above(0.5).
+    return {name: Fraction(value) for name, value in exact.items()}
+
+
+def _games() -> dict[str, OffSwitchGame]:
+    """The paper's games, ours beside them, and those with the cause taken away."""
+    coarse = file_deletion_three_versions(fine=False)
+    first, second = uncoordinated_garbling_pair()
+    changed = off_switch_from_table("changed", [[-2, 4, 3], [-2, -3, -1], [4, -2, 4]])
+    return {
+        "file-deletion": file_deletion(),
+        "one bit": file_deletion().with_channel(to_human=2),
+        "shown": with_code_shown(file_deletion()),
+        "first digit": coarse,
+        "full version": file_deletion_three_versions(fine=True),
+        "coin": with_coin(coarse),
+        "a bit each": first,
+        "differ": second,
+        **{f"{m} words": bounded_talk_game().with_channel(to_human=m) for m in (1, 2, 3)},
+        **{f"changed, {m} words": changed.with_channel(to_human=m) for m in (1, 2, 3)},
+    }
+
+
+def tables() -> dict[str, Table]:
+    """What the figures of the examples draw."""
+    games = _games()
+    g1, coarse, fine = (games[name] for name in ("file-deletion", "first digit", "full version"))
     plans = [
         ("A never asks", restricted_value(g1, waits=False)),
         ("A always waits", always_waiting_value(g1)),
-        ("A acts on legacy code, waits on modern", found["g1"].value),
-        ("A always waits and says which code", found["g5"].value),
+        ("A acts on legacy code, waits on modern", best_value(g1)),
+        ("A always waits and says which code", best_value(games["one bit"])),
     ]
     models: dict[str, Human] = {"optimal": Optimal(), "ignores being asked": Naive()}
     models |= {f"noisy, beta {b:g}": Boltzmann(b) for b in (0.3, 1.0, 3.0)}
+    labelled = {"two versions": g1, "three, coarse": coarse, "three, fine": fine, "bounded talk": games["1 words"]}
     humans: Table = [
         {"game": label, "human": name, "value": best_assistant(game.team_form(), model).value}
-        for label, game in (("two versions", g1), ("three, coarse", coarse), ("three, fine", fine), ("bounded talk", g6[0]))
+        for label, game in labelled.items()
         for name, model in models.items()
     ]
-    channel: Table = [
-        {"game": game.name, "messages": m, "value": float(solution.value), "waits_on": len(solution.marked_sets[0])}
-        for game, name, sizes in ((g1, "g1", (1,)), (g5, "g5", (2,)), *((g, f"g6_{m + 1}", (m + 1,)) for m, g in enumerate(g6)))
-        for m in sizes
-        for solution in (found[name],)
-    ]
-    return Measurement(
-        {name: float(value) for name, value in estimands.items()},
-        tables={
-            "plans": [{"plan": name, "payoff": float(value)} for name, value in plans],
-            "humans": humans,
-            "channel": channel,
-            "prices": [
-                {
-                    "game": game.name,
-                    "optimum": float(best_value(game)),
-                    "always_waiting": float(always_waiting_value(game)),
-                    "never_waiting": float(restricted_value(game, waits=False)),
-                }
-                for game in (g1, coarse, fine, first, second, g6[0])
-            ],
-        },
-    )
+    return {"plans": [{"plan": name, "payoff": float(value)} for name, value in plans], "humans": humans}
 
 
-def _other_pairs(game: OffSwitchGame) -> dict[str, int]:
+def rivals(game: OffSwitchGame) -> dict[str, int]:
     """How many pairs other than the paper's reach its value, and the value 1; by visiting all 36."""
     form = game.team_form()
     named = tuple(("act", "wait")["LM".index(o)] for o in form.assistant_observations)
@@ -143,12 +141,12 @@ def _other_pairs(game: OffSwitchGame) -> dict[str, int]:
         if (tuple(form.assistant_actions[a] for a in assistant), tuple(form.human_actions[h] for h in human)) != (named, reply)
     ]
     return {
-        "g1_other_pairs_at_named_value": sum(value >= target for value in others),
-        "g1_other_pairs_at_1": sum(value >= 1 for value in others),
+        "file-deletion/rivals": sum(value >= target for value in others),
+        "of-always-waiting/rivals": sum(value >= 1 for value in others),
     }
 
 
-def _share_acting(solution: Any, observation: str) -> Fraction:
+def share_acting(solution: Solution, observation: str) -> Fraction:
     """Share of optimal pairs in which A acts when it sees `observation`."""
     form = solution.form
     o, act = form.assistant_observations.index(observation), form.assistant_actions.index("act")
@@ -156,9 +154,14 @@ def _share_acting(solution: Any, observation: str) -> Fraction:
     return Fraction(acting, solution.n_pairs)
 
 
-def waits_lost(before: Any, after: Any) -> int:
+def waits_lost(before: Solution, after: Solution) -> int:
     """How many observations the unique wait set loses; -1 where a set is not unique, not nested, or grows."""
     if len(before.marked_sets) != 1 or len(after.marked_sets) != 1:
         return -1
     (old,), (new,) = before.marked_sets, after.marked_sets
     return len(old - new) if new <= old else -1
+
+
+def value_if_waiting(solution: Solution, observations: set[str]) -> Fraction:
+    """The value, if every optimal pair waits at exactly these observations; else 0."""
+    return solution.value * (solution.marked_sets == (frozenset(observations),))

@@ -2,7 +2,7 @@
 
 from assay.claims.charts import Bars, Figure, Line, Lines
 
-PLANS_FIGURE = Figure(
+PLANS = Figure(
     "plans",
     title="Asking every time is not the best way to share a decision",
     caption=(
@@ -16,10 +16,10 @@ PLANS_FIGURE = Figure(
 )
 
 
-GAMES = {"private": "both see something", "redundant": "H sees all that A sees"}
+GAMES = {"private": "both see something", "shown": "H sees all that A sees"}
 
 
-WAITING_FIGURE = Figure(
+WAITING = Figure(
     "deference",
     title="On average talk makes an assistant wait more",
     caption=(
@@ -40,7 +40,7 @@ WAITING_FIGURE = Figure(
 )
 
 
-COSTS_FIGURE = Figure(
+COSTS = Figure(
     "price-of-deference",
     title="A wider channel makes waiting cheap",
     caption=(
@@ -61,7 +61,7 @@ COSTS_FIGURE = Figure(
 )
 
 
-HUMANS_FIGURE = Figure(
+HUMANS = Figure(
     "humans",
     title="What the assistant achieves when the human is not rational",
     caption=(
@@ -72,7 +72,7 @@ HUMANS_FIGURE = Figure(
 )
 
 
-LEARNING_FIGURE = Figure(
+LEARNING = Figure(
     "learners",
     title="Two learners often settle for less",
     caption=(
