@@ -119,7 +119,10 @@ class Claim:
         if isinstance(self.estimand, tuple) and len(self.estimand) < 2:
             raise SettingsError(f"claim '{self.name}': Ordered needs at least two estimands; got {self.estimand!r}")
         for control in self.controls:
-            if control.rule is None and isinstance(control.name, tuple) != isinstance(self.estimand, tuple):
+            if control.rule is None and (
+                isinstance(control.name, tuple) != isinstance(self.estimand, tuple)
+                or len(names(control.name)) != len(names(self.estimand))
+            ):
                 raise SettingsError(
                     f"claim '{self.name}': a control judged by the claim's own rule needs as many arms as the claim; "
                     f"got {control.name!r} beside {self.estimand!r}. Name as many, or give the control a rule of its own"
