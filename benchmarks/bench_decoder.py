@@ -1,8 +1,9 @@
 """Training steps of the small decoder beside plain PyTorch modules and Hugging Face's GPT-2 of the same configuration.
 
 Every contender makes the same step: forward, cross-entropy at the last position, backward, AdamW. They take turns in one
-process, one thread each, and the best of all turns counts, in processor time. Then: eight seeds in one program beside one at
-a time, the cost of dense logging, and the share of a step that drawing its data takes.
+process, one thread each, and the best of all turns counts, in processor time. Then: eight seeds in one program beside one at a
+time, twelve toy arms beside a loop over plain modules, the cost of dense logging, and the share of a step that drawing its data
+takes.
 """
 
 import argparse
@@ -26,8 +27,8 @@ from assay.studies.mechanisms.in_context_vs_in_weights.world import ItemLabelWor
 from assay.studies.mechanisms.two_hop_reasoning import system as two_hop
 from assay.studies.mechanisms.two_hop_reasoning.chains import ChainWorld
 from assay.studies.mechanisms.two_hop_reasoning.symbolic import SymbolicSettings
-from assay.training.losses import Batch, last_token_loss
-from assay.training.optimiser import Optimiser
+from assay.training.losses import Batch, last_token_loss, next_token_loss
+from assay.training.optimiser import Optimiser, Stepper
 from assay.training.sequence import Stage, draw_together, log_steps, train
 
 
@@ -68,8 +69,8 @@ class Plain(nn.Module):
         hidden = [layer for _ in range(config.readout_layers) for layer in (nn.Linear(d, d), nn.ReLU())]
         self.read_out = nn.Sequential(*hidden, nn.Linear(d, config.n_outputs, bias=False))
 
-    def forward(self, inputs: Tensor, offset: Tensor | None) -> Tensor:
-        """Logits at the last position."""
+    def forward(self, inputs: Tensor, offset: Tensor | None, *, everywhere: bool = False) -> Tensor:
+        """Logits at the last position, or at all of them."""
         n_pos = inputs.shape[1]
         if self.tokens is not None:
             x = self.tokens(inputs)
@@ -81,7 +82,7 @@ class Plain(nn.Module):
         mask = nn.Transformer.generate_square_subsequent_mask(n_pos)
         for block in self.blocks:
             x = block(x, mask)
-        return self.read_out(self.final(x[:, -1]))
+        return self.read_out(self.final(x if everywhere else x[:, -1]))
 
 
 def gpt2(config: DecoderConfig) -> nn.Module:
@@ -191,6 +192,33 @@ def eight_seeds(rounds: int, steps: int) -> list[dict[str, object]]:
     return rows
 
 
+def twelve_arms(rounds: int, steps: int) -> list[dict[str, object]]:
+    """The toy arms' step, a loss at every position: twelve decoders in one program beside a loop over twelve plain modules."""
+    n_runs = 12
+    ours_config = DecoderConfig(700, 700, n_layers=2, d_model=64)
+    plain_config = replace(ours_config, norm="layer", positions="learned")
+    rngs = [np.random.default_rng(i) for i in range(n_runs)]
+    tokens, following = (torch.from_numpy(rngs[0].integers(700, size=(n_runs, 8, 32))) for _ in range(2))
+    batch = Batch(tokens, following)
+
+    def arm_steps(config: DecoderConfig) -> Callable[[], None]:
+        model = Decoder.init(config, rngs)
+        parameters = list(model.parameters())
+        adam = Stepper(parameters, Optimiser(), n_runs=n_runs)
+        return lambda: adam.step(torch.autograd.grad(next_token_loss(model, batch).sum(), parameters, allow_unused=True))
+
+    plain = [Plain(plain_config) for _ in range(n_runs)]
+    alone = [stepper(one, lambda m=one, x=tokens[i]: m(x, None, everywhere=True), following[i]) for i, one in enumerate(plain)]
+    contenders = {
+        "RMS norm, rotary": arm_steps(ours_config),
+        "ours": arm_steps(plain_config),
+        "plain": lambda: [step() for step in alone],
+    }
+    best = {name: value / n_runs for name, value in best_ms(contenders, rounds=rounds, steps=max(1, steps // 4)).items()}
+    figures = {f"{name} ms a step and run": round(value, 2) for name, value in best.items()}
+    return [{"what": "12 arms, width 64, 256 tokens, vocabulary 700", **figures, "ratio": best["plain"] / best["ours"]}]
+
+
 def logging_and_data(steps: int) -> list[dict[str, object]]:
     """What dense logging adds to a run, and which share of a step its data take."""
     settings = SymbolicSettings(n_steps=20 * steps)
@@ -266,6 +294,7 @@ def main() -> None:
     ):  # as in our training loop, and for every contender: without it, clearing pages is half of a small step
         rows = beside_others(arguments.rounds, arguments.steps)
         rows += eight_seeds(arguments.rounds, arguments.steps)
+        rows += twelve_arms(arguments.rounds, arguments.steps)
     rows += logging_and_data(arguments.steps)
     if arguments.json:
         print(json.dumps(rows))

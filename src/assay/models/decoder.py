@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from assay.core.errors import InputError, SettingsError, unknown_name
+from assay.models.fused import gelu, rms_norm, rotate, turns
 from assay.models.runs import Parameters, SideBySide
 
 __all__ = ["SITES", "Block", "Decoder", "DecoderConfig", "DecoderParameters", "Past", "Thoughts", "Visitor"]
@@ -33,7 +34,7 @@ Visitor = Callable[[str, int, Tensor], Tensor | None]
 Part = tuple[Tensor, Tensor]  # keys and values of some positions
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
-    "gelu": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu": gelu,
     "silu": F.silu,
 }
 
@@ -299,8 +300,9 @@ class Block(nn.Module):
             q = self._heads(x_q, self.W_Q * self._scale, b_Q)
             k, v = self._heads(x_k, self.W_K, self.b_K), self._heads(x_k, self.W_V, b_V)
             if config.positions == "rotary":
-                turns = _turns(config, first, x_k.shape[-2], like=x_k)
-                q, k = _rotated(q, turns if rows is None else turns[rows]), _rotated(k, turns)
+                cos, sin = turns(config.width_of_head, config.rotary_base, first, x_k.shape[-2], x_k.dtype, x_k.device)
+                q = rotate(q, cos, sin) if rows is None else rotate(q, cos[rows], sin[rows])
+                k = rotate(k, cos, sin)
         parts = [(k, v)] if past is None else past.extended(self.layer, k, v)
         widths = [keys.shape[-2] for keys, _ in parts]
         masked = zip(parts, torch.split(later, widths, -1), strict=True)
@@ -609,22 +611,10 @@ def _norm(x: Tensor, config: DecoderConfig, weight: Tensor | None, bias: Tensor 
     if weight is None:
         return x
     shape, eps = x.shape[-1:], config.norm_eps
+    if config.norm == "rms":
+        return rms_norm(x, weight, eps)
     if weight.dim() == 1:  # one run: the kernel takes the weight as well
-        return F.layer_norm(x, shape, weight, bias, eps) if config.norm == "layer" else F.rms_norm(x, shape, weight, eps)
-    x = F.layer_norm(x, shape, eps=eps) if config.norm == "layer" else F.rms_norm(x, shape, eps=eps)
+        return F.layer_norm(x, shape, weight, bias, eps)
+    x = F.layer_norm(x, shape, eps=eps)
     x = x * weight[..., None, None, :]
     return x if bias is None else x + bias[..., None, None, :]
-
-
-def _turns(config: DecoderConfig, first: int, n_pos: int, *, like: Tensor) -> Tensor:
-    """Rotary angles of the positions, [pos, d_head / 2]."""
-    half = config.width_of_head // 2
-    frequency = config.rotary_base ** (-torch.arange(half, dtype=like.dtype) / half)
-    return torch.arange(first, first + n_pos, dtype=like.dtype)[:, None] * frequency
-
-
-def _rotated(x: Tensor, turns: Tensor) -> Tensor:
-    """Pairs (i, i + d_head/2) of every head turned by their angle."""
-    left, right = x.chunk(2, -1)
-    cos, sin = turns.cos(), turns.sin()
-    return torch.cat((left * cos - right * sin, right * cos + left * sin), -1)

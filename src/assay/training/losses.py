@@ -5,9 +5,9 @@ from typing import NamedTuple, TypeVar
 
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from assay.models.decoder import Decoder
+from assay.models.fused import cross_entropies
 
 __all__ = ["IGNORED", "Batch", "Loss", "answer_loss", "cross_entropy", "last_token_loss", "next_token_loss"]
 
@@ -52,6 +52,6 @@ def cross_entropy(
     logits: Float[Tensor, "*lead n_outputs"], targets: Int[Tensor, "*lead"], *, over: int
 ) -> Float[Tensor, "..."]:
     """Mean cross-entropy in nats over the last `over` axes of the targets, of those that are not -100."""
-    flat = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORED, reduction="none")
+    flat = cross_entropies(logits.flatten(0, -2), targets.flatten(), ignored=IGNORED)
     losses, counted = flat.view(targets.shape), targets != IGNORED
     return losses.flatten(-over).sum(-1) / counted.flatten(-over).sum(-1)
