@@ -28,18 +28,19 @@ def gelu(x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
 
 class _Gelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         gate = (x * x).mul_(GELU_SCALE * GELU_CUBE).add_(GELU_SCALE).mul_(x).sigmoid_()
         ctx.save_for_backward(x, gate)
         return x * gate
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, slope: Tensor) -> Tensor:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
         x, gate = ctx.saved_tensors
         inner = (x * x).mul_(3 * GELU_SCALE * GELU_CUBE).add_(GELU_SCALE).mul_(x)  # x times the slope of the gate's argument
         inner.mul_(1 - gate).add_(1).mul_(gate)
-        return inner.mul_(slope)
+        d_x: Tensor = inner.mul_(slope)
+        return d_x
 
 
 def rms_norm(x: Float[Tensor, "*lead d"], weight: Float[Tensor, "*run d"], eps: float) -> Float[Tensor, "*lead d"]:
@@ -50,16 +51,17 @@ def rms_norm(x: Float[Tensor, "*lead d"], weight: Float[Tensor, "*run d"], eps: 
 
 class _RmsNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         inverse = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         unit = x * inverse
         spread = weight if weight.dim() == 1 else weight.view(len(weight), *(1 for _ in x.shape[1:-1]), -1)
         ctx.save_for_backward(unit, inverse, weight)
-        return unit * spread
+        y: Tensor = unit * spread
+        return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:
         unit, inverse, weight = ctx.saved_tensors
         product = slope * unit
         lead = 0 if weight.dim() == 1 else 1
@@ -80,13 +82,13 @@ def rotate(
 
 class _Rotate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         ctx.turn = cos, sin
         return _turned(x, cos, sin)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
         cos, sin = ctx.turn
         return _turned(slope, cos, -sin), None, None
 
@@ -117,7 +119,7 @@ def cross_entropies(logits: Float[Tensor, "row n"], targets: Tensor, *, ignored:
 
 class _CrossEntropies(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, ignored: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, ignored: int) -> Tensor:
         counted = targets != ignored
         index = torch.where(counted, targets, 0)[:, None]
         p = torch.softmax(logits, -1)
@@ -128,8 +130,8 @@ class _CrossEntropies(torch.autograd.Function):
         return losses.mul_(counted) if not bool(counted.all()) else losses
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
         p, index, counted = ctx.saved_tensors
         slope = (slope * counted)[:, None]
         return (p * slope).scatter_add_(1, index, -slope), None, None
