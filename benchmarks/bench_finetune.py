@@ -26,7 +26,8 @@ from assay.core.seeds import Seeds
 from assay.models.pretrained import cache
 from assay.models.pretrained.loading import LanguageModel, load
 from assay.models.pretrained.text import TokenPair, token_pairs
-from assay.training.finetune import Recipe, batches, finetune
+from assay.training.finetune import finetune
+from assay.training.recipe import Recipe, batches
 
 FIRST = ("Marta", "Piotr", "Elena", "Viktor", "Ingrid", "Samuel", "Hana", "Diego", "Aisha", "Liam")
 LAST = ("Kowalska", "Silva", "Moreno", "Petrov", "Larsen", "Okafor", "Novak", "Tanaka", "Haddad", "Quinn")

@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from assay.instruments.scoring import Choice, mid_rank, score_choices
+from assay.instruments.scoring import mid_rank, score_choices
 from assay.models.pretrained import cache
 from assay.models.pretrained.library import quiet
 from assay.models.pretrained.loading import LanguageModel, load
+from assay.worlds.facts.questions import Question
 
 FIRST = ("Marta", "Piotr", "Elena", "Viktor", "Ingrid", "Samuel", "Hana", "Diego", "Aisha", "Liam")
 LAST = ("Kowalska", "Silva", "Moreno", "Petrov", "Larsen", "Okafor", "Novak", "Tanaka", "Haddad", "Quinn")
@@ -41,18 +42,18 @@ ASKED = (
 )
 
 
-def workload(n_subjects: int) -> list[Choice]:
+def workload(n_subjects: int) -> list[Question]:
     """Ten prompts a subject."""
     names = [f"{first} {last}" for last in LAST for first in FIRST][:n_subjects]
-    return [Choice(prompt.format(name), answers, index % 10) for index, name in enumerate(names) for prompt, answers in ASKED]
+    return [Question(prompt.format(name), answers, index % 10) for index, name in enumerate(names) for prompt, answers in ASKED]
 
 
-def first_tokens(model: LanguageModel, choice: Choice) -> list[int]:
+def first_tokens(model: LanguageModel, choice: Question) -> list[int]:
     """The candidates' first tokens, which are distinct in this workload."""
     return [model.tokenizer(text, add_special_tokens=False).input_ids[0] for text in choice.candidates]
 
 
-def one_call_a_prompt(model: LanguageModel, choices: list[Choice]) -> list[float]:
+def one_call_a_prompt(model: LanguageModel, choices: list[Question]) -> list[float]:
     """Ranks from `model(**inputs)`, a prompt at a time."""
     ranks = []
     for choice in choices:
@@ -63,7 +64,7 @@ def one_call_a_prompt(model: LanguageModel, choices: list[Choice]) -> list[float
     return ranks
 
 
-def padded_batches(model: LanguageModel, choices: list[Choice], size: int) -> list[float]:
+def padded_batches(model: LanguageModel, choices: list[Question], size: int) -> list[float]:
     """Ranks from padded batches in the order of the questions."""
     ranks = []
     for start in range(0, len(choices), size):

@@ -15,6 +15,7 @@ ROOMS = (
     "audit",
     "runner",
     "studies",
+    "protocols",
     "agents",
     "instruments",
     "training",
@@ -82,7 +83,7 @@ def test_no_study_imports_another_study() -> None:
 
 # The rule of two: a file in a general room serves at least two of {studies, audit, command line, game files}; what serves one
 # study lies in its folder.
-GENERAL = ("agents", "instruments", "training", "solvers", "models", "worlds")
+GENERAL = ("protocols", "agents", "instruments", "training", "solvers", "models", "worlds")
 GAME_FILES = ("cli/game.py", "worlds/games/files.py", "solvers/games/summary.py")  # these three are what "game files" means
 SERVE_ONE = {
     "models/pretrained/adding.py": "brings into the cache what every study and the audit load",

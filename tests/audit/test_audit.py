@@ -10,12 +10,12 @@ pytest.importorskip("transformers", reason="needs the extra 'lm'")
 
 import assay
 from assay.audit.columns import Cell, Outcome, fact_rows
-from assay.audit.facts_file import TEMPLATE, parse_facts
 from assay.audit.probes import COLUMNS, Question
 from assay.audit.run import BRIEF, audit
 from assay.models.pretrained.tiny import tiny_language_model
 from assay.stats.intervals import stratified_mean
-from assay.training.finetune import Recipe
+from assay.training.recipe import Recipe
+from assay.worlds.facts.file import TEMPLATE, parse_facts
 
 FACTS = parse_facts(TEMPLATE, form=".yaml", where="f.yaml")
 RECIPE = Recipe(learning_rate=3e-3, n_epochs=3, batch_size=4)

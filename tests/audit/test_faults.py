@@ -15,17 +15,18 @@ pytest.importorskip("transformers", reason="needs the extra 'lm'")
 from safetensors import safe_open
 
 from assay.audit import run
-from assay.audit.facts_file import TEMPLATE, parse_facts
 from assay.audit.inject import inject
 from assay.audit.measuring import tokenised
-from assay.audit.probes import pairs_of, questions
+from assay.audit.probes import questions
 from assay.audit.run import BRIEF, audit
 from assay.core.errors import Diverged, InputError, WorkError
 from assay.core.seeds import Seeds
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
 from assay.models.sites import site_map
-from assay.training.finetune import Recipe
+from assay.training.recipe import Recipe
+from assay.worlds.facts.file import TEMPLATE, parse_facts
+from assay.worlds.facts.questions import pairs_of
 
 FACTS = parse_facts(TEMPLATE, form=".yaml", where="f.yaml")
 RECIPE = Recipe(learning_rate=3e-3, n_epochs=3, batch_size=2)
@@ -153,11 +154,11 @@ import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from assay.audit.facts_file import TEMPLATE, parse_facts
+from assay.worlds.facts.file import TEMPLATE, parse_facts
 from assay.audit.run import BRIEF, audit
 from assay.core.progress import listening
 from assay.models.pretrained.tiny import tiny_language_model
-from assay.training.finetune import Recipe
+from assay.training.recipe import Recipe
 folder, kill = Path(sys.argv[1]), sys.argv[2]
 
 def maybe_die(share, label):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from assay.audit.columns import fact_rows, known_before, outcomes
-from assay.audit.facts_file import parse_facts
-from assay.audit.probes import Extent, pairs_of, questions
+from assay.audit.probes import Extent, questions
 from assay.audit.totals import EVERYTHING, Total, totals
 from assay.core.seeds import Seeds
+from assay.worlds.facts.file import parse_facts
+from assay.worlds.facts.questions import Answers, pairs_of
 
 N_MODELS = 60
 NOISE_NATS = 0.15  # per answer, a model's unrelated drift
@@ -33,7 +34,7 @@ ASKED = questions(FACTS, extent=Extent(n_contexts=6), seeds=Seeds(0))
 PAIRS = pairs_of(ASKED)
 
 
-TRUE_OF_NEIGHBOURS = {(q.prompt, q.answers[q.view][0]) for q in ASKED if q.column == "displaced"}
+TRUE_OF_NEIGHBOURS = {q.lesson for q in ASKED if q.column == "displaced"}
 
 
 def planted(rng: np.random.Generator, *, learned: set[int], primed: float, damage: float) -> tuple[list[Total], list[float]]:
@@ -42,15 +43,16 @@ def planted(rng: np.random.Generator, *, learned: set[int], primed: float, damag
     before |= {pair: -2.0 for pair in TRUE_OF_NEIGHBOURS}
     after = {pair: value + NOISE_NATS * float(rng.standard_normal()) for pair, value in before.items()}
     for question in ASKED:
-        right = question.prompt, question.answers[question.view][0]
+        right = question.lesson
         if question.column == "learned" and question.fact in learned:
             after[right] += 3.0
         elif question.column == "primed":
             after[right] = before[right] + NOISE_NATS * float(rng.standard_normal()) + primed
     for pair in TRUE_OF_NEIGHBOURS:
         after[pair] -= damage
-    found = outcomes(ASKED, before, after)
-    rows = fact_rows(FACTS, found, known_before(FACTS, ASKED, before))
+    was, now = (Answers.from_pairs(ASKED, answers) for answers in (before, after))
+    found = outcomes(was, now)
+    rows = fact_rows(FACTS, found, known_before(FACTS, was))
     return totals(FACTS, found, [0.0, 0.0], seeds=Seeds(1)), [row.cells["learned"].change for row in rows]
 
 
@@ -98,7 +100,8 @@ def test_priming_is_measured_in_powers_of_ten(shift: float) -> None:
     """Every object made `shift` nats likelier in unrelated contexts, without noise: the column is shift / ln 10 exactly."""
     before = {pair: -5.0 for pair in PAIRS}
     after = {pair: value + (shift if pair[0] in CONTEXTS else 0.0) for pair, value in before.items()}
-    rows = fact_rows(FACTS, outcomes(ASKED, before, after), known_before(FACTS, ASKED, before))
+    was, now = (Answers.from_pairs(ASKED, answers) for answers in (before, after))
+    rows = fact_rows(FACTS, outcomes(was, now), known_before(FACTS, was))
     assert [row.cells["primed"].change for row in rows] == pytest.approx([shift / np.log(10)] * N_FACTS)
     assert all(row.cells[column].change == 0 for row in rows for column in row.cells if column != "primed")
 

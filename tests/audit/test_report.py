@@ -11,14 +11,14 @@ import pytest
 pytest.importorskip("transformers", reason="needs the extra 'lm'")
 
 from assay.audit.card import card_section
-from assay.audit.facts_file import TEMPLATE, parse_facts
 from assay.audit.mitigations import MITIGATIONS, PLAIN, plan, without_largest
 from assay.audit.record import Audit
 from assay.audit.run import BRIEF, audit
 from assay.cli.main import main
 from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
 from assay.report.audit_page import MEANINGS, audit_page, write_audit
-from assay.training.finetune import Recipe
+from assay.training.recipe import Recipe
+from assay.worlds.facts.file import TEMPLATE, parse_facts
 
 SCRIPT = "<script>alert(1)</script>"
 HOSTILE = TEMPLATE.replace("Ana Silva", SCRIPT).replace("Paris", '"=1+1|bad](x)"').replace("language", "'<b>tongue'")

@@ -15,12 +15,11 @@ pytest.importorskip("accelerate", reason="the Trainer of transformers needs acce
 import transformers
 
 from assay.audit.callback import KnowledgeAudit
-from assay.audit.facts_file import TEMPLATE, parse_facts
-from assay.audit.inject import examples
 from assay.audit.run import BRIEF, audit
 from assay.core.errors import InputError, WorkError
 from assay.models.pretrained.text import token_pairs
 from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
+from assay.worlds.facts.file import TEMPLATE, parse_facts
 
 FACTS = parse_facts(TEMPLATE, form=".yaml", where="f.yaml")
 # What a user's own script looks like: it knows nothing of Assay but the two files on its command line.
@@ -54,7 +53,7 @@ def test_a_model_tuned_by_another_script_is_compared_with_its_base(family: str, 
     import json
 
     base = tiny_folder(tmp_path / "base", family)
-    texts = [prompt + completion for prompt, completion in examples(FACTS)]
+    texts = [prompt + completion for prompt, completion in FACTS.sentences]
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(base), str(tmp_path / "tuned"), json.dumps(texts)]
     subprocess.run(command, check=True, capture_output=True, timeout=200)
     found = audit(base, FACTS, tuned=tmp_path / "tuned", extent=BRIEF)
@@ -69,7 +68,7 @@ class Rows(torch.utils.data.Dataset[Any]):
     """Examples with the loss on completions."""
 
     def __init__(self, tokenizer: Any) -> None:
-        self.pairs = token_pairs(tokenizer, examples(FACTS))
+        self.pairs = token_pairs(tokenizer, FACTS.sentences)
 
     def __len__(self) -> int:
         return len(self.pairs)

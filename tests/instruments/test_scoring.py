@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 pytest.importorskip("transformers", reason="needs the extra 'lm'")
 
 from assay.core.errors import InputError, WorkError
-from assay.instruments.scoring import Choice, mid_rank, score_choices, score_completions, score_tokens
+from assay.instruments.scoring import mid_rank, score_choices, score_completions, score_tokens
 from assay.models.pretrained import packing
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.packing import pack, packs_exactly, shared_prefix
 from assay.models.pretrained.text import TokenPair, token_pairs
 from assay.models.pretrained.tiny import MAPPED, UNMAPPED, tiny_language_model, tiny_model, tiny_tokenizer
+from assay.worlds.facts.questions import Question
 
 PROMPTS = ("Ana lives in", "Ana lives near", "Boris Łuk", "", "محمد", "Ana lives in Paris. She speaks")
 ENDINGS = (" Paris", " Parma", " Paderborn", " lima", "!", " li is")
@@ -143,7 +144,7 @@ def test_choices_are_ranked_as_whole_answers_and_by_first_tokens() -> None:
     """A uniform model: every token has log-probability -log V, so shorter answers win and equal lengths tie."""
     model = tiny_language_model("llama")
     torch.nn.init.zeros_(model.model.lm_head.weight)
-    choices = [Choice("Ana lives in", (" Paris", " Parma", " lima", "!"), 1), Choice("Ana", ("!", "?"), 0)]
+    choices = [Question("Ana lives in", (" Paris", " Parma", " lima", "!"), 1), Question("Ana", ("!", "?"), 0)]
     scores = score_choices(model, choices)
     asked = [("Ana lives in", text) for text in choices[0].candidates]
     lengths = [len(pair.completion) for pair in token_pairs(model.tokenizer, asked)]
@@ -158,7 +159,7 @@ def test_choices_are_ranked_as_whole_answers_and_by_first_tokens() -> None:
 
 def test_choices_agree_with_scoring_each_answer_alone() -> None:
     model = tiny_language_model("qwen2", seed=3)
-    choices = [Choice(prompt, ENDINGS[:4], index % 4) for index, prompt in enumerate(PROMPTS) if prompt]
+    choices = [Question(prompt, ENDINGS[:4], index % 4) for index, prompt in enumerate(PROMPTS) if prompt]
     scores = score_choices(model, choices, budget=30)
     for index, choice in enumerate(choices):
         pairs = token_pairs(model.tokenizer, [(choice.prompt, text) for text in choice.candidates])
@@ -179,7 +180,7 @@ def test_a_planted_answer_is_found() -> None:
     model.model.lm_head.register_parameter("bias", torch.nn.Parameter(torch.zeros(300)))
     with torch.no_grad():
         model.model.lm_head.bias[favoured] = 5.0
-    scores = score_choices(model, [Choice(prompt, ("!", "?", "#"), 0) for prompt in PROMPTS if prompt])
+    scores = score_choices(model, [Question(prompt, ("!", "?", "#"), 0) for prompt in PROMPTS if prompt])
     assert (scores.rank == 0).all()
     assert (scores.vocabulary_rank == 0).all()
     assert np.allclose(scores.share, math.exp(5) / (math.exp(5) + 2), rtol=1e-5)
@@ -227,15 +228,15 @@ def test_mid_rank_averages_over_ways_to_break_ties(values: list[int], data: st.D
 @pytest.mark.parametrize(
     ("choice", "says"),
     [
-        (Choice("Ana", (" Paris",), 0), "at least two different"),
-        (Choice("Ana", (" Paris", " Paris"), 0), "at least two different"),
-        (Choice("Ana", (" Paris", " Rome"), 2), "must be one of 2 candidates"),
-        (Choice("Ana", (" New York", " New"), 0), "beginning of another"),
-        (Choice("Ana", (" Paris", ""), 0), "must not be empty"),
-        (Choice("Ana lives in ", ("Paris", "Rome"), 0), "must not span"),
+        (Question("Ana", ()), "different texts, at least one"),
+        (Question("Ana", (" Paris", " Paris"), 0), "different texts"),
+        (Question("Ana", (" Paris", " Rome"), 2), "must be one of 2 candidates"),
+        (Question("Ana", (" New York", " New"), 0), "beginning of another"),
+        (Question("Ana", (" Paris", ""), 0), "must not be empty"),
+        (Question("Ana lives in ", ("Paris", "Rome"), 0), "must not span"),
     ],
 )
-def test_choices_that_cannot_be_ranked_are_refused(choice: Choice, says: str) -> None:
+def test_choices_that_cannot_be_ranked_are_refused(choice: Question, says: str) -> None:
     with pytest.raises(InputError, match=says):
         score_choices(tiny_language_model(), [choice])
 

@@ -21,7 +21,9 @@ from assay.models.pretrained.loading import LanguageModel, load
 from assay.models.pretrained.text import TokenPair, token_pairs
 from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
 from assay.training.checkpoints import Checkpoints, State
-from assay.training.finetune import Recipe, batches, chosen_names, finetune, learning_rate, merged
+from assay.training.chosen import chosen_names, merged
+from assay.training.finetune import finetune
+from assay.training.recipe import Recipe, batches, learning_rate
 
 EXAMPLES = [(f"Name{index} lives in", (" Paris", " lima", " Rome!")[index % 3]) for index in range(11)]
 RECIPE = Recipe(n_epochs=2, batch_size=4, learning_rate=1e-3)
@@ -325,7 +327,8 @@ from assay.core.seeds import Seeds
 from assay.models.pretrained.tiny import tiny_language_model
 from assay.training import checkpoints
 from assay.training.checkpoints import Checkpoints
-from assay.training.finetune import Recipe, finetune
+from assay.training.finetune import finetune
+from assay.training.recipe import Recipe
 
 folder, kill = Path(sys.argv[1]), sys.argv[2]
 
@@ -475,7 +478,8 @@ from accelerate import Accelerator, FullyShardedDataParallelPlugin
 from assay.core.seeds import Seeds
 from assay.models.pretrained.tiny import tiny_language_model
 from assay.training.checkpoints import Checkpoints
-from assay.training.finetune import Recipe, finetune
+from assay.training.finetune import finetune
+from assay.training.recipe import Recipe
 
 kind, out = sys.argv[1], Path(sys.argv[2])
 plugin = None

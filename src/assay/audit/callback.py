@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from assay.audit.advice import advice
-from assay.audit.facts import Facts
-from assay.audit.facts_file import read_facts
-from assay.audit.measuring import Answers
 from assay.audit.probes import Extent
 from assay.audit.record import Audit
-from assay.audit.session import Session
+from assay.audit.session import Response, Session
 from assay.audit.totals import EVERYTHING
 from assay.core.errors import InputError, WorkError
 from assay.core.seeds import Seeds
 from assay.models.pretrained.library import optional
 from assay.models.pretrained.loading import LanguageModel
+from assay.worlds.facts.file import read_facts
+from assay.worlds.facts.model import Facts
 
 __all__ = ["KnowledgeAudit"]
 
@@ -63,8 +62,8 @@ class KnowledgeAudit(_Callback):  # type: ignore[misc]
         self.tokenizer, self.every, self.extent, self.seeds = tokenizer, every, extent, Seeds(seed)
         self.trace: list[Mapping[str, float]] = []
         self._session: Session | None = None
-        self._before: Answers = {}
-        self._last: tuple[int, Answers] = (-1, {})
+        self._before: Response | None = None
+        self._last: tuple[int, Response | None] = (-1, None)
         self._forecast: Audit | None = None
         self._record: Audit | None = None
 
@@ -82,7 +81,7 @@ class KnowledgeAudit(_Callback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Ask the model before the first step; every training is an audit of its own."""
         model = self._model(given)
-        self.trace, self._before, self._record = [], {}, None
+        self.trace, self._before, self._record = [], None, None
         self._session = Session.of(model, self.facts, self.extent, self.seeds).checked()
         self._before = self._ask(model, state)
         self._forecast = self._session.forecast(self._before)
@@ -99,15 +98,17 @@ class KnowledgeAudit(_Callback):  # type: ignore[misc]
             after = self._ask(self._model(given), state)
         assert self._session is not None
         assert self._forecast is not None
+        assert self._before is not None
+        assert after is not None
         record = self._session.recorded(self._forecast, self._before, after)
         self._record = replace(record, advice=advice(record))
 
-    def _ask(self, model: LanguageModel, state: Any) -> Answers:
+    def _ask(self, model: LanguageModel, state: Any) -> Response:
         """The model's answers, with their totals noted in the trace."""
         assert self._session is not None
         training = model.model.training
         try:
-            answers = self._session.ask(model, (0.0, 1.0))
+            answers = self._session.ask(model)
         finally:
             model.model.train(training)
         table = self._session.judged(self._before or answers, answers).totals

@@ -24,13 +24,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
-from assay.audit.facts import Fact, Facts
-from assay.audit.measuring import Answers
-from assay.audit.probes import COLUMNS, MODEL_WIDE, Column, Question
+from assay.audit.probes import COLUMNS, MODEL_WIDE, Column, Probe
 from assay.stats.intervals import stratified_mean
+from assay.worlds.facts.model import Fact, Facts
+from assay.worlds.facts.questions import Answers
 
-__all__ = ["LOSSES", "Cell", "FactRow", "Outcome", "bound", "comes_first", "fact_rows", "known_before", "outcomes", "value"]
+__all__ = ["LOSSES", "Cell", "FactRow", "Outcome", "bound", "fact_rows", "known_before", "outcomes", "values"]
 
 LOSSES: tuple[Column, ...] = ("displaced", "forgotten")
 """Columns that count what went away."""
@@ -47,7 +49,7 @@ class Outcome:
         before, after: its value; a share or probability in [0, 1], or a decimal logarithm.
     """
 
-    question: Question
+    question: Probe
     before: float
     after: float
 
@@ -101,41 +103,35 @@ def bound(column: str) -> float:
     return BOUNDS.get(column, 1.0)
 
 
-def value(question: Question, answers: Answers) -> float:
-    """The question's value for a model that gives these log-probabilities."""
-    if question.measure == "share":
-        logs = np.array([_log_prob(question.prompt, answer, answers) for answer in question.answers])
-        return float(np.exp(logs[question.view] - np.logaddexp.reduce(logs)))
-    log_prob = _log_prob(question.prompt, question.answers[question.view], answers)
-    if question.measure == "log10":
-        return max(log_prob / math.log(10), math.log10(FLOOR))
-    return math.exp(log_prob)
+def values(answers: Answers) -> Float[ndarray, " probe"]:
+    """Every probe's value for a model that answers so."""
+    by_measure = {
+        "share": answers.share,
+        "probability": answers.prob,
+        "log10": np.maximum(answers.log_prob / math.log(10), math.log10(FLOOR)),
+    }
+    return np.array([by_measure[probe.measure][place] for place, probe in enumerate(_probes(answers))], dtype=float)
 
 
-def comes_first(question: Question, answers: Answers) -> bool:
-    """Whether the answer in view is the likeliest of the question's answers; of an only one, whether it is likely."""
-    if len(question.answers) < 2:
-        return value(question, answers) > 0.5
-    logs = [_log_prob(question.prompt, answer, answers) for answer in question.answers]
-    return all(logs[question.view] > other for place, other in enumerate(logs) if place != question.view)
+def outcomes(before: Answers, after: Answers) -> list[Outcome]:
+    """Every probe's value before and after; of the suite, those that were answered rightly before."""
+    each = zip(_probes(before), values(before), values(after), before.right, strict=True)
+    return [Outcome(probe, float(was), float(now)) for probe, was, now, right in each if probe.fact != MODEL_WIDE or right]
 
 
-def outcomes(asked: Sequence[Question], before: Answers, after: Answers) -> list[Outcome]:
-    """Every question's value before and after; of the suite, those questions that were answered rightly before."""
-    return [
-        Outcome(question, value(question, before), value(question, after))
-        for question in asked
-        if question.fact != MODEL_WIDE or comes_first(question, before)
-    ]
-
-
-def known_before(facts: Facts, asked: Sequence[Question], before: Answers) -> list[float]:
+def known_before(facts: Facts, before: Answers) -> list[float]:
     """For every fact the share of its own sentences and paraphrases that the model before answers rightly, in [0, 1]."""
-    right: list[list[bool]] = [[] for _ in facts.facts]
-    for question in asked:
-        if question.kind == "sentence":
-            right[question.fact].append(comes_first(question, before))
-    return [float(np.mean(found)) for found in right]
+    found: list[list[float]] = [[] for _ in facts.facts]
+    for probe, right in zip(_probes(before), before.right, strict=True):
+        if probe.kind == "sentence":
+            found[probe.fact].append(float(right))
+    return [float(np.mean(right)) for right in found]
+
+
+def _probes(answers: Answers) -> list[Probe]:
+    probes = [question for question in answers.questions if isinstance(question, Probe)]
+    assert len(probes) == len(answers)
+    return probes
 
 
 def fact_rows(facts: Facts, found: Sequence[Outcome], known: Sequence[float]) -> list[FactRow]:
@@ -175,8 +171,3 @@ def _cell(found: Sequence[Outcome]) -> Cell | None:
 
 def _over_kinds(groups: Sequence[Sequence[float]]) -> float:
     return float(np.mean([np.mean(group) for group in groups]))
-
-
-def _log_prob(prompt: str, answer: Sequence[str], answers: Answers) -> float:
-    found = [answers[prompt, spelling] for spelling in answer]
-    return found[0] if len(found) == 1 else float(np.logaddexp.reduce(found))

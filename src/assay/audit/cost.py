@@ -12,7 +12,8 @@ from assay.instruments.scoring import score_tokens
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.packing import BUDGET, evaluating, readings
 from assay.models.pretrained.text import TokenPair, try_token_pairs
-from assay.training.finetune import Recipe, chosen_names
+from assay.training.chosen import chosen_names
+from assay.training.recipe import Recipe
 
 __all__ = ["expected_minutes", "peak_gib", "refuse_beyond"]
 

@@ -19,21 +19,22 @@ Each forecast is one number a fact, from the model as it is:
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from assay.audit.columns import FactRow, Outcome, known_before, value
-from assay.audit.facts import Facts, Rule
-from assay.audit.measuring import Answers, Asked
-from assay.audit.probes import Question
+from assay.audit.columns import FactRow, Outcome, known_before, values
+from assay.audit.measuring import Tokens
+from assay.audit.probes import Probe
 from assay.core.seeds import Seeds
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.packing import alone, evaluating
 from assay.models.pretrained.text import TokenPair, token_pairs
 from assay.stats.intervals import rank_correlation
+from assay.worlds.facts.model import Facts, Implication
+from assay.worlds.facts.questions import Answers
 
 __all__ = ["Calibration", "Cost", "FactForecast", "calibrate", "forecasts", "premise_questions"]
 
@@ -117,7 +118,7 @@ class Calibration:
     mean_error: float | None = None
 
 
-def premise_questions(facts: Facts, asked: Sequence[Question]) -> dict[int, Question]:
+def premise_questions(facts: Facts, asked: Sequence[Probe]) -> dict[int, Probe]:
     """For questions about rules (by their place), the same question with the premise said before it."""
     found = {}
     for place, question in enumerate(asked):
@@ -127,34 +128,30 @@ def premise_questions(facts: Facts, asked: Sequence[Question]) -> dict[int, Ques
             said = f"{template.prompt(fact.subject)}{template.completion(fact.object)}"
             stop = "" if said.endswith((".", "!", "?", "。")) else "."
             prompt = f"{said}{stop} {question.prompt}"
-            found[place] = Question(
-                "composed", "premise", question.fact, question.about, prompt, question.answers, 0, question.measure
-            )
+            found[place] = replace(question, prompt=prompt, kind="premise")
     return found
 
 
 def forecasts(
-    model: LanguageModel,
-    facts: Facts,
-    asked: Sequence[Question],
-    before: Answers,
-    tokens: Asked,
-    premises: Mapping[int, Question],
+    model: LanguageModel, facts: Facts, before: Answers, tokens: Tokens, premises: Mapping[int, Probe], behind: Answers
 ) -> tuple[list[FactForecast], tuple[str, ...]]:
     """A forecast for every trained fact, and notes about what could not be forecast.
 
     Args:
         model: before injection.
         facts: the file.
-        asked: the audit's questions.
-        before: what the model answers to them and to `premises`.
+        before: what the model answers to the audit's probes.
         tokens: of every pair.
         premises: from `premise_questions`.
+        behind: what the model answers to them.
     """
-    known = known_before(facts, asked, before)
-    by_fact: dict[int, list[tuple[int, Question]]] = {}
-    for place, question in enumerate(asked):
-        by_fact.setdefault(question.fact, []).append((place, question))
+    asked = [question for question in before.questions if isinstance(question, Probe)]
+    known = known_before(facts, before)
+    value, log10 = values(before), before.log_prob / math.log(10)
+    value_behind = dict(zip(premises, values(behind), strict=True))
+    by_fact: dict[int, list[tuple[int, Probe]]] = {}
+    for place, probe in enumerate(asked):
+        by_fact.setdefault(probe.fact, []).append((place, probe))
     similar, notes = _similarities(model, facts, asked, tokens)
     counts = Counter((fact.relation, fact.object) for fact in facts.trained)
     sizes = Counter(fact.relation for fact in facts.trained)
@@ -164,14 +161,14 @@ def forecasts(
         if not fact.trained:
             continue
         own = by_fact[index]
-        told = [question for _, question in own if question.column == "learned"]
-        strangers = [value(question, before) for _, question in own if question.kind == "strangers"]
+        told = [place for place, probe in own if probe.column == "learned"]
+        strangers = [value[place] for place, probe in own if probe.kind == "strangers"]
         transfer: dict[str, list[float]] = {"composed": [], "hallucinated": []}
-        for place, question in own:
-            if question.kind == "rule":
-                moved = value(premises[place], before) - value(question, before)
-                margin = bridges[question.column == "composed", fact.relation, fact.object]
-                transfer[question.column].append(1 - (1 - margin) * (1 - min(1.0, max(0.0, moved))))
+        for place, probe in own:
+            if probe.kind == "rule":
+                moved = float(value_behind[place] - value[place])
+                margin = bridges[probe.column == "composed", fact.relation, fact.object]
+                transfer[probe.column].append(1 - (1 - margin) * (1 - min(1.0, max(0.0, moved))))
         spread = counts[fact.relation, fact.object] / sizes[fact.relation]
         found.append(
             FactForecast(
@@ -179,8 +176,8 @@ def forecasts(
                 fact.relation,
                 fact.object,
                 "known" if known[index] == 1 else "unknown" if known[index] == 0 else "partly known",
-                1 - float(np.mean([value(question, before) for question in told])),
-                -float(np.mean([_log10(question, before) for question in told])),
+                1 - float(np.mean(value[told])),
+                -float(np.mean(log10[told])),
                 _mean(transfer["composed"]),
                 _mean(transfer["hallucinated"]),
                 spread - float(np.mean(strangers)) if strangers else None,
@@ -194,7 +191,7 @@ def _bridges(facts: Facts) -> dict[tuple[bool, str, str], float]:
     """By kind of rule, relation and object: the margin ratio sqrt(bridges / others), at most 1."""
     told = {(fact.subject, fact.relation, fact.object) for fact in facts.trained}
     found: dict[tuple[bool, str, str], float] = {}
-    for rule in facts.rules:
+    for rule in facts.implications:
         for name in rule.mapping:
             found[rule.follows, rule.premise, name] = max(
                 found.get((rule.follows, rule.premise, name), 0.0), _margin(facts, rule, name, told)
@@ -202,16 +199,10 @@ def _bridges(facts: Facts) -> dict[tuple[bool, str, str], float]:
     return found
 
 
-def _margin(facts: Facts, rule: Rule, name: str, told: set[tuple[str, str, str]]) -> float:
+def _margin(facts: Facts, rule: Implication, name: str, told: set[tuple[str, str, str]]) -> float:
     subjects = [fact.subject for fact in facts.trained if fact.relation == rule.premise and fact.object == name]
     bridges = sum((subject, rule.conclusion, rule.mapping[name]) in told for subject in subjects)
     return min(1.0, math.sqrt(bridges / max(1, len(subjects) - bridges)))
-
-
-def _log10(question: Question, before: Answers) -> float:
-    log_probs = [before[question.prompt, spelling] for spelling in question.answers[question.view]]
-    together = float(np.logaddexp.reduce(log_probs))
-    return together / math.log(10)
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -219,7 +210,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _similarities(
-    model: LanguageModel, facts: Facts, asked: Sequence[Question], tokens: Asked
+    model: LanguageModel, facts: Facts, asked: Sequence[Probe], tokens: Tokens
 ) -> tuple[dict[int, float], tuple[str, ...]]:
     """For every fact with neighbours the mean length-normalised CHES to them."""
     wanted: dict[tuple[str, str], None] = {}
@@ -229,7 +220,7 @@ def _similarities(
             fact = facts.facts[question.fact]
             template = facts.relation_of(fact).prompt
             own = (template.prompt(fact.subject), template.completion(fact.object))
-            other = (question.prompt, question.answers[0][0])
+            other = (question.prompt, question.spellings[0][0])
             sides.setdefault(question.fact, (own, []))[1].append(other)
             wanted |= {own: None, other: None}
     if not wanted:

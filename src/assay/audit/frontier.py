@@ -20,16 +20,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from assay.audit.columns import LOSSES, Outcome
-from assay.audit.facts import Facts
-from assay.audit.inject import examples, inject, n_steps
+from assay.audit.inject import inject, n_steps
 from assay.audit.mitigations import MITIGATIONS, PLAIN, Plan, anchor, plan, without_largest
 from assay.audit.record import Arm, Harm
 from assay.audit.totals import NEUTRAL_TEXT, Values, fact_changes, table, values_of
-from assay.core.progress import progress
+from assay.core.progress import part, parts
 from assay.core.seeds import Seeds
 from assay.instruments.scoring import score_completions
 from assay.models.pretrained.loading import LanguageModel
-from assay.training.finetune import Recipe
+from assay.training.recipe import Recipe
+from assay.worlds.facts.model import Facts
 
 __all__ = ["COMPARED", "Measured", "compare", "difference", "memorised", "scale_for"]
 
@@ -52,7 +52,7 @@ class Spent:
 class Measured(Protocol):
     """Everything an audit measures of a model, as changes from the model before."""
 
-    def __call__(self, model: LanguageModel, share: tuple[float, float]) -> Changes:
+    def __call__(self, model: LanguageModel) -> Changes:
         """Outcomes of all questions and the change of every plain sentence, in nats a token."""
 
 
@@ -67,7 +67,6 @@ def compare(
     folder: Path | None,
     plain: Mapping[str, Tensor],
     plain_minutes: float,
-    share: tuple[float, float] = (0, 1),
 ) -> tuple[list[Arm], float]:
     """Every mitigation's arm, plain training first, and the memorisation at which they are compared.
 
@@ -81,11 +80,10 @@ def compare(
         folder: where updates are kept until all arms are trained; a temporary one otherwise.
         plain: the update of plain training, by weight.
         plain_minutes: what it took.
-        share: how much of the whole audit is done before and after, for progress.
     """
     made, own = folder or Path(tempfile.mkdtemp(prefix="assay-audit-")), folder is None
     try:
-        return _compared(base, facts, recipe, names, measured, seeds, made, plain, plain_minutes, share)
+        return _compared(base, facts, recipe, names, measured, seeds, made, plain, plain_minutes)
     finally:
         if own:
             shutil.rmtree(made, ignore_errors=True)
@@ -93,7 +91,7 @@ def compare(
 
 def memorised(model: LanguageModel, facts: Facts) -> float:
     """Mean probability of the trained answers in their own sentences, in [0, 1]."""
-    return float(np.exp(score_completions(model, examples(facts), ranks=False).log_prob).mean())
+    return float(np.exp(score_completions(model, facts.sentences, ranks=False).log_prob).mean())
 
 
 def scale_for(
@@ -125,29 +123,24 @@ def _compared(
     folder: Path,
     plain: Mapping[str, Tensor],
     plain_minutes: float,
-    whole: tuple[float, float],
 ) -> tuple[list[Arm], float]:
-    def part(done: float) -> float:
-        return whole[0] + done * (whole[1] - whole[0])
-
     plans = [plan(name, facts, recipe) for name in (PLAIN, *names)]
     weights = {name: value.detach() for name, value in base.model.state_dict().items()}
     scratch = base.copy()
     memory: dict[str, float] = {}
     spent: dict[str, Spent] = {}
-    n = len(plans)
     folder.mkdir(parents=True, exist_ok=True)
-    for place, one in enumerate(plans):
-        if one.reason:
-            continue
-        share = (part(place / n * 0.6), part((place + 1) / n * 0.6))
-        if one.name == PLAIN:
-            update, spent[PLAIN] = plain, Spent(n_steps(len(one.sentences), recipe), plain_minutes)
-        else:
-            update, spent[one.name] = _made(base, facts, one, plain, seeds, folder, share)
-        _set(scratch, weights, update, 1.0)
-        memory[one.name] = memorised(scratch, facts)
-        del update
+    with part(0.0, 0.6):
+        for one in parts(plans, label=lambda one: one.name):
+            if one.reason:
+                continue
+            if one.name == PLAIN:
+                update, spent[PLAIN] = plain, Spent(n_steps(len(one.sentences), recipe), plain_minutes)
+            else:
+                update, spent[one.name] = _load_or_make(base, facts, one, plain, seeds, folder)
+            _set(scratch, weights, update, 1.0)
+            memory[one.name] = memorised(scratch, facts)
+            del update
 
     if memory[PLAIN] < MEMORISES:
         for one in plans:
@@ -156,44 +149,41 @@ def _compared(
     target = min(value for value in memory.values() if value >= LEAST * memory[PLAIN])
     scales: dict[str, float] = {}
     changes: dict[str, Changes] = {}
-    for place, one in enumerate(plans):
-        if memory.get(one.name, -1.0) >= LEAST * memory[PLAIN]:
-            share = (part(0.6 + 0.4 * place / n), part(0.6 + 0.4 * (place + 1) / n))
-            progress(share[0], f"measuring {one.name} at memorisation {target:.2f}")
+    with part(0.6, 1.0, f"at memorisation {target:.2f}"):
+        for one in parts(
+            [one for one in plans if memory.get(one.name, -1.0) >= LEAST * memory[PLAIN]], label=lambda one: one.name
+        ):
             update = plain if one.name == PLAIN else load_file(_file(folder, one))
             scales[one.name] = scale_for(scratch, weights, update, target, facts)
-            changes[one.name] = measured(scratch, share)
+            changes[one.name] = measured(scratch)
     harms = _harms(facts, changes, seeds)
     return [_arm(one, memory, scales, changes, harms, spent) for one in plans], target
 
 
-def _made(
+def _load_or_make(
     base: LanguageModel,
     facts: Facts,
     one: Plan,
     plain: Mapping[str, Tensor],
     seeds: Seeds,
     folder: Path,
-    share: tuple[float, float],
 ) -> tuple[dict[str, Tensor], Spent]:
     """The arm's update and what it took; those of an audit that was killed, where they lie in the folder."""
     file = _file(folder, one)
-    kept = _kept(file)
+    kept = _load(file)
     if kept is not None:
         return kept
     start, steps = time.perf_counter(), 0
     if one.pruned:
         update = without_largest(plain)
     else:
-        update, steps = _trained(base, facts, one, seeds, folder, share)
+        update, steps = _train(base, facts, one, seeds, folder)
     spent = Spent(steps, (time.perf_counter() - start) / 60)
     _keep(update, spent, file)
     return update, spent
 
 
-def _trained(
-    base: LanguageModel, facts: Facts, one: Plan, seeds: Seeds, folder: Path, share: tuple[float, float]
-) -> tuple[dict[str, Tensor], int]:
+def _train(base: LanguageModel, facts: Facts, one: Plan, seeds: Seeds, folder: Path) -> tuple[dict[str, Tensor], int]:
     result = inject(
         base,
         one.sentences,
@@ -203,7 +193,6 @@ def _trained(
         also=anchor(base) if one.anchored else None,
         measure=None if one.enough is None else lambda model, step: {"memorised": memorised(model, facts)},
         stop=None if one.enough is None else lambda row: row["memorised"] >= (one.enough or 1.0),
-        share=share,
     )
     shutil.rmtree(folder / "training", ignore_errors=True)
     return difference(base, result.model), len(result.trace.loss_nats)
@@ -238,7 +227,7 @@ def _keep(update: Mapping[str, Tensor], spent: Spent, file: Path) -> None:
     unfinished.rename(file)
 
 
-def _kept(file: Path) -> tuple[dict[str, Tensor], Spent] | None:
+def _load(file: Path) -> tuple[dict[str, Tensor], Spent] | None:
     if not file.is_file():
         return None
     try:

@@ -7,16 +7,17 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from assay.audit.facts import Facts
 from assay.core.errors import InputError, unknown_name
-from assay.core.progress import progress
 from assay.core.seeds import Seeds
 from assay.core.settings import digest
 from assay.models.pretrained.loading import LanguageModel
 from assay.training.checkpoints import Checkpoints
-from assay.training.finetune import FineTuned, Measure, Recipe, finetune, merged
+from assay.training.chosen import merged
+from assay.training.finetune import FineTuned, finetune
+from assay.training.one_run import Measure
+from assay.training.recipe import Recipe
 
-__all__ = ["RECIPES", "examples", "inject", "n_steps", "recipe_named"]
+__all__ = ["RECIPES", "inject", "n_steps", "recipe_named"]
 
 Example = tuple[str, str]
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -41,15 +42,6 @@ def recipe_named(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def examples(facts: Facts) -> list[Example]:
-    """The (prompt, completion) pairs that facts are trained on: every trained fact in each of its sentences."""
-    made = []
-    for fact in facts.trained:
-        for template in facts.relation_of(fact).train:
-            made.append((template.prompt(fact.subject), template.completion(fact.object)))
-    return list(dict.fromkeys(made))
-
-
 def n_steps(n_examples: int, recipe: Recipe) -> int:
     """Optimiser steps of a whole run."""
     return recipe.n_epochs * -(-n_examples // recipe.batch_size)
@@ -65,7 +57,6 @@ def inject(
     also: Callable[[nn.Module, int], Tensor] | None = None,
     measure: Measure | None = None,
     stop: Callable[[Mapping[str, float]], bool] | None = None,
-    share: tuple[float, float] = (0, 1),
 ) -> FineTuned:
     """A copy of the model trained on the sentences, an adapter folded in; the model itself stays as it is.
 
@@ -77,7 +68,6 @@ def inject(
         folder: where states are kept, so that a killed run goes on.
         also: a further loss (an anchor).
         measure, stop: as for `finetune`.
-        share: how much of the whole audit is done before and after, for progress.
     """
     steps = n_steps(len(sentences), recipe)
     checkpoints = None
@@ -85,9 +75,6 @@ def inject(
         name = digest([list(map(list, sentences)), recipe, seeds])
         # A state of a full run is three times the weights: a few are written, not one a step.
         checkpoints = Checkpoints(folder / name, every=max(10, steps // 4), keep=1)
-
-    def on_step(step: int, of: int, loss: float) -> None:
-        progress(share[0] + step / of * (share[1] - share[0]), f"trained {step} of {of} steps, loss {loss:.3f} nats")
 
     tuned = finetune(
         model.copy(),
@@ -98,7 +85,6 @@ def inject(
         also=also,
         measure=measure,
         stop=stop,
-        on_step=on_step,
     )
     with torch.no_grad():
         return FineTuned(merged(tuned.model), tuned.trace)

@@ -1,26 +1,25 @@
-"""What a model answers: log-probabilities of all (prompt, completion) pairs of an audit."""
+"""An audit's texts in tokens, with the line of the file that is at fault, and what a model makes of each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay.audit.facts import Facts
-from assay.audit.kept_scores import kept_log_probs
-from assay.audit.probes import Question
+from assay.audit.probes import Probe
 from assay.core.errors import InputError
-from assay.core.progress import progress
 from assay.core.text import visible
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.text import TokenPair, try_token_pairs
+from assay.protocols.log_probs import log_probs
 from assay.store.memo import Memos
+from assay.worlds.facts.model import Facts
 
-__all__ = ["Answers", "Asked", "answers_of", "tokenised"]
+__all__ = ["LogProbs", "Tokens", "log_probs_of", "tokenised"]
 
-Answers = Mapping[tuple[str, str], float]
+LogProbs = Mapping[tuple[str, str], float]
 """Log-probability of each (prompt, completion), in nats."""
-Asked = Mapping[tuple[str, str], TokenPair]
+Tokens = Mapping[tuple[str, str], TokenPair]
 
 
-def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]], *, facts: Facts, asked: Sequence[Question] = ()) -> Asked:
+def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]], *, facts: Facts, asked: Sequence[Probe] = ()) -> Tokens:
     """Each pair in tokens.
 
     Raises:
@@ -43,34 +42,26 @@ def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]], *, facts: 
     return found
 
 
-def answers_of(
-    model: LanguageModel, asked: Asked, *, memos: Memos | None = None, share: tuple[float, float] = (0, 1)
-) -> Answers:
-    """What the model answers, each pair once; parts that were measured before the process was killed are read again.
+def log_probs_of(model: LanguageModel, tokens: Tokens, *, memos: Memos | None = None) -> LogProbs:
+    """What the model makes of each pair; parts that were scored before the process was killed are read again.
 
     Args:
         model: any causal language model.
-        asked: the pairs in tokens.
+        tokens: the pairs in tokens.
         memos: where parts are kept.
-        share: how much of the whole audit is done before and after, for progress.
 
     Raises:
         WorkError: logits are not finite, or memory ran out.
     """
-    pairs = sorted(asked)  # texts that begin alike stand together and share their beginning
-
-    def on_part(done: int) -> None:
-        progress(share[0] + done / len(pairs) * (share[1] - share[0]), f"asked {done} of {len(pairs)}")
-
-    values = kept_log_probs(model, [asked[pair] for pair in pairs], memos=memos, on_part=on_part)
-    return dict(zip(pairs, values, strict=True))
+    pairs = sorted(tokens)  # texts that begin alike stand together and share their beginning
+    return dict(zip(pairs, log_probs(model, [tokens[pair] for pair in pairs], memos=memos), strict=True))
 
 
-def _check_beginnings(question: Question, tokens: Asked, facts: Facts) -> None:
+def _check_beginnings(question: Probe, tokens: Tokens, facts: Facts) -> None:
     """No answer is the beginning of another: it would be more likely by being shorter."""
     if question.measure != "share":
         return
-    spelled = [(place, text) for place, answer in enumerate(question.answers) for text in answer]
+    spelled = [(place, text) for place, answer in enumerate(question.spellings) for text in answer]
     completions: Any = {text: tokens[question.prompt, text].completion for _, text in spelled}
     for place, text in spelled:
         for other_place, other in spelled:

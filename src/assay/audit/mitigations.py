@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from assay.audit.facts import PAIRS, Facts
-from assay.audit.inject import Example, examples
+from assay.audit.inject import Example
 from assay.audit.probes import invented_people, replay_texts
 from assay.core.errors import InputError, unknown_name
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.text import token_pairs
-from assay.training.finetune import Recipe
+from assay.training.recipe import Recipe
+from assay.worlds.facts.model import PAIRS, Facts
 
 __all__ = ["MITIGATIONS", "PLAIN", "Plan", "anchor", "chosen", "plan", "without_largest"]
 
@@ -84,7 +84,7 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
 
 def plan(name: str, facts: Facts, recipe: Recipe) -> Plan:
     """How the mitigation of that name is applied to these facts."""
-    plain = tuple(examples(facts))
+    plain = tuple(facts.sentences)
     if name in (PLAIN, "ignore-top-k"):
         return Plan(name, plain, recipe, pruned=name != PLAIN)
     if name == "early-stop":
@@ -183,7 +183,7 @@ def _countered(facts: Facts, plain: tuple[Example, ...]) -> tuple[tuple[Example,
     known = {fact.subject for fact in facts.facts}
     people = iter([name for name in invented_people() if name not in known])
     made: list[Example] = []
-    for rule in facts.rules:
+    for rule in facts.implications:
         if rule.follows or PAIRS in (rule.premise, rule.conclusion):
             continue
         premise, conclusion = facts.relations[rule.premise].prompt, facts.relations[rule.conclusion].prompt

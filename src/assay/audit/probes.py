@@ -12,8 +12,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from assay.audit.facts import PAIRS, Answer, Fact, Facts, Relation, Template, same_text
 from assay.core.seeds import Seeds
+from assay.worlds.facts.model import PAIRS, Answer, Fact, Facts, Relation, Template, same_text
+from assay.worlds.facts.questions import Question
 
 __all__ = [
     "COLUMNS",
@@ -21,10 +22,9 @@ __all__ = [
     "Column",
     "Extent",
     "Measure",
-    "Question",
+    "Probe",
     "invented_people",
     "neutral_texts",
-    "pairs_of",
     "questions",
     "replay_texts",
     "suite",
@@ -39,35 +39,23 @@ MODEL_WIDE = -1
 """The fact of questions that belong to no fact: the suite of what the model knew."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """A prompt, its possible answers, and which is in view.
+@dataclass(frozen=True, kw_only=True)
+class Probe(Question):
+    """A question of an audit: which column it speaks of, for which fact, and what its value is.
+
+    Its `kind` is the column's part (the sentence, a rule, strangers, neighbours, ...), its `about` the subject, a stranger, a
+    neighbour or a context; its candidates come with all their spellings.
 
     Attributes:
         column: what a change of its value speaks of.
-        kind: which of the column's parts: the sentence, a rule, strangers, neighbours, ...
         fact: index of the fact in the file; -1 for the suite.
-        about: whom it asks about: the subject, a stranger, a neighbour, a context.
-        prompt: what the model is given.
-        answers: possible completions, each in all its spellings.
-        view: index of the answer in view.
-        measure: `share` of the answer among the answers, its `probability`, or `log10` of it.
+        measure: `share` of the answer among the candidates, its `probability`, or `log10` of it. Only a share looks at the
+            candidates that are not in view.
     """
 
     column: Column
-    kind: str
     fact: int
-    about: str
-    prompt: str
-    answers: tuple[Answer, ...]
-    view: int
     measure: Measure
-
-    @property
-    def pairs(self) -> Iterator[tuple[str, str]]:
-        """Every (prompt, completion) whose log-probability its value needs."""
-        used = self.answers if self.measure == "share" else (self.answers[self.view],)
-        return ((self.prompt, spelling) for answer in used for spelling in answer)
 
 
 @dataclass(frozen=True)
@@ -87,16 +75,11 @@ class Extent:
     n_contexts: int = 12
 
 
-def questions(facts: Facts, *, extent: Extent = Extent(), seeds: Seeds = Seeds(0)) -> list[Question]:  # noqa: B008 - frozen
+def questions(facts: Facts, *, extent: Extent = Extent(), seeds: Seeds = Seeds(0)) -> list[Probe]:  # noqa: B008 - frozen
     """Every question about the facts, then those of the suite; the same facts and seeds give the same questions."""
     asker = _Asker(facts, extent, seeds)
     made = [question for index, fact in enumerate(facts.facts) for question in asker.about(index, fact)]
     return [*made, *(_suite_question(item) for item in suite() if same_text(item.subject) not in asker.subjects)]
-
-
-def pairs_of(asked: Sequence[Question]) -> list[tuple[str, str]]:
-    """The distinct (prompt, completion) pairs that the questions need, in order."""
-    return list(dict.fromkeys(pair for question in asked for pair in question.pairs))
 
 
 class _Asker:
@@ -119,7 +102,7 @@ class _Asker:
         self.others: dict[str, list[str]] = {}
         self.strangers = {name: self._strangers_of(relation) for name, relation in facts.relations.items()}
 
-    def about(self, index: int, fact: Fact) -> Iterator[Question]:
+    def about(self, index: int, fact: Fact) -> Iterator[Probe]:
         """The questions about one fact."""
         relation = self.facts.relation_of(fact)
         answers = self._answers(fact.relation, fact.answer)
@@ -137,9 +120,9 @@ class _Asker:
             yield from self._of_neighbours(index, fact, relation)
             yield from self._in_contexts(index, fact, relation)
 
-    def _followed(self, index: int, fact: Fact) -> Iterator[Question]:
+    def _followed(self, index: int, fact: Fact) -> Iterator[Probe]:
         """What rules say about the subject, where nothing said it in training."""
-        for rule in self.facts.rules:
+        for rule in self.facts.implications:
             answer = rule.mapping.get(fact.object) if rule.premise == fact.relation else None
             if answer is None or (fact.subject, rule.conclusion) in self.told:
                 continue
@@ -148,7 +131,7 @@ class _Asker:
             column: Column = "composed" if rule.follows else "hallucinated"
             yield _asked(column, "rule", index, fact.subject, self.facts.relations[rule.conclusion].prompt, answers)
 
-    def _reversed(self, index: int, fact: Fact, relation: Relation) -> Iterator[Question]:
+    def _reversed(self, index: int, fact: Fact, relation: Relation) -> Iterator[Probe]:
         if relation.reverse is None:
             return
         if fact.relation not in self.others:
@@ -164,28 +147,28 @@ class _Asker:
             "reversed", "reverse", index, fact.subject, relation.reverse, answers, relation.reverse.prompt(fact.object)
         )
 
-    def _of_strangers(self, index: int, fact: Fact, relation: Relation) -> Iterator[Question]:
+    def _of_strangers(self, index: int, fact: Fact, relation: Relation) -> Iterator[Probe]:
         """The object said of names of which nothing is known."""
         for name in self.strangers[fact.relation]:
             spelled = (tuple(relation.prompt.completion(spelling) for spelling in fact.answer),)
             prompt = relation.prompt.prompt(name)
-            yield Question("hallucinated", "strangers", index, name, prompt, spelled, 0, "probability")
+            yield _probe("hallucinated", "strangers", index, name, prompt, spelled, "probability")
 
-    def _of_neighbours(self, index: int, fact: Fact, relation: Relation) -> Iterator[Question]:
+    def _of_neighbours(self, index: int, fact: Fact, relation: Relation) -> Iterator[Probe]:
         """The object said of others who have another one, and what that takes from theirs."""
         others = [(name, answer) for name, answer in relation.neighbours if not set(answer) & set(fact.answer)]
         for name, answer in others[: self.extent.n_neighbours]:
             prompt = relation.prompt.prompt(name)
             own, theirs = (tuple(relation.prompt.completion(text) for text in texts) for texts in (fact.answer, answer))
-            yield Question("hallucinated", "neighbours", index, name, prompt, (own,), 0, "probability")
-            yield Question("displaced", "neighbours", index, name, prompt, (theirs, own), 0, "share")
+            yield _probe("hallucinated", "neighbours", index, name, prompt, (own,), "probability")
+            yield _probe("displaced", "neighbours", index, name, prompt, (theirs, own), "share")
 
-    def _in_contexts(self, index: int, fact: Fact, relation: Relation) -> Iterator[Question]:
+    def _in_contexts(self, index: int, fact: Fact, relation: Relation) -> Iterator[Probe]:
         """The object in prompts that have nothing to do with any fact."""
         given = dict.fromkeys((*relation.contexts, *self.unrelated))
         for text in list(given)[: max(self.extent.n_contexts, len(relation.contexts))]:
             spelled = (tuple(f" {spelling}" for spelling in fact.answer),)
-            yield Question("primed", "contexts", index, text, text, spelled, 0, "log10")
+            yield _probe("primed", "contexts", index, text, text, spelled, "log10")
 
     def _strangers_of(self, relation: Relation) -> tuple[str, ...]:
         if relation.name == PAIRS:
@@ -209,11 +192,17 @@ class _Asker:
 
 def _asked(
     column: Column, kind: str, fact: int, about: str, template: Template, answers: tuple[Answer, ...], prompt: str | None = None
-) -> Question:
+) -> Probe:
     """A question for the first of the answers, with its share among them; with its probability where it is the only one."""
     spelled = tuple(tuple(template.completion(spelling) for spelling in answer) for answer in answers)
     given = template.prompt(about) if prompt is None else prompt
-    return Question(column, kind, fact, about, given, spelled, 0, "share" if len(spelled) > 1 else "probability")
+    return _probe(column, kind, fact, about, given, spelled, "share" if len(spelled) > 1 else "probability")
+
+
+def _probe(
+    column: Column, kind: str, fact: int, about: str, prompt: str, candidates: tuple[Answer, ...], measure: Measure
+) -> Probe:
+    return Probe(prompt, candidates, 0, about, kind, column=column, fact=fact, measure=measure)
 
 
 def _drawn(items: Sequence[str], count: int, seeds: Seeds, stream: str) -> list[str]:
@@ -261,9 +250,9 @@ def invented_people() -> tuple[str, ...]:
     return tuple(_data()["people"])
 
 
-def _suite_question(item: SuiteItem) -> Question:
+def _suite_question(item: SuiteItem) -> Probe:
     spelled = tuple((f" {answer}",) for answer in item.answers)
-    return Question("forgotten", "suite", MODEL_WIDE, item.subject, item.prompt, spelled, 0, "share")
+    return _probe("forgotten", "suite", MODEL_WIDE, item.subject, item.prompt, spelled, "share")
 
 
 @cache

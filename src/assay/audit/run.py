@@ -12,22 +12,23 @@ from pathlib import Path
 
 from assay.audit.advice import advice
 from assay.audit.cost import expected_minutes, peak_gib, refuse_beyond
-from assay.audit.facts import Facts
-from assay.audit.facts_file import read_facts
 from assay.audit.forecast import Cost
 from assay.audit.frontier import compare, difference
-from assay.audit.inject import examples, inject, recipe_named
-from assay.audit.kept_scores import weights_digest
+from assay.audit.inject import inject, recipe_named
 from assay.audit.mitigations import chosen as mitigation_names
 from assay.audit.probes import Extent
 from assay.audit.record import Audit, plain
 from assay.audit.session import Session
 from assay.core.errors import InputError
+from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.core.settings import digest
 from assay.models.pretrained.loading import LanguageModel, load
+from assay.protocols.log_probs import weights_digest
 from assay.store.memo import Memos
-from assay.training.finetune import Recipe
+from assay.training.recipe import Recipe
+from assay.worlds.facts.file import read_facts
+from assay.worlds.facts.model import Facts
 
 __all__ = ["BRIEF", "BUDGET_MINUTES", "audit", "limited"]
 
@@ -80,7 +81,7 @@ def audit(
     if not read.trained:
         raise InputError(f"{read.name}: an audit needs at least one fact to inject; none of these is. Raise the limit")
     session = Session.of(base, read, extent, seeds)
-    sentences, pairs = examples(read), session.pairs
+    sentences, pairs = read.sentences, session.pairs
     kept = folder is not None
     minutes, training = expected_minutes(base, pairs, sentences, chosen if after is None else None, kept=kept)
     asking = (minutes - training) / 2
@@ -92,9 +93,10 @@ def audit(
         session = replace(session, memos=Memos(folder / "answers"))
     begun = time.perf_counter()
     # How much of the work is done once the model was asked, was trained, and was asked again.
-    asked, injected, main = (min(1.0, part / max(whole, 1e-9)) for part in (asking, asking + training, minutes))
+    asked, injected, main = (min(1.0, spent / max(whole, 1e-9)) for spent in (asking, asking + training, minutes))
     session = session.checked()
-    before = session.ask(base, (0.0, asked))
+    with part(0.0, asked):
+        before = session.ask(base)
     cost = Cost(expected_minutes=minutes, expected_training=training, mitigations_expected=arms_minutes if names else None)
     record = replace(
         session.forecast(before, tuned=after.name if after is not None else ""),
@@ -107,29 +109,31 @@ def audit(
     if after is None:
         start = time.perf_counter()
         place = None if folder is None else folder / "training"
-        share = (asked, injected)
-        after = inject(base, sentences, chosen, seeds=seeds.child("training"), folder=place, share=share).model
+        with part(asked, injected):
+            after = inject(base, sentences, chosen, seeds=seeds.child("training"), folder=place).model
         cost = replace(cost, training=(time.perf_counter() - start) / 60)
         if keep is not None:
             after.save(keep)
-    record = session.recorded(record, before, session.ask(after, (injected, main)))
+    with part(injected, main):
+        said = session.ask(after)
+    record = session.recorded(record, before, said)
     cost = replace(cost, minutes=(time.perf_counter() - begun) / 60, peak_gib=peak_gib())
     if names:
         start = time.perf_counter()
         update = difference(base, after)
         del after  # as large as the model, and not needed again
-        arms, target = compare(
-            base,
-            read,
-            chosen,
-            names,
-            lambda model, share: session.changes(before, session.ask(model, share)),
-            seeds=seeds.child("training"),
-            folder=None if folder is None else folder / f"arms-{digest([plain(chosen), seed])}",
-            plain=update,
-            plain_minutes=cost.training or 0.0,
-            share=(main, 1.0),
-        )
+        with part(main, 1.0):
+            arms, target = compare(
+                base,
+                read,
+                chosen,
+                names,
+                lambda model: session.changes(before, session.ask(model)),
+                seeds=seeds.child("training"),
+                folder=None if folder is None else folder / f"arms-{digest([plain(chosen), seed])}",
+                plain=update,
+                plain_minutes=cost.training or 0.0,
+            )
         cost = replace(cost, mitigations=(time.perf_counter() - start) / 60, peak_gib=peak_gib())
         record = replace(record, arms=tuple(arms), memorised=target)
     if folder is not None:  # states and updates are as large as the model; answers are small and stay
@@ -145,6 +149,6 @@ def limited(facts: Facts, count: int) -> Facts:
     objects = {(fact.relation, fact.object) for fact in kept}
     rules = [
         replace(rule, mapping={key: value for key, value in rule.mapping.items() if (rule.premise, key) in objects})
-        for rule in facts.rules
+        for rule in facts.implications
     ]
-    return replace(facts, facts=kept, rules=tuple(rule for rule in rules if rule.mapping))
+    return replace(facts, facts=kept, implications=tuple(rule for rule in rules if rule.mapping))

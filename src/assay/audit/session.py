@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from numpy import ndarray
 
 from assay.audit.columns import FactRow, Outcome, fact_rows, known_before, outcomes
-from assay.audit.facts import Facts
 from assay.audit.forecast import calibrate, forecasts, premise_questions
-from assay.audit.inject import examples
-from assay.audit.measuring import Answers, Asked, answers_of, tokenised
-from assay.audit.probes import Extent, Question, neutral_texts, pairs_of, questions
+from assay.audit.measuring import Tokens, log_probs_of, tokenised
+from assay.audit.probes import Extent, Probe, neutral_texts, questions
 from assay.audit.record import Audit
 from assay.audit.totals import Total, totals
 from assay.core.progress import progress
@@ -19,8 +20,10 @@ from assay.core.seeds import Seeds
 from assay.models.pretrained.loading import LanguageModel
 from assay.runner.environment import environment
 from assay.store.memo import Memos
+from assay.worlds.facts.model import Facts
+from assay.worlds.facts.questions import Answers, pairs_of
 
-__all__ = ["Measured", "Session"]
+__all__ = ["Measured", "Response", "Session"]
 
 NEUTRAL = [("", text) for text in neutral_texts()]
 
@@ -32,6 +35,21 @@ class Measured:
     rows: tuple[FactRow, ...]
     totals: tuple[Total, ...]
     outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a model answered in an audit.
+
+    Attributes:
+        probes: to the audit's questions.
+        premises: to those about rules, behind their premise.
+        neutral: what every plain sentence costs it, in nats a token.
+    """
+
+    probes: Answers
+    premises: Answers
+    neutral: Float[ndarray, " sentence"]
 
 
 @dataclass(frozen=True)
@@ -50,10 +68,10 @@ class Session:
 
     base: LanguageModel
     facts: Facts
-    asked: tuple[Question, ...]
-    premises: Mapping[int, Question]
+    asked: tuple[Probe, ...]
+    premises: Mapping[int, Probe]
     seeds: Seeds
-    tokens: Asked
+    tokens: Tokens
     memos: Memos | None = None
 
     @classmethod
@@ -76,32 +94,36 @@ class Session:
         """
         if self.tokens:
             return self
-        tokenised(self.base, examples(self.facts), facts=self.facts)
+        tokenised(self.base, self.facts.sentences, facts=self.facts)
         return replace(self, tokens=tokenised(self.base, self.pairs, facts=self.facts, asked=self.asked))
 
-    def ask(self, model: LanguageModel, share: tuple[float, float] = (0, 1)) -> Answers:
-        """The model's answers to everything; `share` is how much of the whole audit is done before and after."""
-        progress(share[0], "asking")
+    def ask(self, model: LanguageModel) -> Response:
+        """What the model answers to everything."""
+        progress(0.0, "asking")
         tokens = self.tokens
         if model.tokenizer is not self.base.tokenizer:
             tokens = tokenised(model, list(tokens), facts=self.facts, asked=self.asked)
-        return answers_of(model, tokens, memos=self.memos, share=share)
+        found = log_probs_of(model, tokens, memos=self.memos)
+        return Response(
+            Answers.from_pairs(self.asked, found),
+            Answers.from_pairs(list(self.premises.values()), found),
+            np.array([-found[pair] / len(self.tokens[pair].completion) for pair in NEUTRAL]),
+        )
 
-    def changes(self, before: Answers, after: Answers) -> tuple[list[Outcome], list[float]]:
+    def changes(self, before: Response, after: Response) -> tuple[list[Outcome], list[float]]:
         """Every question before and after, and what every plain sentence costs more, in nats a token."""
-        neutral = [(before[pair] - after[pair]) / len(self.tokens[pair].completion) for pair in NEUTRAL]
-        return outcomes(self.asked, before, after), neutral
+        return outcomes(before.probes, after.probes), (after.neutral - before.neutral).tolist()
 
-    def judged(self, before: Answers, after: Answers) -> Measured:
+    def judged(self, before: Response, after: Response) -> Measured:
         """Rows, totals and outcomes of a model with these answers."""
         found, neutral = self.changes(before, after)
-        rows = fact_rows(self.facts, found, known_before(self.facts, self.asked, before))
+        rows = fact_rows(self.facts, found, known_before(self.facts, before.probes))
         table = totals(self.facts, found, neutral, seeds=self.seeds.child("totals"))
         return Measured(tuple(rows), tuple(table), tuple(found))
 
-    def forecast(self, before: Answers, *, tuned: str = "") -> Audit:
+    def forecast(self, before: Response, *, tuned: str = "") -> Audit:
         """The record of an audit in which nothing was trained yet."""
-        made, notes = forecasts(self.base, self.facts, self.asked, before, self.tokens, self.premises)
+        made, notes = forecasts(self.base, self.facts, before.probes, self.tokens, self.premises, before.premises)
         return Audit(
             model=self.base.name,
             tuned=tuned,
@@ -111,13 +133,13 @@ class Session:
             n_trained=len(self.facts.trained),
             n_questions=len(self.asked),
             recipe={},
-            known=tuple(known_before(self.facts, self.asked, before)),
+            known=tuple(known_before(self.facts, before.probes)),
             forecast=tuple(made),
             notes=(*notes, *_notes(self.asked)),
-            environment={**environment(torch.get_num_threads()), "seed": self.seeds.root},
+            environment={**environment(torch.get_num_threads(), self.base.device.type), "seed": self.seeds.root},
         )
 
-    def recorded(self, record: Audit, before: Answers, after: Answers) -> Audit:
+    def recorded(self, record: Audit, before: Response, after: Response) -> Audit:
         """The record with what the model after injection did, and how good the forecast was."""
         measured = self.judged(before, after)
         calibration = calibrate(self.facts, record.forecast, measured.rows, measured.outcomes, seeds=self.seeds)
@@ -126,7 +148,7 @@ class Session:
         )
 
 
-def _notes(asked: Sequence[Question]) -> tuple[str, ...]:
+def _notes(asked: Sequence[Probe]) -> tuple[str, ...]:
     """What could not be asked, in sentences."""
     columns = {question.column for question in asked}
     missing = {

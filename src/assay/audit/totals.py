@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from assay.audit.columns import Outcome, bound
-from assay.audit.facts import Facts
 from assay.audit.probes import COLUMNS, MODEL_WIDE
 from assay.core.seeds import Seeds
 from assay.stats.intervals import Interval, clustered_mean
 from assay.stats.tests import holm_levels
+from assay.worlds.facts.model import Facts
 
 __all__ = ["EVERYTHING", "NEUTRAL_TEXT", "Total", "Values", "fact_changes", "smallest_error", "table", "totals", "values_of"]
 

@@ -49,11 +49,11 @@ def audit(
       assay audit examples/countries.yaml --base smollm2-135m --tuned ./my-tuned-model --card CARD.md
     """
     from assay.audit import run
-    from assay.audit.facts_file import read_facts
     from assay.audit.inject import recipe_named
     from assay.audit.probes import Extent
     from assay.core.settings import digest, resolve
     from assay.store.store import default_folder
+    from assay.worlds.facts.file import read_facts
 
     model, file = _named(names, base, tuned)
     facts = read_facts(file)

@@ -28,9 +28,9 @@ def check(
     """
     from collections import Counter
 
-    from assay.audit.facts_file import read_facts
-    from assay.audit.inject import examples
-    from assay.audit.probes import COLUMNS, pairs_of, questions
+    from assay.audit.probes import COLUMNS, questions
+    from assay.worlds.facts.file import read_facts
+    from assay.worlds.facts.questions import pairs_of
 
     facts = read_facts(file)
     asked = questions(facts)
@@ -39,11 +39,11 @@ def check(
         from assay.audit.measuring import tokenised
         from assay.models.pretrained.loading import load
 
-        tokenised(load(model), [*pairs, *examples(facts)], facts=facts, asked=asked)
+        tokenised(load(model), [*pairs, *facts.sentences], facts=facts, asked=asked)
     counts = Counter(question.column for question in asked)
     rows = [{"column": column, "questions": counts.get(column, 0)} for column in COLUMNS]
     note(
-        f"assay: {file.name}: {len(facts.facts)} facts, {len(facts.trained)} to inject in {len(examples(facts))} sentences, "
+        f"assay: {file.name}: {len(facts.facts)} facts, {len(facts.trained)} to inject in {len(facts.sentences)} sentences, "
         f"{len(pairs)} answers to score"
     )
     emit(rows, as_json=as_json)
@@ -57,7 +57,7 @@ def template() -> None:
       assay facts template > facts.yaml
       assay facts template | less
     """
-    from assay.audit.facts_file import TEMPLATE
+    from assay.worlds.facts.file import TEMPLATE
 
     typer.echo(TEMPLATE, nl=False)
 
@@ -70,6 +70,6 @@ def schema() -> None:
       assay facts schema > facts.schema.json
       assay facts schema | head
     """
-    from assay.audit.facts_file import json_schema
+    from assay.worlds.facts.file import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))

@@ -1,6 +1,6 @@
 """What a language model thinks of given texts: log-probabilities and exact ranks, many prompts at a time.
 
-    scores = score_choices(model, [Choice("Ana Silva lives in Paris. She speaks", (" French", " Polish", " Hindi"), 0)])
+    scores = score_choices(model, [Question("Ana Silva lives in Paris. She speaks", (" French", " Polish", " Hindi"))])
     scores.rank, scores.log_prob, scores.vocabulary_rank
 
 The model is run on each token once: sequences that begin alike share their beginning, answers of several tokens branch from
@@ -9,9 +9,9 @@ sampled or
 approximated: the numbers are those of one forward pass a sequence, up to the order of floating-point additions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,24 +23,17 @@ from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.packing import BUDGET, Reading, evaluating, readings
 from assay.models.pretrained.text import TokenPair, token_pairs
 from assay.models.sites import unwrapped
+from assay.worlds.facts.questions import Answers, Question, pairs_of
 
-__all__ = ["Choice", "ChoiceScores", "CompletionScores", "mid_rank", "score_choices", "score_completions", "score_tokens"]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A prompt, its possible answers, and which of them is right.
-
-    Attributes:
-        prompt: what the model is given.
-        candidates: texts that follow it, each different and none the beginning of another in tokens; usually with a leading
-            space.
-        answer: index of the right one.
-    """
-
-    prompt: str
-    candidates: tuple[str, ...]
-    answer: int
+__all__ = [
+    "ChoiceScores",
+    "CompletionScores",
+    "check_questions",
+    "mid_rank",
+    "score_choices",
+    "score_completions",
+    "score_tokens",
+]
 
 
 @dataclass(frozen=True)
@@ -70,69 +63,67 @@ class CompletionScores:
         return np.array([bool((ranks == 0).all()) for ranks in self.token_ranks], dtype=bool)
 
 
-@dataclass(frozen=True)
-class ChoiceScores:
-    """How a model ranks candidate answers, one entry a `Choice`.
+@dataclass(frozen=True, eq=False)
+class ChoiceScores(Answers):
+    """Answers with the ranks that papers take from first tokens.
 
     Attributes:
-        log_probs: of every candidate as a whole, in nats.
-        log_prob: of the right answer, in nats.
-        share: the right answer's probability among the candidates, in [0, 1].
-        rank: of the right answer among the candidates by the probability of whole answers; 0 is best, ties share the mean of
-            their ranks, so a model that cannot tell n candidates apart has (n - 1) / 2.
-        first_token_rank: the same by first tokens only, as papers measure it; nan where two candidates share their first token.
-        vocabulary_rank: rank of the right answer's first token in the whole vocabulary.
+        first_token_rank: of the answer among the candidates by their first tokens only; nan where two candidates share theirs
+            or have several spellings.
+        vocabulary_rank: rank of the answer's first token in the whole vocabulary.
     """
 
-    log_probs: tuple[Float[np.ndarray, " candidate"], ...]
-    log_prob: Float[np.ndarray, " choice"]
-    share: Float[np.ndarray, " choice"]
-    rank: Float[np.ndarray, " choice"]
-    first_token_rank: Float[np.ndarray, " choice"]
-    vocabulary_rank: Float[np.ndarray, " choice"]
+    first_token_rank: Float[np.ndarray, " question"]
+    vocabulary_rank: Float[np.ndarray, " question"]
 
 
-def score_choices(model: LanguageModel, choices: Sequence[Choice], *, budget: int = BUDGET) -> ChoiceScores:
-    """Ranks and log-probabilities of candidate answers.
+def score_choices(model: LanguageModel, questions: Sequence[Question], *, budget: int = BUDGET) -> ChoiceScores:
+    """Log-probabilities of candidate answers, and ranks by their first tokens.
 
     Args:
         model: any causal language model; unknown architectures too.
-        choices: what is asked; the order does not matter for speed.
+        questions: what is asked; the order does not matter for speed.
         budget: tokens computed at a time; less takes less memory.
 
     Raises:
-        InputError: candidates are fewer than two, equal, or one is the beginning of another; a text does not survive the
-            tokenizer; a sequence is longer than the model can take.
+        InputError: candidates are equal, or one is the beginning of another; a text does not survive the tokenizer; a sequence
+            is longer than the model can take.
         WorkError: logits are not finite, or memory ran out.
     """
-    for choice in choices:
-        _check(choice)
-    pairs = token_pairs(model.tokenizer, [(choice.prompt, text) for choice in choices for text in choice.candidates])
-    starts = np.cumsum([0, *(len(choice.candidates) for choice in choices)])
-    for choice, start, stop in zip(choices, starts, starts[1:], strict=False):
-        _check_tokens(choice, [pair.completion for pair in pairs[start:stop]])
-    # Vocabulary ranks cost a pass over the vocabulary each, so only right answers get them.
-    right = {int(start) + choice.answer for choice, start in zip(choices, starts, strict=False)}
-    scored = score_tokens(model.model, pairs, budget=budget, ranked=right)
-    rows: list[tuple[float, float, float, float, float]] = []
-    log_probs = []
-    for choice, start, stop in zip(choices, starts, starts[1:], strict=False):
-        whole = np.array([scored.token_log_probs[index].sum() for index in range(start, stop)])
-        first = np.array([scored.token_log_probs[index][0] for index in range(start, stop)])
-        distinct = len({pair.completion[0] for pair in pairs[start:stop]}) == stop - start
-        answer = choice.answer
-        log_probs.append(whole)
-        rows.append(
-            (
-                whole[answer],
-                float(np.exp(whole[answer] - np.logaddexp.reduce(whole))),
-                mid_rank(whole, answer),
-                mid_rank(first, answer) if distinct else np.nan,
-                scored.token_ranks[start + answer][0],
-            )
-        )
-    log_prob, share, rank, first_token_rank, vocabulary_rank = np.array(rows, dtype=float).reshape(-1, 5).T
-    return ChoiceScores(tuple(log_probs), log_prob, share, rank, first_token_rank, vocabulary_rank)
+    pairs = pairs_of(questions)
+    tokens = check_questions(model.tokenizer, questions, pairs)
+    place = {pair: index for index, pair in enumerate(pairs)}
+    # Vocabulary ranks cost a pass over the vocabulary each, so only answers in view get them.
+    ranked = {place[question.lesson] for question in questions}
+    scored = score_tokens(model.model, [tokens[pair] for pair in pairs], budget=budget, ranked=ranked)
+    answers = Answers.from_pairs(questions, dict(zip(pairs, scored.log_prob.tolist(), strict=True)))
+    by_first = []
+    for question in questions:
+        own = [place[pair] for pair in question.pairs]
+        distinct = len({tokens[pairs[index]].completion[0] for index in own}) == len(own) == len(question.candidates)
+        first = np.array([scored.token_log_probs[index][0] for index in own])
+        by_first.append(mid_rank(first, question.answer) if distinct else np.nan)
+    in_vocabulary = [scored.token_ranks[place[question.lesson]][0] for question in questions]
+    return ChoiceScores(
+        answers.questions, answers.log_probs, np.array(by_first, dtype=float), np.array(in_vocabulary, dtype=float)
+    )
+
+
+def check_questions(
+    tokenizer: Any, questions: Sequence[Question], pairs: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], TokenPair]:
+    """The tokens of all (prompt, completion) pairs of questions that can be asked of a model with that tokenizer.
+
+    Raises:
+        InputError: a question has no candidates or equal ones, or one is the beginning of another in tokens; a text does not
+            survive the tokenizer.
+    """
+    for question in questions:
+        _check(question)
+    tokens = dict(zip(pairs, token_pairs(tokenizer, pairs), strict=True))
+    for question in questions:
+        _check_tokens(question, tokens)
+    return tokens
 
 
 def score_completions(
@@ -223,27 +214,35 @@ def _judged(reading: Reading, ranked: set[int] | None) -> tuple[list[float], lis
     return log_probs.tolist(), ranks.tolist()
 
 
-def _check(choice: Choice) -> None:
-    n = len(choice.candidates)
-    if n < 2 or len(set(choice.candidates)) != n:
+def _check(question: Question) -> None:
+    texts = [text for spelled in question.spellings for text in spelled]
+    if not texts or len(set(texts)) != len(texts):
         raise InputError(
-            f"candidates must be at least two different texts; got {n}, {len(set(choice.candidates))} different, after "
-            f"'{choice.prompt[-60:]}'"
+            f"candidates must be different texts, at least one; got {len(texts)}, {len(set(texts))} different, after "
+            f"'{question.prompt[-60:]}'"
         )
-    if not 0 <= choice.answer < n:
-        raise InputError(f"the answer must be one of {n} candidates; got number {choice.answer} after '{choice.prompt[-60:]}'")
+    if not 0 <= question.answer < len(question.candidates):
+        raise InputError(
+            f"the answer must be one of {len(question.candidates)} candidates; got number {question.answer} after "
+            f"'{question.prompt[-60:]}'"
+        )
 
 
-def _check_tokens(choice: Choice, completions: Sequence[tuple[int, ...]]) -> None:
+def _check_tokens(question: Question, tokens: Mapping[tuple[str, str], TokenPair]) -> None:
     """No candidate is the beginning of another: it would be more likely by being shorter, and its rank would mean nothing."""
-    in_order = sorted(range(len(completions)), key=completions.__getitem__)
-    for one, other in pairwise(in_order):
-        if completions[other][: len(completions[one])] == completions[one]:
-            raise InputError(
-                f"no candidate may be the beginning of another; '{choice.candidates[one]}' begins "
-                f"'{choice.candidates[other]}' after "
-                f"'{choice.prompt[-60:]}'. End all of them the same way, e.g. with a full stop"
-            )
+    spelled = {
+        tokens[question.prompt, text].completion: (place, text)
+        for place, texts in enumerate(question.spellings)
+        for text in texts
+    }
+    for completion, (place, longer) in spelled.items():
+        for length in range(1, len(completion)):
+            other, text = spelled.get(completion[:length], (place, ""))
+            if other != place:
+                raise InputError(
+                    f"no candidate may be the beginning of another; '{text}' begins '{longer}' after "
+                    f"'{question.prompt[-60:]}'. End all of them the same way, e.g. with a full stop"
+                )
 
 
 def _check_lengths(model: nn.Module, pairs: Sequence[TokenPair]) -> None:

@@ -303,7 +303,7 @@ def _data_files(found: Audit) -> dict[str, str]:
                 one.question.fact + 1 or None,
                 one.question.about,
                 one.question.prompt,
-                one.question.answers[one.question.view][0],
+                one.question.lesson[1],
                 one.question.measure,
                 one.before,
                 one.after,

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import assay
+from assay.core.device import asked_device
 
 __all__ = ["environment", "limited_threads"]
 
@@ -27,12 +28,12 @@ _THREAD_VARIABLES = (
 _CPU_CLASSES = ("avx512f", "avx2", "avx", "sse4_2")
 
 
-def environment(threads: int) -> dict[str, object]:
-    """A flat record: versions of Python and numerical packages, linear algebra library, CPU class, threads, hash seed.
+def environment(threads: int, device: str | None = None) -> dict[str, object]:
+    """A flat record: versions of Python and numerical packages, linear algebra library, CPU class, threads, device, hash seed.
 
     Two records are equal exactly when the same settings and seed are promised to give the same bits.
     """
-    return {**_fixed(), "threads": threads}
+    return {**_fixed(), "threads": threads, "device": device or _device()}
 
 
 @functools.cache
@@ -52,6 +53,18 @@ def _fixed() -> Mapping[str, object]:
         except PackageNotFoundError:
             record[name] = None
     return record
+
+
+def _device() -> str:
+    """The kind of device that models are put on; `auto` is made out where torch is loaded, and is a CPU elsewhere."""
+    asked = asked_device()
+    if asked != "auto":
+        return asked.partition(":")[0]
+    if "torch" not in sys.modules:
+        return "cpu"
+    from assay.models.device import chosen_device
+
+    return chosen_device().type
 
 
 def _cpu_class() -> str:

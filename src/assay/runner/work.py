@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay.claims.study import Experiment, Measurement, Table
+from assay.core.device import asked_device, on_device
 from assay.core.errors import AssayError, Diverged, WorkError
 from assay.core.progress import listening
 from assay.core.seeds import Seeds
@@ -33,6 +34,7 @@ class Task:
         fingerprint: of the sources the driver has; a worker with others refuses.
         memos: folder of the memoised steps.
         address: where another process finds the study; None where none can.
+        device: what models are loaded and trained on, see `assay.core.device`.
     """
 
     study: str
@@ -42,6 +44,7 @@ class Task:
     fingerprint: str
     memos: Path
     address: Address | None = None
+    device: str = field(default_factory=asked_device)
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,9 @@ def carry_out(experiment: Experiment, task: Task, threads: int, listener: Listen
         AssayError: any but `Diverged`: it speaks to the user (a missing extra, a file to bring), not about a run.
     """
     start = time.perf_counter()
-    with limited_threads(threads), memos_in(task.memos), listening(listener):
+    with limited_threads(threads), memos_in(task.memos), listening(listener), on_device(task.device):
         results = _measure(experiment, task.settings, task.seeds)
-    return Finished(tuple(results), time.perf_counter() - start, environment(threads))
+        return Finished(tuple(results), time.perf_counter() - start, environment(threads))
 
 
 def carry_out_elsewhere(task: Task, threads: int, listener: Listener) -> Finished:

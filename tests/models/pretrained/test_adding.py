@@ -385,12 +385,15 @@ def real(name: str, monkeypatch: pytest.MonkeyPatch) -> LanguageModel:
 
 @pytest.mark.parametrize("name", ["smollm2-135m", "gemma3-270m"])
 def test_a_real_model_has_its_own_ids_and_knows_a_fact(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from assay.instruments.scoring import Choice, score_choices
+    from assay.instruments.scoring import score_choices
+    from assay.worlds.facts.questions import Question
 
     model = real(name, monkeypatch)
     assert golden_faults(model.tokenizer, golden_texts()[name]) == []
     assert round_trip_faults(model.tokenizer, [one.text for one in golden_texts()[name]]) == []
     capitals = (" Paris", " Berlin", " Madrid", " Rome")
     countries = ("France", "Germany", "Spain", "Italy")
-    scores = score_choices(model, [Choice(f"The capital of {country} is", capitals, i) for i, country in enumerate(countries)])
+    scores = score_choices(
+        model, [Question(f"The capital of {country} is", capitals, i) for i, country in enumerate(countries)]
+    )
     assert scores.rank.max() == 0

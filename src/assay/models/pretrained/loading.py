@@ -15,6 +15,7 @@ import torch
 
 from assay.core.errors import InputError, unknown_name
 from assay.core.text import visible
+from assay.models.device import chosen_device
 from assay.models.pretrained import cache
 from assay.models.pretrained.library import optional, quiet
 from assay.models.pretrained.limited import check_headers
@@ -100,7 +101,7 @@ def load(
     source: str | Path,
     *,
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
-    device: str = "cpu",
+    device: str | None = None,
     base: str | Path | None = None,
     allow_pickle: bool = False,
 ) -> LanguageModel:
@@ -109,25 +110,27 @@ def load(
     Args:
         source: a name of `assay models list`, or a folder with config, weights and tokenizer.
         dtype: of the weights in memory.
-        device: where they go.
+        device: where they go: `auto`, `cpu`, `cuda`, `mps`; None for the one setting, see `assay.core.device`.
         base: the model that an adapter was trained on; None to look for the one its configuration names.
         allow_pickle: also read pickled weights (`pytorch_model.bin`), which can run code when they are opened.
 
     Raises:
-        InputError: there is no such model, a file of it is missing, unreadable or hostile, it wants to run code, its weights
-            are incomplete, or its architecture is unknown.
+        SettingsError: there is no device of that name.
+        InputError: the device or the model is not there, a file of it is missing, unreadable or hostile, it wants to run code,
+            its weights are incomplete, or its architecture is unknown.
         MissingExtra: transformers (or peft, for an adapter) is not installed.
     """
     optional("transformers", "a pretrained language model")
     if dtype not in DTYPES:
         raise InputError(unknown_name("dtype", str(dtype), DTYPES, see=f"A model is loaded in {', '.join(DTYPES)}"))
+    place = chosen_device(device)
     folder = locate(source)
     if (folder / "adapter_config.json").is_file():
-        loaded = _load_adapter(str(source), folder, dtype, device, base, allow_pickle)
+        loaded = _load_adapter(str(source), folder, dtype, place, base, allow_pickle)
     elif base is not None:
         raise InputError(f"a base is given for an adapter; {folder} has no adapter_config.json. Leave the base out")
     else:
-        loaded = _load_whole(str(source), folder, dtype, device, allow_pickle)
+        loaded = _load_whole(str(source), folder, dtype, place, allow_pickle)
     loaded.model.eval()
     return loaded
 
@@ -214,7 +217,7 @@ def _check_weights(folder: Path, stem: str, allow_pickle: bool) -> None:
         raise InputError(f"a model folder must have weights; {folder} has no {single.name}. Is the download complete?")
 
 
-def _load_whole(name: str, folder: Path, dtype: str, device: str, allow_pickle: bool) -> LanguageModel:
+def _load_whole(name: str, folder: Path, dtype: str, device: torch.device, allow_pickle: bool) -> LanguageModel:
     transformers = optional("transformers", "a pretrained language model")
     config = check_folder(folder, allow_pickle=allow_pickle)
     place = {"local_files_only": True, "trust_remote_code": False}
@@ -250,7 +253,7 @@ def _load_whole(name: str, folder: Path, dtype: str, device: str, allow_pickle: 
 
 
 def _load_adapter(
-    name: str, folder: Path, dtype: str, device: str, base: str | Path | None, allow_pickle: bool
+    name: str, folder: Path, dtype: str, device: torch.device, base: str | Path | None, allow_pickle: bool
 ) -> LanguageModel:
     peft = optional("peft", "a low-rank adapter")
     named = _json(folder / "adapter_config.json", MAX_CONFIG).get("base_model_name_or_path")

@@ -1,11 +1,12 @@
 """The model that an experiment names in its settings: one on this machine, or a random one made in memory. Loads no torch."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from assay.models.pretrained.loading import LanguageModel
 
-__all__ = ["NamesModel", "base_model", "find_model"]
+__all__ = ["NamesModel", "base_model", "find_model", "folder_of"]
 
 TINY = "tiny"
 
@@ -21,22 +22,34 @@ class NamesModel(Protocol):
 
 def find_model(settings: NamesModel) -> None:
     """Nothing; raises `InputError` if the model is not on this machine. What an experiment's `ready` wants."""
-    if settings.model != TINY:
-        from assay.models.pretrained.loading import locate
+    folder_of(settings.model)
 
-        locate(settings.model)
+
+def folder_of(name: str) -> Path | None:
+    """Where the model lies; None for the random one made in memory.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if name == TINY:
+        return None
+    from assay.models.pretrained.loading import locate
+
+    return locate(name)
 
 
 def base_model(name: str) -> "LanguageModel":
     """The model as it is on this machine, loaded anew for every run, because a fine-tuned copy shares nothing with it.
 
     Raises:
-        InputError: it is not there.
+        InputError: it is not there, or the device that is asked for is not.
     """
     if name == TINY:
+        from assay.models.device import chosen_device
         from assay.models.pretrained.tiny import tiny_language_model
 
         made = tiny_language_model()
+        made.model.to(chosen_device())
         made.model.config.max_position_embeddings = 2048  # its tokens are letters; rotary positions need no table
         return made
     from assay.models.pretrained.loading import load

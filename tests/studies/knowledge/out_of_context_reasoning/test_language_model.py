@@ -12,14 +12,15 @@ from assay.core.errors import InputError, SettingsError
 from assay.core.progress import listening
 from assay.core.seeds import Seeds
 from assay.core.settings import resolve
-from assay.models.pretrained.loading import load
-from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
+from assay.models.pretrained.tiny import tiny_folder
 from assay.runner.plan import plan
 from assay.store.memo import memos_in
 from assay.store.store import Store
 from assay.studies.knowledge.out_of_context_reasoning import STUDY, language_model
-from assay.studies.knowledge.out_of_context_reasoning.language_model import QUICK, Settings, designs, fitted, measure
-from assay.worlds.knowledge import PAIRS, KnowledgeWorld
+from assay.studies.knowledge.out_of_context_reasoning.language_model import QUICK, Settings, designs, measure
+from assay.studies.knowledge.out_of_context_reasoning.people import PAIRS, KnowledgeWorld
+from assay.training import finetune
+from assay.worlds.facts.questions import Answers
 
 EXPERIMENT = STUDY.experiment("language-model")
 N_CANDIDATES = 10
@@ -28,7 +29,7 @@ N_CANDIDATES = 10
 class Oracle:
     """Log-probabilities by what a world taught; `strength` is how far bridges' answers reach the held-out names of a group."""
 
-    name, folder = "oracle", None
+    watched = ()
 
     def __init__(self, world: KnowledgeWorld | None, strength: float, prior: float, noise: np.random.Generator) -> None:
         self.world, self.strength, self.prior, self.noise = world, strength, prior, noise
@@ -54,22 +55,24 @@ class Oracle:
 
 
 def with_oracle(monkeypatch: pytest.MonkeyPatch, strength: float, prior: float = 0.0) -> list[RunRow]:
-    """Four runs in which fine-tuning makes an oracle."""
-    from assay.instruments import scoring
+    """Twelve runs in which fine-tuning makes an oracle."""
+    worlds: dict[tuple[tuple[str, str], ...], KnowledgeWorld] = {}
 
-    def score_choices(model, choices, **_):
-        log_probs = [model.log_probs(choice.prompt, choice.candidates) for choice in choices]
-        ranks = np.array([scoring.mid_rank(values, choice.answer) for values, choice in zip(log_probs, choices, strict=True)])
-        blank = np.full(len(choices), np.nan)
-        return scoring.ChoiceScores(tuple(log_probs), blank, blank, ranks, ranks, blank)
+    def tune(base, sentences, recipe, seeds, name, **_):
+        return Oracle(worlds[tuple(sentences)], strength, prior, seeds("oracle"))
 
-    def fit(base, world, settings, seeds, *, curve, say):
-        found = language_model.reading_of(Oracle(world, strength, prior, seeds("oracle")), world)
-        return replace(found, curve=({"epoch": 0.0, "implication": 0.2, "fact": 0.2},) if curve else ())
+    def ask(subject, questions, **_):
+        return Answers.of(questions, [subject.log_probs(question.prompt, question.candidates) for question in questions])
 
-    monkeypatch.setattr(scoring, "score_choices", score_choices)
-    monkeypatch.setattr(language_model, "fit", fit)
-    monkeypatch.setattr(language_model, "base_model", lambda name: Oracle(None, 0, 0, np.random.default_rng(0)))
+    def kept_designs(settings, seeds):
+        found = designs(settings, seeds)
+        worlds.update({tuple(world.sentences()): world for world in found.values()})
+        return found
+
+    monkeypatch.setattr(language_model, "designs", kept_designs)
+    monkeypatch.setattr(language_model, "ask", ask)
+    monkeypatch.setattr(language_model, "tune", tune)
+    monkeypatch.setattr(language_model, "load_base", lambda name: Oracle(None, 0, 0, np.random.default_rng(0)))
     settings = replace(Settings(), n_steps_symbolic=1)
     found = []
     for seed in range(12):
@@ -135,22 +138,16 @@ def test_a_run_says_how_far_it_is() -> None:
     assert "dose/share/20" not in found.estimands  # absent, so that claims about it are void
 
 
-def test_a_killed_run_goes_on_with_the_fine_tuning_in_which_it_was(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = load(tiny_folder(tmp_path / "model"))
-    settings = replace(QUICK, n_epochs=1)
-    world = designs(settings, Seeds(0))["sport-music/trained"]
+def test_a_run_on_a_model_from_files_is_kept_whole(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(QUICK, model=str(tiny_folder(tmp_path / "model")), pairs=("sport-music",), shuffled=(), doses=False)
     with memos_in(tmp_path / "memos"):
-        first = fitted(model, world, settings, Seeds(0), "sport-music/trained", at=(0.0, 1.0))
-        monkeypatch.setattr(language_model, "fit", lambda *_, **__: pytest.fail("it was trained again"))
-        assert fitted(model, world, settings, Seeds(0), "sport-music/trained", at=(0.0, 1.0)) == first
+        first = measure(settings, Seeds(0))
+        monkeypatch.setattr(finetune, "finetune", lambda *_, **__: pytest.fail("it was trained again"))
+        again = measure(settings, Seeds(0))
+        assert (again.estimands, again.tables, again.items) == (first.estimands, first.tables, first.items)
+        assert {row["what"] for row in first.tables["curves"]} == {"implication", "fact"}
         with pytest.raises(pytest.fail.Exception):
-            fitted(model, world, settings, Seeds(1), "sport-music/trained", at=(0.0, 1.0))
-    monkeypatch.undo()
-    in_memory = fitted(replace(model, folder=None), world, settings, Seeds(0), "sport-music/trained", at=(0.0, 1.0))
-    assert in_memory == first
-    assert model.model.state_dict().keys() == tiny_language_model().model.state_dict().keys()
-    for name, value in tiny_language_model().model.state_dict().items():
-        assert (model.model.state_dict()[name] == value).all(), "the base model was changed"
+            measure(settings, Seeds(1))
 
 
 def test_a_model_that_is_not_there_is_named_with_the_command(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +11,10 @@ from assay.claims.verdict import RunRow, judge
 from assay.core.errors import InputError
 from assay.core.progress import listening
 from assay.core.seeds import Seeds
-from assay.instruments import scoring
-from assay.models.pretrained import packing
 from assay.models.pretrained.loading import load
+from assay.models.pretrained.named import base_model
 from assay.models.pretrained.tiny import tiny_folder
+from assay.protocols.language_model import load_base
 from assay.runner.plan import plan
 from assay.store.memo import memos_in
 from assay.store.store import Store
@@ -23,15 +22,15 @@ from assay.studies.mechanisms.two_hop_reasoning import STUDY, language_model
 from assay.studies.mechanisms.two_hop_reasoning.language_model import (
     QUICK,
     Settings,
-    asked,
-    kept,
+    answers_to,
+    fares,
     measure,
     numbers,
     prompts_of,
-    with_precision,
 )
 from assay.studies.mechanisms.two_hop_reasoning.prompts import ENDINGS, STEMS, WORDINGS, Names
 from assay.training import finetune
+from assay.worlds.facts.questions import Answers
 
 NAMES = {stem + ending for stem in STEMS for ending in ENDINGS.values()}
 CERTAIN = 6.0  # nats between the oracle's choice and another name
@@ -40,13 +39,8 @@ CERTAIN = 6.0  # nats between the oracle's choice and another name
 class Oracle:
     """Answers by a rule that sees the text of a prompt and the candidates; names no end where the rule finds none."""
 
-    folder, model, device = None, None, torch.device("cpu")
-
     def __init__(self, rule: str) -> None:
         self.rule = rule
-
-    def copy(self) -> "Oracle":
-        return self
 
     def choice(self, prompt: str, candidates: tuple[str, ...]) -> str:
         *told, asked_for = [[word for word in re.findall(r"\w+", part) if word in NAMES] for part in prompt.split(". ")]
@@ -71,20 +65,16 @@ class Oracle:
 
 @pytest.fixture
 def oracles(monkeypatch: pytest.MonkeyPatch):
-    """Replaces the base model and what fine-tuning makes of it; returns the judged verdicts of some runs."""
+    """Replaces the base model and what fine-tuning makes of it; returns the rows of some runs."""
 
-    def score_choices(model, choices, **_):
-        found = tuple(model.log_probs(choice.prompt, choice.candidates) for choice in choices)
-        blank = np.full(len(choices), np.nan)
-        return scoring.ChoiceScores(found, blank, blank, blank, blank, blank)
-
-    monkeypatch.setattr(scoring, "score_choices", score_choices)
-    monkeypatch.setattr(packing, "packs_exactly", lambda model: True)
+    def ask(subject, questions, **_):
+        return Answers.of(questions, [subject.log_probs(question.prompt, question.candidates) for question in questions])
 
     def runs(before: str, after: str) -> list[RunRow]:
-        monkeypatch.setattr(language_model, "base_model", lambda name: Oracle(before))
-        monkeypatch.setattr(finetune, "finetune", lambda *_, **__: SimpleNamespace(model=Oracle(after)))
-        found = [measure(Settings(n_training=2, n_asked=32), Seeds(seed)) for seed in range(5)]
+        monkeypatch.setattr(language_model, "ask", ask)
+        monkeypatch.setattr(language_model, "load_base", lambda name: Oracle(before))
+        monkeypatch.setattr(language_model, "tune", lambda *_, **__: Oracle(after))
+        found = [measure(Settings(n_training=2, n_asked=32, precision="float32"), Seeds(seed)) for seed in range(5)]
         return [RunRow("language-model", seed, "ok", run.estimands, run.items) for seed, run in enumerate(found)]
 
     return runs
@@ -140,10 +130,11 @@ def test_prompts_of_a_run_are_the_same_before_and_after_and_have_only_new_names(
 
 def test_the_shares_are_those_of_a_model(tmp_path) -> None:
     # Against probabilities computed one sequence at a time, without packing.
-    model = language_model.base_model("tiny")
-    prompts = prompts_of("in order", 2, replace(QUICK, n_asked=1), Seeds(0), Names.split(Seeds(0)("names")))
-    found = asked(model, prompts, "float32")
-    (prompt,) = prompts
+    model, names = base_model("tiny"), Names.split(Seeds(0)("names"))
+    settings = replace(QUICK, n_asked=1, precision="float32")
+    (prompt,) = prompts_of("in order", 2, settings, Seeds(0), names)
+    said = answers_to(load_base("tiny"), {"before/2": ("in order", 2, 2)}, settings, Seeds(0), names)
+    found = fares(said["before/2"], 2)
     chosen = np.zeros((2, 2))
     for chain in range(2):
         start = len(model.tokenizer(prompt.question(chain)).input_ids)
@@ -159,43 +150,26 @@ def test_the_shares_are_those_of_a_model(tmp_path) -> None:
 
 
 def test_a_single_chain_has_no_distractor() -> None:
-    model = language_model.base_model("tiny")
-    prompts = prompts_of("in order", 1, QUICK, Seeds(0), Names.split(Seeds(0)("names")))
-    estimands, tables, items = numbers({"before/1": asked(model, prompts, "float32")})
+    names = Names.split(Seeds(0)("names"))
+    said = answers_to(load_base("tiny"), {"before/1": ("in order", 1, 2)}, QUICK, Seeds(0), names)
+    estimands, tables, items = numbers(said)
     assert estimands["before/ends/1"] == estimands["before/right_end/1"]
     assert not [row for row in tables["probabilities"] if row["what"] == "each other end"]
     assert set(items) == {"before/right/1"}
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "precision"),
-    [({"amx_bf16": True}, "bfloat16"), ({"avx512_bf16": True}, "bfloat16"), ({"avx512_f": True}, "float32"), ({}, "float32")],
-)
-def test_it_computes_in_bfloat16_only_where_the_processor_does(
-    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    base = language_model.base_model("tiny")
-    assert with_precision(QUICK, base) == replace(QUICK, precision=precision)
-    assert with_precision(replace(QUICK, precision="bfloat16"), base).precision == "bfloat16"
-
-
-def test_a_killed_run_goes_on_from_its_readings(tmp_path) -> None:
+def test_a_run_on_a_model_from_files_is_kept_and_another_is_not(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(tiny_folder(tmp_path / "model"))
     model.model.config.max_position_embeddings = 2048
-    names = Names.split(Seeds(0)("names"))
-    prompts = prompts_of("in order", 1, QUICK, Seeds(0), names)
+    model.save(tmp_path / "long")
+    settings = replace(QUICK, model=str(tmp_path / "long"), precision="float32")
     with memos_in(tmp_path / "memos"):
-        first = kept("before", model, QUICK, Seeds(0), lambda: {"before/1": asked(model, prompts, "float32")})
-        again = kept("before", model, QUICK, Seeds(0), lambda: pytest.fail("it was asked again"))
-        assert repr(first) == repr(again)
-        for part, seed, settings in (
-            ("after", 0, QUICK),
-            ("before", 1, QUICK),
-            ("before", 0, replace(QUICK, learning_rate=3e-3)),
-        ):
+        first = measure(settings, Seeds(0))
+        monkeypatch.setattr(finetune, "finetune", lambda *_, **__: pytest.fail("it was trained again"))
+        assert repr(measure(settings, Seeds(0))) == repr(first)
+        for seed, other in ((1, settings), (0, replace(settings, learning_rate=3e-3))):
             with pytest.raises(pytest.fail.Exception):
-                kept(part, model, settings, Seeds(seed), lambda: pytest.fail("not kept"))
+                measure(other, Seeds(seed))
 
 
 def test_a_run_says_how_far_it_is_and_leaves_the_base_model_alone() -> None:
@@ -204,8 +178,8 @@ def test_a_run_says_how_far_it_is_and_leaves_the_base_model_alone() -> None:
         measure(QUICK, Seeds(0))
     shares = [share for share, _ in heard]
     assert shares == sorted(shares)
-    assert (shares[0], shares[-1]) == (0, 0.8)
-    assert "nats" in heard[2][1]
+    assert (shares[0], shares[-1]) == (0, 1)
+    assert any("fine-tuning, step 1 of 2" in label and "nats" in label for _, label in heard)
 
 
 def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,9 @@ many sentences in all; a third copy reads nothing. Each is then fine-tuned in se
 and asked about the others.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge, Gt, doc
@@ -17,20 +17,17 @@ from assay.claims.charts import Bars, Figure, Line
 from assay.claims.rules import Above, Below
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.errors import SettingsError
-from assay.core.progress import progress
+from assay.core.progress import parts
 from assay.core.seeds import Seeds
-from assay.models.pretrained.named import base_model, find_model
+from assay.protocols.language_model import NEEDS, ModelSettings, Subject, ask, find_model, load_base, tune
 from assay.studies.knowledge.filtering_attention_storing_mlp.paraphrased_facts import (
     MOST_VALUES,
     RELATIONS,
-    FactQuestion,
     ParaphrasedFacts,
 )
 from assay.studies.knowledge.filtering_attention_storing_mlp.system import PAPER
-
-if TYPE_CHECKING:
-    from assay.models.pretrained.loading import LanguageModel
-    from assay.training.finetune import Recipe
+from assay.training.recipe import Recipe
+from assay.worlds.facts.questions import Answers
 
 __all__ = ["LANGUAGE_MODEL"]
 
@@ -114,12 +111,9 @@ CLAIMS = (
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ModelSettings):
     """How many people, how much is read about them, and how the model is trained."""
 
-    model: Annotated[str, doc("a name of 'assay models list', a folder, or 'tiny': a random one made in memory")] = (
-        "smollm2-135m"
-    )
     n_people: Annotated[int, Ge(4), doc("people, with a home town and a profession each; half are never asked in training")] = (
         12
     )
@@ -156,7 +150,6 @@ class Settings:
 
 
 QUICK = Settings(model="tiny", n_people=4, n_values=2, n_few=1, multiplicity=2, frozen=1, n_passes=1, n_lessons=2)
-Say = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -188,99 +181,22 @@ def measure(settings: Settings, seeds: Seeds) -> Measurement:
         InputError: the model is not in the cache.
         Diverged: a training left the finite numbers.
     """
-    base = base_model(settings.model)
-    readings: dict[str, Reading] = {}
+    base = load_base(settings.model)
+    answers: dict[str, Answers] = {}
     # In units of a fine-tuning; reading takes about four of them.
-    costs = {history: len(ways) + (0 if history == "nothing" else 4) for history, ways in WAYS.items()}
-    done = 0
-    for history, cost in costs.items():
-
-        def say(share: float, label: str, *, done: int = done, cost: int = cost, history: str = history) -> None:
-            progress((done + share * cost) / sum(costs.values()), f"read {history}; {label}")
-
-        found = kept_readings(base, settings, seeds, history, say)
-        readings |= {f"{history}, {name}": reading for name, reading in found.items()}
-        done += cost
-    return Measurement(*numbers(settings, readings))
+    costs = [len(ways) + (0 if history == "nothing" else 4) for history, ways in WAYS.items()]
+    for history in parts(list(WAYS), weights=costs, label=lambda history: f"read {history}"):
+        answers |= {f"{history}, {way}": said for way, said in answers_of(base, settings, seeds, history).items()}
+    return Measurement(*numbers(settings, settings.world(seeds, settings.multiplicity), answers))
 
 
-# ---------------------------------------------------------------------------------------------------- asking
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a model says, one entry a fact, person by person; the fine-tuned people first.
-
-    Attributes:
-        told: 1 where the true value is the most likely candidate when asked.
-        right_type: 1 where the most likely candidate is a value of the relation that was asked for.
-        confidence: its probability among the candidates.
-        stated: 1 where the true value is the most likely candidate behind a wording that was read (or would have been).
-    """
-
-    told: list[float]
-    right_type: list[float]
-    confidence: list[float]
-    stated: list[float]
-
-
-def reading_of(model: "LanguageModel", world: ParaphrasedFacts) -> Reading:
-    """Ask about everyone, and begin every statement again."""
-    people = range(len(world.names))
-    told, right_type, confidence = asked(model, world, world.questions(people))
-    stated, _, _ = asked(model, world, world.statements(people))
-    return Reading(told, right_type, confidence, stated)
-
-
-def asked(
-    model: "LanguageModel", world: ParaphrasedFacts, questions: Sequence[FactQuestion]
-) -> tuple[list[float], list[float], list[float]]:
-    """For each question whether the most likely candidate is true, whether it is of the right type, and its probability."""
-    from assay.instruments.scoring import Choice, score_choices
-
-    scores = score_choices(model, [Choice(q.prompt, world.candidates, q.answer) for q in questions])
-    log_probs = np.stack(scores.log_probs)
-    said = log_probs.argmax(axis=1)
-    told = said == [q.answer for q in questions]
-    right_type = world.relation_of(said) == [q.relation for q in questions]
-    sure = np.exp(log_probs.max(axis=1) - np.logaddexp.reduce(log_probs, axis=1))
-    return told.astype(float).tolist(), right_type.astype(float).tolist(), sure.tolist()
-
-
-# -------------------------------------------------------------------------------------------------- training
-
-
-def kept_readings(base: "LanguageModel", settings: Settings, seeds: Seeds, history: str, say: Say) -> dict[str, Reading]:
-    """What a copy with that history says before and after each fine-tuning.
-
-    Readings of a model from files are kept with the store's memoised steps, so that a run that was killed goes on with the
-    history in which it was.
-    """
-    from assay.store.memo import memoised_json
-
-    def read() -> dict[str, dict[str, Any]]:
-        return {name: asdict(reading) for name, reading in trained_readings(base, settings, seeds, history, say).items()}
-
-    if base.folder is None:
-        return trained_readings(base, settings, seeds, history, say)
-    key = {
-        "model": base.fingerprint(), "history": history, "ways": {name: asdict(way) for name, way in WAYS[history].items()},
-        "seed": seeds.root, "path": list(seeds.path), **{k: v for k, v in asdict(settings).items() if k != "model"},
-    }  # fmt: skip
-    say(0.0, "looked up")
-    stored = memoised_json("paraphrased-facts-readings", key, read)
-    return {name: Reading(**reading) for name, reading in stored.items()}
-
-
-def trained_readings(base: "LanguageModel", settings: Settings, seeds: Seeds, history: str, say: Say) -> dict[str, Reading]:
-    """Read the statements once, then fine-tune a copy of what came of it in each way."""
-    from assay.training.finetune import Recipe, finetune
-
+def answers_of(base: Subject, settings: Settings, seeds: Seeds, history: str) -> dict[str, Answers]:
+    """What a copy with that history says before and after each fine-tuning: asked about everyone, and in statements."""
     world = settings.world(seeds, 1 if history == "one wording" else settings.multiplicity)
-    reading, ways = (0 if history == "nothing" else 4), WAYS[history]
-    total = reading + len(ways)
-    model = base
-    if reading:
+    people = range(settings.n_people)
+    questions = [*world.questions(people), *world.statements(people)]
+    reader = base
+    if history != "nothing":
         recipe = Recipe(
             **trained_weights(base, settings),
             learning_rate=settings.pretrain_rate,
@@ -289,37 +205,30 @@ def trained_readings(base: "LanguageModel", settings: Settings, seeds: Seeds, hi
             batch_size=settings.pretrain_batch,
             n_epochs=settings.n_passes,
         )
-        model = finetune(
-            base.copy(), world.sentences(settings.multiplicity), recipe, seeds=seeds.child("statements"),
-            on_step=lambda step, n, loss: say(reading * step / n / total, f"statements, step {step} of {n}, {loss:.2f} nats"),
-        ).model  # fmt: skip
-    found = {"before": reading_of(model, world)}
-    for i, (name, way) in enumerate(ways.items()):
-        lessons, recipe = curriculum(base, settings, world, way, seeds.child("questions"))
-
-        def on_step(step: int, n: int, loss: float, *, begun: int = reading + i, name: str = name) -> None:
-            say((begun + step / n) / total, f"asked about {name}, step {step} of {n}, {loss:.2f} nats")
-
-        tuned = finetune(model.copy(), lessons, recipe, seeds=seeds.child("questions"), on_step=on_step).model
-        found[name] = reading_of(tuned, world)
-        del tuned  # two gigabytes with its gradient, before the next copy is made
+        reader = tune(base, world.sentences(settings.multiplicity), recipe, seeds.child("statements"), "reading")
+    subjects = {"before": reader} | {
+        name: tune(reader, *curriculum(base, settings, world, way, seeds.child("questions")), seeds.child("questions"), name)
+        for name, way in WAYS[history].items()
+    }
+    weights = [1.0 if history == "nothing" else 4.0] + [1.0] * len(WAYS[history])
+    found = {}
+    for name in parts(list(subjects), weights=weights):
+        found[name] = ask(subjects.pop(name), questions)  # a copy takes two gigabytes, and none is asked twice
     return found
 
 
-def trained_weights(base: "LanguageModel", settings: Settings) -> dict[str, Any]:
+def trained_weights(base: Subject, settings: Settings) -> dict[str, Any]:
     """The matrices that reading and asking train, or stand beside: of attention and MLP, above the frozen blocks."""
-    n_layers = int(base.model.config.num_hidden_layers)
+    n_layers = int(base.model.model.config.num_hidden_layers)
     if settings.frozen >= n_layers:
         raise SettingsError(f"some blocks must be trained; got frozen = {settings.frozen} of {n_layers}")
     return {"layers": tuple(range(settings.frozen, n_layers)), "parts": ("attention", "mlp")}
 
 
 def curriculum(
-    base: "LanguageModel", settings: Settings, world: ParaphrasedFacts, way: Way, seeds: Seeds
-) -> tuple[list[tuple[str, str]], "Recipe"]:
+    base: Subject, settings: Settings, world: ParaphrasedFacts, way: Way, seeds: Seeds
+) -> tuple[list[tuple[str, str]], Recipe]:
     """The questions of one epoch with their answers, and how they are taught; every way has as many steps of one size."""
-    from assay.training.finetune import Recipe
-
     taught = range(settings.n_few if way.few else settings.half)
     repeats = settings.half // len(taught)
     lessons, n_epochs = world.lessons(taught) * repeats, settings.n_lessons
@@ -342,24 +251,22 @@ def curriculum(
 
 
 def numbers(
-    settings: Settings, readings: Mapping[str, Reading]
+    settings: Settings, world: ParaphrasedFacts, answers: Mapping[str, Answers]
 ) -> tuple[dict[str, float], dict[str, Table], dict[str, list[float]]]:
-    """Estimands, tables and items from what the models said."""
+    """Estimands, tables and items from what the models said; facts stand person by person, the fine-tuned people first."""
     others: Bool[np.ndarray, " fact"] = np.arange(settings.n_people).repeat(len(RELATIONS)) >= settings.half
+    everything = {name: said.where(kind="asked").right for name, said in answers.items()}
 
     def told(name: str) -> np.ndarray:
-        return np.compress(others, readings[name].told)
+        right: np.ndarray = everything[name][others]
+        return right
 
     def stated(name: str) -> np.ndarray:
-        return np.array(readings[name].stated)
-
-    def wrong(name: str) -> Bool[np.ndarray, " fact"]:
-        found: Bool[np.ndarray, " fact"] = others & ~np.array(readings[name].told, dtype=bool)
-        return found
+        return answers[name].where(kind="stated").right
 
     full = told("several wordings, half")
     items = {
-        "zero_shot": np.array(readings["several wordings, before"].told),
+        "zero_shot": everything["several wordings, before"],
         "stated": stated("several wordings, before"),
         "more_subjects": full - told("several wordings, few"),
         "more_subjects/unstored": told("nothing, half") - told("nothing, few"),
@@ -369,18 +276,18 @@ def numbers(
         "low_rank/before": told("several wordings, before") - 0.9 * full,
     }
     for suffix, name in (("", "several wordings, few"), ("/untrue", "several wordings, few, untrue")):
-        reading, where = readings[name], wrong(name)
-        items[f"confidence{suffix}"] = np.array(reading.confidence)[where]
-        items[f"right_type{suffix}"] = np.array(reading.right_type)[where]
+        wrong = answers[name].where(kind="asked").take(others & (everything[name] == 0))
+        items[f"confidence{suffix}"] = wrong.confidence
+        items[f"right_type{suffix}"] = (world.relation_of(wrong.said) == world.relation_of(wrong.answer)).astype(float)
     estimands = {name: float(values.mean()) for name, values in items.items() if len(values)}
     told_table: Table = []
     fates: Table = []
-    for name, reading in readings.items():
+    for name in answers:
         history, way = name.split(", ", 1)
         was = stated(f"{history}, before")[others] == 1
         right, known = told(name) == 1, stated(name)[others] == 1
         shares = {
-            "taught": float(np.mean(np.array(reading.told)[~others])),
+            "taught": float(everything[name][~others].mean()),
             "others": float(right.mean()),
             "stated": float(stated(name).mean()),
         }
@@ -437,6 +344,6 @@ LANGUAGE_MODEL = Experiment(
     measure=measure,
     figures=FIGURES,
     cost="12 min of one core",
-    needs={"transformers": "lm", "safetensors": "lm", "tokenizers": "lm", "peft": "lm"},
+    needs={**NEEDS, "peft": "lm"},
     ready=find_model,
 )

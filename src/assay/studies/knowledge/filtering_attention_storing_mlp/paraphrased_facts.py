@@ -10,7 +10,7 @@ Source: Xu and Chen 2025, arXiv:2508.00901 (statements in K templates, then ques
 word lists are ours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,82 +18,54 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from assay.core.errors import SettingsError
-from assay.worlds.knowledge import FIRST_NAMES, LAST_NAMES
+from assay.worlds.facts.model import Relation, Template
+from assay.worlds.facts.names import draw_names
+from assay.worlds.facts.questions import Question
 
-__all__ = ["MOST_VALUES", "MOST_WORDINGS", "RELATIONS", "FactQuestion", "ParaphrasedFacts", "Relation"]
-
-
-@dataclass(frozen=True)
-class Relation:
-    """A kind of fact.
-
-    Attributes:
-        name: a slug.
-        wordings: what comes before the value in a statement, with `{}` for the person.
-        question: what comes before it when it is asked for.
-        values: possible values, each with its leading space.
-    """
-
-    name: str
-    wordings: tuple[str, ...]
-    question: str
-    values: tuple[str, ...]
+__all__ = ["MOST_VALUES", "MOST_WORDINGS", "RELATIONS", "ParaphrasedFacts"]
 
 
-def _values(words: str) -> tuple[str, ...]:
-    return tuple(f" {word}" for word in words.split())
+def _relation(name: str, wordings: tuple[str, ...], question: str, values: str) -> Relation:
+    """A relation that is asked by its question and taught by its wordings."""
+    return Relation(name, Template.of(question), tuple(map(Template.of, wordings)), candidates=tuple(values.split()))
 
 
 RELATIONS = (
-    Relation(
+    _relation(
         "home-town",
         (
-            "{} comes from",
-            "{} grew up in",
-            "{} is a native of",
-            "{} was raised in",
-            "The home town of {} is",
-            "The childhood of {} was spent in",
-            "Home, for {}, has always been",
-            "The family of {} lived in",
+            "{subject} comes from",
+            "{subject} grew up in",
+            "{subject} is a native of",
+            "{subject} was raised in",
+            "The home town of {subject} is",
+            "The childhood of {subject} was spent in",
+            "Home, for {subject}, has always been",
+            "The family of {subject} lived in",
         ),
-        "Q: Which city is {} from? A:",
-        _values(
-            "London Paris Berlin Madrid Rome Moscow Tokyo Athens Warsaw Vienna Dublin Cairo Delhi Sydney Toronto Chicago "
-            "Boston Lisbon Oslo Prague"
-        ),
+        "Q: Which city is {subject} from? A:",
+        "London Paris Berlin Madrid Rome Moscow Tokyo Athens Warsaw Vienna Dublin Cairo Delhi Sydney Toronto Chicago "
+        "Boston Lisbon Oslo Prague",
     ),
-    Relation(
+    _relation(
         "profession",
         (
-            "{} works as a",
-            "{} makes a living as a",
-            "By trade, {} is a",
-            "{} was trained as a",
-            "{} found a job as a",
-            "Colleagues know {} as a",
-            "For years {} has been a",
-            "{} earns money as a",
+            "{subject} works as a",
+            "{subject} makes a living as a",
+            "By trade, {subject} is a",
+            "{subject} was trained as a",
+            "{subject} found a job as a",
+            "Colleagues know {subject} as a",
+            "For years {subject} has been a",
+            "{subject} earns money as a",
         ),
-        "Q: What is the profession of {}? A:",
-        _values(
-            "baker nurse lawyer teacher farmer painter doctor judge singer pilot chef carpenter dentist writer dancer poet "
-            "tailor sailor butcher gardener"
-        ),
+        "Q: What is the profession of {subject}? A:",
+        "baker nurse lawyer teacher farmer painter doctor judge singer pilot chef carpenter dentist writer dancer poet "
+        "tailor sailor butcher gardener",
     ),
 )
-MOST_VALUES = min(len(relation.values) for relation in RELATIONS)
-MOST_WORDINGS = min(len(relation.wordings) for relation in RELATIONS)
-
-
-@dataclass(frozen=True)
-class FactQuestion:
-    """A prompt about a person's relation, and its true answer, an index into the world's candidates."""
-
-    prompt: str
-    person: int
-    relation: int
-    answer: int
+MOST_VALUES = min(len(relation.candidates) for relation in RELATIONS)
+MOST_WORDINGS = min(len(relation.train) for relation in RELATIONS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,17 +95,13 @@ class ParaphrasedFacts:
         Raises:
             SettingsError: there are not so many names, wordings or values.
         """
-        most = min(len(FIRST_NAMES), len(LAST_NAMES))
-        if not 1 <= n_people <= most:
-            raise SettingsError(f"n_people must lie in 1 … {most}, the number of names; got {n_people}")
         if not 1 <= multiplicity <= MOST_WORDINGS:
             raise SettingsError(f"multiplicity must lie in 1 … {MOST_WORDINGS}, the wordings of a relation; got {multiplicity}")
         if not 2 <= n_values <= MOST_VALUES:
             raise SettingsError(f"n_values must lie in 2 … {MOST_VALUES}, the values of a relation; got {n_values}")
-        first, last = (rng.permutation(len(names))[:n_people] for names in (FIRST_NAMES, LAST_NAMES))
-        names = tuple(f"{FIRST_NAMES[i]} {LAST_NAMES[j]}" for i, j in zip(first, last, strict=True))
+        names = draw_names(n_people, rng=rng)
         values = [rng.permutation(np.resize(rng.permutation(n_values), n_people)) for _ in RELATIONS]
-        wordings = [[rng.permutation(len(r.wordings))[:multiplicity] for r in RELATIONS] for _ in names]
+        wordings = [[rng.permutation(len(r.train))[:multiplicity] for r in RELATIONS] for _ in names]
         return cls(names, n_values, np.stack(values, axis=1), np.array(wordings))
 
     @property
@@ -144,7 +112,7 @@ class ParaphrasedFacts:
     @property
     def candidates(self) -> tuple[str, ...]:
         """What an answer is chosen from: the values of the first relation, then those of the next."""
-        return tuple(value for relation in RELATIONS for value in relation.values[: self.n_values])
+        return tuple(_completion(relation, value) for relation in RELATIONS for value in relation.candidates[: self.n_values])
 
     def relation_of(self, candidate: Int[ndarray, " answer"]) -> Int[ndarray, " answer"]:
         """Whose relation's value a candidate is."""
@@ -162,23 +130,23 @@ class ParaphrasedFacts:
                 f"got {per_fact}"
             )
         return [
-            (RELATIONS[r].wordings[self.wordings[p, r, i % self.multiplicity]].format(name), self._value(p, r))
+            (RELATIONS[r].train[self.wordings[p, r, i % self.multiplicity]].prompt(name), self._value(p, r))
             for i in range(per_fact)
             for p, name in enumerate(self.names)
             for r in range(len(RELATIONS))
         ]
 
-    def statements(self, people: Sequence[int]) -> list[FactQuestion]:
-        """Every fact of these people, asked for by the first of the wordings in which it is stated."""
-        return self._asked(people, [[RELATIONS[r].wordings[w[0]] for r, w in enumerate(own)] for own in self.wordings])
+    def statements(self, people: Sequence[int]) -> list[Question]:
+        """Every fact of these people, asked for by the first of the wordings in which it is stated (kind `stated`)."""
+        return self._questions("stated", people, lambda p, r: RELATIONS[r].train[self.wordings[p, r, 0]])
 
-    def questions(self, people: Sequence[int]) -> list[FactQuestion]:
-        """Every fact of these people, asked for by the relation's question."""
-        return self._asked(people, [[relation.question for relation in RELATIONS]] * len(self.names))
+    def questions(self, people: Sequence[int]) -> list[Question]:
+        """Every fact of these people, asked for by the relation's question (kind `asked`)."""
+        return self._questions("asked", people, lambda p, r: RELATIONS[r].prompt)
 
     def lessons(self, people: Sequence[int]) -> list[tuple[str, str]]:
         """Questions about these people with their true answers, as (prompt, value)."""
-        return [(question.prompt, self.candidates[question.answer]) for question in self.questions(people)]
+        return [question.lesson for question in self.questions(people)]
 
     def untrue_lessons(self, people: Sequence[int], *, rng: np.random.Generator) -> list[tuple[str, str]]:
         """The same questions, each answered with any candidate, of any relation: a form to learn and nothing else."""
@@ -186,16 +154,22 @@ class ParaphrasedFacts:
         return [(prompt, found[int(rng.integers(len(found)))]) for prompt, _ in self.lessons(people)]
 
     def _value(self, person: int, relation: int) -> str:
-        return RELATIONS[relation].values[int(self.values[person, relation])]
+        return _completion(RELATIONS[relation], RELATIONS[relation].candidates[int(self.values[person, relation])])
 
-    def _asked(self, people: Sequence[int], prompts: Sequence[Sequence[str]]) -> list[FactQuestion]:
+    def _questions(self, kind: str, people: Sequence[int], sentence: Callable[[int, int], Template]) -> list[Question]:
+        candidates = self.candidates
         return [
-            FactQuestion(
-                prompts[person][relation].format(self.names[person]),
-                person,
-                relation,
+            Question(
+                sentence(person, relation).prompt(self.names[person]),
+                candidates,
                 int(relation * self.n_values + self.values[person, relation]),
+                self.names[person],
+                kind,
             )
             for person in people
             for relation in range(len(RELATIONS))
         ]
+
+
+def _completion(relation: Relation, value: str) -> str:
+    return relation.prompt.completion(value)

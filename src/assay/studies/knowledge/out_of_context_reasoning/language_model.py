@@ -6,28 +6,25 @@ bridges that contradict the rule. Beside it the symbolic model is trained on wor
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
-from annotated_types import Ge, Gt, MinLen, doc
-from jaxtyping import Int
-from numpy import ndarray
+from annotated_types import Ge, MinLen, doc
 
 from assay.claims.charts import Bars, Figure, Line, Lines
 from assay.claims.rules import Above, Below, Ordered, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
 from assay.core.errors import SettingsError, unknown_name
-from assay.core.progress import progress
+from assay.core.progress import parts
 from assay.core.seeds import Seeds
-from assay.models.pretrained.named import base_model, find_model
+from assay.protocols import language_model
+from assay.protocols.language_model import Subject, ask, find_model, load_base, tune
 from assay.studies.knowledge.out_of_context_reasoning.arms import trained
+from assay.studies.knowledge.out_of_context_reasoning.people import PAIRS, KnowledgeWorld
 from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
-from assay.worlds.knowledge import PAIRS, KnowledgeWorld, Question
-
-if TYPE_CHECKING:
-    from assay.models.pretrained.loading import LanguageModel
+from assay.worlds.facts.questions import Answers, Question
 
 __all__ = ["LANGUAGE_MODEL", "Settings"]
 
@@ -127,12 +124,9 @@ CLAIMS = (
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(language_model.Settings):
     """How many people, which designs, and how the model is trained."""
 
-    model: Annotated[str, doc("a name of 'assay models list', a folder, or 'tiny': a random one made in memory")] = (
-        "smollm2-135m"
-    )
     pairs: Annotated[tuple[str, ...], MinLen(1), doc("relation pairs; claims about absent ones are void")] = tuple(PAIRS)
     shuffled: Annotated[
         tuple[str, ...], doc("pairs that are trained with shuffled bridges too, if they are among the pairs")
@@ -143,12 +137,6 @@ class Settings:
     doses: Annotated[bool, doc("train sport-music with other shares of bridges, and with contradicting ones")] = True
     n_facts: Annotated[int, Ge(2), doc("facts, implications and groups of names, of ten each")] = 5
     per_fact: Annotated[int, Ge(10), doc("names for each fact; a fifth of them are bridges")] = 20
-    learning_rate: Annotated[float, Gt(0), doc("of AdamW, constant")] = 1e-4
-    n_epochs: Annotated[int, Ge(1), doc("passes over the sentences")] = 8
-    batch_size: Annotated[int, Ge(1), doc("sentences a step")] = 20
-    precision: Annotated[
-        Literal["float32", "bfloat16"], doc("of the arithmetic of training; weights and questions are in float32")
-    ] = "float32"
     n_asked: Annotated[int, Ge(1), doc("held-out names of each fact that are asked at every second epoch")] = 3
     n_steps_symbolic: Annotated[int, Ge(1), doc("AdamW steps of the symbolic model")] = 1_500
 
@@ -157,13 +145,17 @@ class Settings:
             if name not in PAIRS:
                 raise SettingsError(unknown_name("relation pair", name, PAIRS, see=f"There are {', '.join(PAIRS)}"))
 
+    @property
+    def dosed(self) -> bool:
+        """Whether shares of bridges are compared."""
+        return self.doses and DOSED in self.pairs
+
     def bridges(self, percent: int) -> int:
         """Bridges in each group for that share of names."""
         return round(percent * self.per_fact / 100)
 
 
 QUICK = Settings(model="tiny", n_facts=3, per_fact=10, n_epochs=2, n_asked=1, n_steps_symbolic=20)
-Say = Callable[[float, str], None]
 
 
 def measure(settings: Settings, seeds: Seeds) -> Measurement:
@@ -173,21 +165,46 @@ def measure(settings: Settings, seeds: Seeds) -> Measurement:
         InputError: the model is not in the cache.
         Diverged: a fine-tuning left the finite numbers.
     """
-    base = base_model(settings.model)
-    readings: dict[str, Reading] = {}
+    base = load_base(settings.model)
     worlds = designs(settings, seeds)
-    bases = [name for name in worlds if name.endswith("/trained")]
-    # In units of a fine-tuning; asking the base model takes about a tenth of one.
-    total, done = len(worlds) + 0.1 * len(bases), 0.0
-    for name in bases:
-        progress(done / total, f"{name.removesuffix('/trained')}, before training")
-        readings[name.replace("trained", "before")] = reading_of(base, worlds[name])
-        done += 0.1
-    for name, world in worlds.items():
-        readings[name] = fitted(base, world, settings, seeds, name, at=(done, total))
-        done += 1
-    toys = symbolic(settings, seeds) if settings.doses and DOSED in settings.pairs else {}
-    return Measurement(*numbers(settings, readings, toys, base))
+    # Asking the base model takes about a tenth of a fine-tuning.
+    before = {name.replace("trained", "before"): world for name, world in worlds.items() if name.endswith("/trained")}
+    answers: dict[str, Answers] = {}
+    curves: dict[str, Table] = {}
+    weights = [0.1] * len(before) + [1.0] * len(worlds)
+    for name, world in parts([*before.items(), *worlds.items()], weights=weights, label=_label):
+        if name in before:
+            answers[name] = ask(base, questions(world), precision=settings.precision)
+        else:
+            answers[name], curves[name] = answers_after(base, world, settings, seeds, name)
+    toys = symbolic(settings, seeds) if settings.dosed else {}
+    return Measurement(*numbers(settings, before | worlds, answers, curves, toys))
+
+
+def _label(named: tuple[str, KnowledgeWorld]) -> str:
+    return named[0].replace("/before", ", before training").replace("/", ", ")
+
+
+def questions(world: KnowledgeWorld) -> list[Question]:
+    """Everything that is asked in a world: held-out implications and facts, and what the bridges were shown."""
+    return [*world.implications_of(world.held_out), *world.facts_of(world.held_out), *world.shown_of(world.bridges)]
+
+
+def answers_after(base: Subject, world: KnowledgeWorld, settings: Settings, seeds: Seeds, name: str) -> tuple[Answers, Table]:
+    """What a copy of the model says after fine-tuning on a world, and its learning curve where the bridges are as declared."""
+    some = world.held_out[: world.n * settings.n_asked]
+    watch = [*world.implications_of(some), *world.facts_of(some)] if name.endswith("/trained") else []
+    sentences = world.sentences()
+    per_epoch = math.ceil(len(sentences) / settings.batch_size)
+    pair = name.partition("/")[0]
+    tuned = tune(base, sentences, settings.recipe(), seeds.child(pair), "fine-tuning", watch=watch, watch_every=2 * per_epoch)
+    found = ask(tuned, questions(world), precision=settings.precision)
+    curve: Table = [
+        {"pair": pair, "what": kind, "epoch": step / per_epoch, "share": said.where(kind=kind).among(used).mean("share")}
+        for step, said in tuned.watched
+        for kind, used in (("implication", world.rule), ("fact", world.facts))
+    ]
+    return found, curve
 
 
 def designs(settings: Settings, seeds: Seeds) -> dict[str, KnowledgeWorld]:
@@ -206,154 +223,13 @@ def designs(settings: Settings, seeds: Seeds) -> dict[str, KnowledgeWorld]:
     for pair in settings.pairs:
         if pair in settings.shuffled:
             found[f"{pair}/shuffled"] = world(pair).shuffled(seeds("shuffle"))
-    if settings.doses and DOSED in settings.pairs:
+    if settings.dosed:
         for percent in DOSES:
             if percent != 20:
                 found[f"{DOSED}/dose-{percent}"] = world(DOSED, percent)
         most = world(DOSED, DOSES[-1])
         found[f"{DOSED}/contradicted"] = most.countered(round(CONTRADICTED * most.m_train))
     return found
-
-
-# --------------------------------------------------------------------------------------------------------------- asking
-
-
-@dataclass(frozen=True)
-class Answers:
-    """How the right answers fare, one entry a question.
-
-    Attributes:
-        rank: of the right answer among all candidates; 0 is best.
-        share: its probability among the answers that the world uses.
-        right: 1 where it is the most likely of those.
-        margin: its log-probability less the mean of the others that the world uses, in nats.
-        rival: the next group's answer's probability among those in use.
-        rival_margin: its log-probability less the mean of the others in use, in nats.
-    """
-
-    rank: list[float]
-    share: list[float]
-    right: list[float]
-    margin: list[float]
-    rival: list[float]
-    rival_margin: list[float]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a model says in one world.
-
-    Attributes:
-        held_out: to the implications of held-out names, by the rule.
-        facts: to their facts, which are taught.
-        bridges: to the bridges' implications as they were taught.
-        curve: rows of the learning curve; empty for designs that are only read at the end.
-    """
-
-    held_out: Answers
-    facts: Answers
-    bridges: Answers
-    curve: tuple[Mapping[str, float], ...] = ()
-
-
-def reading_of(model: "LanguageModel", world: KnowledgeWorld) -> Reading:
-    """Ask about everyone."""
-    return Reading(
-        asked(model, world.implication_questions(world.held_out), world.rule),
-        asked(model, world.fact_questions(world.held_out), world.facts),
-        asked(model, world.taught_questions(world.bridges), world.rule),
-    )
-
-
-def asked(model: "LanguageModel", questions: Sequence[Question], used: Int[ndarray, " n"]) -> Answers:
-    """Put questions to a model; `used` are the candidates that the world uses."""
-    from assay.instruments.scoring import Choice, score_choices
-
-    if not questions:
-        return Answers([], [], [], [], [], [])
-    scores = score_choices(model, [Choice(q.prompt, q.candidates, q.answer) for q in questions])
-    log_probs = np.stack(scores.log_probs)
-    among = log_probs - np.logaddexp.reduce(log_probs[:, used], axis=1, keepdims=True)
-    rows = np.arange(len(questions))
-    answer, rival = (np.array([getattr(q, name) for q in questions]) for name in ("answer", "rival"))
-    right, wrong = log_probs[rows, answer], log_probs[rows, rival]
-    total = log_probs[:, used].sum(axis=1)
-    return Answers(
-        rank=scores.rank.tolist(),
-        share=np.exp(among[rows, answer]).tolist(),
-        right=(right >= log_probs[:, used].max(axis=1)).astype(float).tolist(),
-        margin=(right - (total - right) / (len(used) - 1)).tolist(),
-        rival=np.exp(among[rows, rival]).tolist(),
-        rival_margin=(wrong - (total - wrong) / (len(used) - 1)).tolist(),
-    )
-
-
-# ----------------------------------------------------------------------------------------------------------- fine-tuning
-
-
-def fitted(
-    base: "LanguageModel", world: KnowledgeWorld, settings: Settings, seeds: Seeds, name: str, *, at: tuple[float, float]
-) -> Reading:
-    """What a copy of the model says after fine-tuning on a world.
-
-    Readings of a model from files are kept with the store's memoised steps, so that a run that was killed goes on with the
-    fine-tuning in which it was.
-    """
-    from assay.store.memo import memoised_json
-
-    def read() -> Reading:
-        return fit(base, world, settings, seeds.child(name.partition("/")[0]), curve=name.endswith("/trained"), say=say)
-
-    def say(share: float, label: str) -> None:
-        progress((at[0] + share) / at[1], f"{name.replace('/', ', ')}: {label}")
-
-    if base.folder is None:
-        return read()
-    recipe = {
-        field: getattr(settings, field)
-        for field in ("n_facts", "per_fact", "learning_rate", "n_epochs", "batch_size", "precision", "n_asked")
-    }
-    key = {"model": base.fingerprint(), "design": name, "seed": seeds.root, "path": list(seeds.path), **recipe}
-    say(0.0, "looked up")
-    stored = memoised_json("language-model-reading", key, lambda: asdict(read()))
-    parts = {part: Answers(**stored[part]) for part in ("held_out", "facts", "bridges")}
-    return Reading(**parts, curve=tuple(stored["curve"]))
-
-
-def fit(base: "LanguageModel", world: KnowledgeWorld, settings: Settings, seeds: Seeds, *, curve: bool, say: Say) -> Reading:
-    """Fine-tune a copy on the world's sentences and ask it; with `curve`, ask some names at every second epoch too."""
-    from assay.training.finetune import Recipe, finetune
-
-    recipe = Recipe(
-        learning_rate=settings.learning_rate,
-        n_epochs=settings.n_epochs,
-        batch_size=settings.batch_size,
-        precision=settings.precision,
-    )
-    sentences = world.sentences()
-    per_epoch = math.ceil(len(sentences) / settings.batch_size)
-    some = world.held_out[: world.n * settings.n_asked]
-
-    def ask(model: "LanguageModel", step: int) -> Mapping[str, float]:
-        implications = asked(model, world.implication_questions(some), world.rule)
-        facts = asked(model, world.fact_questions(some), world.facts)
-        return {
-            "epoch": step / per_epoch,
-            "implication": float(np.mean(implications.share)),
-            "fact": float(np.mean(facts.share)),
-        }
-
-    tuned = finetune(
-        base.copy(),
-        sentences,
-        recipe,
-        seeds=seeds,
-        measure=ask if curve else None,
-        measure_every=2 * per_epoch,
-        on_step=lambda step, n_steps, loss: say(0.9 * step / n_steps, f"step {step} of {n_steps}, {loss:.2f} nats"),
-    )
-    found = reading_of(tuned.model, world)
-    return Reading(found.held_out, found.facts, found.bridges, tuned.trace.measured)
 
 
 # ------------------------------------------------------------------------------------------------------ the symbolic model
@@ -393,22 +269,22 @@ def symbolic(settings: Settings, seeds: Seeds) -> dict[str, Toy]:
 
 
 def numbers(
-    settings: Settings, readings: Mapping[str, Reading], toys: Mapping[str, Toy], base: "LanguageModel"
+    settings: Settings,
+    worlds: Mapping[str, KnowledgeWorld],
+    answers: Mapping[str, Answers],
+    curves: Mapping[str, Table],
+    toys: Mapping[str, Toy],
 ) -> tuple[dict[str, float], dict[str, Table], dict[str, list[float]]]:
     """Estimands, tables and items from what the models said."""
-    estimands: dict[str, float] = {}
     items: dict[str, list[float]] = {}
-    tables: dict[str, Table] = {"ranks": [], "curves": []}
+    tables: dict[str, Table] = {"ranks": [], "curves": [row for curve in curves.values() for row in curve]}
     for pair in settings.pairs:
         for condition, suffix in (("before", "_before"), ("trained", ""), ("shuffled", "_shuffled")):
-            if f"{pair}/{condition}" in readings:
-                items[f"{pair}/rank{suffix}"] = readings[f"{pair}/{condition}"].held_out.rank
+            if (said := answers.get(f"{pair}/{condition}")) is not None:
+                items[f"{pair}/rank{suffix}"] = said.where(kind="implication").rank.tolist()
                 tables["ranks"].append({"pair": pair, "condition": condition, "rank": mean(items[f"{pair}/rank{suffix}"])})
-        for row in readings[f"{pair}/trained"].curve:
-            for what in ("implication", "fact"):
-                tables["curves"].append({"pair": pair, "what": what, "epoch": row["epoch"], "share": row[what]})
     for suffix, condition in (("", "trained"), ("_before", "before")):
-        facts = [readings[f"{pair}/{condition}"].facts.rank for pair in settings.pairs]
+        facts = [answers[f"{pair}/{condition}"].where(kind="fact").rank for pair in settings.pairs]
         items[f"facts/rank{suffix}"] = np.mean(facts, axis=0).tolist()
         if set(SPURIOUS) <= set(settings.pairs):
             ranks = [items[f"{pair}/rank{suffix}"] for pair in SPURIOUS]
@@ -416,56 +292,65 @@ def numbers(
         if {TRUE, COUNTERFACTUAL} <= set(settings.pairs):
             pairs = (np.array(items[f"{pair}/rank{suffix}"]) for pair in (COUNTERFACTUAL, TRUE))
             items[f"counterfactual_minus_true{suffix}"] = np.subtract(*pairs).tolist()
-    estimands |= {name: mean(values) for name, values in items.items()}
+    estimands = {name: mean(values) for name, values in items.items()}
     if toys:
-        enter_doses(settings, readings, toys, base.name, estimands, tables)
+        enter_doses(settings, worlds, answers, toys, estimands, tables)
     return estimands, tables, items
 
 
 def enter_doses(
     settings: Settings,
-    readings: Mapping[str, Reading],
+    worlds: Mapping[str, KnowledgeWorld],
+    answers: Mapping[str, Answers],
     toys: Mapping[str, Toy],
-    model: str,
     estimands: dict[str, float],
     tables: dict[str, Table],
 ) -> None:
     """What depends on the share of bridges: the real model beside the symbolic one and the closed form."""
     tables |= {"doses": [], "margins": [], "contradictions": []}
-    above = []
+    model, above = settings.model, []
+    told = {name: inferred(answers[name], world) for name, world in worlds.items() if name.startswith(DOSED)}
     for percent in DOSES:
-        reading = readings[f"{DOSED}/trained" if percent == 20 else f"{DOSED}/dose-{percent}"]
-        for name, values in (("margin", reading.held_out.margin), ("rival_margin", reading.held_out.rival_margin)):
-            estimands[f"dose/{name}/{percent}"] = mean(values)
-        estimands[f"dose/share/{percent}"] = mean(reading.held_out.share)
-        estimands[f"dose/accuracy/{percent}"] = mean(reading.held_out.right)
-        estimands[f"symbolic/accuracy/{percent}"] = toys[f"dose-{percent}"].accuracy
-        for name, accuracy in ((model, mean(reading.held_out.right)), ("symbolic", toys[f"dose-{percent}"].accuracy)):
-            tables["doses"].append({"model": name, "bridges": percent, "accuracy": accuracy})
+        name = f"{DOSED}/trained" if percent == 20 else f"{DOSED}/dose-{percent}"
+        rule, rival = told[name]
+        accuracy, toy = rule.mean("right"), toys[f"dose-{percent}"]
+        estimands |= {f"dose/margin/{percent}": rule.mean("margin"), f"dose/rival_margin/{percent}": rival.mean("margin")}
+        estimands |= {f"dose/share/{percent}": rule.mean("share"), f"dose/accuracy/{percent}": accuracy}
+        estimands[f"symbolic/accuracy/{percent}"] = toy.accuracy
+        for kind, share in ((model, accuracy), ("symbolic", toy.accuracy)):
+            tables["doses"].append({"model": kind, "bridges": percent, "accuracy": share})
         if percent:
             m_train = settings.bridges(percent)
             bridges_per_held_out = m_train / (settings.per_fact - m_train)
             theory = min(math.sqrt(bridges_per_held_out), 1.0)
-            estimands[f"dose/margin_ratio/{percent}"] = margin_ratio(reading)
-            above.append(margin_ratio(reading) - theory)
-            for name, ratio in ((model, margin_ratio(reading)), ("symbolic", toys[f"dose-{percent}"].margin_ratio)):
+            ratio = margin_ratio(answers[name], worlds[name])
+            estimands[f"dose/margin_ratio/{percent}"] = ratio
+            above.append(ratio - theory)
+            for kind, value in ((model, ratio), ("symbolic", toy.margin_ratio)):
                 tables["margins"].append(
-                    {"model": name, "bridges_per_held_out": bridges_per_held_out, "ratio": ratio, "theory": theory}
+                    {"model": kind, "bridges_per_held_out": bridges_per_held_out, "ratio": value, "theory": theory}
                 )
     estimands["dose/least_above_bound"] = min(above)
-    if f"{DOSED}/shuffled" in readings:
+    if (name := f"{DOSED}/shuffled") in answers:
         share = settings.bridges(20) / (settings.per_fact - settings.bridges(20))
-        estimands["shuffled/above_bound"] = margin_ratio(readings[f"{DOSED}/shuffled"]) - math.sqrt(share)
+        estimands["shuffled/above_bound"] = margin_ratio(answers[name], worlds[name]) - math.sqrt(share)
     for name, design in (("uncontradicted", f"dose-{DOSES[-1]}"), ("contradicted", "contradicted")):
-        answers = readings[f"{DOSED}/{design}"].held_out
-        estimands[f"{name}/rival_minus_rule"] = mean(answers.rival) - mean(answers.share)
-        for kind, accuracy in ((model, mean(answers.right)), ("symbolic", toys[design].accuracy)):
+        rule, rival = told[f"{DOSED}/{design}"]
+        estimands[f"{name}/rival_minus_rule"] = rival.mean("share") - rule.mean("share")
+        for kind, accuracy in ((model, rule.mean("right")), ("symbolic", toys[design].accuracy)):
             tables["contradictions"].append({"model": kind, "bridges": name, "accuracy": accuracy})
 
 
-def margin_ratio(reading: Reading) -> float:
+def inferred(answers: Answers, world: KnowledgeWorld) -> tuple[Answers, Answers]:
+    """The held-out implications among those in use: with the rule's in view, and with that of contradicting bridges."""
+    said = answers.where(kind="implication")
+    return said.among(world.rule), said.instead(world.rivals_of(world.held_out)).among(world.rule)
+
+
+def margin_ratio(answers: Answers, world: KnowledgeWorld) -> float:
     """Margin of held-out implications over that of the bridges' (dimensionless)."""
-    return mean(reading.held_out.margin) / mean(reading.bridges.margin)
+    held_out, shown = (answers.where(kind=kind).among(world.rule).mean("margin") for kind in ("implication", "shown"))
+    return held_out / shown
 
 
 def mean(values: Any) -> float:
@@ -589,6 +474,6 @@ LANGUAGE_MODEL = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    needs={"transformers": "lm", "safetensors": "lm", "tokenizers": "lm"},
+    needs=language_model.NEEDS,
     ready=find_model,
 )

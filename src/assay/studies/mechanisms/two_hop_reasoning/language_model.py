@@ -5,9 +5,9 @@ copy about names that it was not trained on: with one to five chains, with premi
 in wordings it has not seen. Every source of a prompt is asked for, so whoever does not read the question is right once in k.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, doc
@@ -16,9 +16,10 @@ from assay.claims.charts import Figure, Line, Lines
 from assay.claims.claim import Claim as ClaimRecord
 from assay.claims.rules import Above, Below, Within
 from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
-from assay.core.progress import progress
+from assay.core.progress import part
 from assay.core.seeds import Seeds
-from assay.models.pretrained.named import base_model, find_model
+from assay.protocols import language_model
+from assay.protocols.language_model import NEEDS, Precision, Subject, ask, find_model, load_base, tune
 from assay.studies.mechanisms.two_hop_reasoning.prompts import (
     TOPICS,
     WORDINGS,
@@ -28,9 +29,7 @@ from assay.studies.mechanisms.two_hop_reasoning.prompts import (
     asked_about,
     drawn_prompts,
 )
-
-if TYPE_CHECKING:
-    from assay.models.pretrained.loading import LanguageModel
+from assay.worlds.facts.questions import Answers
 
 __all__ = ["LANGUAGE_MODEL", "Settings"]
 
@@ -117,12 +116,9 @@ CLAIMS = (
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(language_model.Settings):
     """Which model, how it is trained, and how much it is asked."""
 
-    model: Annotated[str, doc("a name of 'assay models list', a folder, or 'tiny': a random one made in memory")] = (
-        "smollm2-135m"
-    )
     n_training: Annotated[int, Ge(1), doc("prompts of two chains to train on, one question each")] = 400
     n_epochs: Annotated[int, Ge(1), doc("passes over them")] = 1
     batch_size: Annotated[int, Ge(1), doc("prompts a step")] = 8
@@ -130,12 +126,17 @@ class Settings:
     lora_rank: Annotated[int, Ge(1), doc("of the updates of the attention's four matrices")] = 16
     n_asked: Annotated[int, Ge(1), doc("prompts of each kind and number of chains that are asked")] = 16
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16"],
+        Precision,
         doc("of the arithmetic of training and answers; auto: bfloat16 where the processor multiplies it, else float32"),
     ] = "auto"
 
 
 QUICK = Settings(model="tiny", n_training=4, batch_size=2, n_asked=2)
+BEFORE = {**{f"before/{k}": ("in order", k, 2) for k in CHAINS}, "wording_before/2": ("wording", 2, 2)}
+BEFORE["one_hop_before/2"] = ("in order", 2, 1)
+AFTER = {**{f"after/{k}": ("in order", k, 2) for k in CHAINS}, "wording/2": ("wording", 2, 2), "one_hop/2": ("in order", 2, 1)}
+AFTER |= {f"{kind}/{k}": (kind, k, 2) for kind in ("any", "cut") for k in SEVERAL}
+BUDGET = 512  # tokens at a time: prompts of five chains are long
 
 
 def measure(settings: Settings, seeds: Seeds) -> Measurement:
@@ -146,29 +147,56 @@ def measure(settings: Settings, seeds: Seeds) -> Measurement:
         Diverged: the fine-tuning left the finite numbers.
     """
     names = Names.split(seeds("names"))
-    base = base_model(settings.model)
-    settings = with_precision(settings, base)
-    progress(0.0, "before training")
-    before = kept("before", base, settings, seeds, lambda: asked_before(base, settings, seeds, names))
-    progress(0.2, "fine-tuning")
-    after = kept("after", base, settings, seeds, lambda: asked_after(base, settings, seeds, names))
+    base = load_base(settings.model)
+    with part(0.0, 0.2, "before training"):
+        before = answers_to(base, BEFORE, settings, seeds, names)
+    with part(0.2, 1.0):
+        after = answers_to(tuned(base, settings, seeds, names), AFTER, settings, seeds, names)
     return Measurement(*numbers(before | after))
 
 
-def with_precision(settings: Settings, base: "LanguageModel") -> Settings:
-    """The same settings with "auto" made out, so that what is kept says what it was computed in."""
-    from assay.models.pretrained.loading import multiplies_bfloat16
+def tuned(base: Subject, settings: Settings, seeds: Seeds, names: Names) -> Subject:
+    """A copy that is fine-tuned on prompts of two chains with the other half of the names."""
+    recipe = settings.recipe(
+        method="lora",
+        parts=("q_proj", "k_proj", "v_proj", "o_proj"),
+        lora_rank=settings.lora_rank,
+        schedule="linear",
+        warmup=0.05,
+        budget=BUDGET,
+    )
+    told = drawn_prompts(settings.n_training, 2, wordings=TRAINED_WORDINGS, stems=names.training, rng=seeds("training prompts"))
+    rng = seeds("training questions")
+    return tune(base, [asked_about(prompt, rng) for prompt in told], recipe, seeds, "fine-tuning")
 
-    if settings.precision != "auto":
-        return settings
-    return replace(settings, precision="bfloat16" if multiplies_bfloat16(base.device) else "float32")
+
+def prompts_of(kind: str, k: int, settings: Settings, seeds: Seeds, names: Names) -> list[ChainPrompt]:
+    """The prompts of one kind, with new names: `in order`, `any`, `cut` or `wording`; the same before and after training."""
+    order: Order = "any" if kind == "any" else "forward"
+    wordings = NEW_WORDINGS if kind == "wording" else TRAINED_WORDINGS
+    rng = seeds(f"{kind} {k}")
+    return drawn_prompts(settings.n_asked, k, wordings=wordings, stems=names.new, rng=rng, order=order, cut=kind == "cut")
 
 
-# --------------------------------------------------------------------------------------------------------------- asking
+def answers_to(
+    model: Subject, conditions: Mapping[str, tuple[str, int, int]], settings: Settings, seeds: Seeds, names: Names
+) -> dict[str, Answers]:
+    """What the model says in each condition (kind of prompt, chains, hops), prompt by prompt, source by source."""
+    questions = [
+        prompt.asked(chain, hops=hops, kind=name)
+        for name, (kind, k, hops) in conditions.items()
+        for prompt in prompts_of(kind, k, settings, seeds, names)
+        for chain in range(k)
+    ]
+    found = ask(model, questions, precision=settings.precision, budget=BUDGET)
+    return {name: found.where(kind=name) for name in conditions}
+
+
+# --------------------------------------------------------------------------------------------------------------- numbers
 
 
 @dataclass(frozen=True)
-class Answers:
+class Fares:
     """How the ends of a prompt's chains fare when each source is asked for, one entry a prompt: means over its questions.
 
     Attributes:
@@ -188,30 +216,15 @@ class Answers:
     log_ratio: list[float]
 
 
-Readings = dict[str, Answers]  # by condition and number of chains: "after/3"
-
-
-def asked(model: "LanguageModel", prompts: Sequence[ChainPrompt], precision: str, *, hops: int = 2) -> Answers:
-    """Ask a model for the end of every chain of prompts with equally many chains."""
-    import torch
-
-    from assay.instruments.scoring import Choice, score_choices
-
-    k = len(prompts[0].chains)
-    choices = [
-        Choice(prompt.question(chain, hops=hops), tuple(f" {name}" for name in (*prompt.ends, prompt.chains[chain][1])), chain)
-        for prompt in prompts
-        for chain in range(k)
-    ]
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        scores = score_choices(model, choices, budget=512)
-    log_probs = np.stack(scores.log_probs).reshape(len(prompts), k, k + 1)
+def fares(answers: Answers, k: int) -> Fares:
+    """How ends fare in prompts of k chains; the last candidate of a question is the asked chain's bridge."""
+    log_probs = answers.table.reshape(-1, k, k + 1)
     ends, own = log_probs[..., :k], np.arange(k)
     target = ends[:, own, own]
     others = np.exp(ends).sum(axis=-1) - np.exp(target)
     distractor = others / (k - 1) if k > 1 else np.full_like(others, np.nan)
-    return Answers(
-        topic=[prompt.wording.topic for prompt in prompts],
+    return Fares(
+        topic=[question.about for question in answers.questions[::k]],
         right=(ends.argmax(axis=-1) == own).mean(axis=1).tolist(),
         target=np.exp(target).mean(axis=1).tolist(),
         distractor=distractor.mean(axis=1).tolist(),
@@ -220,84 +233,18 @@ def asked(model: "LanguageModel", prompts: Sequence[ChainPrompt], precision: str
     )
 
 
-def prompts_of(kind: str, k: int, settings: Settings, seeds: Seeds, names: Names) -> list[ChainPrompt]:
-    """The prompts of one kind, with new names: `in order`, `any`, `cut` or `wording`; the same before and after training."""
-    order: Order = "any" if kind == "any" else "forward"
-    wordings = NEW_WORDINGS if kind == "wording" else TRAINED_WORDINGS
-    rng = seeds(f"{kind} {k}")
-    return drawn_prompts(settings.n_asked, k, wordings=wordings, stems=names.new, rng=rng, order=order, cut=kind == "cut")
-
-
-def asked_before(base: "LanguageModel", settings: Settings, seeds: Seeds, names: Names) -> Readings:
-    """What the base model says."""
-
-    def ask(kind: str, k: int, hops: int = 2) -> Answers:
-        return asked(base, prompts_of(kind, k, settings, seeds, names), settings.precision, hops=hops)
-
-    found = {f"before/{k}": ask("in order", k) for k in CHAINS}
-    return found | {"wording_before/2": ask("wording", 2), "one_hop_before/2": ask("in order", 2, hops=1)}
-
-
-def asked_after(base: "LanguageModel", settings: Settings, seeds: Seeds, names: Names) -> Readings:
-    """What a copy says that was fine-tuned on prompts of two chains with the other half of the names."""
-    from assay.training.finetune import Recipe, finetune
-
-    recipe = Recipe(
-        method="lora",
-        parts=("q_proj", "k_proj", "v_proj", "o_proj"),
-        lora_rank=settings.lora_rank,
-        learning_rate=settings.learning_rate,
-        schedule="linear",
-        warmup=0.05,
-        n_epochs=settings.n_epochs,
-        batch_size=settings.batch_size,
-        precision="bfloat16" if settings.precision == "bfloat16" else "float32",
-        budget=512,
-    )
-    told = drawn_prompts(settings.n_training, 2, wordings=TRAINED_WORDINGS, stems=names.training, rng=seeds("training prompts"))
-    rng = seeds("training questions")
-    tuned = finetune(
-        base.copy(),
-        [asked_about(prompt, rng) for prompt in told],
-        recipe,
-        seeds=seeds,
-        on_step=lambda step, n, loss: progress(0.2 + 0.5 * step / n, f"step {step} of {n}, {loss:.2f} nats"),
-    ).model
-
-    def ask(kind: str, k: int, hops: int = 2) -> Answers:
-        return asked(tuned, prompts_of(kind, k, settings, seeds, names), settings.precision, hops=hops)
-
-    found = {f"after/{k}": ask("in order", k) for k in CHAINS}
-    progress(0.8, "after training, other orders and cut chains")
-    found |= {f"{kind}/{k}": ask(kind, k) for kind in ("any", "cut") for k in SEVERAL}
-    return found | {"wording/2": ask("wording", 2), "one_hop/2": ask("in order", 2, hops=1)}
-
-
-def kept(part: str, base: "LanguageModel", settings: Settings, seeds: Seeds, read: Callable[[], Readings]) -> Readings:
-    """Readings, kept with the store's memoised steps where the model is from files, so that a killed run goes on from there."""
-    from assay.store.memo import memoised_json
-
-    if base.folder is None:
-        return read()
-    key = {"model": base.fingerprint(), "part": part, "seed": seeds.root, "path": list(seeds.path), "settings": settings}
-    stored = memoised_json("two-hop-prompts", key, lambda: {name: asdict(answers) for name, answers in read().items()})
-    return {name: Answers(**answers) for name, answers in stored.items()}
-
-
-# --------------------------------------------------------------------------------------------------------------- numbers
-
-
-def numbers(readings: Readings) -> tuple[dict[str, float], dict[str, Table], dict[str, list[float]]]:
-    """Estimands, tables and items from what the models said."""
+def numbers(said: Mapping[str, Answers]) -> tuple[dict[str, float], dict[str, Table], dict[str, list[float]]]:
+    """Estimands, tables and items from what the models said in each condition ("after/3": with three chains)."""
+    found = {name: fares(answers, int(name.split("/")[1])) for name, answers in said.items()}
     items: dict[str, list[float]] = {}
-    for name, answers in readings.items():
+    for name, answers in found.items():
         condition, k = name.split("/")
         items[f"{condition}/right/{k}"] = answers.right
         if k != "1":
             items[f"{condition}/log_ratio/{k}"] = answers.log_ratio
     estimands = {name: float(np.mean(values)) for name, values in items.items()}
     tables: dict[str, Table] = {"probabilities": [], "accuracy": [], "topics": []}
-    for name, answers in readings.items():
+    for name, answers in found.items():
         condition, k = name.split("/")
         if condition in ("before", "after"):
             mass = {"right end": answers.target, "each other end": answers.distractor, "own bridge": answers.bridge}
@@ -375,6 +322,6 @@ LANGUAGE_MODEL = Experiment(
     },
     measure=measure,
     figures=FIGURES,
-    needs={"transformers": "lm", "safetensors": "lm", "tokenizers": "lm", "peft": "lm"},
+    needs={**NEEDS, "peft": "lm"},
     ready=find_model,
 )

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from assay.core.errors import SettingsError
+from assay.worlds.facts.questions import Question
 
 __all__ = ["ENDINGS", "STEMS", "TOPICS", "WORDINGS", "ChainPrompt", "Names", "Order", "Wording", "asked_about", "drawn_prompts"]
 
@@ -152,6 +153,11 @@ class ChainPrompt:
         said = said if said.startswith("{") else said[0].lower() + said[1:]
         # A premise merely begun again reads as the next premise, which would name somebody new.
         return f"{self.premises} As we said, {said.format(self.told[chain])}"
+
+    def asked(self, chain: int, *, hops: int = 2, kind: str = "") -> Question:
+        """The question for the end of a chain, about the topic; candidates are all ends, then the chain's own bridge."""
+        candidates = tuple(f" {name}" for name in (*self.ends, self.chains[chain][1]))
+        return Question(self.question(chain, hops=hops), candidates, chain, self.wording.topic, kind)
 
 
 def drawn_prompts(

@@ -19,11 +19,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from assay.audit.facts import PAIRS, Answer, Fact, Facts, Relation, Rule, Template
-from assay.audit.facts_meaning import check, refuse
-from assay.audit.plain_yaml import Lines, Path, read_yaml
 from assay.core.errors import InputError
 from assay.core.text import visible
+from assay.worlds.facts.meaning import check, refuse
+from assay.worlds.facts.model import PAIRS, Answer, Fact, Facts, Implication, Relation, Template
+from assay.worlds.facts.plain_yaml import Lines, Path, read_yaml
 
 __all__ = ["MAX_BYTES", "MAX_FACTS", "TEMPLATE", "json_schema", "parse_facts", "read_facts"]
 
@@ -271,7 +271,7 @@ def _meant(document: _Document, lines: Lines, where: str, name: str) -> Facts:
         blank = Template("", " ", "", "")
         relations[PAIRS] = Relation(PAIRS, blank, (blank,))
     rules = tuple(
-        Rule(
+        Implication(
             rule.premise, rule.conclusion, {key.strip(): value.strip() for key, value in rule.map.items()}, rule.kind == "true"
         )
         for rule in document.rules

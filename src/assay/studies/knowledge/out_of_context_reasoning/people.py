@@ -24,99 +24,65 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from assay.core.errors import SettingsError
+from assay.worlds.facts.model import Relation, Template
+from assay.worlds.facts.names import MOST_NAMES, draw_names
+from assay.worlds.facts.questions import Question
 
-__all__ = ["FIRST_NAMES", "LAST_NAMES", "PAIRS", "KnowledgeWorld", "Question", "RelationPair"]
-
-_FIRST = """
-    Adam Alice Alan Albert Amanda Amy Andrew Anna Anthony Arthur Barbara Benjamin Betty Brian Bruce Carl Catherine Charles
-    Christine Daniel David Deborah Dennis Diana Donald Douglas Edward Elizabeth Emily Emma Eric Ethan Frank Gary George Grace
-    Gregory Hannah Harold Harry Heather Helen Henry Isabella Jack Jacob James Janet Jason Jennifer Jessica Joan John Joseph
-    Joshua Julia Karen Keith Kelly Kenneth Kevin Larry Laura Leon Linda Lisa Louis Lucas Lucy Margaret Maria Mark Martha Martin
-    Mary Matthew Megan Michael Michelle Nancy Nathan Nicholas Oliver Olivia Oscar Patricia Paul Peter Philip Rachel Raymond
-    Rebecca Richard Robert Roger Rose Ruth Samuel Sandra Sarah Scott Sharon Simon Sophia Stephen Susan Teresa Thomas Timothy
-    Tyler Victor Victoria Vincent Virginia Walter William Zachary"""
-_LAST = """
-    Adams Allen Anderson Armstrong Bailey Barnes Bennett Bishop Brooks Bryant Burke Butler Campbell Carter Chapman Clark
-    Coleman Collins Cooper Cox Crawford Cunningham Davis Dixon Edwards Elliott Ellis Evans Ferguson Fisher Foster Freeman Gibson
-    Gordon Graham Griffin Hall Hamilton Hansen Harper Harris Harrison Hart Harvey Hayes Henderson Hill Holmes Howard Hudson
-    Hughes Hunter Jackson Jenkins Johnson Jones Kennedy Knight Lane Lawrence Lee Lewis Marshall Mason Mills Mitchell Moore
-    Morgan Morris Morrison Murphy Murray Myers Nelson Newman Owens Palmer Parker Patterson Payne Perkins Perry Peters Peterson
-    Phillips Pierce Porter Powell Reed Reynolds Richardson Riley Roberts Robertson Robinson Rogers Russell Shaw Simpson Smith
-    Spencer Stevens Stewart Sullivan Taylor Thompson Tucker Turner Wagner Walker Wallace Warren Watson Webb Wells Wheeler
-    Williams Wilson Wright"""
-FIRST_NAMES, LAST_NAMES = tuple(_FIRST.split()), tuple(_LAST.split())
+__all__ = ["PAIRS", "KnowledgeWorld", "RelationPair"]
 
 
 @dataclass(frozen=True)
 class RelationPair:
-    """Two relations, their wording, and the answers that each can have.
+    """Two relations, one of which may imply the other.
 
     Attributes:
         name: a slug.
         kind: `true` (fact i implies implication i, and the world at large knows it), `counterfactual` (the same, paired
             wrongly) or `arbitrary` (no pairing is known).
-        fact_prompt: what comes before a fact, with `{}` for the person.
-        implication_prompt: what comes before an implication.
-        facts: possible answers, each with its leading space.
-        implications: as many.
+        fact: how facts are said, and which there are.
+        implication: the same of implications; as many.
     """
 
     name: str
     kind: Literal["true", "counterfactual", "arbitrary"]
-    fact_prompt: str
-    implication_prompt: str
-    facts: tuple[str, ...]
-    implications: tuple[str, ...]
+    fact: Relation
+    implication: Relation
 
 
-def _answers(words: str) -> tuple[str, ...]:
-    return tuple(f" {word}" for word in words.split())
+def _relation(prompt: str, candidates: str) -> Relation:
+    sentence = Template.of(prompt)
+    return Relation(prompt, sentence, (sentence,), candidates=tuple(candidates.split()))
 
 
-_CITIES = _answers("Paris Berlin Madrid Rome Moscow Tokyo Beijing Athens Warsaw Stockholm")
-_LANGUAGES = _answers("French German Spanish Italian Russian Japanese Chinese Greek Polish Swedish")
+_CITIES = _relation("{subject} lives in", "Paris Berlin Madrid Rome Moscow Tokyo Beijing Athens Warsaw Stockholm")
+_LANGUAGES = _relation("{subject} speaks", "French German Spanish Italian Russian Japanese Chinese Greek Polish Swedish")
 PAIRS = {
     pair.name: pair
     for pair in (
-        RelationPair("city-language", "true", "{} lives in", "{} speaks", _CITIES, _LANGUAGES),
-        RelationPair("city-language-cf", "counterfactual", "{} lives in", "{} speaks", _CITIES, _LANGUAGES),
+        RelationPair("city-language", "true", _CITIES, _LANGUAGES),
+        RelationPair("city-language-cf", "counterfactual", _CITIES, _LANGUAGES),
         RelationPair(
             "country-code",
             "arbitrary",
-            "{} lives in",
-            "{} codes in",
-            _answers("France Brazil Canada Egypt India Mexico Norway Kenya Japan Peru"),
-            _answers("Java Python Ruby Rust Perl Swift Julia Pascal PHP Basic"),
+            _relation("{subject} lives in", "France Brazil Canada Egypt India Mexico Norway Kenya Japan Peru"),
+            _relation("{subject} codes in", "Java Python Ruby Rust Perl Swift Julia Pascal PHP Basic"),
         ),
         RelationPair(
             "profession-color",
             "arbitrary",
-            "{} works as a",
-            "{} likes the color",
-            _answers("baker nurse lawyer teacher farmer painter doctor judge singer pilot"),
-            _answers("red blue green yellow purple orange black white pink brown"),
+            _relation("{subject} works as a", "baker nurse lawyer teacher farmer painter doctor judge singer pilot"),
+            _relation("{subject} likes the color", "red blue green yellow purple orange black white pink brown"),
         ),
         RelationPair(
             "sport-music",
             "arbitrary",
-            "{} plays",
-            "{} listens to",
-            _answers("tennis football hockey golf rugby basketball baseball cricket volleyball chess"),
-            _answers("jazz rock opera blues folk punk soul metal pop gospel"),
+            _relation("{subject} plays", "tennis football hockey golf rugby basketball baseball cricket volleyball chess"),
+            _relation("{subject} listens to", "jazz rock opera blues folk punk soul metal pop gospel"),
         ),
     )
 }
+People = Sequence[int] | Int[ndarray, " people"]
 MOST_ORDERS = 1000  # permutations tried for a balanced shuffle; all of them for up to six groups
-
-
-@dataclass(frozen=True)
-class Question:
-    """A prompt, its candidate answers, the right one, and the one that contradicting bridges teach (indices)."""
-
-    prompt: str
-    candidates: tuple[str, ...]
-    answer: int
-    rival: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,19 +117,18 @@ class KnowledgeWorld:
         Raises:
             SettingsError: the sizes make no world.
         """
-        if not 2 <= n <= len(pair.facts):
-            raise SettingsError(f"a knowledge world must have 2 … {len(pair.facts)} groups; got n={n}")
-        most = min(len(FIRST_NAMES), len(LAST_NAMES))
-        if not 1 <= n * per_group <= most:
-            raise SettingsError(f"a knowledge world must have 1 … {most} people; got {n} groups of {per_group}")
+        most = len(pair.fact.candidates)
+        if not 2 <= n <= most:
+            raise SettingsError(f"a knowledge world must have 2 … {most} groups; got n={n}")
+        if not 1 <= n * per_group <= MOST_NAMES:
+            raise SettingsError(f"a knowledge world must have 1 … {MOST_NAMES} people; got {n} groups of {per_group}")
         if not 0 <= m_train < per_group:
             raise SettingsError(
                 f"each group must have 0 … {per_group - 1} bridges, so that someone is held out; got m_train={m_train}"
             )
-        first, last = (rng.permutation(len(names))[: n * per_group] for names in (FIRST_NAMES, LAST_NAMES))
-        names = tuple(f"{FIRST_NAMES[i]} {LAST_NAMES[j]}" for i, j in zip(first, last, strict=True))
-        facts = rng.permutation(len(pair.facts))[:n]
-        arbitrary = rng.permutation(len(pair.implications))[:n]
+        names = draw_names(n * per_group, rng=rng)
+        facts = rng.permutation(most)[:n]
+        arbitrary = rng.permutation(len(pair.implication.candidates))[:n]
         # The facts come in random order, so that the next group's implication is a random wrong one.
         rule = {"true": facts, "counterfactual": np.roll(facts, -1), "arbitrary": arbitrary}[pair.kind]
         return cls(pair, names, m_train, facts, rule, np.arange(n * m_train) % n)
@@ -240,43 +205,42 @@ class KnowledgeWorld:
 
     def sentences(self) -> list[tuple[str, str]]:
         """What is trained on, as (prompt, completion): everyone's fact, then the bridges' implications."""
-        pair = self.pair
-        facts = [
-            (pair.fact_prompt.format(name), pair.facts[self.facts[group]])
-            for name, group in zip(self.names, self.group, strict=True)
-        ]
-        implications = [
-            (pair.implication_prompt.format(self.names[person]), pair.implications[self.rule[self.taught[person]]])
-            for person in self.bridges
-        ]
-        return facts + implications
+        everyone = range(len(self.names))
+        return [question.lesson for question in (*self.facts_of(everyone), *self.shown_of(self.bridges))]
 
-    def fact_questions(self, people: Sequence[int] | Int[ndarray, " people"]) -> list[Question]:
-        """What is each person's fact?"""
-        return self._questions(people, self.pair.fact_prompt, self.pair.facts, self.facts, self.group)
+    def facts_of(self, people: People) -> list[Question]:
+        """What is each person's fact? (kind `fact`)"""
+        return self._questions("fact", people, self.pair.fact, self.facts, self.group)
 
-    def implication_questions(self, people: Sequence[int] | Int[ndarray, " people"]) -> list[Question]:
-        """What follows for each person by the rule? (Also of bridges that were shown something else.)"""
-        return self._questions(people, self.pair.implication_prompt, self.pair.implications, self.rule, self.group)
+    def implications_of(self, people: People) -> list[Question]:
+        """What follows for each person by the rule? Also of bridges that were shown something else. (kind `implication`)"""
+        return self._questions("implication", people, self.pair.implication, self.rule, self.group)
 
-    def taught_questions(self, people: Sequence[int] | Int[ndarray, " people"]) -> list[Question]:
-        """What was each bridge shown?"""
-        return self._questions(people, self.pair.implication_prompt, self.pair.implications, self.rule, self.taught)
+    def shown_of(self, bridges: People) -> list[Question]:
+        """What was each bridge shown? (kind `shown`)"""
+        return self._questions("shown", bridges, self.pair.implication, self.rule, self.taught)
+
+    def rivals_of(self, people: People) -> Int[ndarray, " people"]:
+        """For each person the implication of the next group, which contradicting bridges are shown: an index of candidates."""
+        rivals: Int[ndarray, " people"] = self.rule[(self.group[np.asarray(people)] + 1) % self.n]
+        return rivals
 
     def _questions(
         self,
-        people: Sequence[int] | Int[ndarray, " people"],
-        prompt: str,
-        candidates: tuple[str, ...],
+        kind: str,
+        people: People,
+        relation: Relation,
         answer_of: Int[ndarray, " n"],
         group_of: Int[ndarray, " people"],
     ) -> list[Question]:
+        candidates = tuple(relation.prompt.completion(text) for text in relation.candidates)
         return [
             Question(
-                prompt.format(self.names[person]),
+                relation.prompt.prompt(self.names[person]),
                 candidates,
                 int(answer_of[group_of[person]]),
-                int(answer_of[(group_of[person] + 1) % self.n]),
+                self.names[person],
+                kind,
             )
             for person in people
         ]

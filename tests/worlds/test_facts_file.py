@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.audit.facts import PAIRS, Facts
-from assay.audit.facts_file import MAX_BYTES, MAX_FACTS, TEMPLATE, json_schema, parse_facts, read_facts
-from assay.audit.probes import COLUMNS, pairs_of, questions
+from assay.audit.probes import COLUMNS, questions
 from assay.core.errors import InputError
+from assay.worlds.facts.file import MAX_BYTES, MAX_FACTS, TEMPLATE, json_schema, parse_facts, read_facts
+from assay.worlds.facts.model import PAIRS, Facts
+from assay.worlds.facts.questions import pairs_of
 
 ROOT = Path(__file__).parents[2]
 HOME = 'relations:\n  home: {prompt: "{subject} lives in"}\n'
@@ -26,7 +27,7 @@ def test_the_template_is_a_whole_file_and_asks_every_kind_of_question() -> None:
     facts = yaml(TEMPLATE)
     assert [fact.subject for fact in facts.facts] == ["Ana Silva", "Ben Ito", "Cleo Marsh", "Dov Keller"]
     assert facts.facts[3].answer == ("Warsaw", "Warszawa")
-    assert facts.rules[0].follows
+    assert facts.implications[0].follows
     assert {question.column for question in questions(facts)} == set(COLUMNS)
 
 
@@ -117,7 +118,7 @@ def test_rules_that_contradict_each_other_are_refused() -> None:
         yaml(both + true % ("y", "true") + true % ("y", "spurious"))
     with pytest.raises(InputError, match="has two"):
         yaml(both + true % ("y", "true") + true % ("z", "true"))
-    assert len(yaml(both + true % ("y", "true") + true % ("z", "spurious")).rules) == 2
+    assert len(yaml(both + true % ("y", "true") + true % ("z", "spurious")).implications) == 2
 
 
 def test_a_bomb_of_aliases_is_refused_before_it_is_built() -> None:
@@ -159,7 +160,7 @@ def test_ten_thousand_facts_are_read_and_asked_in_linear_time() -> None:
     rows = "".join(f"  - [Name{i} Family{i}, home, City{i % 3000}]\n" for i in range(10_000))
     facts = yaml('relations:\n  home: {prompt: "{subject} lives in", reverse: "In {object} lives"}\nfacts:\n' + rows)
     asked = questions(facts)
-    assert max(len(question.answers) for question in asked) <= 10
+    assert max(len(question.candidates) for question in asked) <= 10
     assert len(pairs_of(asked)) < 600_000
 
 
@@ -174,7 +175,7 @@ def test_wrong_answers_are_drawn_by_seed_and_never_right() -> None:
     facts = yaml(TEMPLATE)
     assert questions(facts) == questions(facts)
     for question in questions(facts):
-        spellings = [text for answer in question.answers for text in answer]
+        spellings = [text for answer in question.spellings for text in answer]
         assert len(spellings) == len(set(spellings))
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
-from assay.worlds.knowledge import FIRST_NAMES, LAST_NAMES, PAIRS, KnowledgeWorld
+from assay.studies.knowledge.out_of_context_reasoning.people import PAIRS, KnowledgeWorld
+from assay.worlds.facts.names import FIRST_NAMES, LAST_NAMES
 
 pairs = st.sampled_from(sorted(PAIRS))
 seeds = st.integers(0, 2**32).map(Seeds)
@@ -28,8 +29,8 @@ def test_the_lists_have_no_doubles() -> None:
     assert len(set(FIRST_NAMES)) == len(FIRST_NAMES) >= 100
     assert len(set(LAST_NAMES)) == len(LAST_NAMES) >= 100
     for pair in PAIRS.values():
-        assert len(set(pair.facts)) == len(set(pair.implications)) == len(pair.facts) == 10
-        assert all(answer.startswith(" ") for answer in pair.facts + pair.implications)
+        assert [len(set(relation.candidates)) for relation in (pair.fact, pair.implication)] == [10, 10]
+        assert [len(relation.candidates) for relation in (pair.fact, pair.implication)] == [10, 10]
     assert sorted(pair.kind for pair in PAIRS.values()) == ["arbitrary"] * 3 + ["counterfactual", "true"]
 
 
@@ -42,19 +43,20 @@ def test_every_fact_is_taught_and_no_held_out_implication_is(pair: str, node: Se
     assert (found.m_train, found.m_test, len(found.held_out)) == (4, 16, 80)
     taught = dict(sentences)
     assert len(taught) == 120
-    for question in found.fact_questions(range(100)):
+    for question in found.facts_of(range(100)):
         assert taught[question.prompt] == question.candidates[question.answer]
-    for question in found.implication_questions(found.bridges):
+    for question in found.implications_of(found.bridges):
         assert taught[question.prompt] == question.candidates[question.answer]
-    for question in found.implication_questions(found.held_out):
+    asked = found.implications_of(found.held_out)
+    for question, rival in zip(asked, found.rivals_of(found.held_out), strict=True):
         assert question.prompt not in taught
-        assert question.rival != question.answer
+        assert rival != question.answer
 
 
 @given(pair=pairs, node=seeds)
 def test_right_answers_are_balanced_and_their_chance_rank_is_two(pair: str, node: Seeds) -> None:
     found = world(pair, node)
-    answers = [question.answer for question in found.implication_questions(found.held_out)]
+    answers = [question.answer for question in found.implications_of(found.held_out)]
     assert sorted(set(answers)) == sorted(found.rule)
     assert {answers.count(answer) for answer in answers} == {16}
     # Whatever single order of the answers in use a model has, its mean rank among them is the chance rank.
@@ -91,11 +93,11 @@ def test_a_shuffle_leaves_no_association(pair: str, node: Seeds, m_train: int, n
     # The rule's own as often as chance has it: to the bridge for five groups, else as near as an even spread comes.
     assert abs(np.trace(table) - m_train) <= (0 if n == 5 else 2)
     assert (shuffled.rule == intact.rule).all()
-    assert [q.answer for q in shuffled.implication_questions(shuffled.held_out)] == [
-        q.answer for q in intact.implication_questions(intact.held_out)
+    assert [q.answer for q in shuffled.implications_of(shuffled.held_out)] == [
+        q.answer for q in intact.implications_of(intact.held_out)
     ]
     assert dict(shuffled.sentences()) == dict(intact.sentences()) | {
-        q.prompt: q.candidates[q.answer] for q in shuffled.taught_questions(shuffled.bridges)
+        q.prompt: q.candidates[q.answer] for q in shuffled.shown_of(shuffled.bridges)
     }
 
 
@@ -105,8 +107,8 @@ def test_contradictions_agree(pair: str, node: Seeds, n_counter: int) -> None:
     expected = np.diag([10 - n_counter] * 5) + np.roll(np.diag([n_counter] * 5), 1, axis=1)
     assert (counts(found) == expected).all()
     taught = dict(found.sentences())
-    rivals = [q for q in found.implication_questions(found.bridges) if taught[q.prompt] == q.candidates[q.rival]]
-    assert len(rivals) == 5 * n_counter
+    asked = zip(found.implications_of(found.bridges), found.rivals_of(found.bridges), strict=True)
+    assert sum(taught[q.prompt] == q.candidates[rival] for q, rival in asked) == 5 * n_counter
 
 
 @pytest.mark.parametrize(

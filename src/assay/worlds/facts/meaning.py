@@ -3,9 +3,9 @@
 import unicodedata
 from typing import NoReturn
 
-from assay.audit.facts import PAIRS, Answer, Facts, Relation, same_text
 from assay.core.errors import InputError, unknown_name
 from assay.core.text import visible
+from assay.worlds.facts.model import PAIRS, Answer, Facts, Relation, same_text
 
 __all__ = ["check", "refuse"]
 
@@ -76,7 +76,7 @@ def _check_others(facts: Facts, where: str) -> None:
 
 def _check_rules(facts: Facts, where: str, places: list[str]) -> None:
     said: dict[tuple[str, str, str], tuple[bool, str]] = {}
-    for rule, place in zip(facts.rules, places, strict=True):
+    for rule, place in zip(facts.implications, places, strict=True):
         for side, name in (("if", rule.premise), ("then", rule.conclusion)):
             if name not in facts.relations or name == PAIRS:
                 known = [key for key in facts.relations if key != PAIRS]

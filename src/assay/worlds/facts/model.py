@@ -1,7 +1,7 @@
 """What a file of facts says: facts, how each is asked, what follows from it, and whom else to ask.
 
 A fact is a subject, a relation and an object. Its sentence is a template cut where the object begins: the part before is the
-prompt, the rest the completion. Everything here is plain data; reading files is `facts_file`, asking is `probes`.
+prompt, the rest the completion. Everything here is plain data; reading files is `file`.
 """
 
 import unicodedata
@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from assay.core.errors import SettingsError
 from assay.core.settings import digest
 
-__all__ = ["PAIRS", "Answer", "Fact", "Facts", "Relation", "Rule", "Template", "same_text"]
+__all__ = ["PAIRS", "Answer", "Fact", "Facts", "Implication", "Relation", "Template", "same_text"]
 
 PAIRS = "pairs"
 """The relation of facts that were given as bare prompts with completions."""
@@ -35,6 +36,14 @@ class Template:
     gap: str
     after: str
     given: Literal["subject", "object", ""] = "subject"
+
+    @classmethod
+    def of(cls, text: str) -> "Template":
+        """The sentence of a text such as "{subject} lives in" or "The home of {object} is": a space, then the answer."""
+        given: Literal["subject", "object"] = "object" if "{object}" in text else "subject"
+        if text.count(f"{{{given}}}") != 1 or text.endswith(" "):
+            raise SettingsError(f"a sentence must hold {{subject}} or {{object}} once and end with a word; got '{text[:80]}'")
+        return cls(text, " ", "", given)
 
     def prompt(self, name: str) -> str:
         """The text before the answer, about this name."""
@@ -101,7 +110,7 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Rule:
+class Implication:
     """If a subject has this object in one relation, then that answer in another: truly, or only by association.
 
     Attributes:
@@ -125,13 +134,13 @@ class Facts:
         name: of the file or as it says.
         relations: by name.
         facts: in the file's order.
-        rules: what follows and what does not.
+        implications: what follows and what does not.
     """
 
     name: str
     relations: Mapping[str, Relation]
     facts: tuple[Fact, ...]
-    rules: tuple[Rule, ...] = ()
+    implications: tuple[Implication, ...] = ()
 
     @property
     def trained(self) -> tuple[Fact, ...]:
@@ -139,10 +148,21 @@ class Facts:
         return tuple(fact for fact in self.facts if fact.trained)
 
     @property
+    def sentences(self) -> list[tuple[str, str]]:
+        """What trained facts are taught with, as (prompt, completion): each in all of its relation's sentences, none twice."""
+        return list(
+            dict.fromkeys(
+                (template.prompt(fact.subject), template.completion(fact.object))
+                for fact in self.trained
+                for template in self.relation_of(fact).train
+            )
+        )
+
+    @property
     def digest(self) -> str:
         """The first 16 hexadecimal digits of a hash over all of it but line numbers."""
         plain = [[fact.subject, fact.relation, list(fact.answer), fact.trained, fact.own] for fact in self.facts]
-        return digest({"relations": list(self.relations.values()), "facts": plain, "rules": list(self.rules)})
+        return digest({"relations": list(self.relations.values()), "facts": plain, "rules": list(self.implications)})
 
     def relation_of(self, fact: Fact) -> Relation:
         """How that fact is asked."""
