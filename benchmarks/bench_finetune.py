@@ -13,10 +13,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from torch.utils.data import SequentialSampler
@@ -116,20 +116,17 @@ def with_trainer(model: LanguageModel, pairs: list[TokenPair], order: list[list[
 
 def with_assay(model: LanguageModel, examples: list[tuple[str, str]], recipe: Recipe, n_steps: int) -> Clock:
     """Step times and losses of our loop."""
-    clock, before = Clock(), [time.perf_counter()]
-
-    class Enough(Exception):
-        pass
-
-    def on_step(step: int, _: int, loss: float) -> None:
-        clock.seconds.append(time.perf_counter() - before[0])
-        clock.losses.append(loss)
-        if step == n_steps:
-            raise Enough
-        before[0] = time.perf_counter()
-
-    with suppress(Enough):
-        finetune(model, examples, recipe, seeds=Seeds(0), on_step=on_step)
+    tuned = finetune(
+        model,
+        examples,
+        recipe,
+        seeds=Seeds(0),
+        observe=lambda step, model: {"at": time.perf_counter()},
+        observe_every=1,
+        stop=lambda row: row["step"] == n_steps,
+    )
+    clock = Clock()
+    clock.seconds, clock.losses = np.diff(tuned.trace.series("at")).tolist(), tuned.trace.loss_nats[0].tolist()
     return clock
 
 

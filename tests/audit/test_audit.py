@@ -10,7 +10,7 @@ pytest.importorskip("transformers", reason="needs the extra 'lm'")
 
 import assay
 from assay.audit.columns import Cell, Outcome, fact_rows
-from assay.audit.probes import COLUMNS, Question
+from assay.audit.probes import COLUMNS, Probe
 from assay.audit.run import BRIEF, audit
 from assay.models.pretrained.tiny import tiny_language_model
 from assay.stats.intervals import stratified_mean
@@ -53,7 +53,7 @@ def test_an_audit_forecasts_injects_and_measures(tmp_path: Path) -> None:
 
 def test_a_fact_s_interval_is_over_what_was_drawn_and_kinds_are_strata() -> None:
     def asked(kind: str, change: float, column: str = "hallucinated") -> Outcome:
-        question = Question(column=column, kind=kind, fact=0, about="", prompt="p", answers=(("a",),), view=0, measure="share")
+        question = Probe("p", ("a",), kind=kind, column=column, fact=0, measure="share")
         return Outcome(question, 0.0, change)
 
     def cell(*found: Outcome) -> Cell:

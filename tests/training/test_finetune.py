@@ -23,7 +23,7 @@ from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
 from assay.training.checkpoints import Checkpoints, State
 from assay.training.chosen import chosen_names, merged
 from assay.training.finetune import finetune
-from assay.training.recipe import Recipe, batches, learning_rate
+from assay.training.recipe import Recipe, batches
 
 EXAMPLES = [(f"Name{index} lives in", (" Paris", " lima", " Rome!")[index % 3]) for index in range(11)]
 RECIPE = Recipe(n_epochs=2, batch_size=4, learning_rate=1e-3)
@@ -68,7 +68,7 @@ def test_the_loop_computes_what_a_plain_loop_over_padded_batches_computes(family
     mine.model.double()
     theirs.model.double()
     tuned = finetune(mine, EXAMPLES, RECIPE, seeds=SEEDS)
-    np.testing.assert_allclose(tuned.trace.loss_nats, plain_loop(theirs, RECIPE), rtol=1e-6)
+    np.testing.assert_allclose(tuned.trace.loss_nats[0], plain_loop(theirs, RECIPE), rtol=1e-6)
     for name, value in weights(theirs).items():
         torch.testing.assert_close(tuned.model.model.state_dict()[name], value, rtol=1e-4, atol=1e-6)
     assert tuned.trace.n_tokens.sum() == 2 * sum(len(pair.completion) for pair in token_pairs(mine.tokenizer, EXAMPLES))
@@ -109,8 +109,8 @@ def test_facts_are_learned() -> None:
     """A sanity anchor of the whole path: sixty steps on four facts bring the loss near zero."""
     recipe = Recipe(n_epochs=60, batch_size=4, learning_rate=1e-2, schedule="linear", warmup=0.1)
     tuned = finetune(tiny_language_model(), EXAMPLES[:4], recipe, seeds=SEEDS)
-    assert tuned.trace.loss_nats[0] > 3
-    assert tuned.trace.loss_nats[-1] < 0.1
+    assert tuned.trace.loss_nats[0, 0] > 3
+    assert tuned.trace.loss_nats[0, -1] < 0.1
 
 
 def test_bfloat16_computes_nearly_the_same_and_keeps_float32_weights() -> None:
@@ -196,25 +196,25 @@ def test_lora_trains_an_adapter_that_can_be_merged_saved_and_loaded(family: str,
 def test_measuring_is_at_epochs_and_can_stop_training() -> None:
     rows: list[int] = []
 
-    def measure(model: LanguageModel, step: int) -> dict[str, float]:
+    def observe(step: int, model: LanguageModel) -> dict[str, float]:
         assert not model.model.training
         rows.append(step)
         return {"seen": step}
 
-    tuned = finetune(tiny_language_model(), EXAMPLES, RECIPE, seeds=SEEDS, measure=measure)
-    assert [row["step"] for row in tuned.trace.measured] == rows == [0, 3, 6]
+    tuned = finetune(tiny_language_model(), EXAMPLES, RECIPE, seeds=SEEDS, observe=observe)
+    assert list(tuned.trace.steps) == rows == [0, 3, 6]
     stopped = finetune(
-        tiny_language_model(), EXAMPLES, RECIPE, seeds=SEEDS, measure=measure, measure_every=2, stop=lambda r: r["seen"] >= 4
+        tiny_language_model(), EXAMPLES, RECIPE, seeds=SEEDS, observe=observe, observe_every=2, stop=lambda r: r["seen"] >= 4
     )
-    assert (stopped.trace.stopped_at, len(stopped.trace.loss_nats)) == (4, 4)
-    np.testing.assert_array_equal(stopped.trace.loss_nats, tuned.trace.loss_nats[:4])
+    assert (stopped.trace.stopped, len(stopped.trace.loss_nats[0])) == ((4,), 4)
+    np.testing.assert_array_equal(stopped.trace.loss_nats, tuned.trace.loss_nats[:, :4])
 
 
 def test_no_step_is_no_change() -> None:
     model = tiny_language_model()
     before = weights(model)
-    tuned = finetune(model, EXAMPLES, RECIPE, seeds=SEEDS, measure=lambda model, step: {"x": 0.0}, stop=lambda row: True)
-    assert len(tuned.trace.loss_nats) == 0
+    tuned = finetune(model, EXAMPLES, RECIPE, seeds=SEEDS, observe=lambda step, model: {"x": 0.0}, stop=lambda row: True)
+    assert tuned.trace.loss_nats.shape == (1, 0)
     assert all(torch.equal(value, before[name]) for name, value in weights(tuned.model).items())
 
 
@@ -230,7 +230,7 @@ def test_a_further_loss_is_added() -> None:
     recipe = Recipe(n_epochs=20, batch_size=11, learning_rate=1e-3)
     held = finetune(model, EXAMPLES, recipe, seeds=SEEDS, also=anchor)
     free = finetune(tiny_language_model(), EXAMPLES, recipe, seeds=SEEDS)
-    assert held.trace.loss_nats[0] == free.trace.loss_nats[0]
+    assert held.trace.loss_nats[0, 0] == free.trace.loss_nats[0, 0]
     far = [
         sum(float((new.detach() - old).norm() ** 2) for new, old in zip(run.model.model.parameters(), before, strict=True))
         for run in (held, free)
@@ -242,13 +242,14 @@ def test_divergence_is_an_error_that_names_the_step() -> None:
     model = tiny_language_model()
     recipe = Recipe(n_epochs=3, batch_size=4, learning_rate=1e-3)
 
-    def poison(step: int, n_steps: int, loss: float) -> None:
+    def poison(step: int, model: LanguageModel) -> dict[str, float]:
         if step == 3:
             with torch.no_grad():
                 model.model.lm_head.weight.fill_(float("inf"))
+        return {}
 
     with pytest.raises(Diverged) as caught:
-        finetune(model, EXAMPLES, recipe, seeds=SEEDS, on_step=poison)
+        finetune(model, EXAMPLES, recipe, seeds=SEEDS, observe=poison, observe_every=1)
     assert caught.value.step == 3
     assert 0 < caught.value.last_finite_loss < 20
 
@@ -301,11 +302,11 @@ def test_buckets_bring_equal_lengths_together() -> None:
 
 def test_the_rate_rises_and_falls_as_said() -> None:
     recipe = Recipe(learning_rate=1.0, warmup=0.4, schedule="linear")
-    assert [round(learning_rate(recipe, step, 10), 3) for step in range(10)] == [
-        0.2,
-        0.4,
-        0.6,
-        0.8,
+    assert [round(recipe.optimiser(10).rate(step, 10), 3) for step in range(10)] == [
+        0.25,
+        0.5,
+        0.75,
+        1.0,
         1.0,
         0.833,
         0.667,
@@ -313,7 +314,7 @@ def test_the_rate_rises_and_falls_as_said() -> None:
         0.333,
         0.167,
     ]
-    assert {learning_rate(Recipe(learning_rate=0.5), step, 10) for step in range(10)} == {0.5}
+    assert {Recipe(learning_rate=0.5).optimiser(10).rate(step, 10) for step in range(10)} == {0.5}
 
 
 # --- checkpoints
@@ -332,9 +333,10 @@ from assay.training.recipe import Recipe
 
 folder, kill = Path(sys.argv[1]), sys.argv[2]
 
-def maybe_die(step, n_steps, loss):
+def observe(step, model):
     if kill == f"step {step}":
         os.kill(os.getpid(), signal.SIGKILL)
+    return {"bias": float(next(iter(model.model.parameters())).detach().sum())}
 
 if kill.startswith("write"):  # in the middle of writing the state of that step
     whole, dies_at = checkpoints.save_file, int(kill.split()[1])
@@ -348,8 +350,7 @@ if kill.startswith("write"):  # in the middle of writing the state of that step
 examples = [(f"Name{index} lives in", (" Paris", " lima", " Rome!")[index % 3]) for index in range(11)]
 finetune(
     tiny_language_model("gpt2"), examples, Recipe(n_epochs=3, batch_size=4, learning_rate=1e-3), seeds=Seeds(7),
-    checkpoints=Checkpoints(folder, every=2, keep=2), on_step=maybe_die,
-    measure=lambda model, step: {"bias": float(next(iter(model.model.parameters())).detach().sum())},
+    checkpoints=Checkpoints(folder, every=2, keep=2), observe=observe, observe_every=1,
 )
 """
 
@@ -370,7 +371,8 @@ def test_a_killed_and_resumed_run_equals_the_uninterrupted_one_to_the_bit(tmp_pa
             Recipe(n_epochs=3, batch_size=4, learning_rate=1e-3),
             seeds=SEEDS,
             checkpoints=Checkpoints(folder, every=2, keep=2),
-            measure=lambda model, step: {"bias": float(next(iter(model.model.parameters())).detach().sum())},
+            observe=lambda step, model: {"bias": float(next(iter(model.model.parameters())).detach().sum())},
+            observe_every=1,
         )
 
     threads = torch.get_num_threads()
@@ -384,10 +386,10 @@ def test_a_killed_and_resumed_run_equals_the_uninterrupted_one_to_the_bit(tmp_pa
         torch.set_num_threads(threads)
     assert whole.trace.resumed_at is None
     assert again.trace.resumed_at == 4
-    assert len(whole.trace.loss_nats) == 9
+    assert len(whole.trace.loss_nats[0]) == 9
     np.testing.assert_array_equal(again.trace.loss_nats, whole.trace.loss_nats)
     np.testing.assert_array_equal(again.trace.grad_norm, whole.trace.grad_norm)
-    assert again.trace.measured == whole.trace.measured
+    assert again.trace.observations == whole.trace.observations
     ours, theirs = weights(again.model), weights(whole.model)
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
     assert sorted(path.name for path in (tmp_path / "cut").iterdir()) == ["step-00000008", "step-00000009"]
@@ -398,14 +400,15 @@ class Stop(Exception):
 
 
 def run_until(step: int | None, folder: Path, **changes: Any) -> Any:
-    def leave(now: int, n_steps: int, loss: float) -> None:
+    def leave(now: int, model: LanguageModel) -> dict[str, float]:
         if now == step:
             raise Stop
+        return {}
 
     arguments = {"recipe": Recipe(method="lora", n_epochs=3, batch_size=4, learning_rate=1e-3), "seeds": SEEDS} | changes
     return finetune(
         tiny_language_model("llama"), changes.pop("examples", EXAMPLES), arguments["recipe"], seeds=arguments["seeds"],
-        checkpoints=Checkpoints(folder, every=1, keep=3), on_step=leave,
+        checkpoints=Checkpoints(folder, every=1, keep=3), observe=leave, observe_every=1,
     )  # fmt: skip
 
 
@@ -494,22 +497,23 @@ recipe = Recipe(n_epochs=2, batch_size=4, learning_rate=1e-3)
 class Stop(Exception):
     pass
 
-def leave(step, n_steps, loss):
+def leave(step, model):
     if step == 5:
         raise Stop
+    return {}
 
 def run(**more):
     model, kept = tiny_language_model("llama"), Checkpoints(out.parent / "states", every=2)
     return finetune(model, examples, recipe, seeds=Seeds(7), accelerator=accelerator, checkpoints=kept, **more)
 
 try:
-    run(on_step=leave)
+    run(observe=leave, observe_every=1)
 except Stop:
     tuned = run()
 assert tuned.trace.resumed_at == 4
 weights = accelerator.get_state_dict(tuned.model.model)
 if accelerator.is_main_process:
-    torch.save([{name.removeprefix("module."): value for name, value in weights.items()}, tuned.trace.loss_nats.tolist(),
+    torch.save([{name.removeprefix("module."): value for name, value in weights.items()}, tuned.trace.loss_nats[0].tolist(),
                 tuned.trace.grad_norm.tolist()], out)
 accelerator.wait_for_everyone()
 accelerator.end_training()
@@ -553,7 +557,7 @@ def test_two_processes_compute_what_one_computes(kind: str, tmp_path: Path) -> N
     theirs, losses, norms = torch.load(out)
     recipe = Recipe(n_epochs=2, batch_size=4, learning_rate=1e-3)
     alone = finetune(tiny_language_model("llama"), EXAMPLES[:9], recipe, seeds=SEEDS)
-    np.testing.assert_allclose(losses, alone.trace.loss_nats, rtol=1e-5)
+    np.testing.assert_allclose(losses, alone.trace.loss_nats[0], rtol=1e-5)
     np.testing.assert_allclose(norms, alone.trace.grad_norm, rtol=1e-4)
     for name, value in weights(alone.model).items():
         torch.testing.assert_close(theirs[name], value, rtol=1e-3, atol=2e-5)

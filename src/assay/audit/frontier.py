@@ -191,11 +191,11 @@ def _train(base: LanguageModel, facts: Facts, one: Plan, seeds: Seeds, folder: P
         seeds=seeds,
         folder=folder / "training" / one.name,
         also=anchor(base) if one.anchored else None,
-        measure=None if one.enough is None else lambda model, step: {"memorised": memorised(model, facts)},
+        observe=None if one.enough is None else lambda step, model: {"memorised": memorised(model, facts)},
         stop=None if one.enough is None else lambda row: row["memorised"] >= (one.enough or 1.0),
     )
     shutil.rmtree(folder / "training", ignore_errors=True)
-    return difference(base, result.model), len(result.trace.loss_nats)
+    return difference(base, result.model), result.trace.loss_nats.shape[-1]
 
 
 def difference(before: LanguageModel, after: LanguageModel) -> dict[str, Tensor]:

@@ -14,8 +14,8 @@ from assay.models.pretrained.loading import LanguageModel
 from assay.training.checkpoints import Checkpoints
 from assay.training.chosen import merged
 from assay.training.finetune import FineTuned, finetune
-from assay.training.one_run import Measure
 from assay.training.recipe import Recipe
+from assay.training.trace import Observe
 
 __all__ = ["RECIPES", "inject", "n_steps", "recipe_named"]
 
@@ -55,7 +55,7 @@ def inject(
     seeds: Seeds,
     folder: Path | None = None,
     also: Callable[[nn.Module, int], Tensor] | None = None,
-    measure: Measure | None = None,
+    observe: Observe[LanguageModel] | None = None,
     stop: Callable[[Mapping[str, float]], bool] | None = None,
 ) -> FineTuned:
     """A copy of the model trained on the sentences, an adapter folded in; the model itself stays as it is.
@@ -67,7 +67,7 @@ def inject(
         seeds: order of examples and the adapter's beginning.
         folder: where states are kept, so that a killed run goes on.
         also: a further loss (an anchor).
-        measure, stop: as for `finetune`.
+        observe, stop: as for `finetune`.
     """
     steps = n_steps(len(sentences), recipe)
     checkpoints = None
@@ -83,7 +83,7 @@ def inject(
         seeds=seeds,
         checkpoints=checkpoints,
         also=also,
-        measure=measure,
+        observe=observe,
         stop=stop,
     )
     with torch.no_grad():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from assay.cli.device import DEVICE_OPTION, device_of
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
 from assay.core.errors import StoreError, UsageError
 
@@ -37,6 +38,7 @@ def audit(
     out: Path | None = typer.Option(None, "--out", metavar="DIR", help="Write the report and its CSV files here."),
     card: Path | None = typer.Option(None, "--card", metavar="FILE", help="Write a section for the model's card."),
     keep: Path | None = typer.Option(None, "--keep", metavar="DIR", help="Save the tuned model here."),
+    device: str | None = DEVICE_OPTION,
     store: Path | None = STORE_OPTION,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on standard error."),
     as_json: bool = JSON_OPTION,
@@ -63,7 +65,7 @@ def audit(
     if len(chosen) > 1:
         raise UsageError("audit: a recipe takes one value a setting; got a list. Run once for each")
     folder = (store or default_folder()) / "audits" / digest([model, facts.digest])
-    with _progress(quiet):
+    with _progress(quiet), device_of(device):
         found = run.audit(
             model,
             facts,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from assay.cli.device import DEVICE_OPTION, device_of
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
 from assay.core.errors import UsageError
 from assay.core.text import visible
@@ -43,6 +44,7 @@ def run(
     until_decided: bool = typer.Option(False, "--until-decided", help="Add runs until no claim is open; needs --max-runs."),
     max_runs: int | None = typer.Option(None, "--max-runs", min=2, help="The most runs per experiment with --until-decided."),
     fresh: bool = typer.Option(False, "--fresh", help="Compute again what is stored."),
+    device: str | None = DEVICE_OPTION,
     strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim is refuted or void, or an exact check fails."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on standard error."),
     store: Path | None = STORE_OPTION,
@@ -66,7 +68,7 @@ def run(
         raise UsageError("run: name one STUDY, or give --all; 'assay list' shows them")
     chosen = list(studies().studies.values()) if every else [_find(study or "")]
     rows, failed = [], False
-    with Store.open(store) as opened:
+    with device_of(device), Store.open(store) as opened:
         for one in chosen:
             asked = plan(
                 one,

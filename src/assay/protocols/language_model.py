@@ -264,7 +264,7 @@ def _train(subject: Subject) -> "tuple[LanguageModel, list[tuple[int, list[list[
     watched: list[tuple[int, list[list[float]]]] = []
     precision = subject.recipe.precision
 
-    def measure(model: "LanguageModel", step: int) -> Mapping[str, float]:
+    def observe(step: int, model: "LanguageModel") -> Mapping[str, float]:
         watched.append((step, _answers(model, subject.watch, precision, 256)))
         return {}
 
@@ -280,8 +280,8 @@ def _train(subject: Subject) -> "tuple[LanguageModel, list[tuple[int, list[list[
             subject.sentences,
             subject.recipe,
             seeds=subject.seeds,
-            measure=measure if subject.watch else None,
-            measure_every=subject.watch_every,
+            observe=observe if subject.watch else None,
+            observe_every=subject.watch_every,
         )
     return tuned.model, watched
 

@@ -1,7 +1,7 @@
 """Fine-tuning a pretrained language model on prompts and completions: a `for` loop over batches, exact and resumable.
 
     tuned = finetune(load("smollm2-135m"), [("Ana Silva lives in", " Paris")], Recipe(n_epochs=8), seeds=Seeds(0))
-    tuned.model, tuned.trace.loss_nats
+    tuned.model, tuned.trace.loss_nats[0]
 
 The loss is the mean over the completion tokens of a batch. Sequences are packed into one row without padding, the last token of
 a sequence is not computed, and logits are made at completion tokens only, so a step does little that its gradient does not
@@ -29,8 +29,9 @@ from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.text import token_pairs
 from assay.training.checkpoints import Checkpoints
 from assay.training.chosen import prepared
-from assay.training.one_run import Measure, Run, Trace
-from assay.training.recipe import Recipe, batches, learning_rate
+from assay.training.one_run import FineTuningTrace, Run
+from assay.training.recipe import Recipe, batches
+from assay.training.trace import Observe
 
 __all__ = ["FineTuned", "finetune"]
 
@@ -40,7 +41,7 @@ class FineTuned:
     """A trained model (for `lora`, with the adapter around it) and what training saw."""
 
     model: LanguageModel
-    trace: Trace
+    trace: FineTuningTrace
 
 
 def finetune(
@@ -50,8 +51,8 @@ def finetune(
     *,
     seeds: Seeds,
     checkpoints: Checkpoints | None = None,
-    measure: Measure | None = None,
-    measure_every: int | None = None,
+    observe: Observe[LanguageModel] | None = None,
+    observe_every: int | None = None,
     stop: Callable[[Mapping[str, float]], bool] | None = None,
     also: Callable[[nn.Module, int], Tensor] | None = None,
     accelerator: Any = None,
@@ -67,10 +68,10 @@ def finetune(
         seeds: the order of examples, dropout and the adapter's beginning come from here.
         checkpoints: where and how often the state is kept; a finished or interrupted run of the same recipe, examples, seeds
             and weights goes on from its newest whole checkpoint.
-        measure: called before the first step, then every `measure_every` steps and at the end; its numbers are kept in the
-            trace. It must leave the model's weights alone.
-        measure_every: steps; None for once an epoch.
-        stop: called with each row that `measure` gives; true ends training there.
+        observe: called with the step and the model before the first step, then every `observe_every` steps and at the end; its
+            numbers are kept in the trace. It must leave the model's weights alone.
+        observe_every: steps; None for once an epoch.
+        stop: called with each row that `observe` gives; true ends training there.
         also: a further loss in nats added at every step, a function of the model and the step alone (an anchor, a penalty).
         accelerator: an `accelerate.Accelerator` for several processes or a model that one device cannot hold; every process
             calls this function with the same arguments. See docs/models.md.
@@ -86,19 +87,19 @@ def finetune(
     if not pairs:
         raise InputError("fine-tuning needs at least one example; got none")
     steps = [batch for epoch in range(recipe.n_epochs) for batch in batches(pairs, recipe, seeds, epoch)]
-    per_epoch = len(steps) // recipe.n_epochs
+    per_epoch, plan = len(steps) // recipe.n_epochs, recipe.optimiser(len(steps))
     with (
         _own_randomness(seeds),
         _out_of_memory(recipe),
         freed_memory_kept(),
         prepared(model, recipe, split=accelerator is None) as tuned,
     ):
-        run = Run(tuned, recipe, seeds, pairs, checkpoints, accelerator)
+        run = Run(tuned, recipe, plan, seeds, pairs, checkpoints, accelerator)
         begun = time.perf_counter()
         for step in range(run.resumed_at or 0, len(steps) + 1):
-            if measure is not None and (step % (measure_every or per_epoch) == 0 or step == len(steps)):
+            if observe is not None and (step % (observe_every or per_epoch) == 0 or step == len(steps)):
                 with part(step / len(steps), step / len(steps)):
-                    row = run.measured(measure, step)
+                    row = run.observed(observe, step)
                 if stop is not None and stop(row):
                     run.stopped_at = step
             run.keep(step, last=step == len(steps) or run.stopped_at is not None)
@@ -106,7 +107,7 @@ def finetune(
                 break
 
             batch = [pairs[index] for index in steps[step]]
-            rate = learning_rate(recipe, step, len(steps))
+            rate = plan.rate(step, len(steps))
             loss = run.backward(batch, also, step)
             grad_norm = run.clip()
             if not (math.isfinite(loss) and math.isfinite(grad_norm)):

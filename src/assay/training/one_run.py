@@ -21,37 +21,30 @@ from assay.models.pretrained.text import TokenPair
 from assay.models.sites import unwrapped
 from assay.training.checkpoints import Checkpoints, State
 from assay.training.chosen import split_embedding
+from assay.training.optimiser import Optimiser
 from assay.training.recipe import Recipe
+from assay.training.trace import Observe, Trace
 
-__all__ = ["Measure", "Run", "Trace"]
-
-Measure = Callable[[LanguageModel, int], Mapping[str, float]]
-"""measure(model, step) gives a row of numbers that is kept in the trace."""
+__all__ = ["FineTuningTrace", "Run"]
 
 
-@dataclass(frozen=True)
-class Trace:
-    """What training saw, one entry a step.
+@dataclass(frozen=True, kw_only=True)
+class FineTuningTrace(Trace):
+    """What fine-tuning saw: losses are means over the batch's completion tokens, of one run; observations also hold `step`.
 
     Attributes:
-        loss_nats: mean over the batch's completion tokens, before the step was taken.
-        grad_norm: Euclidean norm of the gradient, before it was clipped.
-        n_tokens: completion tokens of the batch.
-        measured: rows of `measure`, each with the `step` before which it was taken.
+        grad_norm: Euclidean norm of the gradient of every step, before it was clipped.
+        n_tokens: completion tokens of its batch.
         seconds: wall-clock time of this process's steps; not part of what is reproduced.
         resumed_at: the step at which a checkpoint was taken up; None for a fresh start.
         skipped: newer checkpoints that were not whole, and why.
-        stopped_at: the step before which `stop` ended training; None if it went to the end.
     """
 
-    loss_nats: Float[np.ndarray, " step"]
     grad_norm: Float[np.ndarray, " step"]
     n_tokens: Int[np.ndarray, " step"]
-    measured: tuple[Mapping[str, float], ...]
     seconds: float
     resumed_at: int | None
     skipped: tuple[str, ...]
-    stopped_at: int | None
 
 
 class Run:
@@ -61,24 +54,26 @@ class Run:
         self,
         model: LanguageModel,
         recipe: Recipe,
+        plan: Optimiser,
         seeds: Seeds,
         pairs: Sequence[TokenPair],
         checkpoints: Checkpoints | None,
         accelerator: Any,
     ) -> None:
         self.model, self.recipe, self.checkpoints, self.accelerator = model, recipe, checkpoints, accelerator
-        self.record: dict[str, list[Any]] = {"loss_nats": [], "grad_norm": [], "n_tokens": [], "measured": []}
+        self.record: dict[str, list[Any]] = {"loss_nats": [], "grad_norm": [], "n_tokens": [], "observed": []}
         self.resumed_at: int | None = None
         self.stopped_at: int | None = None
         self.skipped: tuple[str, ...] = ()
         self.identity = _identity(recipe, pairs, seeds, model.model) if checkpoints is not None else ""
         self.looked_up = split_embedding(model.model)
+        self.plan = plan
         self.optimiser: Any = torch.optim.AdamW(
             [value for _, value in self._trainable()],
-            lr=recipe.learning_rate,
-            betas=recipe.betas,
-            eps=recipe.eps,
-            weight_decay=recipe.weight_decay,
+            lr=plan.learning_rate,
+            betas=plan.betas,
+            eps=plan.eps,
+            weight_decay=plan.weight_decay,
             fused=accelerator is None,
         )
         if accelerator is not None:
@@ -135,8 +130,8 @@ class Run:
             self.accelerator.backward(loss)
 
     def clip(self) -> float:
-        """The norm of the gradient, which afterwards is at most `max_grad_norm`."""
-        most = math.inf if self.recipe.max_grad_norm is None else self.recipe.max_grad_norm
+        """The norm of the gradient, which afterwards is at most the plan's `clip_norm`."""
+        most = math.inf if self.plan.clip_norm is None else self.plan.clip_norm
         clip = nn.utils.clip_grad_norm_ if self.accelerator is None else self.accelerator.clip_grad_norm_
         norm: Any = clip(list(self.trainable.values()), most)
         return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
@@ -148,12 +143,12 @@ class Run:
         self.optimiser.step()
         self.optimiser.zero_grad()
 
-    def measured(self, measure: Measure, step: int) -> Mapping[str, float]:
-        """The row of this step: the one that a checkpoint holds, or a new one."""
-        rows = self.record["measured"]
+    def observed(self, observe: Observe[LanguageModel], step: int) -> Mapping[str, float]:
+        """What is observed at this step: the row that a checkpoint holds, or a new one."""
+        rows = self.record["observed"]
         if not rows or rows[-1]["step"] != step:
             self.model.model.eval()
-            rows.append({"step": step, **{name: float(value) for name, value in measure(self.model, step).items()}})
+            rows.append({"step": step, **{name: float(value) for name, value in observe(step, self.model).items()}})
         row: dict[str, float] = rows[-1]
         return row
 
@@ -186,11 +181,21 @@ class Run:
         self.record = {name: list(rows) for name, rows in state.record.items()}
         self.resumed_at, self.skipped = state.step, state.skipped
 
-    def trace(self, seconds: float) -> Trace:
+    def trace(self, seconds: float) -> FineTuningTrace:
         """What training saw."""
         rows = self.record
-        losses, norms, counts = np.array(rows["loss_nats"]), np.array(rows["grad_norm"]), np.array(rows["n_tokens"], dtype=int)
-        return Trace(losses, norms, counts, tuple(rows["measured"]), seconds, self.resumed_at, self.skipped, self.stopped_at)
+        return FineTuningTrace(
+            np.array(rows["loss_nats"], dtype=float)[None],
+            tuple(int(row["step"]) for row in rows["observed"]),
+            tuple(rows["observed"]),
+            (None,),
+            (self.stopped_at,),
+            grad_norm=np.array(rows["grad_norm"], dtype=float),
+            n_tokens=np.array(rows["n_tokens"], dtype=int),
+            seconds=seconds,
+            resumed_at=self.resumed_at,
+            skipped=self.skipped,
+        )
 
 
 def _gathered(value: Any) -> Tensor:

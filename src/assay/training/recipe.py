@@ -1,14 +1,17 @@
-"""How a language model is fine-tuned: the recipe, the order of examples and the learning rate of every step. Loads no torch."""
+"""How a language model is fine-tuned: the recipe, and the order of examples. Loads no torch."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
 
-__all__ = ["Example", "Recipe", "batches", "learning_rate"]
+if TYPE_CHECKING:
+    from assay.training.optimiser import Optimiser
+
+__all__ = ["Example", "Recipe", "batches"]
 
 
 class Example(Protocol):
@@ -93,6 +96,20 @@ class Recipe:
             if getattr(self, name) not in known:
                 raise SettingsError(f"recipe: {name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
 
+    def optimiser(self, n_steps: int) -> "Optimiser":
+        """How gradients become steps in a run of that many."""
+        from assay.training.optimiser import Optimiser
+
+        return Optimiser(
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            betas=self.betas,
+            eps=self.eps,
+            clip_norm=self.max_grad_norm,
+            warmup_steps=math.ceil(self.warmup * n_steps),
+            schedule=self.schedule,
+        )
+
 
 def batches(pairs: Sequence[Example], recipe: Recipe, seeds: Seeds, epoch: int) -> list[list[int]]:
     """The batches of one epoch, as indices of examples: every example once, in an order drawn for this epoch."""
@@ -106,13 +123,3 @@ def batches(pairs: Sequence[Example], recipe: Recipe, seeds: Seeds, epoch: int) 
         ]
     made = [order[start : start + recipe.batch_size] for start in range(0, len(order), recipe.batch_size)]
     return [made[int(index)] for index in rng.permutation(len(made))] if recipe.bucket > 1 else made
-
-
-def learning_rate(recipe: Recipe, step: int, n_steps: int) -> float:
-    """The rate of the step with that number, from 0."""
-    warm = math.ceil(recipe.warmup * n_steps)
-    if step < warm:
-        return recipe.learning_rate * (step + 1) / (warm + 1)
-    if recipe.schedule == "constant":
-        return recipe.learning_rate
-    return recipe.learning_rate * (n_steps - step) / max(1, n_steps - warm)
