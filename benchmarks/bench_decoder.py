@@ -21,7 +21,7 @@ from torch.nn import functional as F  # noqa: N812
 from assay.core.memory import freed_memory_kept
 from assay.core.seeds import Seeds
 from assay.models.decoder import Decoder, DecoderConfig
-from assay.studies.mechanisms.in_context_vs_in_weights.emergence import EmergenceSettings
+from assay.studies.mechanisms.in_context_vs_in_weights.settings import EmergenceSettings
 from assay.studies.mechanisms.in_context_vs_in_weights.system import N_PLACES, network, optimiser_of, prepare
 from assay.studies.mechanisms.in_context_vs_in_weights.world import ItemLabelWorld
 from assay.studies.mechanisms.two_hop_reasoning import system as two_hop

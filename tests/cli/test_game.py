@@ -53,7 +53,7 @@ def test_the_assistance_examples_are_solved() -> None:
 
 def test_behavioural_humans_can_be_asked_for() -> None:
     assert "boltzmann human" in run(GAME, "--human", "boltzmann", "--beta", "2")
-    assert json.loads(run(GAME, "--human", "naive", "--json"))["human_reply"]["2.0"] == {"OFF": 0.0, "ON": 1.0}
+    assert json.loads(run(GAME, "--human", "naive", "--json"))["human_reply"]["2.0"] == {"ON": "1"}
 
 
 @pytest.mark.parametrize("arguments", [["--human", "boltzmann"], ["--beta", "2"], ["--human", "naive", "--beta", "1"]])

@@ -30,7 +30,6 @@ ARMS = [
 # Declared in the old form still; the list only ever shrinks.
 OLD_FORM = {
     "filtering-attention-storing-mlp",
-    "in-context-vs-in-weights",
     "observation-interference",
     "off-switch-game",
     "offline-domain-randomization",

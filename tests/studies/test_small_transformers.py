@@ -12,12 +12,15 @@ from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
 from assay.core.settings import resolve
 from assay.store.memo import memos_in
-from assay.studies.mechanisms.in_context_vs_in_weights.data import DataSettings, contrasts
-from assay.studies.mechanisms.in_context_vs_in_weights.emergence import EmergenceSettings
-from assay.studies.mechanisms.in_context_vs_in_weights.skew import SkewSettings
-from assay.studies.mechanisms.in_context_vs_in_weights.system import (
+from assay.studies.mechanisms.in_context_vs_in_weights.data import contrasts
+from assay.studies.mechanisms.in_context_vs_in_weights.settings import (
+    DataSettings,
+    EmergenceSettings,
     Regime,
+    SkewSettings,
     Training,
+)
+from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     _programs,
     network,
     prepare,
@@ -159,9 +162,9 @@ def test_contrasts_have_the_sign_of_what_is_claimed() -> None:
         for role, cell in corners.items()
     }
     found = contrasts(final, corners)
-    assert found["classes/ic"] == found["bursts/ic"] == found["noise/ic"] == pytest.approx(0.8)
-    assert found["classes/iw"] == found["bursts/iw"] == found["noise/iw"] == pytest.approx(0.7)
-    assert found["classes/scrambled"] == found["noise/stranger"] == 0
+    assert found["classes/ic_gain"] == found["bursts/ic_gain"] == found["noise/ic_gain"] == pytest.approx(0.8)
+    assert found["classes/iw_loss"] == found["bursts/iw_loss"] == found["noise/iw_loss"] == pytest.approx(0.7)
+    assert found["classes-scrambled/ic_gain"] == found["noise-stranger/iw_loss"] == 0
 
 
 @pytest.mark.parametrize("kind", ["strict", "modern"])

@@ -9,6 +9,7 @@ import typer
 
 from assay.cli.output import table
 from assay.core.errors import UsageError
+from assay.core.text import visible
 
 __all__ = ["app"]
 
@@ -21,6 +22,16 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+
+PRICES = {
+    "always_wait": "best if A always waits",
+    "never_wait": "best if A never waits",
+    "never_hide": "best if A never hides",
+    "silence": "best without words",
+    "a_word_to_human": "best if A could say one of two words to H",
+    "a_word_to_assistant": "best if H could say one of two words to A",
+}
 
 
 @app.callback()
@@ -60,24 +71,29 @@ def solve(
     if (beta is not None) != (human is HumanModel.boltzmann):
         raise UsageError("--beta goes with --human boltzmann and with nothing else. Give both or neither")
     chosen: Human = Boltzmann(beta) if beta is not None else Naive() if human is HumanModel.naive else Optimal()
-    found = summary(read_game(file), chosen, limit=limit or DEFAULT_LIMIT)
+    found = escaped(summary(read_game(file), chosen, limit=limit or DEFAULT_LIMIT))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2, allow_nan=False))
     else:
         typer.echo(_page(found), nl=False)
 
 
+def escaped(found: Any) -> Any:
+    """The same data with control characters of names shown as escapes."""
+    if isinstance(found, dict):
+        return {visible(key): escaped(value) for key, value in found.items()}
+    if isinstance(found, list):
+        return [escaped(value) for value in found]
+    return visible(found) if isinstance(found, str) else found
+
+
 def _page(found: dict[str, Any]) -> str:
     """The solution for a person to read."""
     lines = [f"{found['game']}  ({found['human']} human)", "", f"value  {found['value']}"]
-    for key, says in (
-        ("always_wait_value", "best if A always waits"),
-        ("never_wait_value", "best if A never waits"),
-        ("never_hide_value", "best if A never hides"),
-    ):
-        if key in found:
-            price = found["price_of_" + key.removesuffix("_value")]
-            lines.append(f"       {found[key]}  {says} (costs {price})")
+    for key, says in PRICES.items():
+        if f"{key}_value" in found:
+            price = f"costs {found[f'price_of_{key}']}" if f"price_of_{key}" in found else f"worth {found[f'worth_of_{key}']}"
+            lines.append(f"       {found[f'{key}_value']}  {says} ({price})")
     for mark, verb in (("wait", "waits"), ("hide", "hides")):
         if f"{mark}_sets" in found:
             sets = ["{" + ", ".join(names) + "}" for names in found[f"{mark}_sets"]]
@@ -88,6 +104,12 @@ def _page(found: dict[str, Any]) -> str:
     if len(rows) > MAX_ROWS:
         text += f"... and {len(rows) - MAX_ROWS} more; --json prints all\n"
     return text + _certificate(found)
+
+
+def _digits(n: int | str) -> str:
+    """A count for people: its digits, or how many there are."""
+    text = str(n)
+    return text if len(text) <= 30 else f"{text[:6]}... ({len(text):,} digits)"
 
 
 def _rows(found: dict[str, Any]) -> list[dict[str, object]]:
@@ -128,13 +150,22 @@ def _listed(policy: dict[str, str]) -> str:
 def _certificate(found: dict[str, Any]) -> str:
     certificate = found["certificate"]
     if certificate is None:
-        plans = found.get("n_optimal_human_policies", 1)
-        several = f"\n{plans} policies of H attain the value; the table shows the first, --json all\n" if plans > 1 else ""
-        return several + "\ncertificate  none: every policy was evaluated\n"
-    on_path, pairs = found["n_optimal_pairs_on_path"], found["n_optimal_pairs"]
-    several = f"{on_path} optimal pair{'s' if on_path != 1 else ''}"
-    if pairs != on_path:
-        several += f" ({pairs} with the human's choices where she is never asked)"
+        n = found["n_optimal_policies"]
+        return f"\n{_digits(n)} optimal polic{'y' if n == 1 else 'ies'} of A\n\ncertificate  none: every policy was evaluated\n"
+    if "n_optimal_human_policies" in found:
+        plans = found["n_optimal_human_policies"]
+        several = (
+            f"{_digits(plans)} policies of H attain the value; the table shows the first, --json all" if plans != 1 else ""
+        )
+    else:
+        on_path, pairs = found["n_optimal_pairs_on_path"], found["n_optimal_pairs"]
+        several = (
+            f"{_digits(pairs)} optimal pairs" if on_path is None else f"{_digits(on_path)} optimal pair{'s' * (on_path != 1)}"
+        )
+        if on_path is not None and pairs != on_path:
+            several += f" ({_digits(pairs)} with choices where one is never asked)"
+        if not found["all_listed"]:
+            several += "; too many to list"
     closed, attained = len(certificate["closed"]), len(certificate["attained"])
     side = "A" if certificate["side"] == "assistant" else "H"
     says = f"{closed} bounds close all other policies of {side}"

@@ -74,8 +74,22 @@ def test_impossible_humans_are_refused() -> None:
     with pytest.raises(InputError, match="beta"):
         Boltzmann(-1.0)
     wide = off_switch_from_table("wide", [[1] * 16]).team_form()
-    with pytest.raises(InputError, match=r"at most 2,000,000 policies; it has 3\^16"):
-        best_assistant(wide, Naive())
+    with pytest.raises(InputError, match=r"at most 2,000,000 policies; it has 43,046,721.*--limit"):
+        best_assistant(wide, Boltzmann(1.0))
+
+
+def test_a_naive_human_needs_no_search() -> None:
+    found = best_assistant(off_switch_from_table("wide", [[1] * 60]).team_form(), Naive())
+    assert (found.exact, found.n_best) == (1, 2**60)  # act or wait, anywhere
+
+
+@pytest.mark.parametrize("offset", [0, 10**17, -(10**25)])
+def test_an_offset_of_all_payoffs_moves_a_noisy_value_by_as_much(offset: int) -> None:
+    def game(c: int) -> Fraction:
+        table = off_switch_from_table("offset", [[3 + c, -5 + c], [-1 + c, 5 + c]], off=c).team_form()
+        return best_assistant(table, Boltzmann(0.7)).precise
+
+    assert abs(game(offset) - offset - game(0)) < Fraction(1, 10**60)
 
 
 @pytest.mark.parametrize("stake", ["1/2", 1, "3/2", 4])
@@ -117,7 +131,7 @@ def test_beliefs_follow_bayes() -> None:
 
 
 def test_too_many_human_policies_are_refused() -> None:
-    with pytest.raises(InputError, match=r"at most 2,000,000 policies; she has 40\^6"):
+    with pytest.raises(InputError, match=r"at most 2,000,000 policies; it has about 10\^9"):
         solve_two_stage(hiding_as_query(2).with_channel(to_assistant=20), Optimal())
 
 

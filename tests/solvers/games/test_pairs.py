@@ -136,12 +136,14 @@ def test_every_tie_is_reported() -> None:
     assert found.certificate.closed == ()
 
 
-def test_ties_beyond_listing_are_refused_and_still_valued() -> None:
+def test_ties_beyond_listing_are_counted_and_valued() -> None:
     form = off_switch_from_table("nothing matters", [[0] * 10]).team_form()
-    with pytest.raises(InputError, match="more of them tie"):
-        optimal_pairs(form)
-    value, certificate = optimal_value(form)
-    assert (value, certificate.closed) == (0, ())
+    found = optimal_pairs(form, listed=5)
+    assert (found.value, found.certificate.closed, found.complete, len(found.policies)) == (0, (), False, 5)
+    assert found.n_pairs == 2 * 3**10
+    assert found.n_pairs_on_path == 2 * 3**10 - 2**10  # a policy that never waits leaves H no choice
+    many = off_switch_from_table("nothing matters", [[0] * 400]).team_form()
+    assert optimal_pairs(many).n_pairs == 2 * 3**400
 
 
 def test_an_absurd_search_is_refused_with_its_predicted_cost() -> None:

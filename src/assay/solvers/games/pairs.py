@@ -14,13 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
-from math import prod
+from math import log10, prod
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from assay.core.errors import InputError
+from assay.solvers.games.ties import Policy, count_pairs, list_policies, marked_sets, replies
 from assay.worlds.games.team import Table, TeamForm
 
 __all__ = [
@@ -35,15 +36,17 @@ __all__ = [
     "optimal_pairs",
     "optimal_value",
     "person_by_person_optima",
+    "refuse_policies",
 ]
 
 DEFAULT_LIMIT = 2_000_000  # policies of the smaller side; some twenty seconds where no bound bites
 POLICIES_PER_SECOND = 100_000  # measured on one core where no bound bites (3^12 tied policies); used for predictions only
-MAX_TIED_POLICIES = 20_000
+MAX_TIED_POLICIES = 20_000  # of A, listed
+MAX_SETS = 1_000
 BLOCK = 4096  # partial policies expanded at once
 
 Side = Literal["assistant", "human"]
-Policy = tuple[int, ...]
+SIDES = {"assistant": "A", "human": "H"}
 
 
 @dataclass(frozen=True)
@@ -94,96 +97,128 @@ class OptimalPolicies:
 
 @dataclass(frozen=True)
 class Solution:
-    """The optimum of a game: its value, all optimal pairs, and the certificate.
+    """The optimum of a game: its value, its optimal pairs, and the certificate.
 
     Attributes:
         value: the exact common payoff of an optimal pair.
-        policies: every optimal policy of A with all best replies; their pairs are all the optimal pairs.
+        policies: optimal policies of A with all best replies; all of them where `complete`.
         certificate: why nothing does better.
         form: the game.
+        n_pairs: how many deterministic pairs attain the value, H's choices at unreached observations included.
+        n_pairs_on_path: how many differ where it matters: choices at observations that cannot occur are not told apart; None
+            where that is too long to count.
+        complete: whether `policies` lists every optimal policy of A.
+        marked_sets: the distinct sets of A's observations at which an optimal policy takes a marked action (waits, hides).
+        all_marked_sets: whether `marked_sets` lists them all.
     """
 
     value: Fraction
     policies: tuple[OptimalPolicies, ...]
     certificate: Certificate
     form: TeamForm
-
-    @property
-    def n_pairs(self) -> int:
-        """How many deterministic pairs attain the value, H's choices at unreached observations included."""
-        return sum(policies.n_pairs for policies in self.policies)
-
-    @property
-    def n_pairs_on_path(self) -> int:
-        """How many differ where it matters: H's choices at observations that cannot occur are not told apart."""
-        return sum(
-            prod(len(options) for options, reached in zip(p.human, p.reached, strict=True) if reached) for p in self.policies
-        )
+    n_pairs: int
+    n_pairs_on_path: int | None
+    complete: bool
+    marked_sets: tuple[frozenset[str], ...]
+    all_marked_sets: bool
 
     def pairs(self) -> Iterator[tuple[Policy, Policy]]:
-        """Every optimal deterministic pair (A's policy, H's policy), one by one."""
+        """Every listed optimal deterministic pair (A's policy, H's policy), one by one."""
         for policies in self.policies:
             for human in product(*policies.human):
                 yield policies.assistant, human
 
-    @property
-    def marked_sets(self) -> tuple[frozenset[str], ...]:
-        """The distinct sets of A's observations at which an optimal policy takes a marked action (waits, hides)."""
-        form = self.form
-        sets = {
-            frozenset(
-                name for name, action in zip(form.assistant_observations, p.assistant, strict=True) if form.marked[action]
-            )
-            for p in self.policies
-        }
-        return tuple(sorted(sets, key=lambda found: (len(found), sorted(found))))
 
-
-def optimal_pairs(form: TeamForm, *, limit: int = DEFAULT_LIMIT) -> Solution:
-    """The value of a game, every optimal pair and a certificate, exactly.
+def optimal_pairs(form: TeamForm, *, limit: int = DEFAULT_LIMIT, listed: int = MAX_TIED_POLICIES) -> Solution:
+    """The value of a game, its optimal pairs, counted and listed, and a certificate, exactly.
 
     Args:
         form: the game.
         limit: how many policies the smaller side may have. The search usually visits a small part of them.
-
-    Raises:
-        InputError: the smaller side has more policies than `limit`, or more policies tie for the optimum than can be listed.
-    """
-    value, certificate = optimal_value(form, limit=limit)
-    policies = _as_assistant_policies(form, certificate)
-    return Solution(value, tuple(_with_replies(form, assistant) for assistant in policies), certificate, form)
-
-
-def optimal_value(form: TeamForm, *, limit: int = DEFAULT_LIMIT) -> tuple[Fraction, Certificate]:
-    """The value of a game and its certificate, without listing the optimal pairs; for games with very many ties.
+        listed: how many optimal policies of A are listed; ties beyond are counted.
 
     Raises:
         InputError: the smaller side has more policies than `limit`.
     """
-    n_a, k_a, n_z, k_h = form.shape
-    side: Side = "assistant" if n_a * np.log(k_a) <= n_z * np.log(k_h) else "human"
-    n_policies = k_a**n_a if side == "assistant" else k_h**n_z
-    if n_policies > limit:
-        raise InputError(
-            f"'{form.name}': the smaller side ({side}) must have at most {limit:,} policies; it has {_power(n_policies)}, "
-            f"up to {_duration(n_policies)} of search. Merge observations or actions, or raise the limit"
-        )
-    table: Table = form.payoff if side == "assistant" else form.payoff.transpose(2, 3, 0, 1)
-    order = tuple(int(i) for i in np.argsort(-_spread(table), kind="stable"))
-    closed, attained, best = _search(table[list(order)], max(_value(form, pair) for pair in _starts(form)))
-    listed = tuple((prefix, Fraction(bound, form.denominator)) for prefix, bound in closed)
+    value, certificate = optimal_value(form, limit=limit, every=True)
+    payoff = form.guarded()
+    attained = []
+    for policy in certificate.attained:
+        by_observation = [0] * form.payoff.shape[0 if certificate.side == "assistant" else 2]
+        for observation, action in zip(certificate.order, policy, strict=True):
+            by_observation[observation] = action
+        attained.append(tuple(by_observation))
+    side = certificate.side
+    n_pairs, on_path = count_pairs(form, payoff, side, attained)
+    policies, complete = list_policies(form, payoff, side, attained, listed)
+    sets, all_sets = marked_sets(form, payoff, side, attained, MAX_SETS)
+    answers = zip(policies, replies(form, payoff, "assistant", policies), strict=True)
+    found = tuple(OptimalPolicies(policy, options, _reached(form, policy)) for policy, options in answers)
+    return Solution(value, found, certificate, form, n_pairs, on_path, complete, sets, all_sets)
+
+
+def optimal_value(form: TeamForm, *, limit: int = DEFAULT_LIMIT, every: bool = False) -> tuple[Fraction, Certificate]:
+    """The value of a game and its certificate, without listing the optimal pairs.
+
+    Args:
+        form: the game.
+        limit: as for `optimal_pairs`.
+        every: decide also at H's observations that no policy of A leads to, as a complete certificate does.
+
+    Raises:
+        InputError: the smaller side has more policies than `limit`.
+    """
+    all_ = every or bool(form.human_reach)
+    matters = np.arange(form.shape[2]) if all_ else np.flatnonzero(form.mass.any(axis=(0, 1)))
+    n_a = prod(sum(row) for row in form.allowed("assistant"))
+    n_h = prod(sum(row) for row, z in zip(form.allowed("human"), range(form.shape[2]), strict=True) if z in matters)
+    side: Side = "assistant" if n_a <= n_h else "human"
+    refuse_policies(min(n_a, n_h), limit, what=f"'{form.name}': the smaller side ({SIDES[side]})")
+    payoff = form.guarded()
+    table: Table = payoff if side == "assistant" else payoff.transpose(2, 3, 0, 1)
+    spread = np.argsort(-_spread(table), kind="stable")
+    order = tuple(int(i) for i in spread if side == "assistant" or i in matters)
+    # What H would do where she is never asked changes nothing: those columns are a constant of A's actions.
+    rest = [z for z in range(form.shape[2]) if z not in matters]
+    base = table[rest, 0].sum(axis=0) if side == "human" and rest else np.zeros_like(table[0, 0])
+    if not order:  # nothing to decide on this side
+        closed: list[tuple[Policy, int]] = []
+        attained: list[Policy] = [()]
+        best = int(base.max(axis=1).sum())
+    else:
+        start = max(int(_worth(payoff, pair)) for pair in _starts(form, payoff))
+        closed, attained, best = _search(table[list(order)], base, start)
+    allowed = form.allowed(side)
+    listed = tuple(
+        (prefix, Fraction(bound, form.denominator))
+        for prefix, bound in closed
+        if all(allowed[i][a] for i, a in zip(order, prefix, strict=False))
+    )
     return Fraction(best, form.denominator), Certificate(side, order, listed, tuple(attained))
+
+
+def refuse_policies(n: int, limit: int, *, what: str) -> None:
+    """Return nothing if a search may cover so many policies.
+
+    Raises:
+        InputError: there are more; the message says how many, how long it could take, and which option raises the limit.
+    """
+    if n > limit:
+        raise InputError(
+            f"{what} must have at most {limit:,} policies; it has {_power(n)}, up to {_duration(n)} of search. "
+            "Merge observations or actions, or raise the limit (--limit)"
+        )
 
 
 def human_best_responses(form: TeamForm, assistant: Sequence[int]) -> tuple[Fraction, tuple[tuple[int, ...], ...]]:
     """The best value H can reach against a policy of A, and all her optimal actions at each observation."""
-    table = form.payoff[np.arange(form.shape[0]), np.asarray(assistant)].sum(axis=0)
+    table = form.guarded()[np.arange(form.shape[0]), np.asarray(assistant)].sum(axis=0)
     return Fraction(int(table.max(axis=1).sum()), form.denominator), _maximisers(table)
 
 
 def assistant_best_responses(form: TeamForm, human: Sequence[int]) -> tuple[Fraction, tuple[tuple[int, ...], ...]]:
     """The best value A can reach against a policy of H, and all its optimal actions at each observation."""
-    table = form.payoff[:, :, np.arange(form.shape[2]), np.asarray(human)].sum(axis=2)
+    table = form.guarded()[:, :, np.arange(form.shape[2]), np.asarray(human)].sum(axis=2)
     return Fraction(int(table.max(axis=1).sum()), form.denominator), _maximisers(table)
 
 
@@ -229,8 +264,14 @@ def brute_force(form: TeamForm) -> tuple[Fraction, list[tuple[Policy, Policy]]]:
     return best, [(assistant, human) for value, assistant, human in scored if value == best]
 
 
-def _search(table: Table, best: int) -> tuple[list[tuple[Policy, int]], list[Policy], int]:
-    """Closed prefixes with integer bounds, policies attaining the best value, and that value; `table` is in branching order."""
+def _search(table: Table, base: Table, best: int) -> tuple[list[tuple[Policy, int]], list[Policy], int]:
+    """Closed prefixes with integer bounds, policies attaining the best value, and that value.
+
+    Args:
+        table: in branching order.
+        base: [other side's observation, action], earned in any case.
+        best: a value that some pair attains.
+    """
     n, k, n_other, _ = table.shape
     shared = [np.zeros_like(table[0, 0])]
     separate = [0]
@@ -240,7 +281,7 @@ def _search(table: Table, best: int) -> tuple[list[tuple[Policy, int]], list[Pol
     shared, separate = shared[::-1], separate[::-1]
     closed: list[tuple[npt.NDArray[np.int64], Table]] = []
     leaves: list[tuple[npt.NDArray[np.int64], Table]] = []
-    stack = [(np.zeros((1, 0), dtype=np.int64), np.zeros_like(table[0, 0])[None])]
+    stack = [(np.zeros((1, 0), dtype=np.int64), base[None])]
     while stack:
         prefixes, sums = stack.pop()
         depth = prefixes.shape[1]
@@ -272,51 +313,22 @@ def _search(table: Table, best: int) -> tuple[list[tuple[Policy, int]], list[Pol
     return sorted(listed), sorted(attained), best
 
 
-def _starts(form: TeamForm) -> Iterator[tuple[Policy, Policy]]:
+def _starts(form: TeamForm, payoff: Table) -> Iterator[tuple[Policy, Policy]]:
     """A few person-by-person optima, as first lower bounds."""
     for action in range(form.shape[3]):
         _, assistant, human = alternating_best_response(form, (action,) * form.shape[2])
         yield assistant, human
 
 
-def _value(form: TeamForm, pair: tuple[Policy, Policy]) -> int:
-    return int(form.value(*pair) * form.denominator)
+def _worth(payoff: Table, pair: tuple[Policy, Policy]) -> int:
+    assistant, human = pair
+    cells = payoff[np.arange(payoff.shape[0]), np.asarray(assistant)][:, np.arange(payoff.shape[2]), np.asarray(human)]
+    return int(cells.sum())
 
 
-def _as_assistant_policies(form: TeamForm, certificate: Certificate) -> list[Policy]:
-    """All optimal policies of A, whichever side was enumerated."""
-    natural = []
-    for policy in certificate.attained:
-        by_observation = [0] * len(certificate.order)
-        for observation, action in zip(certificate.order, policy, strict=True):
-            by_observation[observation] = action
-        natural.append(tuple(by_observation))
-    if certificate.side == "human":
-        found: set[Policy] = set()
-        for human in natural:
-            _, options = assistant_best_responses(form, human)
-            if prod(len(actions) for actions in options) > MAX_TIED_POLICIES:
-                raise _too_many_ties(form)
-            found.update(product(*options))
-            if len(found) > MAX_TIED_POLICIES:
-                raise _too_many_ties(form)
-        natural = sorted(found)
-    if len(natural) > MAX_TIED_POLICIES:
-        raise _too_many_ties(form)
-    return sorted(natural)
-
-
-def _too_many_ties(form: TeamForm) -> InputError:
-    return InputError(
-        f"'{form.name}': at most {MAX_TIED_POLICIES:,} optimal policies of A can be listed; more of them tie. "
-        "Remove actions or observations that make no difference"
-    )
-
-
-def _with_replies(form: TeamForm, assistant: Policy) -> OptimalPolicies:
-    _, replies = human_best_responses(form, assistant)
+def _reached(form: TeamForm, assistant: Policy) -> tuple[bool, ...]:
     mass = form.mass[np.arange(form.shape[0]), np.asarray(assistant)].sum(axis=0)
-    return OptimalPolicies(assistant, replies, tuple(bool(m > 0) for m in mass))
+    return tuple(bool(m > 0) for m in mass)
 
 
 def _maximisers(table: Table) -> tuple[tuple[int, ...], ...]:
@@ -336,7 +348,7 @@ def _spread(table: Table) -> npt.NDArray[np.float64]:
 
 
 def _power(n: int) -> str:
-    return f"{n:,}" if n < 10**9 else f"about 10^{len(str(n)) - 1}"
+    return f"{n:,}" if n < 10**9 else f"about 10^{int(log10(n))}"
 
 
 def _duration(n_policies: int) -> str:

@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from assay.core.errors import InputError
-from assay.worlds.games.off_switch import check_names
+from assay.worlds.games.off_switch import check_legal, check_names
 from assay.worlds.games.rationals import Exact, check_kernel, exact
-from assay.worlds.games.team import MAX_CELLS, TeamForm, integers, refuse_above
+from assay.worlds.games.team import MAX_CELLS, Legal, TeamForm, integers, refuse_above
 
-__all__ = ["AssistanceGame", "TwoStageGame", "blurred_choice", "hiding_as_query", "hiding_as_signal"]
+__all__ = ["AssistanceGame", "HumanFirstGame", "TwoStageGame", "blurred_choice", "hiding_as_query", "hiding_as_signal"]
 
 Row = tuple[Fraction, ...]
 
@@ -38,6 +39,8 @@ class AssistanceGame:
         human_actions: what H may do.
         reward: [state][assistant action][human action]; the common payoff.
         to_human: free messages A may send along with its action; 1 is silence.
+        legal_assistant: [assistant observation][assistant action], whether it may be taken; everything where empty.
+        legal_human: [human observation][human action], likewise.
     """
 
     name: str
@@ -52,6 +55,8 @@ class AssistanceGame:
     human_actions: tuple[str, ...]
     reward: tuple[tuple[Row, ...], ...]
     to_human: int = 1
+    legal_assistant: Legal = ()
+    legal_human: Legal = ()
 
     def __post_init__(self) -> None:
         for what, names in (
@@ -74,6 +79,8 @@ class AssistanceGame:
             check_kernel(sees, where=f"{self.name}: what A sees in state '{state}'")
             for action, row in zip(self.assistant_actions, signals, strict=True):
                 check_kernel(row, where=f"{self.name}: what H sees in state '{state}' after '{action}'")
+        check_legal(self.legal_assistant, n_a, k_a, where=f"{self.name}: legal_assistant")
+        check_legal(self.legal_human, n_z, k_h, where=f"{self.name}: legal_human")
         if self.to_human < 1:
             raise InputError(f"{self.name}: to_human must be at least 1 message (1 is silence); got {self.to_human}")
 
@@ -113,8 +120,19 @@ class AssistanceGame:
             self.hides,
             "hide",
             self.name,
+            legal_assistant=self.legal_assistant,
+            legal_human=self.legal_human,
         )
         return form.with_messages(self.to_human)
+
+    def shape(self) -> tuple[int, int, int, int]:
+        """The reduced form's counts of A's observations and actions, H's observations and actions, before it is built."""
+        return (
+            len(self.assistant_observations),
+            len(self.assistant_actions) * self.to_human,
+            len(self.human_observations) * self.to_human,
+            len(self.human_actions),
+        )
 
     def signal(self, assistant: Sequence[int]) -> tuple[Row, ...]:
         """What H learns under a deterministic A-policy: [hidden state][human observation], rows summing to one.
@@ -149,6 +167,8 @@ class AssistanceGame:
             human_sees=tuple(tuple(tuple(row[j] for j in z) for row in game.human_sees[i]) for i in s),
             human_actions=tuple(game.human_actions[j] for j in h),
             reward=tuple(tuple(tuple(row[j] for j in h) for row in game.reward[i]) for i in s),
+            legal_assistant=tuple(game.legal_assistant[j] for j in o) if game.legal_assistant else (),
+            legal_human=tuple(tuple(game.legal_human[j][i] for i in h) for j in z) if game.legal_human else (),
         )
 
     def with_channel(self, *, to_human: int) -> "AssistanceGame":
@@ -164,6 +184,7 @@ class AssistanceGame:
             hides=tuple(self.hides[a] for a in keep),
             human_sees=tuple(tuple(rows[a] for a in keep) for rows in self.human_sees),
             reward=tuple(tuple(rows[a] for a in keep) for rows in self.reward),
+            legal_assistant=tuple(tuple(row[a] for a in keep) for row in self.legal_assistant),
         )
 
     def without_hiding(self) -> "AssistanceGame":
@@ -180,23 +201,24 @@ class TwoStageGame:
     """An assistance game whose second stage is a task for A, who may have learned the human's preferences meanwhile.
 
     Stage 1: A sees and acts, H sees and acts; payoff `first.reward`. A observes H's action (and message). Stage 2: A picks a
-    second action; payoff `second_reward`. The common payoff is the sum.
+    second action; payoff `second_reward`, which may depend on both earlier actions. The common payoff is the sum.
 
     Attributes:
         first: the first stage; its channel to H must be silent.
         second_actions: what A may do in stage 2.
-        second_reward: [state][second action].
+        second_reward: [state][first assistant action][human action][second action].
         to_assistant: free messages H may send along with her action; 1 is silence.
     """
 
     first: AssistanceGame
     second_actions: tuple[str, ...]
-    second_reward: tuple[Row, ...]
+    second_reward: tuple[tuple[tuple[Row, ...], ...], ...]
     to_assistant: int = 1
 
     def __post_init__(self) -> None:
         check_names(self.second_actions, where=f"{self.name}: second_actions")
-        shape = (len(self.first.states), len(self.second_actions))
+        first = self.first
+        shape = (len(first.states), len(first.assistant_actions), len(first.human_actions), len(self.second_actions))
         _check_shape(self.second_reward, shape, where=f"{self.name}: second_reward")
         if self.first.to_human != 1:
             raise InputError(
@@ -214,9 +236,102 @@ class TwoStageGame:
         """The same game with another set of messages from H to A."""
         return replace(self, to_assistant=to_assistant)
 
+    def restricted(self, assistant_actions: Sequence[int]) -> "TwoStageGame":
+        """The same game in which A may only use the first actions with these indices."""
+        rewards = tuple(tuple(rows[a] for a in assistant_actions) for rows in self.second_reward)
+        return replace(self, first=self.first.restricted(assistant_actions), second_reward=rewards)
+
     def without_hiding(self) -> "TwoStageGame":
         """The same game in which A may only use first actions that hide nothing."""
-        return replace(self, first=self.first.without_hiding())
+        return self.restricted([a for a, hides in enumerate(self.first.hides) if not hides])
+
+
+@dataclass(frozen=True)
+class HumanFirstGame:
+    """A one-shot game in which H moves first: H sees, H acts (which may decide what A sees), A sees, A acts.
+
+    Attributes:
+        name: for tables.
+        states: names of Nature's states.
+        prior: probability of each state.
+        human_observations: what H may see; `human_sees` is [state][observation], its law.
+        human_actions: what H may do.
+        assistant_observations: what A may see; `assistant_sees` is [state][human action][observation], its law.
+        assistant_actions: what A may do.
+        reward: [state][assistant action][human action]; the common payoff.
+        to_assistant: free messages H may send along with her action; 1 is silence.
+        legal_assistant: [assistant observation][assistant action], whether it may be taken; everything where empty.
+        legal_human: [human observation][human action], likewise.
+    """
+
+    name: str
+    states: tuple[str, ...]
+    prior: Row
+    human_observations: tuple[str, ...]
+    human_sees: tuple[Row, ...]
+    human_actions: tuple[str, ...]
+    assistant_observations: tuple[str, ...]
+    assistant_sees: tuple[tuple[Row, ...], ...]
+    assistant_actions: tuple[str, ...]
+    reward: tuple[tuple[Row, ...], ...]
+    to_assistant: int = 1
+    legal_assistant: Legal = ()
+    legal_human: Legal = ()
+
+    def __post_init__(self) -> None:
+        self.mirrored()  # the same checks, the two sides exchanged
+
+    def mirrored(self) -> AssistanceGame:
+        """The game with the names of the sides exchanged, so that whoever moves first is called the assistant."""
+        return AssistanceGame(
+            self.name,
+            self.states,
+            self.prior,
+            self.human_observations,
+            self.human_sees,
+            self.human_actions,
+            (False,) * len(self.human_actions),
+            self.assistant_observations,
+            self.assistant_sees,
+            self.assistant_actions,
+            tuple(tuple(zip(*rows, strict=True)) for rows in self.reward),
+            self.to_assistant,
+            self.legal_human,
+            self.legal_assistant,
+        )
+
+    def shape(self) -> tuple[int, int, int, int]:
+        """The reduced form's counts of A's observations and actions, H's observations and actions, before it is built."""
+        leader, leads, follower, follows = self.mirrored().shape()
+        return follower, follows, leader, leads
+
+    def with_channel(self, *, to_assistant: int) -> "HumanFirstGame":
+        """The same game with another set of messages from H to A."""
+        return replace(self, to_assistant=to_assistant)
+
+    def team_form(self) -> TeamForm:
+        """The reduced form; H is asked at every observation, and nothing is marked."""
+        form = self.mirrored().team_form()
+        n_z, _, n_a, k_a = form.shape
+        seen = form.mass.sum(axis=2).max(axis=1)  # H's own observation does not depend on what she does
+        mass = np.zeros((n_a, k_a, n_z), dtype=form.mass.dtype)
+        mass[0] = seen[None]
+        return TeamForm(
+            np.ascontiguousarray(form.payoff.transpose(2, 3, 0, 1)),
+            form.denominator,
+            mass,
+            form.mass_denominator,
+            form.human_observations,
+            form.human_actions,
+            form.assistant_observations,
+            form.assistant_actions,
+            (False,) * k_a,
+            "",
+            self.name,
+            legal_assistant=form.legal_human,
+            legal_human=form.legal_assistant,
+            human_reach=form.reach(),
+        )
 
 
 def deterministic_game(
@@ -321,7 +436,9 @@ def hiding_as_query(stake: Exact) -> TwoStageGame:
         human_actions=("x", "y"),
         reward=reward,
     )
-    second = tuple(tuple(worth if f"theta={t}" in state else Fraction(0) for t in (1, 2)) for state in first.states)
+    second = tuple(
+        ((tuple(worth if f"theta={t}" in state else Fraction(0) for t in (1, 2)),) * 2,) * 2 for state in first.states
+    )
     return TwoStageGame(first, ("serve type 1", "serve type 2"), second)
 
 
@@ -343,9 +460,9 @@ def blurred_choice(values: Sequence[Exact] = (3, 9)) -> AssistanceGame:
     )
 
 
-def _check_shape(table: Sequence[object], shape: tuple[int, ...], *, where: str) -> None:
+def _check_shape(table: Any, shape: tuple[int, ...], *, where: str) -> None:
     if len(table) != shape[0]:
         raise InputError(f"{where} must have {shape[0]} entries to fit the names given; got {len(table)}")
     if len(shape) > 1:
         for i, row in enumerate(table):
-            _check_shape(row, shape[1:], where=f"{where}[{i}]")  # type: ignore[arg-type]
+            _check_shape(row, shape[1:], where=f"{where}[{i}]")

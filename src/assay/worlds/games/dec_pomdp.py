@@ -66,8 +66,17 @@ def two_stage_as_dec_pomdp(game: TwoStageGame) -> DecPOMDP:
     In each step the other agent's action has no effect. H's own knowledge must not depend on A's action: what she knows in all
     cases is learned at her observation after step 1. The optimal value of horizon 3 is the optimum with an optimal human
     (without messages).
+
+    Raises:
+        InputError: the second payoff depends on the earlier actions, or not everything is legal; neither has a place here.
     """
     first = game.first
+    if any(row != rows[0][0] for rows in game.second_reward for by_action in rows for row in by_action):
+        raise InputError(
+            f"{game.name}: the second payoff must depend on the state alone to be played in three steps; it does not"
+        )
+    if first.legal_assistant or first.legal_human:
+        raise InputError(f"{game.name}: every action must be legal everywhere to be played in three steps; some is not")
     n_s, k_a1, k_h = len(first.states), len(first.assistant_actions), len(first.human_actions)
     n_o, n_z, k_a2 = len(first.assistant_observations), len(first.human_observations), len(game.second_actions)
     k_a = max(k_a1, k_a2)
@@ -84,7 +93,7 @@ def two_stage_as_dec_pomdp(game: TwoStageGame) -> DecPOMDP:
             a1, a2 = min(a, k_a1 - 1), min(a, k_a2 - 1)  # surplus actions repeat the last one
             transition[at_1[s], a, :, at_2[s, a1]] = 1.0
             for h in range(k_h):
-                reward[at_3[s], a, h] = float(game.second_reward[s][a2])
+                reward[at_3[s], a, h] = float(game.second_reward[s][0][0][a2])
         for a1 in range(k_a1):
             for h in range(k_h):
                 transition[at_2[s, a1], :, h, at_3[s]] = 1.0

@@ -1,26 +1,60 @@
-"""Games as JSON files: one small documented form for off-switch, assistance and two-stage assistance games.
+"""Games as JSON files: one small documented form for every kind, and the files of the field by what they are.
 
 The form is described in docs/games.md. Numbers may be JSON numbers (taken as the decimals they spell) or texts such as "1/3".
+What cannot occur (states, observations of probability zero) is read, checked and left out, before any table is built.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from assay.core.errors import InputError, unknown_name
-from assay.worlds.games.assistance import AssistanceGame, TwoStageGame
-from assay.worlds.games.off_switch import OffSwitchGame, check_names
-from assay.worlds.games.rationals import exact, shown
-from assay.worlds.games.team import MAX_EXACT_CELLS, refuse_above
+from assay.core.text import visible
+from assay.worlds.games.assistance import AssistanceGame, HumanFirstGame, TwoStageGame
+from assay.worlds.games.fields import Fields, index, json_object, kind_of, law
+from assay.worlds.games.off_switch import OffSwitchGame
+from assay.worlds.games.rationals import check_kernel, exact, shown
+from assay.worlds.games.team import MAX_EXACT_CELLS, Legal, refuse_above
 
-__all__ = ["FORMAT", "Game", "document", "parse_game", "read_game", "write_game"]
+__all__ = ["FORMAT", "Game", "document", "parse_game", "read_game", "read_text", "write_game"]
 
 FORMAT = "assay-game/1"
 MAX_BYTES = 20_000_000
-Game = OffSwitchGame | AssistanceGame | TwoStageGame
-KINDS = {OffSwitchGame: "off-switch", AssistanceGame: "assistance", TwoStageGame: "two-stage-assistance"}
+MAX_WORDS = 1_000
+Game = OffSwitchGame | AssistanceGame | HumanFirstGame | TwoStageGame
+Sparse = dict[int, Fraction]
+OFF_SWITCH_ACTIONS = {"act": 0, "wait": 1, "off": 2}
+ONE_WAY = {
+    "to_human": "this kind has messages to A only ('to_assistant')",
+    "to_assistant": "this kind has messages to H only ('to_human')",
+}
+
+
+def read_text(path: str | Path) -> tuple[str, str]:
+    """The text of a game file and what to call it in messages; "-" is standard input.
+
+    Raises:
+        InputError: it cannot be read, is too large, or is no UTF-8 text.
+    """
+    if str(path) == "-":
+        content, where = sys.stdin.buffer.read(MAX_BYTES + 1), "standard input"
+    else:
+        path, where = Path(path), visible(Path(path).name)
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+        except (OSError, ValueError) as error:
+            says = getattr(error, "strerror", None) or error
+            raise InputError(f"{visible(str(path))} must be a readable game file; {says}. Check the path") from error
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{where} must be a game file of at most {MAX_BYTES:,} bytes; it has more. Merge states")
+    try:
+        return content.decode("utf-8-sig"), where
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where} must be UTF-8 text; it is not at byte {error.start}. Save it as UTF-8") from error
 
 
 def read_game(path: str | Path) -> Game:
@@ -29,21 +63,12 @@ def read_game(path: str | Path) -> Game:
     Raises:
         InputError: the file cannot be read, is no JSON, or does not describe a game; the message names the place.
     """
-    path = Path(path)
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"{path} must be a game file of at most {MAX_BYTES:,} bytes; it has {size:,}. Merge states")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} must be a readable game file; {error.strerror or error}. Check the path") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} must be UTF-8 text; it is not at byte {error.start}. Save it as UTF-8") from error
-    return parse_game(text, where=path.name)
+    text, where = read_text(path)
+    return parse_game(text, where=where)
 
 
 def parse_game(text: str, *, where: str = "game") -> Game:
-    """The game a JSON text describes, validated.
+    """The game a JSON text describes, validated; a trailing byte-order mark's text and the like are named for what they are.
 
     Args:
         text: the document.
@@ -52,331 +77,445 @@ def parse_game(text: str, *, where: str = "game") -> Game:
     Raises:
         InputError: as for `read_game`.
     """
-
-    def constant(spelled: str) -> object:
-        raise InputError(f"{where}: payoffs and probabilities must be finite; got {spelled}. An infinite payoff has no optimum")
-
-    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        found: dict[str, object] = {}
-        for name, value in pairs:
-            if name in found:
-                raise InputError(f"{where}: a key must appear once in an object; got '{name}' again. Remove one of them")
-            found[name] = value
-        return found
-
-    try:
-        found = json.loads(text, parse_float=_Decimal, parse_constant=constant, object_pairs_hook=once)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{where} must be JSON; line {error.lineno}, column {error.colno}: {error.msg}. Check commas and quotes"
-        ) from error
-    except (RecursionError, ValueError) as error:
-        raise InputError(f"{where} must be JSON of ordinary depth and numbers; {error}. See docs/games.md") from error
-    fields = _Fields(found, where)
+    _refuse_other_files(text, where)
+    fields = Fields(json_object(text.removeprefix("\ufeff"), where), where)
     given = fields.text("format")
     if given != FORMAT:
-        raise InputError(f"{where}: format must be '{FORMAT}'; got '{given}'. Add \"format\": \"{FORMAT}\"")
+        raise InputError(f"{where}: format must be '{FORMAT}'; got '{visible(given)}'. Add \"format\": \"{FORMAT}\"")
     kind = fields.text("kind")
-    readers: dict[str, Callable[[_Fields, str], Game]] = {
+    readers: dict[str, Callable[[Fields, str], Game]] = {
         "off-switch": _off_switch,
         "assistance": _assistance,
         "two-stage-assistance": _two_stage,
     }
     if kind not in readers:
         see = f"Kinds are {', '.join(readers)}"
-        raise InputError(f"{where}: {unknown_name('kind of game', kind, readers, see=see)}")
+        raise InputError(f"{where}: {unknown_name('kind of game', visible(kind), readers, see=see)}")
     game = readers[kind](fields, fields.text("name", where))
-    fields.done()
+    fields.done(horizon=f"'{kind}' is played once; 'horizon' belongs to the kind 'sequential'")
     return game
+
+
+def _refuse_other_files(text: str, where: str) -> None:
+    """Say what a file is that is no JSON, as far as its first characters tell."""
+    start = text.lstrip("\ufeff \t\r\n")
+    head = start[:200].lower()
+    if not start:
+        raise InputError(f"{where} must be a game; the file is empty. See docs/games.md, or `assay game template`")
+    if start.startswith(("EFG ", "NFG ")):
+        raise InputError(f"{where} is a Gambit file ({start[:3].lower()}); its name must end in .{start[:3].lower()}")
+    if head.startswith(("<!doctype", "<html", "<?xml")):
+        raise InputError(
+            f"{where} must be a game; this is an HTML or XML page, such as a download's error page. Save the file itself"
+        )
+    words = ("agents:", "discount:", "values:", "states:", "start:", "actions:", "observations:")
+    if any(line.strip().lower().startswith(words) for line in start.splitlines()[:40]) and not start.startswith(
+        ("{", "[", '"')
+    ):
+        raise InputError(f"{where} is a POMDP or Dec-POMDP file; its name must end in .pomdp or .dpomdp")
 
 
 def document(game: Game) -> dict[str, Any]:
     """The game as a JSON-ready mapping, the inverse of `parse_game`; rationals are written as texts."""
-    head: dict[str, Any] = {"format": FORMAT, "kind": KINDS[type(game)], "name": game.name}
+    kinds = {OffSwitchGame: "off-switch", TwoStageGame: "two-stage-assistance"}
+    head: dict[str, Any] = {"format": FORMAT, "kind": kinds.get(type(game), "assistance"), "name": game.name}
     if isinstance(game, OffSwitchGame):
-        return head | {
-            "human_observations": list(game.human_observations),
-            "assistant_observations": list(game.assistant_observations),
-            "messages": {"to_human": game.to_human, "to_assistant": game.to_assistant},
-            "states": [
-                {
-                    "name": name,
-                    "prior": _number(game.prior[s]),
-                    "act": _number(game.act[s]),
-                    "off": _number(game.off[s]),
-                    "sees": [
-                        [human, assistant, _number(game.observe[s][i][j])]
-                        for i, human in enumerate(game.human_observations)
-                        for j, assistant in enumerate(game.assistant_observations)
-                        if game.observe[s][i][j]
-                    ],
-                }
-                for s, name in enumerate(game.states)
-            ],
-        }
+        return head | _off_switch_document(game)
     first = game.first if isinstance(game, TwoStageGame) else game
-    states = [
+    acts = first.assistant_actions
+    rows = [
         {
             "name": name,
             "prior": _number(first.prior[s]),
-            "assistant_sees": _law(first.assistant_observations, first.assistant_sees[s]),
-            "human_sees": {
-                action: _law(first.human_observations, first.human_sees[s][a])
-                for a, action in enumerate(first.assistant_actions)
-            },
-            "reward": {
-                action: dict(zip(first.human_actions, map(_number, first.reward[s][a]), strict=True))
-                for a, action in enumerate(first.assistant_actions)
-            },
+            **(
+                {
+                    "human_sees": _law(first.human_observations, first.human_sees[s]),
+                    "assistant_sees": {
+                        h: _law(first.assistant_observations, row)
+                        for h, row in zip(first.human_actions, first.assistant_sees[s], strict=True)
+                    },
+                }
+                if isinstance(first, HumanFirstGame)
+                else {
+                    "assistant_sees": _law(first.assistant_observations, first.assistant_sees[s]),
+                    "human_sees": {
+                        a: _law(first.human_observations, row) for a, row in zip(acts, first.human_sees[s], strict=True)
+                    },
+                }
+            ),
+            "reward": {a: _numbers(first.human_actions, row) for a, row in zip(acts, first.reward[s], strict=True)},
         }
         for s, name in enumerate(first.states)
     ]
-    head |= {
-        "assistant_observations": list(first.assistant_observations),
-        "assistant_actions": list(first.assistant_actions),
-        "hiding_actions": [a for a, hides in zip(first.assistant_actions, first.hides, strict=True) if hides],
-        "human_observations": list(first.human_observations),
-        "human_actions": list(first.human_actions),
-    }
-    if isinstance(game, TwoStageGame):
-        for row, rewards in zip(states, game.second_reward, strict=True):
-            row["second_reward"] = dict(zip(game.second_actions, map(_number, rewards), strict=True))
-        head |= {"second_actions": list(game.second_actions), "messages": {"to_assistant": game.to_assistant}}
+    head |= {name: list(getattr(first, name)) for name in ("assistant_observations", "assistant_actions")}
+    head |= {name: list(getattr(first, name)) for name in ("human_observations", "human_actions")}
+    if isinstance(first, HumanFirstGame):
+        head |= {"first": "human", "messages": {"to_assistant": first.to_assistant}}
     else:
+        head["hiding_actions"] = [a for a, hides in zip(acts, first.hides, strict=True) if hides]
         head["messages"] = {"to_human": first.to_human}
-    return head | {"states": states}
+    if isinstance(game, TwoStageGame):
+        for row, table in zip(rows, game.second_reward, strict=True):
+            row["second_reward"] = _second_document(game, table)
+        head |= {"second_actions": list(game.second_actions), "messages": {"to_assistant": game.to_assistant}}
+    head |= _legal_document(first, acts, first.human_actions)
+    return head | {"states": rows}
+
+
+def _off_switch_document(game: OffSwitchGame) -> dict[str, Any]:
+    states = [
+        {
+            "name": name,
+            "prior": _number(game.prior[s]),
+            "act": _number(game.act[s]),
+            "off": _number(game.off[s]),
+            **({"waiting_cost": _number(game.waiting_cost[s])} if game.waiting_cost else {}),
+            "sees": [
+                [human, assistant, _number(game.observe[s][i][j])]
+                for i, human in enumerate(game.human_observations)
+                for j, assistant in enumerate(game.assistant_observations)
+                if game.observe[s][i][j]
+            ],
+        }
+        for s, name in enumerate(game.states)
+    ]
+    return {
+        "human_observations": list(game.human_observations),
+        "assistant_observations": list(game.assistant_observations),
+        "messages": {"to_human": game.to_human, "to_assistant": game.to_assistant},
+        **_legal_document(game, tuple(OFF_SWITCH_ACTIONS), ("OFF", "ON")),
+        "states": states,
+    }
+
+
+def _legal_document(game: Any, acts: Sequence[str], replies: Sequence[str]) -> dict[str, Any]:
+    found = {
+        side: {name: [a for a, may in zip(names, row, strict=True) if may] for name, row in zip(seen, table, strict=True)}
+        for side, names, seen, table in (
+            ("assistant", acts, game.assistant_observations, game.legal_assistant),
+            ("human", replies, game.human_observations, game.legal_human),
+        )
+        if table
+    }
+    return {"legal": found} if found else {}
+
+
+def _second_document(game: TwoStageGame, table: Any) -> Any:
+    """The second payoffs of a state, as simply as they allow."""
+    if all(row == table[0][0] for by_human in table for row in by_human):
+        return _numbers(game.second_actions, table[0][0])
+    return {
+        a: {h: _numbers(game.second_actions, row) for h, row in zip(game.first.human_actions, by_human, strict=True)}
+        for a, by_human in zip(game.first.assistant_actions, table, strict=True)
+    }
 
 
 def write_game(game: Game, path: str | Path) -> None:
-    """Write the game as a JSON file that `read_game` reads back to an equal record."""
+    """Write the game as a JSON file that `read_game` reads back to an equal record (what cannot occur is left out)."""
     Path(path).write_text(json.dumps(document(game), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-class _Decimal(str):
-    """A JSON number as it was spelled, so that 0.1 is one tenth and not its nearest binary neighbour."""
-
-    __slots__ = ()
-
-
-class _Fields:
-    """The keys of one JSON object: each is asked for by type, and those nobody asked for are an error."""
-
-    def __init__(self, value: object, where: str) -> None:
-        if not isinstance(value, dict):
-            raise InputError(f"{where} must be a JSON object with named fields; got {_kind(value)}. See docs/games.md")
-        self.value: Mapping[str, Any] = value
-        self.where = where
-        self.asked: list[str] = []
-
-    def get(self, name: str, default: object = None) -> Any:
-        self.asked.append(name)
-        if name not in self.value:
-            if default is not None:
-                return default
-            have = ", ".join(self.value) or "nothing"
-            raise InputError(f"{self.where}: the field '{name}' must be given; the object has {have}. See docs/games.md")
-        return self.value[name]
-
-    def text(self, name: str, default: str | None = None) -> str:
-        value = self.get(name, default)
-        if not isinstance(value, str) or isinstance(value, _Decimal) or not value:
-            raise InputError(f"{self.where}: {name} must be a non-empty text; got {value!r}")
-        return value
-
-    def names(self, name: str, default: list[str] | None = None) -> tuple[str, ...]:
-        value = self.get(name, default)
-        if not isinstance(value, list) or not all(isinstance(x, str) and not isinstance(x, _Decimal) for x in value):
-            raise InputError(f"{self.where}: {name} must be a list of texts; got {_kind(value)}")
-        if default is None:
-            check_names(value, where=f"{self.where}: {name}")
-        return tuple(value)
-
-    def number(self, name: str, default: int | None = None) -> Fraction:
-        return exact(self.get(name, default), where=f"{self.where}: {name}")
-
-    def done(self) -> None:
-        for name in self.value:
-            if name not in self.asked:
-                see = f"Fields here are {', '.join(self.asked)}"
-                raise InputError(f"{self.where}: {unknown_name('field', name, self.asked, see=see)}")
-
-
-def _messages(fields: _Fields, *directions: str) -> list[int]:
-    found = _Fields(fields.get("messages", {}), f"{fields.where}: messages")
-    counts = []
-    for direction in directions:
-        n = found.get(direction, 1)
-        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-            raise InputError(f"{found.where}: {direction} must be a whole number of at least 1 (1 is silence); got {n!r}")
-        counts.append(n)
-    found.done()
+def _messages(fields: Fields, *directions: str) -> list[int]:
+    found = Fields(fields.get("messages", {}), f"{fields.where}: messages")
+    counts = [found.whole(direction, 1, why=" (1 is silence)") for direction in directions]
+    for direction, n in zip(directions, counts, strict=True):
+        refuse_above(MAX_WORDS, n, what=f"{found.where}: {direction}", unit="messages")
+    found.done(**{name: says for name, says in ONE_WAY.items() if name not in directions})
     return counts
 
 
-def _states(fields: _Fields) -> list[_Fields]:
-    rows = fields.get("states")
-    if not isinstance(rows, list) or not rows:
-        raise InputError(f"{fields.where}: states must be a non-empty list of objects; got {_kind(rows)}")
-    found = []
-    for i, row in enumerate(rows):
-        state = _Fields(row, f"{fields.where}: states[{i}]")
-        state.where = f"{fields.where}: state '{state.text('name')}'"
-        found.append(state)
+def _legal(fields: Fields, sides: Mapping[str, tuple[tuple[str, ...], Mapping[str, int]]]) -> dict[str, dict[str, list[bool]]]:
+    """By side and observation, which actions are legal; observations not named are left out."""
+    if not fields.has("legal"):
+        return {}
+    given = Fields(fields.get("legal"), f"{fields.where}: legal")
+    found: dict[str, dict[str, list[bool]]] = {}
+    for side, (observations, actions) in sides.items():
+        places = {name: i for i, name in enumerate(observations)}
+        table = given.get(side, {})
+        where = f"{given.where}: {side}"
+        if not isinstance(table, dict):
+            raise InputError(f"{where} must be an object: observation to the list of its legal actions; got {kind_of(table)}")
+        found[side] = {}
+        for seen, allowed in table.items():
+            index(seen, places, where, f"{side} observation")
+            if not isinstance(allowed, list) or not allowed:
+                raise InputError(f"{where}: '{visible(seen)}' must have a non-empty list of actions; got {kind_of(allowed)}")
+            chosen = {index(name, actions, where, f"{side} action") for name in allowed}
+            found[side][seen] = [i in chosen for i in range(len(actions))]
+    given.done()
     return found
 
 
-def _off_switch(fields: _Fields, name: str) -> OffSwitchGame:
+def _legal_table(found: Mapping[str, list[bool]], observations: Sequence[str], n_actions: int) -> Legal:
+    """The table over the observations that occur; empty where everything is legal."""
+    rows = tuple(tuple(found.get(name, [True] * n_actions)) for name in observations)
+    return () if all(all(row) for row in rows) else rows
+
+
+def _off_switch(fields: Fields, name: str) -> OffSwitchGame:
     humans, assistants = fields.names("human_observations"), fields.names("assistant_observations")
+    by_name = [{n: i for i, n in enumerate(names)} for names in (humans, assistants)]
     to_human, to_assistant = _messages(fields, "to_human", "to_assistant")
-    states = _states(fields)
-    cells = len(states) * len(humans) * len(assistants)
-    refuse_above(MAX_EXACT_CELLS, cells, what=f"{fields.where}: the observation table", unit="cells")
-    prior, act, off, observe = [], [], [], []
+    legal = _legal(fields, {"assistant": (assistants, OFF_SWITCH_ACTIONS), "human": (humans, {"OFF": 0, "ON": 1})})
+    overall_cost = fields.number("waiting_cost", 0)
+    states, live = fields.objects("states"), []
     for state in states:
-        prior.append(state.number("prior"))
-        act.append(state.number("act"))
-        off.append(state.number("off", 0))
-        table = [[Fraction(0)] * len(assistants) for _ in humans]
-        entries = state.get("sees")
-        if not isinstance(entries, list) or not entries:
-            raise InputError(
-                f"{state.where}: sees must be a non-empty list of [human, assistant, probability]; got {entries!r}"
-            )
-        for entry in entries:
-            if not isinstance(entry, list) or len(entry) not in (2, 3):
-                raise InputError(
-                    f"{state.where}: an entry of sees must be [human, assistant] or [human, assistant, p]; got {entry!r}"
-                )
-            i = _index(entry[0], humans, f"{state.where}: sees", "human observation")
-            j = _index(entry[1], assistants, f"{state.where}: sees", "assistant observation")
-            table[i][j] += exact(entry[2] if len(entry) == 3 else 1, where=f"{state.where}: probability of {entry[:2]}")
-        observe.append(tuple(tuple(row) for row in table))
+        prior = state.number("prior")
+        paid = state.number("act"), state.number("off", 0)
+        cost = state.number("waiting_cost") if state.has("waiting_cost") else overall_cost
+        sees = _pairs(state, by_name[0], by_name[1])
         state.done()
+        live.append((state.text("name"), prior, *paid, cost, sees))
+    check_kernel([prior for _, prior, *_ in live], where=f"{name}: the prior")
+    live = [row for row in live if row[1]]
+    kept = [sorted({pair[side] for *_, sees in live for pair in sees}) for side in (0, 1)]
+    cells = len(live) * len(kept[0]) * len(kept[1])
+    refuse_above(MAX_EXACT_CELLS, cells, what=f"{fields.where}: the observation table", unit="cells")
+    zero = Fraction(0)
+    observe = tuple(tuple(tuple(sees.get((i, j), zero) for j in kept[1]) for i in kept[0]) for *_, sees in live)
+    costs = tuple(row[4] for row in live)
+    seen_h, seen_a = tuple(humans[i] for i in kept[0]), tuple(assistants[j] for j in kept[1])
     return OffSwitchGame(
         name,
-        tuple(state.text("name") for state in states),
-        tuple(prior),
-        humans,
-        assistants,
-        tuple(observe),
-        tuple(act),
-        tuple(off),
+        tuple(row[0] for row in live),
+        tuple(row[1] for row in live),
+        seen_h,
+        seen_a,
+        observe,
+        tuple(row[2] for row in live),
+        tuple(row[3] for row in live),
         to_human,
         to_assistant,
+        costs if any(costs) else (),
+        _legal_table(legal.get("assistant", {}), seen_a, 3),
+        _legal_table(legal.get("human", {}), seen_h, 2),
     )
 
 
-def _assistance(fields: _Fields, name: str) -> AssistanceGame:
+def _pairs(state: Fields, humans: Mapping[str, int], assistants: Mapping[str, int]) -> dict[tuple[int, int], Fraction]:
+    """The law of what both see in a state, from a list of [human, assistant, probability]."""
+    entries = state.get("sees")
+    if not isinstance(entries, list) or not entries:
+        raise InputError(
+            f"{state.where}: sees must be a non-empty list of [human, assistant, probability]; got {kind_of(entries)}"
+        )
+    table: dict[tuple[int, int], Fraction] = {}
+    for entry in entries:
+        if not isinstance(entry, list) or len(entry) not in (2, 3):
+            raise InputError(
+                f"{state.where}: an entry of sees must be [human, assistant] or [human, assistant, p]; "
+                f"got {kind_of(entry)}{f' of {len(entry)}' if isinstance(entry, list) else ''}"
+            )
+        human, assistant = entry[0], entry[1]
+        swapped = all(isinstance(x, str) for x in (human, assistant)) and human in assistants and assistant in humans
+        if swapped and human not in humans and assistant not in assistants:
+            raise InputError(
+                f"{state.where}: an entry of sees is [human, assistant]; '{visible(human)}' is the assistant's. "
+                "Exchange the two"
+            )
+        i = index(human, humans, f"{state.where}: sees", "human observation")
+        j = index(assistant, assistants, f"{state.where}: sees", "assistant observation")
+        p = exact(entry[2] if len(entry) == 3 else 1, where=f"{state.where}: probability of {visible(str(entry[:2]))}")
+        _refuse_negative(p, state.where)
+        if p:
+            table[i, j] = table.get((i, j), Fraction(0)) + p
+    check_kernel(list(table.values()), where=f"{state.where}: the probabilities of sees")
+    return table
+
+
+def _refuse_negative(p: Fraction, where: str) -> None:
+    if p < 0:
+        raise InputError(f"{where} must hold no negative probability; got {shown(p)}. Correct that entry")
+
+
+def _assistance(fields: Fields, name: str) -> Game:
+    mover = fields.text("first", "assistant")
+    if mover not in ("assistant", "human"):
+        raise InputError(f"{fields.where}: first must be 'assistant' or 'human', whoever moves first; got '{visible(mover)}'")
+    if mover == "human":
+        (to_assistant,) = _messages(fields, "to_assistant")
+        read = _Stage(fields, fields.objects("states"), human_first=True)
+        return read.human_first(name, to_assistant)
     (to_human,) = _messages(fields, "to_human")
-    states = _states(fields)
-    game = _first_stage(fields, name, states, to_human)
-    for state in states:
-        state.done()
-    return game
+    read = _Stage(fields, fields.objects("states"))
+    return read.game(name, to_human)
 
 
-def _two_stage(fields: _Fields, name: str) -> TwoStageGame:
+def _two_stage(fields: Fields, name: str) -> TwoStageGame:
     (to_assistant,) = _messages(fields, "to_assistant")
-    states = _states(fields)
-    first = _first_stage(fields, name, states, 1)
-    actions = fields.names("second_actions")
-    rewards = tuple(
-        _row(state.get("second_reward"), actions, f"{state.where}: second_reward", "second action") for state in states
-    )
+    states = fields.objects("states")
+    second = fields.names("second_actions")
+    read = _Stage(fields, states, finish=False)
+    acts, replies = read.assistant_actions, read.human_actions
+    cells = len(states) * len(acts) * len(replies) * len(second)
+    refuse_above(MAX_EXACT_CELLS, cells, what=f"{fields.where}: the table of second payoffs", unit="cells")
+    by_name = {n: i for i, n in enumerate(second)}
+    rewards = [_second(state.get("second_reward"), acts, replies, by_name, f"{state.where}: second_reward") for state in states]
     for state in states:
         state.done()
-    return TwoStageGame(first, actions, rewards, to_assistant)
+    return TwoStageGame(read.game(name, 1), second, tuple(rewards[s] for s in read.live), to_assistant)
 
 
-def _first_stage(fields: _Fields, name: str, states: list[_Fields], to_human: int) -> AssistanceGame:
-    assistants, humans = fields.names("assistant_observations"), fields.names("human_observations")
-    actions, replies = fields.names("assistant_actions"), fields.names("human_actions")
-    hiding = fields.names("hiding_actions", [])
-    cells = len(states) * (len(assistants) + len(actions) * (len(humans) + len(replies)))
-    refuse_above(MAX_EXACT_CELLS, cells, what=f"{fields.where}: the tables of observations and rewards", unit="cells")
-    for action in hiding:
-        _index(action, actions, f"{fields.where}: hiding_actions", "assistant action")
-    prior, sees, signals, reward = [], [], [], []
-    for state in states:
-        prior.append(state.number("prior"))
-        sees.append(_distribution(state.get("assistant_sees"), assistants, f"{state.where}: assistant_sees"))
-        shown_, paid = (_by_action(state.get(what), actions, f"{state.where}: {what}") for what in ("human_sees", "reward"))
-        signals.append(tuple(_distribution(law, humans, f"{state.where}: human_sees") for law in shown_))
-        reward.append(tuple(_row(row, replies, f"{state.where}: reward", "human action") for row in paid))
-    return AssistanceGame(
-        name,
-        tuple(state.text("name") for state in states),
-        tuple(prior),
-        assistants,
-        tuple(sees),
-        actions,
-        tuple(action in hiding for action in actions),
-        humans,
-        tuple(signals),
-        replies,
-        tuple(reward),
-        to_human,
-    )
+class _Stage:
+    """One stage of an assistance game as read: sparse laws and payoffs, before what cannot occur is left out."""
+
+    def __init__(self, fields: Fields, states: list[Fields], *, human_first: bool = False, finish: bool = True) -> None:
+        self.where = fields.where
+        self.assistants, self.humans = fields.names("assistant_observations"), fields.names("human_observations")
+        self.assistant_actions, self.human_actions = fields.names("assistant_actions"), fields.names("human_actions")
+        by_name = [
+            {n: i for i, n in enumerate(x)} for x in (self.assistants, self.humans, self.assistant_actions, self.human_actions)
+        ]
+        assistants, humans, acts, replies = by_name
+        if human_first:
+            self.hiding: set[int] = set()
+        else:
+            hiding = fields.names("hiding_actions", [])
+            self.hiding = {index(action, acts, f"{fields.where}: hiding_actions", "assistant action") for action in hiding}
+        cells = len(states) * len(acts) * len(replies)
+        refuse_above(MAX_EXACT_CELLS, cells, what=f"{fields.where}: the table of rewards", unit="cells")
+        self.legal = _legal(fields, {"assistant": (self.assistants, acts), "human": (self.humans, replies)})
+        self.states, self.prior = tuple(state.text("name") for state in states), []
+        self.own: list[Sparse] = []  # what the side that moves first sees, by state
+        self.after: list[list[Sparse]] = []  # what the other sees, by state and first mover's action
+        self.reward: list[tuple[tuple[Fraction, ...], ...]] = []
+        own, other = ("human", "assistant") if human_first else ("assistant", "human")
+        lead = replies if human_first else acts
+        for state in states:
+            self.prior.append(state.number("prior"))
+            where = f"{state.where}: {own}_sees"
+            self.own.append(_kernel(law(state.get(f"{own}_sees"), humans if human_first else assistants, where), where))
+            where = f"{state.where}: {other}_sees"
+            self.after.append(
+                [
+                    _kernel(law(given, assistants if human_first else humans, where), where)
+                    for given in _by_action(state.get(f"{other}_sees"), lead, where, f"{own} action")
+                ]
+            )
+            where = f"{state.where}: reward"
+            paid = _by_action(state.get("reward"), acts, where, "assistant action")
+            self.reward.append(tuple(_row(row, replies, where, "human action") for row in paid))
+            if finish:
+                state.done(second_reward=f"{state.where}: 'second_reward' belongs to the kind 'two-stage-assistance'")
+        check_kernel(self.prior, where=f"{fields.where}: the prior")
+        self.live = [s for s, p in enumerate(self.prior) if p]
+
+    def _kept(self) -> tuple[list[int], list[int]]:
+        own = sorted({o for s in self.live for o in self.own[s]})
+        after = sorted({o for s in self.live for rows in self.after[s] for o in rows})
+        cells = len(self.live) * (len(own) + len(self.after[0]) * len(after))
+        refuse_above(MAX_EXACT_CELLS, cells, what=f"{self.where}: the tables of observations", unit="cells")
+        return own, after
+
+    def game(self, name: str, to_human: int) -> AssistanceGame:
+        own, after = self._kept()
+        seen_a, seen_h = tuple(self.assistants[o] for o in own), tuple(self.humans[z] for z in after)
+        return AssistanceGame(
+            name,
+            tuple(self.states[s] for s in self.live),
+            tuple(self.prior[s] for s in self.live),
+            seen_a,
+            tuple(_dense(self.own[s], own) for s in self.live),
+            self.assistant_actions,
+            tuple(a in self.hiding for a in range(len(self.assistant_actions))),
+            seen_h,
+            tuple(tuple(_dense(row, after) for row in self.after[s]) for s in self.live),
+            self.human_actions,
+            tuple(self.reward[s] for s in self.live),
+            to_human,
+            _legal_table(self.legal.get("assistant", {}), seen_a, len(self.assistant_actions)),
+            _legal_table(self.legal.get("human", {}), seen_h, len(self.human_actions)),
+        )
+
+    def human_first(self, name: str, to_assistant: int) -> HumanFirstGame:
+        own, after = self._kept()
+        seen_h, seen_a = tuple(self.humans[z] for z in own), tuple(self.assistants[o] for o in after)
+        return HumanFirstGame(
+            name,
+            tuple(self.states[s] for s in self.live),
+            tuple(self.prior[s] for s in self.live),
+            seen_h,
+            tuple(_dense(self.own[s], own) for s in self.live),
+            self.human_actions,
+            seen_a,
+            tuple(tuple(_dense(row, after) for row in self.after[s]) for s in self.live),
+            self.assistant_actions,
+            tuple(self.reward[s] for s in self.live),
+            to_assistant,
+            _legal_table(self.legal.get("assistant", {}), seen_a, len(self.assistant_actions)),
+            _legal_table(self.legal.get("human", {}), seen_h, len(self.human_actions)),
+        )
 
 
-def _by_action(value: object, actions: Sequence[str], where: str) -> list[Any]:
-    """One entry for every action of A; the key "*" speaks for those not named."""
+def _dense(row: Sparse, kept: Sequence[int]) -> tuple[Fraction, ...]:
+    zero = Fraction(0)
+    return tuple(row.get(i, zero) for i in kept)
+
+
+def _kernel(row: Sparse, where: str) -> Sparse:
+    check_kernel(list(row.values()), where=where)
+    return {i: p for i, p in row.items() if p}
+
+
+def _by_action(value: object, actions: Mapping[str, int], where: str, kind: str) -> list[Any]:
+    """One entry for every action; the key "*" speaks for those not named."""
     if not isinstance(value, dict):
-        raise InputError(f'{where} must be an object with one entry an assistant action, or "*" for all; got {_kind(value)}')
+        raise InputError(f'{where} must be an object with one entry for each {kind}, or "*" for all; got {kind_of(value)}')
     for key in value:
-        if key != "*":
-            _index(key, actions, where, "assistant action")
-    entries = []
+        if key != "*" or "*" in actions:
+            index(key, actions, where, kind)
     for action in actions:
         if action not in value and "*" not in value:
-            raise InputError(f"{where} must speak of the action '{action}'; it does not. Add it, or \"*\" for all others")
-        entries.append(value.get(action, value.get("*")))
-    return entries
+            raise InputError(
+                f"{where} must speak of the action '{visible(action)}'; it does not. Add it, or \"*\" for all others"
+            )
+    return [value.get(action, value.get("*")) for action in actions]
 
 
-def _distribution(value: object, names: Sequence[str], where: str) -> tuple[Fraction, ...]:
-    """A law over `names`: one name for certainty, or an object of probabilities."""
-    if isinstance(value, str) and not isinstance(value, _Decimal):
-        chosen = _index(value, names, where, "observation")
-        return tuple(Fraction(int(i == chosen)) for i in range(len(names)))
-    if not isinstance(value, dict) or not value:
-        raise InputError(f"{where} must be the name of an observation or an object of probabilities; got {_kind(value)}")
-    law = [Fraction(0)] * len(names)
-    for name, p in value.items():
-        law[_index(name, names, where, "observation")] = exact(p, where=f"{where}: probability of '{name}'")
-    return tuple(law)
-
-
-def _row(value: object, names: Sequence[str], where: str, kind: str) -> tuple[Fraction, ...]:
+def _second(
+    value: object, acts: Sequence[str], replies: Sequence[str], second: Mapping[str, int], where: str
+) -> tuple[tuple[tuple[Fraction, ...], ...], ...]:
+    """Second payoffs [first action][human action][second action]: by second action alone, or also by either earlier action."""
     if not isinstance(value, dict):
-        raise InputError(f"{where} must be an object with a number for each {kind}; got {_kind(value)}")
+        raise InputError(f"{where} must be an object with a number for each second action; got {kind_of(value)}")
+    if not any(isinstance(entry, dict) for entry in value.values()):
+        return ((_row(value, second, where, "second action"),) * len(replies),) * len(acts)
+    by_act, by_reply = ({n: i for i, n in enumerate(names)} for names in (acts, replies))
+    if not all(key in by_act for key in value if key != "*") and all(key in by_reply for key in value if key != "*"):
+        rows = tuple(_row(row, second, where, "second action") for row in _by_action(value, by_reply, where, "human action"))
+        return (rows,) * len(acts)
+    found = []
+    for entry in _by_action(value, by_act, where, "first action"):
+        if isinstance(entry, dict) and any(isinstance(inner, dict) for inner in entry.values()):
+            inner = _by_action(entry, by_reply, where, "human action")
+            found.append(tuple(_row(row, second, where, "second action") for row in inner))
+        else:
+            found.append((_row(entry, second, where, "second action"),) * len(replies))
+    return tuple(found)
+
+
+def _row(value: object, names: Mapping[str, int], where: str, kind: str) -> tuple[Fraction, ...]:
+    if not isinstance(value, dict):
+        raise InputError(f"{where} must be an object with a number for each {kind}; got {kind_of(value)}")
     for name in value:
-        _index(name, names, where, kind)
+        index(name, names, where, kind)
     missing = [name for name in names if name not in value]
     if missing:
-        raise InputError(f"{where} must give a number for every {kind}; '{missing[0]}' is missing. Add it (0 is a number)")
-    return tuple(exact(value[name], where=f"{where}: {name}") for name in names)
-
-
-def _index(name: object, names: Sequence[str], where: str, kind: str) -> int:
-    if not isinstance(name, str) or isinstance(name, _Decimal) or name not in names:
-        see = f"Declared are {', '.join(names)}"
-        raise InputError(f"{where}: {unknown_name(kind, str(name), names, see=see)}")
-    return names.index(name)
+        raise InputError(
+            f"{where} must give a number for every {kind}; '{visible(missing[0])}' is missing. Add it (0 is a number)"
+        )
+    return tuple(exact(value[name], where=f"{where}: {visible(name)}") for name in names)
 
 
 def _law(names: Sequence[str], row: Sequence[Fraction]) -> str | dict[str, int | str]:
     certain = [name for name, p in zip(names, row, strict=True) if p == 1]
-    return certain[0] if certain else {name: _number(p) for name, p in zip(names, row, strict=True) if p}
+    return certain[0] if certain else _numbers(*zip(*((n, p) for n, p in zip(names, row, strict=True) if p), strict=True))
+
+
+def _numbers(names: Iterable[str], row: Iterable[Fraction]) -> dict[str, int | str]:
+    return dict(zip(names, map(_number, row), strict=True))
 
 
 def _number(value: Fraction) -> int | str:
     return int(value) if value.denominator == 1 else shown(value)
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, _Decimal):
-        return f"the number {value}"
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", int: "a number", type(None): "null"}
-    shown_ = "" if isinstance(value, (dict, list)) or value is None else f" {value!r}"
-    return names.get(type(value), type(value).__name__) + shown_

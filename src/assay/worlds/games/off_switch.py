@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from assay.core.errors import InputError
 from assay.worlds.games.rationals import Exact, check_kernel, exact_row
-from assay.worlds.games.team import MAX_CELLS, Table, TeamForm, integers, refuse_above
+from assay.worlds.games.team import MAX_CELLS, Legal, Table, TeamForm, integers, refuse_above
 
 __all__ = [
     "OffSwitchGame",
@@ -43,6 +45,9 @@ class OffSwitchGame:
         off: payoff of each state when it does not.
         to_human: messages A may send along with waiting; 1 is silence.
         to_assistant: messages H may send before A moves; 1 is silence.
+        waiting_cost: what asking costs in each state, whatever H answers; nothing where empty.
+        legal_assistant: [assistant observation] whether A may (act, wait, shut down) there; everything where empty.
+        legal_human: [human observation] whether H may say (OFF, ON) there; everything where empty.
     """
 
     name: str
@@ -55,6 +60,9 @@ class OffSwitchGame:
     off: tuple[Fraction, ...]
     to_human: int = 1
     to_assistant: int = 1
+    waiting_cost: tuple[Fraction, ...] = ()
+    legal_assistant: Legal = ()
+    legal_human: Legal = ()
 
     def __post_init__(self) -> None:
         for what, names in (
@@ -68,6 +76,10 @@ class OffSwitchGame:
             if len(values) != n_s:
                 raise InputError(f"{self.name}: {what} must have one entry for each of the {n_s} states; got {len(values)}")
         check_kernel(self.prior, where=f"{self.name}: the prior")
+        if self.waiting_cost and len(self.waiting_cost) != n_s:
+            raise InputError(f"{self.name}: waiting_cost must have one entry for each of the {n_s} states")
+        check_legal(self.legal_assistant, n_a, 3, where=f"{self.name}: legal_assistant")
+        check_legal(self.legal_human, n_h, 2, where=f"{self.name}: legal_human")
         for state, table in zip(self.states, self.observe, strict=True):
             if len(table) != n_h or any(len(row) != n_a for row in table):
                 raise InputError(f"{self.name}: observe of state '{state}' must be a table of {n_h} by {n_a}; it is not")
@@ -111,14 +123,15 @@ class OffSwitchGame:
         n_h, n_a, m = len(self.human_observations), len(self.assistant_observations), self.to_human
         refuse_above(MAX_CELLS, n_a * (m + 2) * n_h * m * 2, what=f"the payoff table of '{self.name}'", unit="cells")
         act, off, seen = self.through()
+        cost = self._cost()
         payoff = np.full((n_a, m + 2, n_h, m, 2), Fraction(0), dtype=object)
         mass = np.full((n_a, m + 2, n_h, m), Fraction(0), dtype=object)
         # Without a wait H's choice has no effect: the cell is counted once, at the first message, for either choice.
         payoff[:, 0, :, 0, :] = act.T[:, :, None]
         payoff[:, m + 1, :, 0, :] = off.T[:, :, None]
         for message in range(m):
-            payoff[:, 1 + message, :, message, SHUT] = off.T
-            payoff[:, 1 + message, :, message, ON] = act.T
+            payoff[:, 1 + message, :, message, SHUT] = (off - cost).T
+            payoff[:, 1 + message, :, message, ON] = (act - cost).T
             mass[:, 1 + message, :, message] = seen.T
         numbers, denominator = integers(payoff.reshape(n_a, m + 2, n_h * m, 2))
         masses, mass_denominator = integers(mass.reshape(n_a, m + 2, n_h * m))
@@ -136,8 +149,26 @@ class OffSwitchGame:
             (False, *(True for _ in waits), False),
             "wait",
             self.name,
+            legal_assistant=tuple((may[0], *(may[1],) * m, may[2]) for may in self.legal_assistant),
+            legal_human=tuple(may for may in self.legal_human for _ in range(m)),
         )
         return _heard_first(form, self.to_assistant)
+
+    def _cost(self) -> Table:
+        """[human observation, assistant observation]: expected cost of waiting, times the cell's probability."""
+        table = np.full((len(self.human_observations), len(self.assistant_observations)), Fraction(0), dtype=object)
+        for s, cost in enumerate(self.waiting_cost):
+            if cost and self.prior[s]:
+                for i, row in enumerate(self.observe[s]):
+                    for j, q in enumerate(row):
+                        if q:
+                            table[i, j] += self.prior[s] * q * cost
+        return table
+
+    def shape(self) -> tuple[int, int, int, int]:
+        """The reduced form's counts of A's observations and actions, H's observations and actions, before it is built."""
+        n_h, n_a = len(self.human_observations), len(self.assistant_observations)
+        return n_a, (self.to_human + 2) ** self.to_assistant, n_h * self.to_human, 2 * self.to_assistant
 
     def shuffled(self, rng: np.random.Generator) -> "OffSwitchGame":
         """The same game with states and observations listed in a random order, so that no answer can hang on the order."""
@@ -151,6 +182,9 @@ class OffSwitchGame:
             observe=tuple(tuple(tuple(self.observe[i][j][k] for k in a) for j in h) for i in s),
             act=tuple(self.act[i] for i in s),
             off=tuple(self.off[i] for i in s),
+            waiting_cost=tuple(self.waiting_cost[i] for i in s) if self.waiting_cost else (),
+            legal_assistant=tuple(self.legal_assistant[i] for i in a) if self.legal_assistant else (),
+            legal_human=tuple(self.legal_human[i] for i in h) if self.legal_human else (),
         )
 
     def with_channel(self, *, to_human: int = 1, to_assistant: int = 1) -> "OffSwitchGame":
@@ -175,9 +209,12 @@ def _heard_first(form: TeamForm, n: int) -> TeamForm:
         tuple(" | ".join(form.assistant_actions[action] for action in plan) for plan in plans),
         form.human_observations,
         tuple(f"say {said + 1}, {reply}" for said in range(n) for reply in form.human_actions),
-        tuple(any(form.marked[action] for action in plan) for plan in plans),
+        tuple(all(form.marked[action] for action in plan) for plan in plans),
         form.mark,
         form.name,
+        tuple(any(form.marked[action] for action in plan) for plan in plans),
+        tuple(tuple(all(row[action] for action in plan) for plan in plans) for row in form.legal_assistant),
+        tuple(row * n for row in form.legal_human),
     )
 
 
@@ -194,9 +231,23 @@ def check_names(names: Sequence[str], *, where: str) -> None:
         raise InputError(f"{where} must be distinct; {', '.join(repr(name) for name in twice)} appears more than once")
 
 
+def check_legal(legal: Legal, n_observations: int, n_actions: int, *, where: str) -> None:
+    """Return nothing if at every observation some action is legal.
+
+    Raises:
+        InputError: the table has another shape, or an observation is left without an action.
+    """
+    if not legal:
+        return
+    if len(legal) != n_observations or any(len(row) != n_actions for row in legal):
+        raise InputError(f"{where} must be a table of {n_observations} by {n_actions}; it is not")
+    if not all(any(row) for row in legal):
+        raise InputError(f"{where} must leave at least one action at every observation; one has none")
+
+
 def off_switch_from_table(
     name: str,
-    act: Sequence[Sequence[Exact]],
+    act: Sequence[Sequence[Exact]] | npt.NDArray[Any],
     *,
     human: Sequence[str] | None = None,
     assistant: Sequence[str] | None = None,
@@ -207,13 +258,13 @@ def off_switch_from_table(
 
     Args:
         name: for tables.
-        act: payoff of acting, rows by H's type and columns by A's.
+        act: payoff of acting, rows by H's type and columns by A's; nested lists or a NumPy array.
         human: names of the rows; numbers where omitted.
         assistant: names of the columns; numbers where omitted.
         off: payoff of not acting, the same in every state.
         human_sees: what H sees of each row, if coarser than the row (row index to observation name).
     """
-    rows, columns = len(act), len(act[0]) if act else 0
+    rows, columns = len(act), len(act[0]) if len(act) else 0
     human = tuple(human) if human is not None else tuple(str(i) for i in range(rows))
     assistant = tuple(assistant) if assistant is not None else tuple(str(j) for j in range(columns))
     seen = [human_sees[i] if human_sees is not None else human[i] for i in range(rows)]
@@ -277,7 +328,9 @@ def uncoordinated_garbling_pair() -> tuple[OffSwitchGame, OffSwitchGame]:
     return first, second
 
 
-def original_off_switch(utilities: Sequence[Exact], prior: Sequence[Exact] | None = None) -> OffSwitchGame:
+def original_off_switch(
+    utilities: Sequence[Exact] | npt.NDArray[Any], prior: Sequence[Exact] | npt.NDArray[Any] | None = None
+) -> OffSwitchGame:
     """The off-switch game with a fully informed human (Hadfield-Menell et al. 2017): H sees the state, A sees nothing.
 
     Args:

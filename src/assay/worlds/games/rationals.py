@@ -6,13 +6,19 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from numbers import Rational
 
+import numpy as np
+
 from assay.core.errors import InputError
+from assay.core.text import visible
 
 __all__ = ["Exact", "check_kernel", "exact", "exact_row", "shown"]
 
 MAX_DIGITS = 100  # of numerator, denominator and exponent: every sum of products still has a float beside it
 
-Exact = int | float | str | Fraction
+# One way to write a number: no underscores, no digits of other scripts, no spaces within.
+_SPELLED = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?\d+/\d+", re.ASCII)
+
+Exact = int | float | str | Fraction | np.generic
 
 
 def exact(value: object, *, where: str) -> Fraction:
@@ -28,12 +34,16 @@ def exact(value: object, *, where: str) -> Fraction:
         InputError: it is no number, or it is infinite or not a number (NaN).
     """
     try:
+        if isinstance(value, np.generic):
+            value = value.item()  # NumPy's integers overflow, its floats spell themselves otherwise
         if isinstance(value, bool) or not isinstance(value, (Rational, float, str)):
             raise TypeError
         if isinstance(value, str):
             # A short text can spell a number of a billion digits; refuse it before it is expanded.
             exponent = re.search(r"[eE]([+-]?\d+)", value)
             if len(value) > MAX_DIGITS or (exponent and abs(int(exponent[1])) > MAX_DIGITS):
+                raise ValueError
+            if not _SPELLED.fullmatch(value.strip(" ")):
                 raise ValueError
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError
@@ -47,7 +57,7 @@ def exact(value: object, *, where: str) -> Fraction:
         shown_ = (
             f"an integer of {value.bit_length()} bits"
             if isinstance(value, int) and value.bit_length() > 300
-            else repr(value)[:60]
+            else visible(repr(value)[:60])
         )
         raise InputError(
             f'{where} must be a finite number of at most {MAX_DIGITS} digits such as 3, 0.25 or "1/3"; got {shown_}. '
@@ -75,9 +85,17 @@ def check_kernel(row: Sequence[Fraction], *, where: str) -> None:
         raise InputError(f"{where} must hold no negative probability; got {shown(min(positive))}. Correct that entry")
     total = sum(positive, Fraction(0))
     if total != 1:
+        gap = abs(float(total - 1))
+        noise = f" ({gap:.2g} too {'much' if total > 1 else 'little'}: rounding)" if gap < 1e-3 else ""
         raise InputError(
-            f'{where} must sum to exactly 1; it sums to {shown(total)}. Write thirds as "1/3" rather than as rounded decimals'
+            f"{where} must sum to exactly 1; it sums to {_brief(total)}{noise}. "
+            'Write fractions as texts, "1/3" or "1/4", rather than as rounded decimals'
         )
+
+
+def _brief(value: Fraction) -> str:
+    text = shown(value)
+    return text if len(text) <= 30 else f"{float(value):.17g}"
 
 
 def shown(value: Fraction) -> str:

@@ -2,87 +2,44 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from annotated_types import Ge, Gt, doc
+import torch
 from jaxtyping import Float
+from torch import nn
 
 from assay.core.progress import parts
 from assay.core.seeds import Seeds
+from assay.models.decoder import Decoder, DecoderConfig
+from assay.studies.mechanisms.in_context_vs_in_weights.settings import Regime, Training
 from assay.studies.mechanisms.in_context_vs_in_weights.world import ItemLabelSequences, ItemLabelWorld
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from assay.models.decoder import Decoder, DecoderConfig
-    from assay.training.losses import Batch
-    from assay.training.optimiser import Optimiser
-    from assay.training.trace import Trace
+from assay.training.losses import Batch, last_token_loss
+from assay.training.optimiser import Optimiser
+from assay.training.sequence import Stage, draw_together, train
+from assay.training.trace import Trace
 
 __all__ = [
-    "PAPER",
     "Arm",
-    "Regime",
     "Setting",
     "Trained",
-    "Training",
     "accuracies",
     "answers",
-    "check_regimes",
     "network",
     "optimiser_of",
     "prepare",
     "train_regimes",
 ]
 
-PAPER = "arXiv:2312.03002, "
 N_PLACES = 65  # positions of the paper: 2 * 32 + 1, in which the 17 tokens stand at a random offset
 TOGETHER = 192  # sequences that a step of one program holds: with more, its activations leave the cache and nothing is won
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a network is trained; the fields every experiment has."""
-
-    n_steps: Annotated[int, Ge(1), doc("optimiser steps of each network")] = 3000
-    n_eval: Annotated[int, Ge(8), doc("sequences of each evaluation")] = 1000
-    batch: Annotated[int, Ge(1), doc("sequences a step")] = 128
-    network: Annotated[Literal["strict", "modern"], doc("the paper's network, or norm, MLP, rotary positions and 4 heads")] = (
-        "strict"
-    )
-    optimiser: Annotated[Literal["adamw", "sgd"], doc("Adam, or the paper's plain SGD")] = "adamw"
-    learning_rate: Annotated[float, Gt(0), doc("constant over training")] = 1e-3
-
-
-@dataclass(frozen=True)
-class Regime:
-    """What the training data are like; the fields carry the paper's names in brackets.
-
-    Attributes:
-        n_classes: K.
-        burst: B.
-        noise: eps.
-        zipf: alpha.
-        p_bursty: p_B.
-        p_fresh: p_C.
-        n_labels: L.
-    """
-
-    n_classes: int
-    burst: int
-    noise: float = 0.1
-    zipf: float = 0.0
-    p_bursty: float = 1.0
-    p_fresh: float = 0.0
-    n_labels: int = 32
 
 
 class Setting(NamedTuple):
     """An evaluation: sequences with their truth, and the same as a batch."""
 
     drawn: ItemLabelSequences
-    batch: "Batch"
+    batch: Batch
 
 
 @dataclass(frozen=True)
@@ -90,9 +47,9 @@ class Trained:
     """A trained network with its evaluations; the trace has what was seen of it on the way under its name."""
 
     name: str
-    model: "Decoder"
+    model: Decoder
     sets: Mapping[str, Setting]
-    trace: "Trace"
+    trace: Trace
 
     def curve(self, key: str) -> np.ndarray:
         """An observed quantity over the observed steps."""
@@ -103,9 +60,8 @@ class Trained:
         return float(self.curve(key)[-1])
 
 
-def network(kind: str, n_labels: int) -> "DecoderConfig":
+def network(kind: str, n_labels: int) -> DecoderConfig:
     """Two layers that read item and label vectors; `strict` is the paper's network exactly."""
-    from assay.models.decoder import DecoderConfig
 
     if kind == "modern":
         return DecoderConfig(n_labels, n_layers=2, n_heads=4, d_model=128, d_mlp=512, norm="rms", positions="rotary")
@@ -115,11 +71,8 @@ def network(kind: str, n_labels: int) -> "DecoderConfig":
     )  # fmt: skip
 
 
-def _as_batch(drawn: ItemLabelSequences, rng: np.random.Generator, *, placed: bool) -> "Batch":
+def _as_batch(drawn: ItemLabelSequences, rng: np.random.Generator, *, placed: bool) -> Batch:
     """Sequences as tensors, each at a random place among the paper's positions where the network has such."""
-    import torch
-
-    from assay.training.losses import Batch
 
     offset = rng.integers(N_PLACES - drawn.content.shape[1] + 1, size=len(drawn.answers)) if placed else None
     return Batch(
@@ -154,16 +107,13 @@ def _evaluations(world: ItemLabelWorld, regime: Regime, n: int, rng: np.random.G
     }
 
 
-def accuracies(model: "nn.Module", sets: Mapping[str, Setting], names: Sequence[str]) -> dict[str, float]:
+def accuracies(model: nn.Module, sets: Mapping[str, Setting], names: Sequence[str]) -> dict[str, float]:
     """Share of right answers on each of the named evaluations."""
     return {name: float((answers(model, sets[name].batch).argmax(-1) == sets[name].drawn.answers).mean()) for name in names}
 
 
-def answers(model: "nn.Module", batch: "Batch") -> Float[np.ndarray, "batch label"]:
+def answers(model: nn.Module, batch: Batch) -> Float[np.ndarray, "batch label"]:
     """Logits of the query's label."""
-    import torch
-
-    from assay.models.decoder import Decoder
 
     with torch.no_grad():
         if isinstance(model, Decoder):
@@ -173,26 +123,12 @@ def answers(model: "nn.Module", batch: "Batch") -> Float[np.ndarray, "batch labe
         return logits
 
 
-def check_regimes(regimes: Sequence[Regime]) -> None:
-    """Nothing when all regimes can be drawn; called before any training starts.
-
-    Raises:
-        SettingsError: a regime is impossible.
-    """
-    for regime in regimes:
-        probe = ItemLabelWorld.sample(
-            rng=np.random.default_rng(0), n_classes=regime.n_classes, n_labels=regime.n_labels, d_content=1,
-            noise=regime.noise, zipf=regime.zipf,
-        )  # fmt: skip
-        probe.check(burst=regime.burst, p_bursty=regime.p_bursty, p_fresh=regime.p_fresh)
-
-
 @dataclass(frozen=True)
 class Arm:
     """A regime as one run draws it: its evaluations, and the batch of a step (called once a step, in order)."""
 
     sets: Mapping[str, Setting]
-    draw: "Callable[[int], Batch]"
+    draw: Callable[[int], Batch]
 
 
 def prepare(name: str, regime: Regime, settings: Training, seeds: Seeds, *, d_content: int, placed: bool) -> Arm:
@@ -215,7 +151,7 @@ def prepare(name: str, regime: Regime, settings: Training, seeds: Seeds, *, d_co
     drawn_sets = _evaluations(world, regime, settings.n_eval, mine("evaluations"))
     sets = {key: Setting(drawn, _as_batch(drawn, places, placed=placed)) for key, drawn in drawn_sets.items()}
 
-    def draw(step: int) -> "Batch":
+    def draw(step: int) -> Batch:
         drawn = world.sequences(
             settings.batch, rng=batches, burst=regime.burst, p_bursty=regime.p_bursty, p_fresh=regime.p_fresh
         )
@@ -224,15 +160,14 @@ def prepare(name: str, regime: Regime, settings: Training, seeds: Seeds, *, d_co
     return Arm(sets, draw)
 
 
-def optimiser_of(settings: Training) -> "Optimiser":
+def optimiser_of(settings: Training) -> Optimiser:
     """The settings' optimiser; plain SGD shrinks parameters by 1e-6 a step as in the paper, whatever the rate."""
-    from assay.training.optimiser import Optimiser
 
     decay = 1e-6 / settings.learning_rate if settings.optimiser == "sgd" else 0.0
     return Optimiser(settings.optimiser, settings.learning_rate, weight_decay=decay)
 
 
-Observe = Callable[[str, "Decoder", Mapping[str, Setting]], dict[str, float]]
+Observe = Callable[[str, Decoder, Mapping[str, Setting]], dict[str, float]]
 
 
 def train_regimes(
@@ -282,9 +217,6 @@ def _train_together(
     observe_at: Sequence[int],
 ) -> dict[str, Trained]:
     """The arms of one program; see `train_regimes`."""
-    from assay.models.decoder import Decoder
-    from assay.training.losses import last_token_loss
-    from assay.training.sequence import Stage, draw_together, train
 
     config = network(settings.network, next(iter(regimes.values())).n_labels)
     placed = config.positions == "one-hot"

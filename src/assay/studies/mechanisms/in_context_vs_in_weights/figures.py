@@ -1,0 +1,127 @@
+"""What the report draws of the experiments."""
+
+from assay.claims.charts import Bars, Figure, Heat, Line, Lines
+
+READINGS = {"ic": "in context (new classes)", "iw": "in weights"}
+
+
+GRID_FIGURES = (
+    Figure(
+        "grid",
+        "Classes and burstiness decide",
+        "Accuracy on new classes (only the context can tell) and on independent sequences (only the weights can), after the "
+        "same number of steps. Many classes or bursty contexts: looked up. Few classes, no bursts: remembered.",
+        Heat("grid", row="K", column="B", value="accuracy", panel="evaluation", row_label="classes (K)",
+             column_label="copies of a class in the context (B)", value_label="accuracy", annotate=True),
+        names=READINGS,
+    ),
+)  # fmt: skip
+
+
+NOISE_FIGURES = (
+    Figure(
+        "noise",
+        "Noise makes remembering harder",
+        "Accuracy by the spread of items inside a class, at 512 classes without bursts.",
+        Bars("noise", x="eps", y="accuracy", by="evaluation", x_label="noise inside a class (eps)", y_label="accuracy"),
+        names=READINGS,
+        further=True,
+    ),
+)  # fmt: skip
+
+
+EMERGENCE_FIGURES = (
+    Figure(
+        "emergence",
+        "A slow phase, then a jump",
+        "Accuracy on new classes stays between one in 32 and one in 8 while the network learns that the answer is some label "
+        "of the context; then both attention patterns of the induction head rise and accuracy follows.",
+        Lines("curves", x="step", y="value", by="measure", x_label="step", y_label="accuracy, probability or attention",
+              x_scale="log", lines=(Line(1 / 8, "one in N"),)),
+        names={"ic": "accuracy on new classes", "context_labels": "probability of the context's labels",
+               "previous_item": "layer 1: label to its item", "target_label": "layer 2: query to its label"},
+    ),
+    Figure(
+        "cuts",
+        "Cutting the circuit",
+        "Accuracy on new classes after training with parts of the attention made uniform. The rows of the two steps of the "
+        "induction head are needed, others are not.",
+        Bars("cuts", x="cut", y="accuracy", y_label="accuracy on new classes", lines=(Line(1 / 8, "one in N"),)),
+        further=True,
+    ),
+)  # fmt: skip
+
+
+SKEW_FIGURES = (
+    Figure(
+        "skew",
+        "Skew lets both live",
+        "With equal frequencies half of the sequences can only be remembered, and the network remembers. With a steep law "
+        "the frequent classes are remembered and the rest is looked up; asked about all classes equally often it "
+        "remembers little.",
+        Bars("skew", x="exponent", y="accuracy", by="evaluation", x_label="exponent of the class frequencies",
+             y_label="accuracy"),
+        names={"ic": "in context", "iw": "in weights, as frequent as trained", "iw_uniform": "in weights, all classes alike"},
+    ),
+)  # fmt: skip
+
+
+MINIMAL_FIGURES = (
+    Figure(
+        "two-parameters",
+        "Two numbers suffice for the trade",
+        "Accuracy of the two-parameter model by classes (K), burst (B) and noise (eps). Many classes, bursts or noise: looked "
+        "up; else remembered. With both numbers held at zero it can only guess among the context's labels.",
+        Bars("cells", x="cell", y="accuracy", by="reading", y_label="accuracy"),
+        names={"ic": "in context", "iw": "in weights", "held": "in context, both numbers held at zero"},
+        further=True,
+    ),
+    Figure(
+        "two-parameters-course",
+        "Both numbers grow together",
+        "Accuracy on new classes and the two attention logits during training on mostly new classes.",
+        Lines("curves", x="step", y="value", by="measure", x_label="step", y_label="accuracy, or logit", x_scale="log"),
+        names={"ic": "accuracy on new classes", "beta_1": "layer 1: previous token", "alpha": "layer 2: match"},
+    ),
+)
+
+
+GATES_FIGURES = (
+    Figure(
+        "gates",
+        "Each gate lengthens the plateau",
+        "Loss of one, two and three nested gates under plain gradient descent from small random starts.",
+        Lines(
+            "loss",
+            x="step",
+            y="loss",
+            by="gates",
+            x_label="step",
+            y_label="loss (nats)",
+            x_scale="log",
+            lines=(Line(0.0, "solved"),),
+        ),
+        names={"1": "one gate", "2": "two gates", "3": "three gates"},
+    ),
+)
+
+
+FIDELITY_FIGURES = (
+    Figure(
+        "sgd",
+        "The paper's optimiser",
+        "Accuracies of one network trained by plain SGD at three times the paper's rate, for a fifth of the paper's way.",
+        Lines(
+            "course",
+            x="step",
+            y="accuracy",
+            by="evaluation",
+            x_label="step",
+            y_label="accuracy",
+            x_scale="log",
+            lines=(Line(0.25, "one of the context's 4 labels"),),
+        ),
+        names={"ic": "new classes", "ic2": "labels shifted", "iw": "in weights"},
+        further=True,
+    ),
+)

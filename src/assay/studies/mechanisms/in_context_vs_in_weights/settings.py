@@ -1,0 +1,175 @@
+"""The settings of the experiments, and the data regimes that they speak of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, doc
+
+from assay.core.errors import SettingsError
+from assay.studies.mechanisms.in_context_vs_in_weights.world import ItemLabelWorld
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained; the fields every experiment has."""
+
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps of each network")] = 3000
+    n_eval: Annotated[int, Ge(8), doc("sequences of each evaluation")] = 1000
+    batch: Annotated[int, Ge(1), doc("sequences a step")] = 128
+    network: Annotated[Literal["strict", "modern"], doc("the paper's network, or norm, MLP, rotary positions and 4 heads")] = (
+        "strict"
+    )
+    optimiser: Annotated[Literal["adamw", "sgd"], doc("Adam, or the paper's plain SGD")] = "adamw"
+    learning_rate: Annotated[float, Gt(0), doc("constant over training")] = 1e-3
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What the training data are like; the fields carry the paper's names in brackets.
+
+    Attributes:
+        n_classes: K.
+        burst: B.
+        noise: eps.
+        zipf: alpha.
+        p_bursty: p_B.
+        p_fresh: p_C.
+        n_labels: L.
+    """
+
+    n_classes: int
+    burst: int
+    noise: float = 0.1
+    zipf: float = 0.0
+    p_bursty: float = 1.0
+    p_fresh: float = 0.0
+    n_labels: int = 32
+
+
+def check_regimes(regimes: Sequence[Regime]) -> None:
+    """Nothing when all regimes can be drawn; called before any training starts.
+
+    Raises:
+        SettingsError: a regime is impossible.
+    """
+    for regime in regimes:
+        probe = ItemLabelWorld.sample(
+            rng=np.random.default_rng(0), n_classes=regime.n_classes, n_labels=regime.n_labels, d_content=1,
+            noise=regime.noise, zipf=regime.zipf,
+        )  # fmt: skip
+        probe.check(burst=regime.burst, p_bursty=regime.p_bursty, p_fresh=regime.p_fresh)
+
+
+@dataclass(frozen=True)
+class DataSettings(Training):
+    """A grid of classes and burstiness, and noisy cells beside one of it; the claims compare its corners."""
+
+    classes: Annotated[tuple[int, ...], doc("numbers of classes (K), rising")] = (128, 512, 2048)
+    bursts: Annotated[tuple[int, ...], doc("copies of a class in a sequence (B), rising")] = (1, 2, 4)
+    noises: Annotated[tuple[float, ...], doc("standard deviations inside a class (eps), rising")] = (0.1, 0.75)
+    n_looks: Annotated[int, Ge(1), doc("observations of each network on the way")] = 6
+
+    def __post_init__(self) -> None:
+        check_regimes(list(self.regimes.values()))
+
+    @property
+    def regimes(self) -> dict[str, Regime]:
+        """All cells by name: the grid, then the noisy ones."""
+        middle, single = self.classes[len(self.classes) // 2], self.bursts[0]
+        grid = {f"K={k} B={b}": Regime(k, b, self.noises[0]) for k in self.classes for b in self.bursts}
+        return grid | {f"K={middle} B={single} eps={e:g}": Regime(middle, single, e) for e in self.noises[1:]}
+
+    @property
+    def corners(self) -> dict[str, str]:
+        """The cells that the claims compare, by role."""
+        few, middle, many = self.classes[0], self.classes[len(self.classes) // 2], self.classes[-1]
+        single, pair, most = self.bursts[0], self.bursts[len(self.bursts) // 2], self.bursts[-1]
+        corners = {
+            "few": f"K={few} B={pair}",
+            "many": f"K={many} B={pair}",
+            "single": f"K={middle} B={single}",
+            "burst": f"K={middle} B={most}",
+        }
+        return corners | ({"noisy": f"K={middle} B={single} eps={self.noises[-1]:g}"} if len(self.noises) > 1 else {})
+
+
+@dataclass(frozen=True)
+class MinimalSettings(DataSettings):
+    """The corners of the data grid, for the two-parameter model."""
+
+    @property
+    def arms(self) -> dict[str, Regime]:
+        """The corners, the isolated regime and one that can only be remembered."""
+        corners = {role: self.regimes[cell] for role, cell in self.corners.items()}
+        return corners | {"isolated": Regime(256, 1, p_fresh=0.8), "memoriser": Regime(32, 0, p_bursty=0.0)}
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """The loss of nested gates alone."""
+
+    others: Annotated[tuple[float, ...], doc("competitors of each gate: context, tokens, labels")] = (16.0, 16.0, 7.0)
+    n_steps: Annotated[int, Ge(1), doc("steps of gradient descent")] = 6000
+    learning_rate: Annotated[float, Gt(0), doc("of plain descent")] = 0.4
+    spread: Annotated[float, Ge(0), doc("standard deviation of the start")] = 0.3
+
+
+@dataclass(frozen=True)
+class EmergenceSettings(Training):
+    """The isolation regime: mostly new classes, so that only the context can tell."""
+
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps of each network")] = 1200
+    n_attended: Annotated[int, Ge(1), doc("sequences of an evaluation on which attention is read")] = 256
+    n_classes: Annotated[int, Ge(1), doc("classes (K)")] = 256
+    burst: Annotated[int, Ge(1), doc("copies of each class in a sequence (B)")] = 1
+    p_fresh: Annotated[float, doc("share of sequences of new classes (p_C)")] = 0.8
+    per_decade: Annotated[int, Ge(1), doc("observations per factor of ten in steps")] = 30
+
+    def __post_init__(self) -> None:
+        check_regimes(list(self.regimes.values()))
+
+    @property
+    def regimes(self) -> dict[str, Regime]:
+        """The arms: the paper's isolation, its variant with as many labels as items, and one that can only be remembered."""
+        isolated = Regime(self.n_classes, self.burst, p_fresh=self.p_fresh)
+        return {
+            "isolated": isolated,
+            "equal": Regime(self.n_classes, self.burst, p_fresh=self.p_fresh, n_labels=8),
+            "memoriser": Regime(32, 0, p_bursty=0.0),
+        }
+
+
+@dataclass(frozen=True)
+class SkewSettings(Training):
+    """Half of the sequences bursty, classes drawn by a rank-frequency law."""
+
+    n_classes: Annotated[int, Ge(1), doc("classes (K)")] = 1024
+    burst: Annotated[int, Ge(1), doc("copies of each class in a bursty sequence (B)")] = 2
+    p_bursty: Annotated[float, doc("share of bursty sequences (p_B)")] = 0.5
+    exponents: Annotated[tuple[float, ...], doc("of the rank-frequency law (alpha); the first must be 0")] = (0.0, 1.0, 2.0)
+
+    def __post_init__(self) -> None:
+        if len(self.exponents) < 2 or self.exponents[0] != 0:
+            raise SettingsError(f"exponents must start with 0, the comparison, and name another; got {self.exponents}")
+        check_regimes(list(self.regimes.values()))
+
+    @property
+    def regimes(self) -> dict[float, Regime]:
+        """One per exponent."""
+        return {a: Regime(self.n_classes, self.burst, zipf=a, p_bursty=self.p_bursty) for a in self.exponents}
+
+
+@dataclass(frozen=True)
+class FidelitySettings(Training):
+    """The paper's optimiser; three times its rate and a third of the steps."""
+
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps")] = 10_000
+    optimiser: Annotated[Literal["adamw", "sgd"], doc("Adam, or the paper's plain SGD")] = "sgd"
+    learning_rate: Annotated[float, Gt(0), doc("constant over training")] = 0.03
+    n_classes: Annotated[int, Ge(1), doc("classes (K)")] = 512
+    burst: Annotated[int, Ge(1), doc("copies of each class in a sequence (B)")] = 2
+
+    def __post_init__(self) -> None:
+        check_regimes([Regime(self.n_classes, self.burst)])
