@@ -178,10 +178,10 @@ def modules_of(experiment: "Experiment") -> list[str]:
     names = set[str]()
     while waiting:
         function = waiting.pop()
-        if isinstance(function, functools.partial):
-            waiting += [function.func, *function.args, *function.keywords.values()]
-        elif isinstance(function, str):
+        if isinstance(function, str):  # "module:function"
             names.add(function.partition(":")[0])
+        elif isinstance(function, functools.partial):
+            waiting += [function.func, *function.args, *function.keywords.values()]
         elif callable(function):
             names.add(str(getattr(function, "__module__", None) or type(function).__module__))
     return sorted(names)

@@ -2,11 +2,11 @@
 
     base = memoised("pretrained-base", {"settings": settings, "seed": 0}, build)   # a folder that build(folder) has filled
 
-The key is joined with a digest of the sources of the module that defines `build`, so that changed code builds anew. A study
-calls `memoised` from inside `measure`; in every executor's workers it means the folder of the store that the command writes.
+The key is joined with a digest of the code that `build` reaches (see `assay.store.sources`), so that changed code builds
+anew. A study calls `memoised` from inside `measure`; in every executor's workers it means the folder of the store that the
+command writes.
 """
 
-import functools
 import hashlib
 import json
 import os
@@ -25,7 +25,7 @@ from filelock import FileLock
 from assay.core.errors import SettingsError, StoreError
 from assay.core.settings import canonical_json, digest
 from assay.store.files import sync_folder, write_atomically
-from assay.store.sources import source_digest
+from assay.store.sources import source_digest, symbols_of
 
 __all__ = ["Memo", "Memos", "memoised", "memoised_json", "memos_in"]
 
@@ -67,9 +67,12 @@ class Memos:
             SettingsError: the name is not a slug or the key has no JSON form.
             StoreError: the folder cannot be written.
         """
+        return self._get(name, key, build, source_digest(symbols_of(build)))
+
+    def _get(self, name: str, key: Mapping[str, object], build: Build, code: str) -> Path:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 80:
             raise SettingsError(f"a memoised step is named by a slug of at most 80 characters; got {name!r}")
-        whole = {"name": name, "key": dict(key), "code": source_digest([_module(build)])}
+        whole = {"name": name, "key": dict(key), "code": code}
         path = self.folder / f"{name}-{digest(whole)}"
         if (path / _MANIFEST).is_file():
             return path
@@ -89,8 +92,8 @@ class Memos:
         def build(folder: Path) -> None:
             (folder / _VALUE).write_text(json.dumps(make()))
 
-        build.__module__ = _module(make)  # the code that counts is what makes the value
-        return json.loads((self.get(name, key, build) / _VALUE).read_text())
+        path = self._get(name, key, build, source_digest(symbols_of(make)))
+        return json.loads((path / _VALUE).read_text())
 
     def _build(self, path: Path, whole: Mapping[str, object], build: Build) -> None:
         unfinished = path.with_name(path.name + ".part")
@@ -175,12 +178,6 @@ def _memos() -> Memos:
 
         folder = default_folder() / "memos"
     return Memos(folder)
-
-
-def _module(function: Callable[..., object]) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function.__module__
 
 
 def _hash(file: Path) -> str:
