@@ -108,7 +108,7 @@ def test_rows_tied_together_stay_equal_when_they_are_kept_apart():
         counts, labels, _ = drawn(WORLD, 1, seed=seed)
         for stack in (tied, apart):
             stack.backward(counts, labels)
-            stack.parameters.sub_(stack.gradient, alpha=0.5)
+            stack.weights.detach().sub_(stack.gradient, alpha=0.5)
     others = [v for v in range(WORLD.vocab_size) if v not in WORLD.answer_ids]
     full = apart.value_output()[0]
     assert (full[others] == full[others[0]]).all()
@@ -183,7 +183,7 @@ def test_every_runs_part_of_every_factor_begins_at_a_cache_line_and_the_filling_
                 tensor.zero_()
         # What is left belongs to no factor: the scores, and the filling.
         assert torch.equal(stack.gradient.count_nonzero(dim=1), stack._score_gradient.count_nonzero(dim=1))
-        assert torch.equal(stack.parameters.count_nonzero(dim=1), stack.scores.count_nonzero(dim=1))
+        assert torch.equal(stack.weights.count_nonzero(dim=1), stack.scores.count_nonzero(dim=1))
 
 
 def test_aligned_counts_are_the_same_numbers_and_are_copied_once_at_most():

@@ -16,7 +16,7 @@ from assay.studies.knowledge.out_of_context_reasoning.world import Kind, RecallW
 if TYPE_CHECKING:
     from assay.studies.knowledge.out_of_context_reasoning.instruments import Reading
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture, RecallStack
-    from assay.studies.knowledge.out_of_context_reasoning.training import Optimiser
+    from assay.training.optimiser import Optimiser
 
 __all__ = ["Arm", "Ledger", "descended", "trained"]
 

@@ -1,7 +1,7 @@
 """What stops spurious transfer without costing facts: one frontier for updates, penalties, ranks and further examples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -99,7 +99,7 @@ class Settings:
 def measure_many(settings: Settings, seeds: Sequence[Seeds]) -> list[Measurement | Diverged]:
     """Facts kept and transfer left, for every mitigation on the same batches."""
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture
-    from assay.studies.knowledge.out_of_context_reasoning.training import Optimiser
+    from assay.studies.knowledge.out_of_context_reasoning.training import PAPER_ADAMW
 
     def world(**sizes: int) -> RecallWorld:
         return RecallWorld.intact(**({"n": settings.n, "m_train": 4, "m_test": 4} | sizes))
@@ -113,7 +113,12 @@ def measure_many(settings: Settings, seeds: Sequence[Seeds]) -> list[Measurement
     for strength in (1e-4, 1e-3, 1e-2):
         designs[f"penalty_{strength:g}"] = ("product penalty", world(), Architecture(2), {"product_penalty": strength})
     for decay in (0.3, 1.0):
-        designs[f"decay_{decay:g}"] = ("weight decay", world(), Architecture(2), {"optimiser": Optimiser(weight_decay=decay)})
+        designs[f"decay_{decay:g}"] = (
+            "weight decay",
+            world(),
+            Architecture(2),
+            {"optimiser": replace(PAPER_ADAMW, weight_decay=decay)},
+        )
     for width in (1, 3, 4, 8):
         designs[f"width_{width}"] = ("rank limit", world(), Architecture(2, d_hidden=width), {"initialisation": "gaussian"})
     for n_unknown in (1, 4):

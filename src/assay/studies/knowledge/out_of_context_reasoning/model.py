@@ -25,9 +25,10 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from assay.core.errors import SettingsError
+from assay.models.runs import SideBySide
 from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
 
 __all__ = ["Architecture", "RecallStack", "aligned"]
@@ -62,7 +63,7 @@ class Architecture:
             )
 
 
-class RecallStack:
+class RecallStack(SideBySide):
     """Independent models of one architecture on worlds of one size, one per run, with all their parameters in one tensor.
 
     Rows of W_OV are output tokens, columns the tokens that occur in sequences (`RecallWorld.input_ids`); columns of other
@@ -76,7 +77,7 @@ class RecallStack:
     vector instructions like best: the filling costs no time at the paper's sizes.
 
     Attributes:
-        parameters: (runs, n_parameters), filling included; `factors` and `scores` are views into it.
+        weights: (runs, n_parameters), filling included; `factors` and `scores` are views into it.
         gradient: of the same shape; `backward` writes it.
         factors: the matrices F_1 … F_depth with W_OV = F_1 ⋯ F_depth; (runs, rows, d_hidden), …, (runs, d_hidden, n_inputs).
         scores: W_KQ[v, EOS] for every input token v; (runs, n_inputs).
@@ -93,6 +94,7 @@ class RecallStack:
         tied_rows: bool,
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        super().__init__(n_runs)
         self.architecture, self.tied_rows, self._world = architecture, tied_rows, world
         self.vocab_size, self.n_inputs = world.vocab_size, world.n_inputs
         if tied_rows:
@@ -107,9 +109,9 @@ class RecallStack:
         self._filled_shapes = list(pairwise([*(-(-edge // line) * line for edge in edges), world.n_inputs]))
         self._n_scores = world.n_inputs if architecture.key_query == "trained" else 0
         used = sum(rows * columns for rows, columns in self._filled_shapes) + self._n_scores
-        self.parameters = torch.zeros(n_runs, -(-used // line) * line, dtype=dtype)
-        self.gradient = torch.zeros_like(self.parameters)
-        self._filled, self.factors, self.scores = self._views(self.parameters)
+        self.weights = nn.Parameter(torch.zeros(n_runs, -(-used // line) * line, dtype=dtype))
+        self.gradient = torch.zeros_like(self.weights, requires_grad=False)
+        self._filled, self.factors, self.scores = self._views(self.weights.detach())
         self._filled_gradients, self._factor_gradients, self._score_gradient = self._views(self.gradient)
         self._multiplicity = torch.zeros(self._filled_shapes[0][0], dtype=dtype)
         self._multiplicity[: len(self.multiplicity)] = self.multiplicity
@@ -169,20 +171,21 @@ class RecallStack:
     def combined(self) -> "RecallStack":
         """Combined models that compute the same functions: W_OV set to the product of the factors, the same scores."""
         one = Architecture(1, None, self.architecture.attention, self.architecture.key_query)
-        other = RecallStack(self._world, one, self.n_runs, tied_rows=self.tied_rows, dtype=self.dtype)
+        other = RecallStack(self._world, one, len(self.weights), tied_rows=self.tied_rows, dtype=self.dtype)
         other.factors[0].copy_(self.value_output())
         other.scores.copy_(self.scores)
         return other
 
     @property
-    def n_runs(self) -> int:
-        """Models in the stack."""
-        return len(self.parameters)
-
-    @property
     def dtype(self) -> torch.dtype:
         """Of all parameters."""
-        return self.parameters.dtype
+        return self.weights.dtype
+
+    def _taken(self, where: int | list[int]) -> "RecallStack":
+        runs = [where] if isinstance(where, int) else where
+        other = RecallStack(self._world, self.architecture, len(runs), tied_rows=self.tied_rows, dtype=self.dtype)
+        other.weights.detach().copy_(self.weights.detach()[runs])
+        return other
 
     # ---------------------------------------------------------------------------------------------------------- forward
 

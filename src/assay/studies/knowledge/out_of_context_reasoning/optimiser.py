@@ -84,7 +84,7 @@ def measure_many(settings: Settings, seeds: Sequence[Seeds]) -> list[Measurement
     """Both models under four optimisers, on the same batches."""
     from assay.studies.knowledge.out_of_context_reasoning.instruments import block_completion, value_output
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture
-    from assay.studies.knowledge.out_of_context_reasoning.training import Optimiser
+    from assay.training.optimiser import Optimiser
 
     world = RecallWorld.intact(n=settings.n)
     optimisers = {
@@ -106,7 +106,7 @@ def measure_many(settings: Settings, seeds: Sequence[Seeds]) -> list[Measurement
                 n_steps=settings.n_steps,
                 optimiser=optimiser,
                 # From the paper's constant start plain SGD does not leave the saddle in reasonable time.
-                initialisation="gaussian" if optimiser.name == "sgd" else "constant",
+                initialisation="gaussian" if optimiser.kind == "sgd" else "constant",
                 std=0.05,
                 read_every=200,
             )

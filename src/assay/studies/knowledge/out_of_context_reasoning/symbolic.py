@@ -402,7 +402,7 @@ def headline(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None
     """Factorised against combined: C1 to C4, and the factorised arms with which C10 compares."""
     from assay.studies.knowledge.out_of_context_reasoning.instruments import RecallProbe, key_query_profile
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture
-    from assay.studies.knowledge.out_of_context_reasoning.training import Optimiser
+    from assay.training.optimiser import Optimiser
 
     world = reference_world(settings)
     worlds = [world] * len(seeds)
@@ -450,7 +450,7 @@ def headline(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None
 def robustness(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None:
     """Without decay, and with softmax attention: C12."""
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture
-    from assay.studies.knowledge.out_of_context_reasoning.training import Optimiser
+    from assay.training.optimiser import Optimiser
 
     worlds = [reference_world(settings)] * len(seeds)
     plain = Optimiser("adamw", settings.learning_rate, 0.0)
@@ -468,7 +468,7 @@ def robustness(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> No
 def efficiency(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None:
     """How few bridge subjects suffice: C8, with eight subjects in each of ten groups."""
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture
-    from assay.studies.knowledge.out_of_context_reasoning.training import Optimiser
+    from assay.training.optimiser import Optimiser
 
     adamw = Optimiser("adamw", settings.learning_rate, settings.weight_decay)
     accuracy = {}
@@ -492,7 +492,7 @@ def efficiency(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> No
 def rank_sweep(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None:
     """Hidden widths from 3 up, from a Gaussian start: C11."""
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture
-    from assay.studies.knowledge.out_of_context_reasoning.training import Optimiser
+    from assay.training.optimiser import Optimiser
 
     world = reference_world(settings)
     adamw = Optimiser("adamw", settings.learning_rate, settings.weight_decay)
@@ -627,7 +627,8 @@ def population_bound(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger)
 
     from assay.studies.knowledge.out_of_context_reasoning.instruments import RecallProbe
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture, RecallStack
-    from assay.studies.knowledge.out_of_context_reasoning.training import Optimiser, train
+    from assay.studies.knowledge.out_of_context_reasoning.training import train
+    from assay.training.optimiser import Optimiser
 
     least: dict[str, list[float]] = {"combined": [], "factorised": []}
     for run, node in enumerate(seeds):

@@ -1,61 +1,70 @@
 """Training stacks of recall models: on fresh minibatches as in the paper, or on the exact population.
 
-Plain loops. A stack's runs share the loop and nothing else: each draws from its own streams, so a run's numbers do not depend
-on its stack mates, and one that leaves the finite numbers is reported and does not disturb the others.
+What the study adds to the laboratory's training loop: its batches, its losses with their gradient written out, and the paper's
+optimiser.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from assay.core.errors import Diverged, SettingsError
+from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
 from assay.studies.knowledge.out_of_context_reasoning.model import RecallStack, aligned
 from assay.studies.knowledge.out_of_context_reasoning.world import FACT, Kind, RecallWorld
-from assay.training.optimiser import Optimiser as SharedOptimiser
-from assay.training.optimiser import Stepper
+from assay.training import sequence
+from assay.training.optimiser import Optimiser
+from assay.training.sequence import Draw, Stage
+from assay.training.trace import Trace
 
-__all__ = ["Optimiser", "Trace", "descend", "train"]
+__all__ = ["PAPER_ADAMW", "RecallBatch", "descend", "recall_loss", "train"]
 
+PAPER_ADAMW = Optimiser("adamw", 5e-3, weight_decay=0.03)
 LABEL_FLOOR = 1e-8  # the paper's loss is -log(p + 1e-8)
 BLOCK = 50  # batches drawn at a time; part of the meaning of a stream, so a change makes other draws
 
-
-@dataclass(frozen=True)
-class Optimiser:
-    """How a gradient becomes a step.
-
-    Attributes:
-        name: `adamw` (decoupled decay), `sgd` or `sign` (steps of equal size along the gradient's signs).
-        learning_rate: constant over training.
-        weight_decay: decoupled: each step also multiplies the parameters by 1 - learning_rate * weight_decay.
-    """
-
-    name: Literal["adamw", "sgd", "sign"] = "adamw"
-    learning_rate: float = 5e-3
-    weight_decay: float = 0.03
+Observe = Callable[[int, RecallStack], object]
 
 
-@dataclass(frozen=True)
-class Trace:
-    """What training saw.
+class RecallBatch(NamedTuple):
+    """What one step is trained on.
 
     Attributes:
-        loss_nats: training loss of every step, before the step was taken.
-        diverged: for every run, the step at which its loss left the finite numbers, or None.
+        counts: how often each input token occurs in each sequence, [run, batch, n_inputs].
+        labels: the right answers, [run, batch].
+        weights: of each sequence, [batch]; None for equal ones.
     """
 
-    loss_nats: Float[np.ndarray, "runs n_steps"]
-    diverged: tuple[Diverged | None, ...]
+    counts: Tensor
+    labels: Tensor
+    weights: Tensor | None
 
 
-Observe = Callable[[int, RecallStack], None]
+def recall_loss(stack: RecallStack, batch: RecallBatch, **options: Any) -> Tensor:
+    """Mean cross-entropy of every run in nats, [run], with the gradient that `RecallStack.backward` writes out.
+
+    Args:
+        stack: the models.
+        batch: what they are asked.
+        options: of `RecallStack.backward`.
+    """
+    losses: Tensor = _RecallLoss.apply(stack.weights, stack, batch, options)  # type: ignore[no-untyped-call]
+    return losses
+
+
+class _RecallLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, stack: RecallStack, batch: RecallBatch, options: dict[str, Any]) -> Tensor:
+        ctx.gradient = stack.gradient
+        return stack.backward(batch.counts, batch.labels, weights=batch.weights, **options)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Any) -> tuple[Tensor, None, None, None]:
+        (slope,), gradient = slopes, ctx.gradient
+        return gradient if bool((slope == 1).all()) else gradient * slope[:, None], None, None, None
 
 
 def train(
@@ -90,23 +99,12 @@ def train(
         SettingsError: stack, worlds and seeds differ in number, or worlds in size.
     """
     _check_alike(stack, worlds, len(seeds))
-    step_once = _stepper(stack, optimiser or Optimiser())
-    data: _Batches | _Population
-    if per_kind is None:
-        data = _Population(stack, worlds)
-    else:
-        data = _Batches(stack, worlds, [node("batches") for node in seeds], per_kind)
-    losses = torch.empty(n_steps, stack.n_runs, dtype=stack.dtype)
-    if observe and 0 in observe_at:
-        observe(0, stack)
-    with _tiny_numbers_as_nought():
-        for step in range(n_steps):
-            counts, labels, weights = data.next()
-            losses[step] = stack.backward(counts, labels, weights=weights, floor=LABEL_FLOOR, product_penalty=product_penalty)
-            step_once()
-            if observe and step + 1 in observe_at:
-                observe(step + 1, stack)
-    return _trace(losses)
+    draw = _population(stack, worlds) if per_kind is None else _Batches(stack, worlds, seeds, per_kind).draw
+
+    def loss(models: RecallStack, batch: RecallBatch) -> Tensor:
+        return recall_loss(models, batch, floor=LABEL_FLOOR, product_penalty=product_penalty)
+
+    return _train(stack, Stage(n_steps, draw, loss), optimiser or PAPER_ADAMW, observe, observe_at)
 
 
 def descend(
@@ -131,30 +129,37 @@ def descend(
         SettingsError: stack and worlds differ in number, or worlds in size.
     """
     _check_alike(stack, worlds, len(worlds))
-    counts, labels, weights = _Population(stack, worlds).next()
-    losses = torch.empty(n_steps, stack.n_runs, dtype=stack.dtype)
-    if observe and 0 in observe_at:
-        observe(0, stack)
-    for step in range(n_steps):
-        losses[step] = stack.backward(counts, labels, weights=weights, direction_only=normalised)
-        if normalised:
-            length = torch.linalg.vector_norm(stack.parameters, dim=1, keepdim=True).mul_(growth).clamp_(min=step_size)
-            stack.gradient.mul_(length / torch.linalg.vector_norm(stack.gradient, dim=1, keepdim=True))
-            stack.parameters.sub_(stack.gradient)
-        else:
-            stack.parameters.sub_(stack.gradient, alpha=step_size)
-        if observe and step + 1 in observe_at:
-            observe(step + 1, stack)
-    return _trace(losses)
+
+    def loss(models: RecallStack, batch: RecallBatch) -> Tensor:
+        return recall_loss(models, batch, direction_only=normalised)
+
+    kind: Literal["normalised", "sgd"] = "normalised" if normalised else "sgd"
+    optimiser = Optimiser(kind, step_size, growth=growth)
+    return _train(stack, Stage(n_steps, _population(stack, worlds), loss), optimiser, observe, observe_at)
+
+
+def _train(
+    stack: RecallStack,
+    stage: Stage[RecallStack, RecallBatch],
+    optimiser: Optimiser,
+    observe: Observe | None,
+    observe_at: Collection[int],
+) -> Trace:
+    """The laboratory's loop, for an observer that keeps what it sees itself."""
+
+    def look(step: int, models: RecallStack) -> dict[str, float]:
+        if observe is not None:
+            observe(step, models)
+        return {}
+
+    return sequence.train(stack, stage, optimiser, observe=look, observe_at=observe_at)
 
 
 class _Batches:
     """Fresh batches of every run as dense counts, in one buffer that is overwritten by the next call."""
 
-    def __init__(
-        self, stack: RecallStack, worlds: Sequence[RecallWorld], rngs: Sequence[np.random.Generator], per_kind: int
-    ) -> None:
-        self.worlds, self.rngs = worlds, rngs
+    def __init__(self, stack: RecallStack, worlds: Sequence[RecallWorld], seeds: Sequence[Seeds], per_kind: int) -> None:
+        self.worlds, self.rngs = worlds, [node("batches") for node in seeds]
         self.per_kind: dict[Kind, int] = dict.fromkeys(worlds[0].taught, per_kind)
         n_runs, batch = len(worlds), per_kind * len(self.per_kind)
         self.counts = aligned(torch.zeros(n_runs, batch, worlds[0].n_inputs, dtype=stack.dtype))
@@ -166,7 +171,8 @@ class _Batches:
         self.at = BLOCK
         assert FACT == 0
 
-    def next(self) -> tuple[Tensor, Tensor, None]:
+    def draw(self, step: int) -> RecallBatch:
+        """The batch of the next step."""
         if self.at == BLOCK:
             drawn = [world.draw(self.per_kind, BLOCK, rng) for world, rng in zip(self.worlds, self.rngs, strict=True)]
             labels = [world.labels(draws) for world, draws in zip(self.worlds, drawn, strict=True)]
@@ -175,53 +181,21 @@ class _Batches:
             self.subjects = torch.from_numpy(np.stack([draws.subject for draws in drawn], axis=1) + 2).unsqueeze(3)
             self.noise = torch.from_numpy(np.stack([draws.noise for draws in drawn], axis=1))
             self.at = 0
-        step, self.at = self.at, self.at + 1
+        place, self.at = self.at, self.at + 1
         self.counts.scatter_(2, self.shown, 0.0)
-        self.shown = self.subjects[step]
+        self.shown = self.subjects[place]
         self.counts.scatter_(2, self.shown, 1.0)
-        self.counts[:, :, self.noise_columns] = self.noise[step]
-        return self.counts, self.labels[step], None
+        self.counts[:, :, self.noise_columns] = self.noise[place]
+        return RecallBatch(self.counts, self.labels[place], None)
 
 
-class _Population:
+def _population(stack: RecallStack, worlds: Sequence[RecallWorld]) -> Draw[RecallBatch]:
     """Every sequence the worlds teach, with its weight: the same at every step."""
-
-    def __init__(self, stack: RecallStack, worlds: Sequence[RecallWorld]) -> None:
-        draws, weights = worlds[0].population(worlds[0].taught)
-        self.counts = aligned(torch.from_numpy(worlds[0].counts(draws)).to(stack.dtype).repeat(stack.n_runs, 1, 1))
-        self.labels = torch.from_numpy(np.stack([world.labels(draws) for world in worlds]))
-        self.weights = torch.from_numpy(weights).to(stack.dtype)
-
-    def next(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.counts, self.labels, self.weights
-
-
-@contextmanager
-def _tiny_numbers_as_nought() -> Iterator[None]:
-    """Numbers below the smallest normal float (1.2e-38) count as 0 in this thread.
-
-    Softmax makes them of hopeless tokens, and AdamW of the squares of vanishing gradients; a processor is many times slower
-    at them than at others, and no result shows them.
-    """
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-
-
-def _stepper(stack: RecallStack, optimiser: Optimiser) -> Callable[[], object]:
-    rate, decay = optimiser.learning_rate, optimiser.weight_decay
-    if optimiser.name == "adamw":
-        stepper = Stepper([stack.parameters], SharedOptimiser("adamw", rate, weight_decay=decay))
-        return lambda: stepper.step([stack.gradient])
-
-    def step() -> None:
-        if decay:
-            stack.parameters.mul_(1 - rate * decay)
-        stack.parameters.sub_(torch.sign(stack.gradient) if optimiser.name == "sign" else stack.gradient, alpha=rate)
-
-    return step
+    draws, weights = worlds[0].population(worlds[0].taught)
+    counts = aligned(torch.from_numpy(worlds[0].counts(draws)).to(stack.dtype).repeat(len(worlds), 1, 1))
+    labels = torch.from_numpy(np.stack([world.labels(draws) for world in worlds]))
+    batch = RecallBatch(counts, labels, torch.from_numpy(weights).to(stack.dtype))
+    return lambda step: batch
 
 
 def _check_alike(stack: RecallStack, worlds: Sequence[RecallWorld], n_seeds: int) -> None:
@@ -234,12 +208,3 @@ def _check_alike(stack: RecallStack, worlds: Sequence[RecallWorld], n_seeds: int
         raise SettingsError(
             f"the worlds of one stack must have one size; got (n, m_train, m_test, m_abstain, n_noise, length) in {sizes}"
         )
-
-
-def _trace(losses: Tensor) -> Trace:
-    values = losses.double().numpy().T
-    diverged: list[Diverged | None] = []
-    for run in values:
-        bad = np.flatnonzero(~np.isfinite(run))
-        diverged.append(Diverged(int(bad[0]), float(run[bad[0] - 1]) if bad[0] else float("nan")) if len(bad) else None)
-    return Trace(values, tuple(diverged))
