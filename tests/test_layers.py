@@ -157,3 +157,44 @@ assert not heavy, heavy
 )
 def test_nothing_heavy_is_loaded_by(code: str) -> None:
     subprocess.run([sys.executable, "-c", LIGHT.format(code=code)], check=True, capture_output=True, timeout=60)
+
+
+def test_no_two_files_import_each_other_in_a_circle() -> None:
+    """Over imports at the top and inside functions; what only a type checker sees does not count."""
+    modules = {"assay." + ".".join(path.relative_to(SOURCE).with_suffix("").parts): path for path in FILES}
+    modules |= {name.removesuffix(".__init__"): path for name, path in modules.items() if name.endswith(".__init__")}
+    imports = {path: {modules[name] for name in run_time_imports(path) if name in modules} - {path} for path in FILES}
+    circles = set()
+    for start in FILES:
+        waiting, seen = [start], set[Path]()
+        while waiting:
+            for found in imports[waiting.pop()] - seen:
+                seen.add(found)
+                waiting.append(found)
+        if start in seen:
+            circles.add(start.relative_to(SOURCE).as_posix())
+    assert not circles, f"these import each other: {sorted(circles)}"
+
+
+def run_time_imports(path: Path) -> set[str]:
+    """The `assay.*` modules that a file imports when it runs: by name; a name taken from a module counts as that module."""
+    tree = ast.parse(path.read_text())
+    hidden = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for part in node.body
+        for inner in ast.walk(part)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                lies = SOURCE.joinpath(*inner.split(".")[1:])
+                found.add(inner if lies.is_dir() or lies.with_suffix(".py").is_file() else node.module or "")
+    return {name for name in found if name.split(".")[0] == "assay"}

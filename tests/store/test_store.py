@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.core.errors import StoreError
+from assay.core.places import default_folder
 from assay.store.rows import row_hash
 from assay.store.schema import MIGRATIONS
-from assay.store.store import Store, StoredRun, default_folder
+from assay.store.store import Store, StoredRun
 from assay.store.tables import decode_table, encode_table
 
 MakeRun = Callable[..., StoredRun]

@@ -53,8 +53,8 @@ def audit(
     from assay.audit import run
     from assay.audit.inject import recipe_named
     from assay.audit.probes import Extent
+    from assay.core.places import default_folder
     from assay.core.settings import digest, resolve
-    from assay.store.store import default_folder
     from assay.worlds.facts.file import read_facts
 
     model, file = _named(names, base, tuned)

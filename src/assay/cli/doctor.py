@@ -72,7 +72,7 @@ def _machine() -> list[dict[str, str]]:
 
 
 def _folders() -> list[dict[str, str]]:
-    from assay.store.store import default_folder
+    from assay.core.places import default_folder
 
     rows = []
     for part, path in (("store", default_folder()),):

@@ -10,7 +10,7 @@ import typer
 
 from assay.cli.device import DEVICE_OPTION, device_of
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
-from assay.core.errors import UsageError
+from assay.core.errors import InputError, MissingExtra, UsageError
 from assay.core.text import visible
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ COLUMNS = ("claim", "verdict", "estimate", "low", "high", "rule", "paper_value",
 
 def run(
     study: str | None = typer.Argument(None, help="A slug of 'assay list'."),
-    every: bool = typer.Option(False, "--all", help="Every study, instead of one."),
+    every: bool = typer.Option(False, "--all", help="Every study; one that cannot run here is named at the end (exit 3)."),
     experiment: list[str] | None = EXPERIMENT_OPTION,
     preset: str = PRESET_OPTION,
     overrides: list[str] | None = SET_OPTION,
@@ -67,31 +67,41 @@ def run(
     if (study is None) == (not every):
         raise UsageError("run: name one STUDY, or give --all; 'assay list' shows them")
     chosen = list(studies().studies.values()) if every else [_find(study or "")]
-    rows, failed = [], False
+    rows, failed, left_out = [], False, dict(studies().broken) if every else {}
     with device_of(device), Store.open(store) as opened:
         for one in chosen:
-            asked = plan(
-                one,
-                opened,
-                experiments=experiment,
-                preset=preset,
-                overrides=overrides or (),
-                n_runs=n_runs,
-                seed=seed,
-                fresh=fresh,
-            )
-            with shown(one.slug, quiet=quiet) as on_event:
-                outcome = execute(
-                    asked, opened, executor=executor(on), until_decided=until_decided, max_runs=max_runs, on_event=on_event
+            try:
+                asked = plan(
+                    one,
+                    opened,
+                    experiments=experiment,
+                    preset=preset,
+                    overrides=overrides or (),
+                    n_runs=n_runs,
+                    seed=seed,
+                    fresh=fresh,
                 )
+                with shown(one.slug, quiet=quiet) as on_event:
+                    outcome = execute(
+                        asked, opened, executor=executor(on), until_decided=until_decided, max_runs=max_runs, on_event=on_event
+                    )
+            except (InputError, MissingExtra) as error:
+                if not every:
+                    raise
+                left_out[one.slug] = str(error)
+                continue
             failed = failed or outcome.failed > 0
             for message in outcome.failures:
                 note(f"assay: a run of {one.slug} failed: {message}")
             rows += _judged_rows(one, opened, experiment, preset, overrides or (), as_json)
     if as_json:
         emit(rows, as_json=True)
+    for slug, why in left_out.items():
+        note(f"assay: {slug} cannot run here: {why}")
     if failed:
         raise typer.Exit(4)
+    if left_out:
+        raise typer.Exit(InputError.exit_code)
     if strict and any(row["verdict"] in ("refuted", "void", "fails") for row in rows):
         raise typer.Exit(1)
 

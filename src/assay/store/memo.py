@@ -23,6 +23,7 @@ from typing import Any
 from filelock import FileLock
 
 from assay.core.errors import SettingsError, StoreError
+from assay.core.places import default_folder
 from assay.core.settings import canonical_json, digest
 from assay.store.files import sync_folder, write_atomically
 from assay.store.sources import source_digest, symbols_of
@@ -172,12 +173,7 @@ def memoised_json(name: str, key: Mapping[str, object], make: Callable[[], objec
 
 
 def _memos() -> Memos:
-    folder = _folder.get()
-    if folder is None:
-        from assay.store.store import default_folder
-
-        folder = default_folder() / "memos"
-    return Memos(folder)
+    return Memos(_folder.get() or default_folder() / "memos")
 
 
 def _hash(file: Path) -> str:

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from assay.core.errors import AssayError, StoreError
+from assay.core.places import default_folder
 from assay.store.files import write_atomically
 from assay.store.lock import WriterLock
 from assay.store.memo import Memo, Memos
@@ -29,7 +30,7 @@ from assay.store.rows import COLUMNS, Layout, Status, StoredRun, content_of, has
 from assay.store.schema import MIGRATIONS, migrate, schema_version
 from assay.store.tables import Row, decode_table, encode_table
 
-__all__ = ["Problem", "Status", "Store", "StoredRun", "default_folder", "run_address"]
+__all__ = ["Problem", "Status", "Store", "StoredRun", "run_address"]
 
 _DATABASE = "store.sqlite3"
 _POOL = ("study", "experiment", "settings_digest", "fingerprint")
@@ -44,16 +45,6 @@ class Problem:
     kind: Literal["database", "row", "pool", "text", "artefact", "memo"]
     where: str
     says: str
-
-
-def default_folder() -> Path:
-    """The folder of the store that commands use: `$ASSAY_STORE`, else the user's data folder."""
-    named = os.environ.get("ASSAY_STORE")
-    if named:
-        return Path(named).expanduser()
-    from platformdirs import user_data_path
-
-    return user_data_path("assay")
 
 
 class Store:
