@@ -98,7 +98,13 @@ class Cost:
     @property
     def text(self) -> str:
         """Such as "5 min on two cores"."""
-        time = f"{self.minutes:g} min" if self.minutes >= 1 else f"{60 * self.minutes:g} s"
+        time = (
+            f"{self.minutes:.0f} min"
+            if self.minutes >= 10
+            else f"{self.minutes:.2g} min"
+            if self.minutes >= 2
+            else f"{60 * self.minutes:.0f} s"
+        )
         return f"{time} {'of one core' if self.cores == 1 else 'on two cores' if self.cores == 2 else f'on {self.cores} cores'}"
 
     def core_seconds(self, laptop: Any, settings: Any) -> float:
