@@ -474,7 +474,8 @@ class _Closure:
         return False
 
     def _mutates(self, module: Module, statement: Statement) -> bool:
-        if _is_import(statement):
+        loops = (ast.For, ast.While, ast.AugAssign, ast.Expr, ast.Delete)  # done once and for all, whoever uses the names
+        if _is_import(statement) or (isinstance(statement.node, loops) and not statement.defines):
             return False
         return any(
             chain.partition(".")[0] == "cls"

@@ -322,6 +322,11 @@ class Statement:
         return frozenset(found)
 
     @cached_property
+    def defines(self) -> bool:
+        """Whether there is a function or class in it."""
+        return any(isinstance(node, (*_LOCAL, ast.ClassDef)) for node in self._nodes)
+
+    @cached_property
     def bases(self) -> frozenset[str]:
         """Of a class: what it inherits from, as chains."""
         nodes = self.node.bases if isinstance(self.node, ast.ClassDef) else []
