@@ -24,6 +24,13 @@ class Rule(Protocol):
         """Signed distance of a value from the rule's nearest boundary, in the estimand's unit; positive inside the rule."""
         ...
 
+    def shares(self, n_steps: int) -> tuple[float, float]:
+        """How much of the error rate one end of the interval may have when the rule is called supported, and when refuted.
+
+        1 where only one end can be wrong, 1/2 where either can, 1/n where any of n steps can.
+        """
+        ...
+
     @property
     def numbers(self) -> Mapping[str, float]:
         """The rule's numbers by the names by which a claim's sentence may call them."""
@@ -72,6 +79,10 @@ class Above:
         """Supported when the whole interval is above the bound, refuted when it is wholly below."""
         return _side(interval.low - self.bound, interval.high - self.bound)
 
+    def shares(self, n_steps: int) -> tuple[float, float]:
+        """False support and false refutation exclude each other, and each has one end: 1 and 1."""
+        return 1.0, 1.0
+
     def distance(self, value: float) -> float:
         """`value - bound`."""
         return value - self.bound
@@ -100,6 +111,10 @@ class Below:
     def judge(self, interval: Interval) -> Judgement:
         """Supported when the whole interval is below the bound, refuted when it is wholly above."""
         return _side(self.bound - interval.high, self.bound - interval.low)
+
+    def shares(self, n_steps: int) -> tuple[float, float]:
+        """As of `Above`."""
+        return 1.0, 1.0
 
     def distance(self, value: float) -> float:
         """`bound - value`."""
@@ -137,6 +152,10 @@ class Within:
             return "supported"
         return "refuted" if interval.high < self.low or interval.low > self.high else "inconclusive"
 
+    def shares(self, n_steps: int) -> tuple[float, float]:
+        """It is supported by both ends, either of which must be right; it is refuted by either end: 1 and 1/2."""
+        return 1.0, 0.5
+
     def distance(self, value: float) -> float:
         """Distance to the nearer end, positive inside."""
         return min(value - self.low, self.high - value)
@@ -168,6 +187,10 @@ class Outside:
         inside = Within(self.low, self.high).judge(interval)
         return {"supported": "refuted", "refuted": "supported", "inconclusive": "inconclusive"}[inside]  # type: ignore[return-value]
 
+    def shares(self, n_steps: int) -> tuple[float, float]:
+        """The reverse of `Within`: 1/2 and 1."""
+        return 0.5, 1.0
+
     def distance(self, value: float) -> float:
         """Distance to the nearer end, positive outside."""
         return -min(value - self.low, self.high - value)
@@ -198,6 +221,10 @@ class Equals:
         """As `Within(value - tolerance, value + tolerance)`."""
         return Within(self.value - self.tolerance, self.value + self.tolerance).judge(interval)
 
+    def shares(self, n_steps: int) -> tuple[float, float]:
+        """As of `Within`."""
+        return 1.0, 0.5
+
     def distance(self, value: float) -> float:
         """`tolerance - |value - self.value|`."""
         return self.tolerance - abs(value - self.value)
@@ -221,8 +248,9 @@ class Equals:
 class Ordered:
     """Several estimands rise in the order named, each step by more than `margin`; paired within a run.
 
-    The claim is an intersection: it is supported when every step is, refuted as soon as one step is, so no step needs a
-    correction for the others. The judged interval is the one of the weakest step.
+    It is supported when every step is: then no step needs a correction for the others, because a claim that is false has one
+    step that fails. It is refuted as soon as one step is: then each step has its share of the error rate, because a claim that
+    is true has many steps that may fail by chance. The judged interval is the one of the weakest step.
     """
 
     margin: float = 0.0
@@ -230,6 +258,10 @@ class Ordered:
     def judge(self, interval: Interval) -> Judgement:
         """Judges the interval of one step (a paired difference)."""
         return _side(interval.low - self.margin, interval.high - self.margin)
+
+    def shares(self, n_steps: int) -> tuple[float, float]:
+        """Supported by all steps, any of which must be right; refuted by any of them: 1 and 1/n."""
+        return 1.0, 1.0 / n_steps
 
     def distance(self, value: float) -> float:
         """`value - margin` of a step."""

@@ -1,56 +1,55 @@
 """Verdicts: pure judgement of stored rows under declared claims.
 
-The interval shown and the verdict always agree: each claim is judged at the confidence level that Holm's step-down procedure
-over all claims of the study assigns to it, and that interval is the one reported. Statements that must hold in every run are
-judged on the range over runs and take no part in the correction.
+Claims that infer share the error of their family (`assay.stats.families`); each is judged at its own part of it, on the side
+where it can be wrong (`assay.claims.rules`), and the interval shown is the one that decided. Statements about every run and
+exact checks infer nothing and take no part. A claim counts as decided before its controls are looked at; what they make of it
+is `name_verdict`.
 """
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from assay.claims.claim import Claim, Summary, names
-from assay.claims.rules import Judgement, Ordered, Rule
+from assay.claims.claim import Arm, Claim, Kind, names
+from assay.claims.evidence import Decision, Evidence, RunRow, Runs, decide, look_at
+from assay.claims.rules import Judgement
 from assay.claims.study import Experiment, Study
 from assay.core.seeds import Seeds
-from assay.stats import intervals, sequential
-from assay.stats.intervals import Interval
-from assay.stats.tests import holm_levels
+from assay.stats.families import ERROR, Tier, step_down
+from assay.stats.sequential import planned_looks, spent_at
 
-__all__ = ["ControlVerdict", "RunRow", "Verdict", "VerdictName", "judge", "undecided"]
+__all__ = [
+    "PILOT_SEEDS",
+    "VERDICTS",
+    "ControlVerdict",
+    "RunRow",
+    "Verdict",
+    "VerdictName",
+    "error_rates",
+    "expected_false",
+    "judge",
+    "name_verdict",
+    "tier_of",
+    "undecided",
+]
 
-VerdictName = Literal["supported", "refuted", "inconclusive", "void"]
-LEVEL = 0.95
-FEW_EQUAL = 10
-Values = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """One run as the store holds it: what judgement needs and nothing else."""
-
-    experiment: str
-    seed: int
-    status: Literal["ok", "diverged", "failed"]
-    estimands: Mapping[str, float]
-    items: Mapping[str, Sequence[float]] = field(default_factory=dict)
+VerdictName = Literal["supported", "refuted", "not-reproduced", "inconclusive", "void", "not-asked", "holds", "fails"]
+VERDICTS: tuple[VerdictName, ...] = (
+    "supported", "refuted", "not-reproduced", "inconclusive", "void", "not-asked", "holds", "fails",
+)  # fmt: skip
+PILOT_SEEDS = range(901, 921)  # runs by which a study is planned; never judged with those that count
 
 
 @dataclass(frozen=True)
 class ControlVerdict:
-    """How a claim's control came out.
+    """How one of a claim's controls came out.
 
     Attributes:
         says: what was changed and what must happen then.
         rule: the rule it was judged by, and `expected`, the judgement it had to reach.
-        estimate: with `low` and `high`, the control's interval at the unadjusted level; None where there was no number.
-        judgement: what it reached; None where there was no number.
+        estimate: with `low` and `high`, the control's interval; None where there was no number.
+        judgement: what it reached, at 5 % error of its own; None where there was no number.
     """
 
     says: str
@@ -69,7 +68,28 @@ class ControlVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One claim, judged. The fields up to `verdict` are the row that `--json` prints; numbers are None where there is none."""
+    """One claim, judged. Numbers are None where there is none.
+
+    Attributes:
+        study: slug, with the `experiment`, the `claim`'s name, what it `says` and its `source`.
+        rule: as a reader writes it.
+        estimate: over the runs, with the ends `low` and `high` of the interval that decided, never beyond the quantity's range.
+        level: of that interval, counted on both its ends.
+        n_runs: that took part, at the look that decided.
+        unit: what a run is.
+        paper_value: the paper's own.
+        control: the negative control.
+        verdict: see `name_verdict`.
+        reason: why void, open or not reproduced, or which runs take no part.
+        effect: distance of the estimate from the rule's boundary in standard deviations over runs; positive inside the rule.
+        method: how the interval was made.
+        kind: `finding`; `every` and `exact` infer nothing and stand outside the correction.
+        family: the question of the paper whose error rate it shares, with the `tier` it begins in.
+        error: the probability with which it may be wrong, by its place in the family; None outside it.
+        side: "one" where one end of the interval could be wrong, and had all of `error`; "both" where either could, with half
+            each; "each step" for a refuted ordering.
+        positive: the positive control, where the claim has one.
+    """
 
     study: str
     experiment: str
@@ -86,9 +106,15 @@ class Verdict:
     paper_value: str | float | None
     control: ControlVerdict
     verdict: VerdictName
-    reason: str  # why void, or which runs take no part; empty otherwise
-    effect: float | None  # distance of the estimate from the rule's boundary in standard deviations over runs
-    method: str  # how the interval was made
+    reason: str
+    effect: float | None
+    method: str
+    kind: Kind = "finding"
+    family: str = ""
+    tier: Tier = "paper"
+    error: float | None = None
+    side: str = ""
+    positive: ControlVerdict | None = None
 
 
 def judge(
@@ -96,8 +122,8 @@ def judge(
     rows: Mapping[str, Sequence[RunRow]],
     *,
     quick: bool = False,
-    anytime: bool = False,
-    level: float = LEVEL,
+    looks: Mapping[str, int] | None = None,
+    error: float = ERROR,
 ) -> list[Verdict]:
     """One verdict per claim of every experiment in `rows`, in the study's order.
 
@@ -105,282 +131,278 @@ def judge(
         study: the declared claims.
         rows: runs by experiment name; all of one settings value and one code version (pooling others is the caller's bug).
         quick: the rows come from the quick preset, which may not speak: every verdict is void.
-        anytime: use intervals that stay valid although runs are added until the claim is decided.
-        level: confidence level of the whole family before Holm's correction.
+        looks: of experiments to which runs were added until they were decided, the most runs that were allowed beforehand. A
+            number of runs that is one of the looks planned for that most is judged by what the looks may spend; any other
+            number, and a most of 0 (nothing was planned), by intervals that stay valid whenever one looks.
+        error: of each family.
     """
-    found = {name: _Runs(own) for name, own in rows.items()}
-    pending = [
-        (experiment, claim, found[experiment.name])
+    pending = _pending(study, rows, quick, looks or {})
+    rates = _rates(study, pending, error)
+    return [one.verdict(rates.get(one.claim.name, error), error) for one in pending]
+
+
+def error_rates(
+    study: Study, rows: Mapping[str, Sequence[RunRow]], *, looks: Mapping[str, int] | None = None, error: float = ERROR
+) -> dict[str, float]:
+    """The error rate at which each finding of the study is judged on these rows, by claim, those without rows included."""
+    return _rates(study, _pending(study, rows, False, looks or {}), error)
+
+
+def undecided(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts that more runs could still change.
+
+    Inconclusive ones, unless they speak of every run, and void ones whose control is open.
+    """
+    return [
+        one
+        for one in verdicts
+        if (one.verdict == "inconclusive" and one.kind == "finding")
+        or (one.verdict == "void" and one.control.judgement == "inconclusive")
+    ]
+
+
+def expected_false(study: Study, *, error: float = ERROR) -> float:
+    """How many of a study's families may at most, in expectation, hold a false verdict about a finding."""
+    return error * sum(bool(_members(study, family)) for family in study.families)
+
+
+def name_verdict(
+    judgement: Judgement, tier: Tier, negative: ControlVerdict, positive: ControlVerdict | None, *, power_only: bool = False
+) -> tuple[VerdictName, str]:
+    """The verdict on a finding, and why it is not what the rule alone would say.
+
+    A claim that passes is supported if its negative control comes out as it must. A claim that fails is refuted if it is ours.
+    If it is the paper's, then only where the positive control, in which the effect is known to be there, was seen by the same
+    function; else our experiment could not have seen it, and it is not reproduced.
+
+    Args:
+        judgement: of the rule on the claim.
+        tier: whose claim it is.
+        negative: the control without the cause.
+        positive: the control with the effect planted, where there is one.
+        power_only: whether the positive control shows no more than that numbers of such a size would be seen.
+    """
+    if judgement == "inconclusive":
+        return "inconclusive", ""
+    if judgement == "supported":
+        if negative.flips:
+            return "supported", ""
+        wrong = f"the control did not come out as it must: {negative.judgement}, not {negative.expected}"
+        return ("inconclusive" if negative.judgement == "inconclusive" else "void"), wrong
+    if tier == "ours":
+        return "refuted", ""
+    if positive is None:
+        return "not-reproduced", "no positive control shows that the effect would be seen here"
+    if positive.judgement == "inconclusive":
+        return "inconclusive", "the claim fails, and it is open whether the positive control would show the effect"
+    if not positive.flips:
+        return "not-reproduced", "the positive control does not show the effect either"
+    if power_only:
+        return "not-reproduced", "the positive control shows power only: the effect was not trained into this very system"
+    return "refuted", ""
+
+
+def tier_of(claim: Claim) -> Tier:
+    """Whether a claim is the paper's or ours, by the place where it is made."""
+    return "ours" if claim.at.lower().startswith("ours") else "paper"
+
+
+def _pending(
+    study: Study, rows: Mapping[str, Sequence[RunRow]], quick: bool, looks: Mapping[str, int]
+) -> "list[_Pending]":
+    found = {name: Runs(own) for name, own in rows.items()}
+    return [
+        _Pending(study, experiment, claim, found[experiment.name], quick, looks.get(experiment.name))
         for experiment in study.experiments
         if experiment.name in rows
         for claim in experiment.claims
     ]
-    evidence = [_evidence(study, claim, runs, quick=quick, anytime=anytime) for _, claim, runs in pending]
-    levels = _holm_levels(
-        evidence, [claim for _, claim, _ in pending], family=sum(c.summary != "every" for c in study.claims), level=level
-    )
-    return [
-        _verdict(study, experiment, claim, runs.rows, one, claim_level, level)
-        for (experiment, claim, runs), one, claim_level in zip(pending, evidence, levels, strict=True)
-    ]
 
 
-def undecided(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts that more runs could still change: inconclusive ones, and void ones with an undecided control."""
-    return [
-        v for v in verdicts if v.verdict == "inconclusive" or (v.verdict == "void" and v.control.judgement == "inconclusive")
-    ]
+def _rates(study: Study, pending: "Sequence[_Pending]", error: float) -> dict[str, float]:
+    ready = {one.claim.name: one for one in pending if one.evidence}
+    rates: dict[str, float] = {}
+    for family in study.families:
+        members = _members(study, family)
+
+        def decides(place: int, rate: float, members: list[Claim] = members) -> bool:
+            one = ready.get(members[place].name)
+            return one is not None and decide(one.claim.rule, one.evidence, rate).judgement != "inconclusive"
+
+        found = step_down([tier_of(claim) for claim in members], decides, error=error)
+        rates |= {claim.name: rate for claim, rate in zip(members, found, strict=True)}
+    return rates
 
 
-IntervalAt = Callable[[float], Interval]
+def _members(study: Study, family: str) -> list[Claim]:
+    """The claims that share a family's error: all that infer, also those without runs, so that a part is never easier."""
+    own = [experiment for experiment in study.experiments if experiment.family == family]
+    return [claim for experiment in own for claim in experiment.claims if claim.kind == "finding"]
 
 
-class _Runs:
-    """The runs of one experiment, column by column; a store may hold a hundred thousand, and many claims read each column."""
+class _Pending:
+    """A claim on its way to a verdict: the runs that take part, the evidence of claim and controls, or why there is none."""
 
-    def __init__(self, rows: Sequence[RunRow]) -> None:
-        self.rows = list(rows)
-        self.statuses = Counter(run.status for run in rows)
-        self._columns: dict[str, Values] = {}
+    def __init__(self, study: Study, experiment: Experiment, claim: Claim, runs: Runs, quick: bool, most: int | None) -> None:
+        self.study, self.experiment, self.claim, self.all = study, experiment, claim, runs
+        self.runs = runs.having(_measured(claim), claim.summary) if claim.given else runs
+        self.evidence: Evidence = ()
+        self.controls: dict[str, Evidence] = {}
+        anytime, planned = self._design(most)
+        self.unasked = "" if quick else self._unasked()
+        self.void = "" if self.unasked else self._may_not_speak(quick, anytime)
+        self.unskilled = "" if self.unasked or self.void else self._unskilled()
+        if not (self.unasked or self.void or self.unskilled):
+            self.evidence = self._looks(claim.estimand, "claim", anytime, planned)
+            for what, arm in (("control", claim.negative), ("positive", claim.positive)):
+                if arm is not None:
+                    self.controls[what] = self._looks(arm.measured(claim.estimand), what, anytime, planned)
 
-    def column(self, name: str) -> Values:
-        """An estimand of every run; nan where a run lacks it."""
-        if name not in self._columns:
-            column = np.array([run.estimands.get(name) for run in self.rows], dtype=float)
-            column.setflags(write=False)  # many claims read it
-            self._columns[name] = column
-        return self._columns[name]
+    def _design(self, most: int | None) -> tuple[bool, tuple[tuple[int, float], ...]]:
+        """Whether to judge by anytime-valid intervals; else the planned looks so far, each with what it may spend."""
+        n = len(self.all.rows)
+        if most is None or self.claim.kind != "finding":
+            return False, ((n, 1.0),)
+        looks = planned_looks(most) if most > 1 else ()
+        if n not in looks:
+            return True, ((n, 1.0),)
+        return False, tuple((look, part) for look, part in zip(looks, spent_at(looks), strict=True) if look <= n)
 
-    def clusters(self, name: str) -> list[Values]:
-        """The items of every run under this name; empty where a run lacks them."""
-        return [np.atleast_1d(np.asarray(run.items.get(name, ()), dtype=float)) for run in self.rows]
+    def _looks(
+        self, measured: str | tuple[str, ...], what: str, anytime: bool, planned: tuple[tuple[int, float], ...]
+    ) -> Evidence:
+        seeds = Seeds(0).child(self.study.slug).child(self.claim.name).child(what)
+        found = []
+        for n, part in planned:
+            some = self.all.first(n)
+            some = some.having(_measured(self.claim), self.claim.summary) if self.claim.given else some
+            last = n == planned[-1][0]
+            if last or (len(some.rows) > 1 and 2 * len(some.rows) > n):
+                found.append(look_at(measured, self.claim.summary, some, seeds, anytime=anytime, part=part))
+        return tuple(found)
 
-    def n_absent(self, name: str, summary: Summary) -> int:
-        """How many runs lack it, or have something in its place that is not finite."""
-        if summary == "clustered":
-            return sum(values.size == 0 or not np.isfinite(values).all() for values in self.clusters(name))
-        return int(np.count_nonzero(~np.isfinite(self.column(name))))
+    def _unasked(self) -> str:
+        """Which number of the claim these settings leave out; empty where there is none."""
+        if not self.all.rows or self.all.statuses["ok"] < len(self.all.rows) or self.claim.given:
+            return ""
+        missing = [name for name in _measured(self.claim) if not self.all.measured(name)]
+        return f"'{missing[0]}' is not measured with these settings" if missing else ""
 
-    def taking_part(self, claim: Claim) -> "_Runs":
-        """The runs in which the numbers of a conditional claim and of its control exist; all runs for any other claim."""
-        if not claim.given:
-            return self
-        exists = np.ones(len(self.rows), dtype=bool)
-        for name in _names(claim):
-            if claim.summary == "clustered":
-                exists &= np.array([values.size > 0 for values in self.clusters(name)], dtype=bool)
-            else:
-                exists &= ~np.isnan(self.column(name))
-        return _Runs([run for run, kept in zip(self.rows, exists, strict=True) if kept])
+    def _may_not_speak(self, quick: bool, anytime: bool) -> str:
+        """Why these runs may not decide this claim; empty when they may."""
+        claim, n = self.claim, len(self.all.rows)
+        if quick:
+            return "the quick preset exercises the plumbing and judges nothing"
+        if not n:
+            return "no runs are stored"
+        for status in ("diverged", "failed"):
+            if self.all.statuses[status]:
+                return f"{self.all.statuses[status]} of {n} runs {status}"
+        n = len(self.runs.rows)
+        for name in _measured(claim):
+            if absent := self.runs.n_absent(name, claim.summary):
+                return f"'{name}' is missing or not a number in {absent} of {n} runs"
+        if len(self.all.rows) < 2 and claim.kind == "finding":
+            return "an interval needs at least 2 runs; 1 is stored"
+        if anytime and claim.summary == "iqm":
+            return "an interquartile mean can only be judged at looks planned beforehand; add runs up to the next"
+        if claim.summary == "share":
+            values = {value for name in names(claim.estimand) for value in self.runs.column(name).tolist()}
+            if not values <= {0.0, 1.0}:
+                return f"'{claim.estimand}' must be 0 or 1 in each run for an exact share; got {sorted(values)[:3]}"
+        return ""
 
+    def _unskilled(self) -> str:
+        """That too few runs hold what the claim speaks of; empty where more than half do."""
+        return self._without() if 2 * len(self.runs.rows) <= len(self.all.rows) or len(self.runs.rows) < 2 else ""
 
-@dataclass(frozen=True)
-class _Evidence:
-    """Either a reason why the claim may not speak, or its interval(s) and its control's as functions of the level."""
+    def _without(self) -> str:
+        """That some runs hold nothing a conditional claim could speak of."""
+        n, n_without = len(self.all.rows), len(self.all.rows) - len(self.runs.rows)
+        return f"{n_without} of {n} runs {'is' if n_without == 1 else 'are'} without {self.claim.given}"
 
-    void: str
-    rows: list[RunRow]  # that take part
-    steps: tuple[IntervalAt, ...] = ()  # one, or one per step of an Ordered claim
-    spreads: tuple[float, ...] = ()  # standard deviation over runs, per step
-    control_steps: tuple[IntervalAt, ...] = ()
+    def verdict(self, rate: float, family_error: float) -> Verdict:
+        """The claim at its error rate, its controls at the whole of a family's."""
+        claim, tier = self.claim, tier_of(self.claim)
+        negative = self._control("control", claim.negative, "refuted", family_error)
+        positive = None if claim.positive is None else self._control("positive", claim.positive, "supported", family_error)
+        verdict: VerdictName = "not-asked" if self.unasked else "void"
+        if self.unskilled:  # a model that cannot do the first thing shows nothing about the second
+            verdict = "not-reproduced" if tier == "paper" else "inconclusive"
+        reason, decision = self.unasked or self.void or self.unskilled, None
+        if self.evidence:
+            decision = decide(claim.rule, self.evidence, rate)
+            verdict, reason = self._named(decision, negative, positive)
+            if len(self.runs.rows) < len(self.all.rows):
+                left_out = f"{self._without()}, and no part of this"
+                reason = f"{reason}; {left_out}" if reason else left_out
+        interval = decision.interval if decision else None
+        effect = claim.rule.distance(interval.estimate) / decision.spread if decision and interval and decision.spread > 0 else None
+        low, high = (self._inside(end) for end in ((interval.low, interval.high) if interval else (None, None)))
+        cut = interval is not None and (low, high) != (_number(interval.low), _number(interval.high))
+        return Verdict(
+            study=self.study.slug,
+            experiment=self.experiment.name,
+            claim=claim.name,
+            says=claim.sentence,
+            source=claim.at,
+            rule=claim.rule_text,
+            estimate=_number(interval.estimate if interval else None),
+            low=low,
+            high=high,
+            level=interval.level if interval else None,
+            n_runs=decision.n_runs if decision else len(self.all.rows),
+            unit=claim.run_is,
+            paper_value=claim.paper,
+            control=negative,
+            verdict=verdict,
+            reason=reason,
+            effect=_number(effect),
+            method=f"{interval.method}{', shown within its range' if cut else ''}" if interval else "",
+            kind=claim.kind,
+            family=self.experiment.family,
+            tier=tier,
+            error=rate if claim.kind == "finding" else None,
+            side=decision.side if decision and claim.kind == "finding" else "",
+            positive=positive,
+        )
 
+    def _named(
+        self, decision: Decision, negative: ControlVerdict, positive: ControlVerdict | None
+    ) -> tuple[VerdictName, str]:
+        claim = self.claim
+        if claim.kind == "exact":
+            if not negative.flips:
+                return "void", f"the control did not come out as it must: {negative.judgement}, not {negative.expected}"
+            return ("holds" if decision.judgement == "supported" else "fails"), ""
+        power_only = claim.positive is not None and claim.positive.power_only
+        return name_verdict(decision.judgement, tier_of(claim), negative, positive, power_only=power_only)
 
-def _evidence(study: Study, claim: Claim, runs: _Runs, *, quick: bool, anytime: bool) -> _Evidence:
-    all_runs, runs = runs, runs.taking_part(claim)
-    reason = _may_not_speak(claim, all_runs, runs, quick, anytime)
-    if reason:
-        return _Evidence(reason, all_runs.rows)
-    rng_seed = Seeds(0).child(study.slug).child(claim.name)
-    steps, spreads = _interval_functions(claim.estimand, claim.summary, runs, anytime, rng_seed.child("claim"))
-    control_steps, _ = _interval_functions(
-        claim.negative.measured(claim.estimand), claim.summary, runs, anytime, rng_seed.child("control")
-    )
-    return _Evidence("", runs.rows, steps, spreads, control_steps)
+    def _control(self, what: str, arm: Arm, expected: Judgement, error: float) -> ControlVerdict:
+        """A control under the claim's rule, or under its own, which it must fulfil."""
+        rule, expected = (self.claim.rule, expected) if arm.rule is None else (arm.rule, "supported")
+        shown = self.claim.defined.shown if self.claim.defined else None
+        text = rule.text if shown is None else rule.as_text(shown)
+        if what not in self.controls:
+            return ControlVerdict(arm.says, text, expected, None, None, None, None)
+        decision = decide(rule, self.controls[what], error)
+        found = decision.interval
+        own = arm.estimand is None  # another estimand has another range
+        ends = (self._inside(found.low), self._inside(found.high)) if own else (_number(found.low), _number(found.high))
+        return ControlVerdict(arm.says, text, expected, _number(found.estimate), *ends, decision.judgement)
 
-
-def _names(claim: Claim) -> list[str]:
-    """The estimands of a claim and of its control."""
-    return [*names(claim.estimand), *names(claim.negative.measured(claim.estimand))]
-
-
-def _may_not_speak(claim: Claim, runs: _Runs, taking_part: _Runs, quick: bool, anytime: bool) -> str:
-    """Why these runs may not decide this claim; empty when they may."""
-    if quick:
-        return "the quick preset exercises the plumbing and judges nothing"
-    n = len(runs.rows)
-    if not n:
-        return "no runs are stored"
-    for status in ("diverged", "failed"):
-        if runs.statuses[status]:
-            return f"{runs.statuses[status]} of {n} runs {status}"
-    if 2 * len(taking_part.rows) <= n:
-        return _without(claim, n - len(taking_part.rows), n)
-    runs, n = taking_part, len(taking_part.rows)
-    for name in _names(claim):
-        absent = runs.n_absent(name, claim.summary)
-        if absent and not any(name in run.estimands or name in run.items for run in runs.rows):
-            return f"'{name}' is not measured with these settings"
-        if absent:
-            return f"'{name}' is missing or not a number in {absent} of {n} runs"
-    if n < 2 and claim.summary != "every":
-        return "an interval needs at least 2 runs; 1 is stored"
-    if anytime and claim.summary == "iqm":
-        return "an interquartile mean has no anytime-valid interval; judge it without --until-decided"
-    if claim.summary == "share":
-        values = set(runs.column(claim.estimand).tolist()) if isinstance(claim.estimand, str) else set()
-        if not values <= {0.0, 1.0}:
-            return f"'{claim.estimand}' must be 0 or 1 in each run for an exact share; got {sorted(values)[:3]}"
-    return ""
-
-
-def _without(claim: Claim, n_without: int, n: int) -> str:
-    """That these runs hold nothing a conditional claim could speak of."""
-    return f"{n_without} of {n} runs {'is' if n_without == 1 else 'are'} without {claim.given}"
-
-
-def _interval_functions(
-    names: str | tuple[str, ...], summary: Summary, runs: _Runs, anytime: bool, seeds: Seeds
-) -> tuple[tuple[IntervalAt, ...], tuple[float, ...]]:
-    if summary == "clustered":
-        if isinstance(names, tuple):
-            raise TypeError("an ordering over clustered items is not defined; give the items as paired differences")
-        clusters = runs.clusters(names)
-        means = np.array([cluster.mean() for cluster in clusters])
-        if anytime:
-            return ((lambda level: _seen_to_vary(sequential.mean_anytime(means, level=level))),), (_spread(means),)
-        return ((lambda level: intervals.clustered_mean(clusters, level=level, rng=seeds("bootstrap"))),), (_spread(means),)
-    columns = [runs.column(name) for name in ((names,) if isinstance(names, str) else names)]
-    series = columns if len(columns) == 1 else [later - earlier for earlier, later in pairwise(columns)]
-    return tuple(_summarised(values, summary, anytime, seeds) for values in series), tuple(_spread(values) for values in series)
-
-
-def _summarised(values: Values, summary: Summary, anytime: bool, seeds: Seeds) -> IntervalAt:
-    n = len(values)
-    if summary == "every":
-        return lambda level: intervals.every(values)
-    if summary == "share":
-        successes = round(float(values.sum()))
-        if anytime:
-            return lambda level: sequential.proportion_anytime(successes, n, level=level)
-        return lambda level: intervals.proportion(successes, n, level=level)
-    if summary == "median":
-        if anytime:
-            return lambda level: sequential.median_anytime(values, level=level)
-        return lambda level: intervals.median(values, level=level)
-    if anytime:  # bca is an interval of the mean too; iqm is refused before it comes here
-        return lambda level: _seen_to_vary(sequential.mean_anytime(values, level=level))
-    if summary == "bca":
-        return lambda level: intervals.mean_bca(values, level=level, rng=seeds("bootstrap"))
-    if summary == "iqm":
-        return lambda level: intervals.iqm(values, level=level, rng=seeds("bootstrap"))
-    return lambda level: intervals.mean(values, level=level)
-
-
-def _seen_to_vary(interval: Interval) -> Interval:
-    """The interval, unbounded while fewer than `FEW_EQUAL` runs have all been equal.
-
-    Runs at a ceiling (accuracy 1 in each) give a width of zero, and stopping at once would take the first few for all.
-    """
-    if interval.low < interval.high or interval.n >= FEW_EQUAL:
-        return interval
-    return replace(interval, low=-math.inf, high=math.inf, method=f"{interval.method}, needs {FEW_EQUAL} equal runs")
-
-
-def _spread(values: Values) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-
-
-def _judge_steps(rule: Rule, steps: tuple[IntervalAt, ...], level: float) -> tuple[Judgement, Interval, int]:
-    """The judgement at one level, the interval that decided it (of an ordering: the weakest step's) and that step's place."""
-    found = [step(level) for step in steps]
-    if not isinstance(rule, Ordered):
-        return rule.judge(found[0]), found[0], 0
-    judgements = [rule.judge(interval) for interval in found]
-    if all(judgement == "supported" for judgement in judgements):
-        place = min(range(len(found)), key=lambda i: found[i].low)
-        return "supported", found[place], place
-    place = min(range(len(found)), key=lambda i: found[i].high)
-    return ("refuted" if "refuted" in judgements else "inconclusive"), found[place], place
+    def _inside(self, end: float | None) -> float | None:
+        """An interval's end, moved into the range of what is measured: shown so, and judged as it was."""
+        shown = _number(end)
+        if end is None or self.claim.defined is None or isinstance(self.claim.estimand, tuple):
+            return shown
+        inside = self.claim.defined.inside(end)
+        return inside if math.isfinite(inside) else shown
 
 
-def _p_value(rule: Rule, steps: tuple[IntervalAt, ...]) -> float:
-    """The smallest error rate at which the claim is decided either way, by bisection on its logarithm; 1 if never."""
-    if _judge_steps(rule, steps, 0.5)[0] == "inconclusive":
-        return 1.0
-    low, high = math.log(1e-12), math.log(0.5)
-    if _judge_steps(rule, steps, 1 - math.exp(low))[0] != "inconclusive":
-        return math.exp(low)
-    for _ in range(30):
-        middle = (low + high) / 2
-        if _judge_steps(rule, steps, 1 - math.exp(middle))[0] == "inconclusive":
-            low = middle
-        else:
-            high = middle
-    return math.exp(high)
-
-
-def _holm_levels(evidence: list[_Evidence], claims: list[Claim], *, family: int, level: float) -> list[float]:
-    """The confidence level of each claim under Holm's step-down procedure.
-
-    The family is every claim of the study that is judged by an interval, also those that have no runs yet, so that judging one
-    experiment alone never makes its claims easier.
-    """
-    chosen = [level] * len(claims)
-    tested = [i for i, claim in enumerate(claims) if claim.summary != "every" and not evidence[i].void]
-    if tested:
-        p_values = [_p_value(claims[i].rule, evidence[i].steps) for i in tested]
-        levels = holm_levels([*p_values, *[1.0] * (family - len(tested))], 1 - level)
-        for i, found in zip(tested, levels, strict=False):
-            chosen[i] = float(found)
-    return chosen
-
-
-def _verdict(
-    study: Study, experiment: Experiment, claim: Claim, runs: list[RunRow], found: _Evidence, claim_level: float, level: float
-) -> Verdict:
-    control = _control_verdict(claim, found, level)
-    judgement: VerdictName = "void"
-    reason, interval, effect = found.void, None, None
-    if not found.void:
-        if len(found.rows) < len(runs):
-            reason = f"{_without(claim, len(runs) - len(found.rows), len(runs))}, and no part of this"
-        judgement, interval, place = _judge_steps(claim.rule, found.steps, claim_level)
-        if found.spreads[place] > 0:
-            effect = claim.rule.distance(interval.estimate) / found.spreads[place]
-        if not control.flips:
-            failed = f"the control did not come out as it must: {control.judgement}, not {control.expected}"
-            judgement, reason = "void", f"{failed}; {reason}" if reason else failed
-    return Verdict(
-        study=study.slug,
-        experiment=experiment.name,
-        claim=claim.name,
-        says=claim.sentence,
-        source=claim.at,
-        rule=claim.rule_text,
-        estimate=_number(interval.estimate if interval else None),
-        low=_number(interval.low if interval else None),
-        high=_number(interval.high if interval else None),
-        level=interval.level if interval else None,
-        n_runs=len(found.rows),
-        unit=claim.run_is,
-        paper_value=claim.paper,
-        control=control,
-        verdict=judgement,
-        reason=reason,
-        effect=_number(effect),
-        method=interval.method if interval else "",
-    )
-
-
-def _control_verdict(claim: Claim, found: _Evidence, level: float) -> ControlVerdict:
-    control = claim.negative
-    rule = claim.rule if control.rule is None else control.rule
-    expected: Judgement = "refuted" if control.rule is None else "supported"
-    if found.void:
-        return ControlVerdict(control.says, rule.text, expected, None, None, None, None)
-    judgement, interval, _ = _judge_steps(rule, found.control_steps, level)
-    numbers = (_number(interval.estimate), _number(interval.low), _number(interval.high))
-    return ControlVerdict(control.says, rule.text, expected, *numbers, judgement)
+def _measured(claim: Claim) -> list[str]:
+    """The measured names of a claim and of its controls."""
+    return [name for measured in (claim.estimand, *(arm.measured(claim.estimand) for arm in claim.controls)) for name in names(measured)]
 
 
 def _number(value: float | None) -> float | None:

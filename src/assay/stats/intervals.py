@@ -5,8 +5,9 @@ stated level. Which one suits which claim, and how often each misses in simulati
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,14 +21,19 @@ from assay.stats.units import Array, counts, pairs, tail, units
 
 __all__ = [
     "Interval",
+    "IntervalAt",
     "clustered_mean",
+    "clustered_mean_at",
     "difference",
     "effect_size",
     "every",
     "iqm",
+    "iqm_at",
     "loglog_slope",
     "mean",
+    "mean_at",
     "mean_bca",
+    "mean_bca_at",
     "median",
     "proportion",
     "rank_correlation",
@@ -61,6 +67,9 @@ class Interval:
     method: str
 
 
+IntervalAt = Callable[[float], Interval]
+
+
 def mean(values: ArrayLike, *, level: float = 0.95) -> Interval:
     """The mean and its Student t interval; exact for normal values, and shorter than it should be for few, skewed ones.
 
@@ -69,8 +78,12 @@ def mean(values: ArrayLike, *, level: float = 0.95) -> Interval:
     Raises:
         InputError: fewer than two values, or one that is not finite.
     """
-    x = units(values, what="the mean's interval")
-    return _t_mean(x, level, "t")
+    return mean_at(values)(level)
+
+
+def mean_at(values: ArrayLike) -> IntervalAt:
+    """As `mean`, as a function of the level."""
+    return _t_mean(units(values, what="the mean's interval"), "t")
 
 
 def mean_bca(values: ArrayLike, *, level: float = 0.95, rng: np.random.Generator, n_resamples: int = N_RESAMPLES) -> Interval:
@@ -81,13 +94,22 @@ def mean_bca(values: ArrayLike, *, level: float = 0.95, rng: np.random.Generator
     Raises:
         InputError: fewer than two values, or one that is not finite.
     """
+    return mean_bca_at(values, rng=rng, n_resamples=n_resamples)(level)
+
+
+def mean_bca_at(values: ArrayLike, *, rng: np.random.Generator, n_resamples: int = N_RESAMPLES) -> IntervalAt:
+    """As `mean_bca`, as a function of the level: the resamples are drawn once."""
     x = np.sort(units(values, what="the BCa interval of the mean"))  # so that the order of units cannot matter
     if np.ptp(x) == 0:
-        return _no_spread(float(x[0]), level, len(x), "BCa bootstrap")
+        return lambda level: _no_spread(float(x[0]), level, len(x), "BCa bootstrap")
     estimate, n = float(x.mean()), len(x)
-    replicates = resample.bootstrap(x, lambda resamples: resamples.mean(axis=-1), rng=rng, n_resamples=n_resamples)
-    low, high = resample.bca_ends(estimate, replicates, (x.sum() - x) / (n - 1), level=level, n=n)
-    return Interval(estimate, low, high, level, n, "BCa bootstrap")
+    replicates = np.sort(resample.bootstrap(x, lambda drawn: drawn.mean(axis=-1), rng=rng, n_resamples=n_resamples))
+    left_out = (x.sum() - x) / (n - 1)
+
+    def at(level: float) -> Interval:
+        return Interval(estimate, *resample.bca_ends(estimate, replicates, left_out, level=level, n=n), level, n, "BCa bootstrap")
+
+    return at
 
 
 def median(values: ArrayLike, *, level: float = 0.95) -> Interval:
@@ -121,18 +143,25 @@ def iqm(values: ArrayLike, *, level: float = 0.95, rng: np.random.Generator, n_r
     Raises:
         InputError: fewer than two values, or one that is not finite.
     """
-    from scipy.special import stdtrit
+    return iqm_at(values, rng=rng, n_resamples=n_resamples)(level)
 
+
+def iqm_at(values: ArrayLike, *, rng: np.random.Generator, n_resamples: int = N_RESAMPLES) -> IntervalAt:
+    """As `iqm`, as a function of the level: the resamples are drawn once."""
     x = np.sort(units(values, what="the interquartile mean's interval"))
     n, cut = len(x), len(x) // 4
     estimate, error = (float(part[0]) for part in _interquartile(x[None]))
     if error == 0:
-        return _no_spread(estimate, level, n, "interquartile t")
-    if n < BOOTSTRAP_FROM:
-        reach = -float(stdtrit(n - 2 * cut - 1, tail(level) / 2)) * error
+        return lambda level: _no_spread(estimate, level, n, "interquartile t")
+
+    def t(level: float) -> Interval:
+        reach = _t_quantile(n - 2 * cut - 1, level) * error
         return Interval(estimate, estimate - reach, estimate + reach, level, n, "interquartile t")
-    low, high = resample.studentised_ends(x, _interquartile, level=level, rng=rng, n_resamples=n_resamples)
-    return Interval(estimate, low, high, level, n, "interquartile studentised bootstrap")
+
+    if n < BOOTSTRAP_FROM:
+        return t
+    ends = resample.studentised(x, _interquartile, rng=rng, n_resamples=n_resamples)
+    return lambda level: Interval(estimate, *ends(level), level, n, "interquartile studentised bootstrap")
 
 
 def proportion(successes: int, n: int, *, level: float = 0.95) -> Interval:
@@ -177,7 +206,7 @@ def difference(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, paired: bool)
     """
     if paired:
         first, second = pairs(a, b, what="a paired difference")
-        return _t_mean(first - second, level, "paired t")
+        return _t_mean(first - second, "paired t")(level)
     x, y = units(a, what="the first arm"), units(b, what="the second arm")
     estimate, n = float(x.mean() - y.mean()), len(x) + len(y)
     if np.ptp(x) == 0 and np.ptp(y) == 0:
@@ -231,12 +260,19 @@ def clustered_mean(
     Raises:
         InputError: fewer than two clusters, an empty one, or an item that is not finite.
     """
+    return clustered_mean_at(clusters, rng=rng, n_resamples=n_resamples)(level)
+
+
+def clustered_mean_at(
+    clusters: Sequence[ArrayLike], *, rng: np.random.Generator, n_resamples: int = N_RESAMPLES
+) -> IntervalAt:
+    """As `clustered_mean`, as a function of the level: the resamples are drawn once."""
     means = np.array([units(c, what=f"cluster {i} of a clustered mean", needs=1).mean() for i, c in enumerate(clusters)])
     means = np.sort(units(means, what="a mean over clusters"))
     if len(means) < BOOTSTRAP_FROM or np.ptp(means) == 0:
-        return _t_mean(means, level, "t over cluster means")
-    low, high = resample.studentised_ends(means, _mean_and_error, level=level, rng=rng, n_resamples=n_resamples)
-    return Interval(float(means.mean()), low, high, level, len(means), "studentised cluster bootstrap")
+        return _t_mean(means, "t over cluster means")
+    ends = resample.studentised(means, _mean_and_error, rng=rng, n_resamples=n_resamples)
+    return lambda level: Interval(float(means.mean()), *ends(level), level, len(means), "studentised cluster bootstrap")
 
 
 def stratified_mean(strata: Sequence[ArrayLike], *, level: float = 0.95) -> Interval:
@@ -372,12 +408,16 @@ def welch_error(*samples: Array) -> tuple[float, float]:
     return math.sqrt(sum(parts)), float(df)
 
 
-def _t_mean(x: Array, level: float, method: str) -> Interval:
+def _t_mean(x: Array, method: str) -> IntervalAt:
     if np.ptp(x) == 0:
-        return _no_spread(float(x[0]), level, len(x), method)
-    estimate = float(x.mean())
-    reach = _t_quantile(len(x) - 1, level) * float(x.std(ddof=1)) / math.sqrt(len(x))
-    return Interval(estimate, estimate - reach, estimate + reach, level, len(x), method)
+        return lambda level: _no_spread(float(x[0]), level, len(x), method)
+    estimate, error = float(x.mean()), float(x.std(ddof=1)) / math.sqrt(len(x))
+
+    def at(level: float) -> Interval:
+        reach = _t_quantile(len(x) - 1, level) * error
+        return Interval(estimate, estimate - reach, estimate + reach, level, len(x), method)
+
+    return at
 
 
 def _no_spread(value: float, level: float, n: int, method: str) -> Interval:
@@ -385,6 +425,7 @@ def _no_spread(value: float, level: float, n: int, method: str) -> Interval:
     return Interval(value, value, value, level, n, f"{method} (no spread)")
 
 
+@lru_cache(maxsize=4096)
 def _t_quantile(df: float, level: float) -> float:
     from scipy.special import stdtrit
 

@@ -21,7 +21,7 @@ __all__ = [
     "chunks",
     "jackknife",
     "order_ends",
-    "studentised_ends",
+    "studentised",
 ]
 
 N_RESAMPLES = 9_999  # so that (B + 1) p is a whole number for the usual p; resolves tails down to 1e-4
@@ -100,7 +100,7 @@ def order_ends(replicates: Array, low: float, high: float, *, finest: float = 0.
     An end is infinite where the replicates cannot tell: below one in B + 1, or below `finest`, the probability of the most
     extreme resample that n units can give. A bootstrap that has never seen a tail does not bound it.
     """
-    ordered = np.sort(replicates)
+    ordered = np.sort(replicates)  # quick for replicates that are in order already
     b = len(ordered)
     k_low, k_high = math.floor((b + 1) * low + 1e-9), math.floor((b + 1) * high + 1e-9)
     return (
@@ -135,36 +135,43 @@ def bca_ends(estimate: float, replicates: Array, left_out: Array, *, level: floa
     return order_ends(replicates, adjusted(z), 1 - adjusted(-z), finest=finest)
 
 
-def studentised_ends(
+def studentised(
     values: Array,
     estimate_and_error: Callable[[Array], tuple[Array, Array]],
     *,
-    level: float,
     rng: np.random.Generator,
     n_resamples: int = N_RESAMPLES,
-) -> tuple[float, float]:
-    """Symmetric studentised bootstrap ends (bootstrap-t): the estimate ± a bootstrapped quantile of |t| times its error.
+) -> Callable[[float], tuple[float, float]]:
+    """The equal-tailed studentised bootstrap (bootstrap-t): the ends of the interval as a function of its level.
 
-    Resamples without spread count as |t| = inf, so with very few units the ends are infinite instead of wrong.
+    Each end has its own bootstrapped quantile of t times the error, because a bound is tested on one side: with skewed values
+    the symmetric form, one quantile of |t| for both, is wrong too often on one side and hardly ever on the other. Resamples
+    without spread count as infinite on either side, so with very few units the ends are infinite instead of wrong.
 
-    Source: Hall 1988, On symmetric bootstrap confidence intervals, JRSS-B 50.
+    Source: Hall 1988, Theoretical comparison of bootstrap confidence intervals, Annals of Statistics 16.
 
     Args:
         values: [n] one value per unit.
         estimate_and_error: maps resamples [k, n] to estimates [k] and their standard errors [k].
-        level: the confidence level.
         rng: the only source of randomness.
         n_resamples: how many resamples.
     """
     estimate, error = (float(part[0]) for part in estimate_and_error(values[None]))
 
-    def distance(resamples: Array) -> Array:
+    def statistic(resamples: Array) -> Array:
         estimates, errors = estimate_and_error(resamples)
         spread = errors > 1e-9 * error  # a resample of equal values leaves rounding, not zero
-        return np.where(spread, np.abs(estimates - estimate) / np.where(spread, errors, 1.0), np.inf)
+        return np.where(spread, (estimates - estimate) / np.where(spread, errors, 1.0), np.inf)
 
-    _, quantile = order_ends(bootstrap(values, distance, rng=rng, n_resamples=n_resamples), 0.0, tail(level))
-    return estimate - quantile * error, estimate + quantile * error
+    upper = np.sort(bootstrap(values, statistic, rng=rng, n_resamples=n_resamples))
+    lower = np.sort(np.where(np.isinf(upper), -np.inf, upper))
+
+    def ends(level: float) -> tuple[float, float]:
+        half = tail(level) / 2
+        least, most = order_ends(lower, half, half)[0], order_ends(upper, half, half)[1]
+        return estimate - most * error, estimate - least * error
+
+    return ends
 
 
 def chunks(n: int, total: int) -> Iterator[int]:
