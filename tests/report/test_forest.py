@@ -78,7 +78,7 @@ def test_the_picture_names_every_verdict_and_control(synthetic: Any, verdicts: l
     assert "control: supported" in texts
     assert {"C3", "= 0 ± 10⁻⁵"} <= set(texts)
     assert [row[0] for row in drawn.rows] == [verdict.claim for verdict in verdicts]
-    assert {verdict.verdict for verdict in verdicts} == {"supported", "refuted", "inconclusive", "void"}
+    assert {verdict.verdict for verdict in verdicts} == {"supported", "not-reproduced", "inconclusive", "void"}
 
 
 def test_a_claim_without_a_number_says_so(synthetic: Any) -> None:

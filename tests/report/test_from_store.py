@@ -40,7 +40,7 @@ def test_a_page_and_the_atlas_are_written_from_stored_rows(study: Study, tmp_pat
         again = report_study(study, store, tmp_path / "again")
     text = page.read_text(encoding="utf-8")
     assert page == tmp_path / "out" / study.slug / "index.html"
-    assert "4 supported, 1 refuted, 1 inconclusive, 1 void, 1 not run of 8 claims." in text
+    assert "4 supported, 1 not-reproduced, 1 inconclusive, 1 void, 1 not run of 8 claims." in text
     assert "assay run recall-of-hidden-pairs --experiment symbolic --preset laptop --runs 10" in text
     assert "cpu_class" in text
     drawn = (page.parent / "figures" / "symbolic" / "rank-threshold.csv").read_text().splitlines()
@@ -50,7 +50,7 @@ def test_a_page_and_the_atlas_are_written_from_stored_rows(study: Study, tmp_pat
     assert again.read_text(encoding="utf-8") == text
     assert "4 supported" in atlas.read_text(encoding="utf-8")
     assert 'href="recall-of-hidden-pairs/index.html"' in atlas.read_text(encoding="utf-8")
-    assert {verdict.verdict for verdict in judged.verdicts} == {"supported", "refuted", "inconclusive", "void"}
+    assert {verdict.verdict for verdict in judged.verdicts} == {"supported", "not-reproduced", "inconclusive", "void"}
 
 
 def test_the_command_makes_these_very_runs(study: Study, tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from assay.claims.study import Study
+from assay.claims.verdict import counts
 from assay.core.errors import Diverged, InputError, MissingExtra, SettingsError, UsageError
 from assay.core.settings import digest
 from assay.runner.executors import Local, executor
-from assay.runner.plan import Plan, plan
+from assay.runner.plan import Plan, counted_seeds, plan
 from assay.runner.run import Event, Outcome, execute, judge_stored, rows_for
+from assay.stats.sequential import planned_looks
 from assay.store.store import Store, run_address
 
 
@@ -197,26 +199,48 @@ def test_progress_is_told_from_within_a_run_with_the_time_that_remains(coins: St
 
 
 def test_runs_are_added_until_the_claim_is_decided(coins: Study, store: Store) -> None:
-    asked = plan(coins, store, experiments=["one-by-one"], n_runs=3, overrides=["n_tosses=60"])
-    outcome = execute(asked, store, executor=Local(), until_decided=True, max_runs=200)
-    (judged,) = judge_stored(coins, store, experiments=["one-by-one"], overrides=["n_tosses=60"])
+    asked = plan(coins, store, experiments=["one-by-one"], overrides=["n_tosses=40"])
+    outcome = execute(asked, store, executor=Local(), until_decided=True, max_runs=32)
+    (judged,) = judge_stored(coins, store, experiments=["one-by-one"], overrides=["n_tosses=40"])
     assert outcome.undecided == ()
     assert outcome.rounds > 1
-    assert outcome.computed == judged.verdicts[0].n_runs < 200
+    assert outcome.computed == judged.verdicts[0].n_runs < 32
+    assert outcome.computed in planned_looks(32)
     assert judged.verdicts[0].verdict == "supported"
-    assert judged.anytime
-    assert all(one.sequential for one in store.runs())
+    assert "sequence" not in judged.verdicts[0].method
+    assert judged.looks == {"one-by-one": 32}
+    assert all(one.sequential == 32 for one in store.runs())
+    # The same command finds nothing more to do; a run beyond the plan makes it a series that nobody planned.
+    assert execute(asked, store, executor=Local(), until_decided=True, max_runs=32).computed == 0
+    run(coins, store, experiments=["one-by-one"], overrides=["n_tosses=40"], n_runs=outcome.computed + 1)
+    (beyond,) = judge_stored(coins, store, experiments=["one-by-one"], overrides=["n_tosses=40"])
+    assert beyond.looks == {"one-by-one": 0}
+    assert "sequence" in beyond.verdicts[0].method
 
 
-def test_adding_stops_at_the_most_runs(coins: Study, store: Store) -> None:
-    asked = plan(coins, store, experiments=["one-by-one"], n_runs=2, overrides=["n_tosses=5"])
+def test_adding_stops_at_the_most_runs_and_looks_when_it_was_planned(coins: Study, store: Store) -> None:
+    asked = plan(coins, store, experiments=["one-by-one"], overrides=["n_tosses=3"])
     events: list[Event] = []
-    outcome = execute(asked, store, executor=Local(), until_decided=True, max_runs=7, on_event=events.append)
-    assert outcome.computed == 7
+    outcome = execute(asked, store, executor=Local(), until_decided=True, max_runs=9, on_event=events.append)
+    assert outcome.computed == 9
     assert outcome.undecided == ("C1",)
     rounds = [event.says for event in events if event.kind == "round"]
-    assert rounds[0] == "undecided: C1; 1 runs are added"
-    assert [one.seed for one in store.runs()] == list(range(7))
+    assert rounds == [f"undecided: C1; {more} runs are added" for more in (2, 2, 2)]
+    assert "coins: looked at after 3, 5, 7, 9 runs, as far as claims are open" in [event.says for event in events]
+    assert [one.seed for one in store.runs()] == list(range(9))
+
+
+def test_pilot_runs_and_seeds_before_the_first_do_not_count(coins: Study, store: Store) -> None:
+    run(coins, store, experiments=["one-by-one"], n_runs=3)
+    run(coins, store, experiments=["one-by-one"], n_runs=4, seed=901)
+    (judged,) = judge_stored(coins, store, experiments=["one-by-one"])
+    assert [one.seed for one in judged.runs["one-by-one"]] == [0, 1, 2]
+    assert judged.aside == {"one-by-one": 4}
+    again = dataclasses.replace(coins, first_seed=100)
+    assert plan(again, store, n_runs=3).cells[0].seeds == (100, 101, 102)
+    assert [counts(again, seed) for seed in (99, 100, 900, 901, 920, 921)] == [False, True, True, False, False, True]
+    assert counted_seeds(coins, 899, 4) == (899, 900, 921, 922)
+    assert counted_seeds(coins, 919, 3) == (919, 920, 921)
 
 
 @pytest.mark.parametrize(("preset", "max_runs"), [("laptop", None), ("laptop", 3), ("quick", 50)])

@@ -63,14 +63,16 @@ def test_studentised_ends_are_infinite_while_resamples_without_spread_are_common
 
     # Of the 27 resamples of three values, 3 have no spread: 11 % > 5 %, but less than 20 %.
     values = np.array([0.1, 0.2, 0.4])
-    assert resample.studentised_ends(values, mean_and_error, level=0.95, rng=generator()) == (-math.inf, math.inf)
-    low, high = resample.studentised_ends(values, mean_and_error, level=0.8, rng=generator())
+    ends = resample.studentised(values, mean_and_error, rng=generator())
+    assert ends(0.9) == (-math.inf, math.inf)
+    # At 60 % each end leaves out a fifth of the resamples: 5.4 of 27, of which 3 have no spread and count on either side.
+    low, high = ends(0.6)
     resamples = np.array(list(itertools.product(values, repeat=3)))
     estimates, errors = mean_and_error(resamples[np.ptp(resamples, axis=1) > 0])
-    t = np.abs(estimates - values.mean()) / errors
-    quantile = np.sort(np.concatenate([t, np.full(3, math.inf)]))[math.ceil(0.8 * 27) - 1]
-    reach = quantile * values.std(ddof=1) / math.sqrt(3)
-    assert (low, high) == pytest.approx((values.mean() - reach, values.mean() + reach))
+    t = np.sort((estimates - values.mean()) / errors)
+    error = values.std(ddof=1) / math.sqrt(3)
+    assert low == pytest.approx(values.mean() - np.append(t, [math.inf] * 3)[math.ceil(0.8 * 27) - 1] * error)
+    assert high == pytest.approx(values.mean() - np.append([-math.inf] * 3, t)[math.floor(0.2 * 27)] * error)
 
 
 def test_variance_of_the_clustered_bootstrap_is_what_theory_says() -> None:

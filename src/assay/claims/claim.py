@@ -30,6 +30,8 @@ class Arm:
         rule: its own rule, where the claim's does not fit: a null effect is `Within` a band, it does not merely miss a bound.
         estimand: another estimand than the claim's, for the few exceptions; then `why` is required.
         why: why this control needs another estimand.
+        power_only: of a positive control: the effect was not trained or prompted into the very system that the claim is about
+            (numbers written into scores, shifted answers, another system); it shows that one of this size would be seen.
     """
 
     name: Names
@@ -37,6 +39,7 @@ class Arm:
     rule: Rule | None = None
     estimand: str | None = None
     why: str = ""
+    power_only: bool = False
 
     def __post_init__(self) -> None:
         if not all(name.strip() for name in names(self.name)) or not names(self.name):

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from assay.claims.rules import Judgement, Ordered, Rule
 from assay.claims.claim import Summary
+from assay.claims.rules import Judgement, Ordered, Rule
 from assay.core.seeds import Seeds
 from assay.stats import intervals, sequential
 from assay.stats.intervals import Interval, IntervalAt

@@ -105,7 +105,9 @@ class _Plan:
 
 
 def _plan(study: Study, claim: Claim, runs: Runs, rate: float, most: int) -> _Plan:
-    measured = [name for one in (claim.estimand, *(arm.measured(claim.estimand) for arm in claim.controls)) for name in names(one)]
+    measured = [
+        name for one in (claim.estimand, *(arm.measured(claim.estimand) for arm in claim.controls)) for name in names(one)
+    ]
     if missing := [name for name in measured if not runs.measured(name)]:
         return _Plan(None, None, None, f"'{missing[0]}' is not in the runs seen")
     n_all = len(runs.rows)

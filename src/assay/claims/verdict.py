@@ -26,6 +26,7 @@ __all__ = [
     "RunRow",
     "Verdict",
     "VerdictName",
+    "counts",
     "error_rates",
     "expected_false",
     "judge",
@@ -166,6 +167,11 @@ def expected_false(study: Study, *, error: float = ERROR) -> float:
     return error * sum(bool(_members(study, family)) for family in study.families)
 
 
+def counts(study: Study, seed: int) -> bool:
+    """Whether a run with this seed is judged: neither a pilot's nor before the study's first."""
+    return seed >= study.first_seed and seed not in PILOT_SEEDS
+
+
 def name_verdict(
     judgement: Judgement, tier: Tier, negative: ControlVerdict, positive: ControlVerdict | None, *, power_only: bool = False
 ) -> tuple[VerdictName, str]:
@@ -207,9 +213,7 @@ def tier_of(claim: Claim) -> Tier:
     return "ours" if claim.at.lower().startswith("ours") else "paper"
 
 
-def _pending(
-    study: Study, rows: Mapping[str, Sequence[RunRow]], quick: bool, looks: Mapping[str, int]
-) -> "list[_Pending]":
+def _pending(study: Study, rows: Mapping[str, Sequence[RunRow]], quick: bool, looks: Mapping[str, int]) -> "list[_Pending]":
     found = {name: Runs(own) for name, own in rows.items()}
     return [
         _Pending(study, experiment, claim, found[experiment.name], quick, looks.get(experiment.name))
@@ -314,7 +318,8 @@ class _Pending:
 
     def _unskilled(self) -> str:
         """That too few runs hold what the claim speaks of; empty where more than half do."""
-        return self._without() if 2 * len(self.runs.rows) <= len(self.all.rows) or len(self.runs.rows) < 2 else ""
+        few = 2 * len(self.runs.rows) <= len(self.all.rows) or len(self.runs.rows) < 2
+        return self._without() if self.claim.given and few else ""
 
     def _without(self) -> str:
         """That some runs hold nothing a conditional claim could speak of."""
@@ -337,7 +342,9 @@ class _Pending:
                 left_out = f"{self._without()}, and no part of this"
                 reason = f"{reason}; {left_out}" if reason else left_out
         interval = decision.interval if decision else None
-        effect = claim.rule.distance(interval.estimate) / decision.spread if decision and interval and decision.spread > 0 else None
+        effect = (
+            claim.rule.distance(interval.estimate) / decision.spread if decision and interval and decision.spread > 0 else None
+        )
         low, high = (self._inside(end) for end in ((interval.low, interval.high) if interval else (None, None)))
         cut = interval is not None and (low, high) != (_number(interval.low), _number(interval.high))
         return Verdict(
@@ -367,9 +374,7 @@ class _Pending:
             positive=positive,
         )
 
-    def _named(
-        self, decision: Decision, negative: ControlVerdict, positive: ControlVerdict | None
-    ) -> tuple[VerdictName, str]:
+    def _named(self, decision: Decision, negative: ControlVerdict, positive: ControlVerdict | None) -> tuple[VerdictName, str]:
         claim = self.claim
         if claim.kind == "exact":
             if not negative.flips:
@@ -402,7 +407,11 @@ class _Pending:
 
 def _measured(claim: Claim) -> list[str]:
     """The measured names of a claim and of its controls."""
-    return [name for measured in (claim.estimand, *(arm.measured(claim.estimand) for arm in claim.controls)) for name in names(measured)]
+    return [
+        name
+        for measured in (claim.estimand, *(arm.measured(claim.estimand) for arm in claim.controls))
+        for name in names(measured)
+    ]
 
 
 def _number(value: float | None) -> float | None:

@@ -29,6 +29,7 @@ SET_OPTION = typer.Option(
     help="Change a setting (of one experiment alone: EXPERIMENT.NAME=VALUE); commas make a grid; may be repeated.",
 )
 CLAIM_OPTION = typer.Option(None, "--claim", "-c", metavar="NAME", help="Show only this claim; may be repeated.")
+FAILED = ("refuted", "not-reproduced", "void", "fails")
 COLUMNS = ("claim", "verdict", "estimate", "low", "high", "rule", "paper_value", "n_runs", "control")
 
 
@@ -39,13 +40,17 @@ def run(
     preset: str = PRESET_OPTION,
     overrides: list[str] | None = SET_OPTION,
     n_runs: int | None = typer.Option(None, "--runs", min=1, help="Runs (seeds) per experiment. [default: the preset's]"),
-    seed: int = typer.Option(0, "--seed", min=0, help="Seed of the first run; the others follow."),
+    seed: int | None = typer.Option(None, "--seed", min=0, help="Seed of the first run. [default: the study's first]"),
     on: str = typer.Option("local", "--on", metavar="local|processes|ray", help="Where runs are computed."),
-    until_decided: bool = typer.Option(False, "--until-decided", help="Add runs until no claim is open; needs --max-runs."),
-    max_runs: int | None = typer.Option(None, "--max-runs", min=2, help="The most runs per experiment with --until-decided."),
+    until_decided: bool = typer.Option(
+        False, "--until-decided", help="Run quarters of --max-runs, each only where claims are still open."
+    ),
+    max_runs: int | None = typer.Option(
+        None, "--max-runs", min=2, help="The most runs per experiment with --until-decided; not to be changed later."
+    ),
     fresh: bool = typer.Option(False, "--fresh", help="Compute again what is stored."),
     device: str | None = DEVICE_OPTION,
-    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim is refuted or void, or an exact check fails."),
+    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim fails or is void."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on standard error."),
     store: Path | None = STORE_OPTION,
     as_json: bool = JSON_OPTION,
@@ -66,6 +71,10 @@ def run(
 
     if (study is None) == (not every):
         raise UsageError("run: name one STUDY, or give --all; 'assay list' shows them")
+    if until_decided and (n_runs is not None or fresh):
+        raise UsageError(
+            "run: --until-decided plans the runs by --max-runs and goes on from what is stored; leave out --runs, --fresh"
+        )
     chosen = list(studies().studies.values()) if every else [_find(study or "")]
     rows, failed, left_out = [], False, dict(studies().broken) if every else {}
     with device_of(device), Store.open(store) as opened:
@@ -102,7 +111,7 @@ def run(
         raise typer.Exit(4)
     if left_out:
         raise typer.Exit(InputError.exit_code)
-    if strict and any(row["verdict"] in ("refuted", "void", "fails") for row in rows):
+    if strict and any(row["verdict"] in FAILED for row in rows):
         raise typer.Exit(1)
 
 
@@ -112,7 +121,7 @@ def judge(
     claim: list[str] | None = CLAIM_OPTION,
     preset: str = PRESET_OPTION,
     overrides: list[str] | None = SET_OPTION,
-    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim is refuted or void, or an exact check fails."),
+    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim fails or is void."),
     store: Path | None = STORE_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -133,7 +142,7 @@ def judge(
         rows = _judged_rows(found, opened, experiment, preset, overrides or (), as_json, claim)
     if as_json:
         emit(rows, as_json=True)
-    if strict and any(row["verdict"] in ("refuted", "void", "fails") for row in rows):
+    if strict and any(row["verdict"] in FAILED for row in rows):
         raise typer.Exit(1)
 
 
@@ -201,6 +210,12 @@ def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, object]]
     for row in rows:
         if row["verdict"] == "void":
             note(f"{row['claim']} is void: {row['reason']}")
+    not_asked = [str(row["claim"]) for row in rows if row["verdict"] == "not-asked"]
+    if not_asked:
+        note(f"not asked with these settings, and open: {', '.join(not_asked)}")
+    for name, count in judged.aside.items():
+        if count:
+            note(f"{name}: {count} stored runs have seeds that do not count (a pilot's, or used before) and were left aside")
     for name, count in judged.stale.items():
         if count:
             note(f"{name}: {count} stored runs are of other sources (stale) and were left aside")

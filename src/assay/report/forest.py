@@ -17,7 +17,10 @@ from assay.report.tables import Cell
 
 __all__ = ["forest"]
 
-_MARKS = {"supported": "o", "refuted": "X", "inconclusive": "D", "void": "s"}
+_MARKS = {
+    "supported": "o", "refuted": "X", "not-reproduced": "v", "inconclusive": "D", "void": "s", "not-asked": "s", "holds": "o",
+    "fails": "X",
+}  # fmt: skip
 _COLUMNS = (
     "claim", "rule", "estimate", "low", "high", "level", "verdict",
     "control_rule", "control_must_be", "control_estimate", "control_low", "control_high", "control_judgement",

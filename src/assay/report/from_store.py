@@ -135,15 +135,15 @@ def _command(study: Study, cell: Cell, preset: str, runs: Sequence[StoredRun]) -
         return shlex.join(
             [
                 *parts,
-                *(["--seed", str(stretches[0][0])] * (stretches[0][0] > 0)),
+                *(["--seed", str(stretches[0][0])] * (stretches[0][0] != study.first_seed)),
                 "--until-decided",
                 "--max-runs",
-                str(len(runs)),
+                str(max(len(runs), *(run.sequential for run in runs))),
             ]
         )
     return " && ".join(
-        shlex.join([*parts, "--runs", str(count), *(["--seed", str(first)] if first else [])])
-        for first, count in stretches or [(0, cell.experiment.preset(preset).n_runs)]
+        shlex.join([*parts, "--runs", str(count), *(["--seed", str(first)] if first != study.first_seed else [])])
+        for first, count in stretches or [(study.first_seed, cell.experiment.preset(preset).n_runs)]
     )
 
 

@@ -21,7 +21,7 @@ from assay import __version__
 from assay.claims.charts import Figure
 from assay.claims.exact import ExactVerdict
 from assay.claims.study import Experiment, Study, Table
-from assay.claims.verdict import ControlVerdict, Verdict
+from assay.claims.verdict import VERDICTS, ControlVerdict, Verdict
 from assay.core.errors import InputError, StoreError
 from assay.core.settings import fields_of
 from assay.core.text import visible
@@ -45,8 +45,6 @@ __all__ = [
     "write_atlas",
     "write_report",
 ]
-
-VERDICTS = ("supported", "refuted", "inconclusive", "void")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,10 @@ RAMP = (
     Colour("r7", "#481668", "#d0e11c"),
     Colour("r8", "#440154", "#fde725"),
 )
-VERDICT = {"supported": SERIES[2], "refuted": SERIES[1], "inconclusive": SERIES[4], "void": SERIES[5]}
+VERDICT = {
+    "supported": SERIES[2], "refuted": SERIES[1], "not-reproduced": SERIES[3], "inconclusive": SERIES[4], "void": SERIES[5],
+    "not-asked": SERIES[5], "holds": SERIES[2], "fails": SERIES[1],
+}  # fmt: skip
 
 _ALL = (INK, SOFT, RULE, PAPER, STRONG, *SERIES, *RAMP)
 

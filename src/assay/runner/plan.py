@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from assay.claims.study import Experiment, Study
+from assay.claims.verdict import PILOT_SEEDS, counts
 from assay.core.errors import AssayError, InputError, MissingExtra, SettingsError, UsageError
 from assay.core.settings import digest, resolve
 from assay.runner.fingerprint import fingerprint
 from assay.store.store import Store, StoredRun
 
-__all__ = ["Cell", "Plan", "cells_of", "plan"]
+__all__ = ["Cell", "Plan", "cells_of", "counted_seeds", "plan"]
 
 _LARGEST_SEED = 2**62
 
@@ -97,7 +98,7 @@ def plan(
     preset: str = "laptop",
     overrides: Sequence[str] = (),
     n_runs: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     fresh: bool = False,
 ) -> Plan:
     """The runs that are asked for and those of them that are stored already.
@@ -112,7 +113,7 @@ def plan(
         preset: "quick", "laptop" or "paper".
         overrides: texts `name=value`; see `assay.core.settings.resolve`. `experiment.name=value` is for that experiment alone.
         n_runs: how many seeds; None for the preset's number.
-        seed: the first; the others follow one by one.
+        seed: the first; the others follow one by one, past the seeds kept for pilots. None for the study's first.
         fresh: run again what is stored; the newer rows count.
 
     Raises:
@@ -124,6 +125,7 @@ def plan(
     """
     if n_runs is not None and n_runs < 1:
         raise UsageError(f"an experiment needs at least one run; got {n_runs} (from --runs)")
+    seed = study.first_seed if seed is None else seed
     if not 0 <= seed < _LARGEST_SEED:
         raise UsageError(f"a seed must lie between 0 and 2^62; got {seed} (from --seed)")
     points = cells_of(study, experiments=experiments, preset=preset, overrides=overrides)
@@ -137,10 +139,18 @@ def plan(
         cells = []
         for cell in point:
             count = n_runs if n_runs is not None else cell.experiment.preset(preset).n_runs
-            seeds = tuple(range(seed, seed + count)) if cell.experiment.has_runs else ()
+            seeds = counted_seeds(study, seed, count) if cell.experiment.has_runs else ()
             cells.append(_filled(cell, seeds, stored[cell.experiment.name], preset, fresh))
         filled.append(tuple(cells))
     return Plan(study, preset, tuple(filled), seed, {name: str(error) for name, error in missing.items()})
+
+
+def counted_seeds(study: Study, first: int, count: int) -> tuple[int, ...]:
+    """So many seeds from the first on, without the pilot's; one by one where the first does not count itself."""
+    if not counts(study, first):
+        return tuple(range(first, first + count))
+    found = (seed for seed in range(first, first + count + len(PILOT_SEEDS)) if seed not in PILOT_SEEDS)
+    return tuple(seed for seed, _ in zip(found, range(count), strict=False))
 
 
 def cells_of(

@@ -12,14 +12,15 @@ from typing import Literal
 
 from assay.claims.exact import ExactVerdict
 from assay.claims.study import Study
-from assay.claims.verdict import RunRow, Verdict, judge, undecided
+from assay.claims.verdict import RunRow, Verdict, counts, judge, undecided
 from assay.core.errors import UsageError
 from assay.core.settings import canonical_json
 from assay.runner.discovery import address_of
 from assay.runner.exact import compute_exact, exact_verdicts
 from assay.runner.executors import Executor
-from assay.runner.plan import Cell, Plan, cells_of
+from assay.runner.plan import Cell, Plan, cells_of, counted_seeds
 from assay.runner.work import Finished, Task
+from assay.stats.sequential import planned_looks
 from assay.store.store import Store, StoredRun, run_address
 
 __all__ = ["Event", "Judged", "Outcome", "execute", "judge_stored", "rows_for"]
@@ -86,7 +87,8 @@ class Judged:
         edited: claims that were declared otherwise when some of the rows were made.
         environments: the distinct environments the rows were made in; numbers are promised equal to the bit only within one.
         exact: one per exact check, in the study's order.
-        anytime: whether the intervals stay valid under `--until-decided`; so wherever a row came from it.
+        looks: of experiments with runs that `--until-decided` added, the most runs it was allowed; 0 where it was not one plan.
+        aside: stored runs that do not count (a pilot's, or seeds before the study's first), by experiment.
     """
 
     preset: str
@@ -96,7 +98,8 @@ class Judged:
     stale: Mapping[str, int]
     edited: tuple[str, ...]
     environments: tuple[Mapping[str, object], ...]
-    anytime: bool
+    looks: Mapping[str, int]
+    aside: Mapping[str, int]
     exact: tuple[ExactVerdict, ...] = ()
 
 
@@ -117,8 +120,8 @@ def execute(
         plan: see `assay.runner.plan.plan`.
         store: open for writing.
         executor: where to compute.
-        until_decided: add runs, half as many again each time, to the experiments that have undecided claims.
-        max_runs: the most runs per settings value in that case.
+        until_decided: run a quarter of `max_runs` and look; give experiments with open claims the next quarter, and so on.
+        max_runs: the most runs per settings value in that case; with the looks, it is fixed before the first run.
         on_event: called in this thread.
 
     Raises:
@@ -126,23 +129,24 @@ def execute(
         AssayError: what a study says to its user (a missing file, package or model).
         StoreError: the store cannot be written.
     """
-    if until_decided:
-        _check_sequential(plan, max_runs)
-    session = _Session(plan, store, executor, until_decided, on_event)
+    most = _checked_most(plan, max_runs) if until_decided else 0
+    session = _Session(plan, store, executor, most, on_event)
     for cell in plan.cells:
         if compute_exact(plan.study, store, cell, preset=plan.preset):
             session.say("plan", f"{plan.study.slug}/{cell.experiment.name}: {len(cell.experiment.exact)} exact checks computed")
     with executor:
-        session.carry_out(plan.cells)
+        if not most:
+            session.carry_out(plan.cells)
         rounds, open_claims = 0, list[str]()
-        while until_decided:
-            rounds += 1
-            cells, open_claims = session.undecided_cells(max_runs or 0)
+        while most:
+            cells, open_claims = session.undecided_cells(most)
             if not cells:
                 break
             more = sum(len(cell.todo) for cell in cells)
-            session.say("round", f"undecided: {', '.join(open_claims)}; {more} runs are added")
+            if rounds:
+                session.say("round", f"undecided: {', '.join(open_claims)}; {more} runs are added")
             session.carry_out(cells)
+            rounds += 1
     return Outcome(session.computed, session.diverged, session.failed, tuple(session.failures), rounds, tuple(open_claims))
 
 
@@ -187,18 +191,18 @@ def judge_stored(
     ]
 
 
-def _judged(
-    study: Study, preset: str, point: Sequence[Cell], stored: Mapping[str, list[StoredRun]], *, anytime: bool = False
-) -> Judged:
+def _judged(study: Study, preset: str, point: Sequence[Cell], stored: Mapping[str, list[StoredRun]]) -> Judged:
     cells = {cell.experiment.name: cell for cell in point}
-    runs, stale = {}, {}
+    runs, stale, aside = {}, {}, {}
     for name, cell in cells.items():
         kin = [run for run in stored[name] if run.settings_digest == cell.settings_digest]
-        runs[name] = [run for run in kin if run.fingerprint == cell.fingerprint]
+        current = [run for run in kin if run.fingerprint == cell.fingerprint]
+        runs[name] = [run for run in current if counts(study, run.seed)]
+        aside[name] = len(current) - len(runs[name])
         same_scale = [run for run in stored[name] if run.preset == preset and run.custom == cell.custom]
         stale[name] = len({run.run_id for run in (*kin, *same_scale) if run.fingerprint != cell.fingerprint})
     everything = [run for found in runs.values() for run in found]
-    anytime = anytime or any(run.sequential for run in everything)
+    looks = {name: _planned(found) for name, found in runs.items() if any(run.sequential for run in found)}
     rows = {name: _rows(found) for name, found in runs.items()}
     declared = {claim.name: claim.digest for cell in point for claim in cell.experiment.claims}
     # Rows made together share these records, so each is looked at once and not once a row.
@@ -208,12 +212,13 @@ def _judged(
     return Judged(
         preset=preset,
         cells=cells,
-        verdicts=judge(study, rows, quick=preset == "quick", anytime=anytime),
+        verdicts=judge(study, rows, quick=preset == "quick", looks=looks),
         runs=runs,
         stale=stale,
         edited=tuple(name for name in declared if name in edited),
         environments=tuple(json.loads(text) for text in sorted({canonical_json(dict(record)) for record in made_in})),
-        anytime=anytime,
+        looks=looks,
+        aside=aside,
     )
 
 
@@ -223,19 +228,26 @@ def _rows(runs: Iterable[StoredRun]) -> list[RunRow]:
     ]
 
 
-def _check_sequential(plan: Plan, max_runs: int | None) -> None:
-    most = max(len(cell.seeds) for cell in plan.cells)
-    if max_runs is None or max_runs < most:
-        raise UsageError(f"--until-decided needs --max-runs of at least {most}, where it begins; got {max_runs}")
+def _planned(runs: Sequence[StoredRun]) -> int:
+    """The most runs that one plan of looks allowed, where all runs were made under it; else 0."""
+    plans = {run.sequential for run in runs}
+    return plans.pop() if len(plans) == 1 and min(plans) > 1 else 0
+
+
+def _checked_most(plan: Plan, max_runs: int | None) -> int:
+    least = max(plan_cell.experiment.preset(plan.preset).n_runs for plan_cell in plan.cells)
+    if max_runs is None or max_runs < least:
+        raise UsageError(f"--until-decided needs --max-runs of at least {least}, the preset's number of runs; got {max_runs}")
     if plan.preset == "quick":
         raise UsageError("--until-decided needs a preset that may speak; 'quick' decides nothing. Use --preset laptop")
+    return max_runs
 
 
 class _Session:
     """The state of one `execute`: what was done, how fast, and what is under way."""
 
     def __init__(
-        self, plan: Plan, store: Store, executor: Executor, sequential: bool, on_event: Callable[[Event], None]
+        self, plan: Plan, store: Store, executor: Executor, sequential: int, on_event: Callable[[Event], None]
     ) -> None:
         self.plan, self.store, self.executor, self.sequential = plan, store, executor, sequential
         self._on_event = on_event
@@ -247,9 +259,13 @@ class _Session:
         self._shares: dict[int, tuple[float, float]] = {}  # task under way: share done, when it began
         self._tasks: list[tuple[Cell, Task]] = []
         self._open: set[int] = set()
+        self._tried: set[tuple[tuple[str, str], int]] = set()
         self._last_event = -math.inf
         for line in plan.lines:
             self.say("plan", line)
+        if sequential:
+            looks = ", ".join(map(str, planned_looks(sequential)))
+            self.say("plan", f"{plan.study.slug}: looked at after {looks} runs, as far as claims are open")
 
     def say(self, kind: Literal["plan", "progress", "stored", "round"], says: str, runs: tuple[StoredRun, ...] = ()) -> None:
         """Send an event with the present state of progress."""
@@ -270,11 +286,12 @@ class _Session:
             for index, finished in results:
                 self._keep(index, finished)
 
-    def undecided_cells(self, max_runs: int) -> tuple[list[Cell], list[str]]:
-        """The cells to give more runs, with the seeds to add, and the claims that ask for them."""
+    def undecided_cells(self, most: int) -> tuple[list[Cell], list[str]]:
+        """The cells to give runs up to their next planned look, with the seeds to add, and the claims that ask for them."""
         found: dict[tuple[str, str], Cell] = {}
         claims: list[str] = []
         names = [cell.experiment.name for cell in self.plan.points[0]]
+        looks = planned_looks(most)
         for point in self.plan.points:
             stored = {
                 cell.experiment.name: self.store.runs(
@@ -282,17 +299,23 @@ class _Session:
                 )
                 for cell in point
             }
-            judged = _judged(self.plan.study, self.plan.preset, point, stored, anytime=True)
-            for verdict in undecided(judged.verdicts):
-                claims.append(verdict.claim)
-                cell = judged.cells[verdict.experiment]
-                runs = len(judged.runs[verdict.experiment])
-                more = min(max_runs - runs, max(self.executor.workers, math.ceil(runs / 2)))
-                if more > 0:
-                    first = max(run.seed for run in judged.runs[verdict.experiment]) + 1
-                    found[cell.key] = replace(cell, seeds=tuple(range(first, first + more)), done=())
+            judged = _judged(self.plan.study, self.plan.preset, point, stored)
+            open_claims = {one.claim: one.experiment for one in undecided(judged.verdicts)}
+            for name, cell in judged.cells.items():
+                runs = judged.runs[name]
+                own = [claim for claim, experiment in open_claims.items() if experiment == name]
+                target = next((look for look in looks if look > len(runs)), None)
+                # Between two looks the runs are those of a command that was stopped: it goes on, whatever they say so far.
+                waiting = len(runs) < looks[0] or (_planned(runs) == most and len(runs) not in looks)
+                claims += own
+                if target is not None and cell.experiment.has_runs and (own or waiting):
+                    # A run that failed is no result: it is tried again, once a command.
+                    done = {run.seed for run in runs if run.status != "failed" or (cell.key, run.seed) in self._tried}
+                    more = counted_seeds(self.plan.study, self.plan.seed, most + len(done))
+                    seeds = tuple(seed for seed in more if seed not in done)[: target - len(done)]
+                    found[cell.key] = replace(cell, seeds=seeds, done=())
         cells = sorted(found.values(), key=lambda cell: names.index(cell.experiment.name))
-        self._total += sum(len(cell.todo) for cell in cells)
+        self._total = self.computed + sum(len(cell.todo) for cell in cells)
         return cells, list(dict.fromkeys(claims))
 
     def _task(self, cell: Cell, seeds: tuple[int, ...], address: object) -> Task:
@@ -355,6 +378,7 @@ class _Session:
             )
             rows.append((run, result.tables))
         stored = self.store.add_all(rows)
+        self._tried |= {(cell.key, seed) for seed in task.seeds}
         self._shares.pop(index, None)
         self._open.discard(index)
         self.computed += len(stored)

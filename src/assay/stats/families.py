@@ -5,12 +5,12 @@ begins with 4 % and ours with 1 % (a tier alone with all 5 %), shared equally in
 that is decided hands its share on, half to the open claims of its own tier and half to those of the other; where one of the two
 has no open claim left, the other gets all. An open claim of the paper therefore never blocks ours, nor the reverse.
 
-Why the error rate holds, whatever the claims have to do with each other. Let w(i | I) be claim i's part of the 5 % while the set
-I of claims is open. It depends on I alone, not on the way there; its sum over I is at most 1; and it never falls when I loses a
-claim (`parts` is written so, and the tests go through all sets). Let T be the claims for which one of the two verdicts would be
-false, and look at the first false decision. Until then all of T was open, so the set I that was open contains T, and the claim
-i that is decided falsely was judged at 5 % times w(i | I) <= w(i | T). So the event lies in the union over i in T of "claim i is
-decided falsely at 5 % times w(i | T)", whose probability is at most 5 % times the sum of w(i | T), which is at most 5 %.
+Why the error rate holds, whatever the claims have to do with each other. Let w(i | I) be claim i's part of the 5 % while the
+set I of claims is open. It depends on I alone, not on the way there; its sum over I is at most 1; and it never falls when I
+loses a claim (`parts` is written so, and a test goes through all sets). Let T be the claims for which one of the two verdicts
+would be false, and look at the first false decision. Until then all of T was open, so the set I that was open contains T, and
+the claim i that is decided falsely was judged at 5 % times w(i | I) <= w(i | T). So the event lies in the union over i in T of
+"claim i is decided falsely at 5 % times w(i | T)", whose probability is at most 5 % times the sum of w(i | T), at most 5 %.
 
 Source: Holm 1979, Scandinavian Journal of Statistics 6; Bretz, Maurer, Brannath & Posch 2009, A graphical approach to
 sequentially rejective multiple test procedures, Statistics in Medicine 28; Marcus, Peritz & Gabriel 1976 for closed testing.

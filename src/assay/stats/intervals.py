@@ -107,7 +107,9 @@ def mean_bca_at(values: ArrayLike, *, rng: np.random.Generator, n_resamples: int
     left_out = (x.sum() - x) / (n - 1)
 
     def at(level: float) -> Interval:
-        return Interval(estimate, *resample.bca_ends(estimate, replicates, left_out, level=level, n=n), level, n, "BCa bootstrap")
+        return Interval(
+            estimate, *resample.bca_ends(estimate, replicates, left_out, level=level, n=n), level, n, "BCa bootstrap"
+        )
 
     return at
 
@@ -263,9 +265,7 @@ def clustered_mean(
     return clustered_mean_at(clusters, rng=rng, n_resamples=n_resamples)(level)
 
 
-def clustered_mean_at(
-    clusters: Sequence[ArrayLike], *, rng: np.random.Generator, n_resamples: int = N_RESAMPLES
-) -> IntervalAt:
+def clustered_mean_at(clusters: Sequence[ArrayLike], *, rng: np.random.Generator, n_resamples: int = N_RESAMPLES) -> IntervalAt:
     """As `clustered_mean`, as a function of the level: the resamples are drawn once."""
     means = np.array([units(c, what=f"cluster {i} of a clustered mean", needs=1).mean() for i, c in enumerate(clusters)])
     means = np.sort(units(means, what="a mean over clusters"))

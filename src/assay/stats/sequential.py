@@ -209,10 +209,10 @@ def planned_looks(most: int) -> tuple[int, ...]:
 def spent_at(looks: tuple[int, ...]) -> tuple[float, ...]:
     """The part of a claim's error rate that each planned look may spend; the parts sum to 1.
 
-    Up to n of N runs (n / N)^3 is spent, little at first, as by O'Brien and Fleming's boundaries: 2, 11, 30 and 58 % at the four
-    quarters. Each look is judged by the ordinary interval at its own part, so that the sum bounds the error for every kind
-    of interval, exact ones with few runs included, and for every dependence between the looks; correlated boundaries would
-    save at most a tenth of the runs and hold for large samples only.
+    Up to n of N runs (n / N)^3 is spent, little at first, as by O'Brien and Fleming's boundaries: 2, 11, 30 and 58 % at the
+    four quarters. Each look is judged by the ordinary interval at its own part, so that the sum bounds the error for every
+    kind of interval, exact ones with few runs included, and for every dependence between the looks; correlated boundaries
+    would save at most a tenth of the runs and hold for large samples only.
 
     Source: Kim & DeMets 1987, Biometrika 74, for the power family of spending functions; Maurer & Bretz 2013, Statistics in
     Biopharmaceutical Research 5, for looks inside a procedure that hands error on.

@@ -50,7 +50,8 @@ class StoredRun:
         environment: versions, machine class and threads.
         wall_s: seconds the run took (its share, where several ran in one program).
         created: when it was stored, UTC, ISO 8601.
-        sequential: whether the run was added by `--until-decided`, so that only anytime-valid intervals may judge it.
+        sequential: the most runs that `--until-decided`, which added this one, was allowed beforehand; 0 without it, 1 where
+            nothing was planned (older rows), so that only anytime-valid intervals may judge it.
     """
 
     run_id: str
@@ -72,7 +73,7 @@ class StoredRun:
     environment: Mapping[str, object]
     wall_s: float
     created: str
-    sequential: bool = False
+    sequential: int = 0
 
     @property
     def pool(self) -> tuple[str, str, str, str]:
@@ -195,5 +196,5 @@ def revive(content: Sequence[Any], texts: Mapping[str, Any], layouts: Mapping[st
         texts[environment],
         wall_s,
         created,
-        bool(sequential),
+        sequential,
     )

@@ -81,13 +81,16 @@ def with_oracle(monkeypatch: pytest.MonkeyPatch, strength: float, prior: float =
     return found
 
 
+FAILED = {"refuted", "not-reproduced"}  # as the claim is ours or the paper's, none of whose effects is planted here
+
+
 def verdicts(rows: list[RunRow]) -> dict[str, str]:
     return {verdict.claim: verdict.verdict for verdict in judge(STUDY, {"language-model": rows})}
 
 
 def test_an_oracle_that_infers_by_the_theory_is_found_to(monkeypatch: pytest.MonkeyPatch) -> None:
     found = verdicts(with_oracle(monkeypatch, strength=1.2))
-    assert found.pop("C14") == "refuted"  # it knows nothing beforehand
+    assert found.pop("C14") in FAILED  # it knows nothing beforehand
     assert set(found.values()) == {"supported"}, found
 
 
@@ -96,7 +99,7 @@ def test_an_oracle_that_only_memorises_is_found_not_to_infer(monkeypatch: pytest
     found = verdicts(rows)
     assert found.pop("C13.facts") == "supported"
     assert found.pop("C14") != "supported"  # ranks among equals are noise
-    assert set(found.values()) == {"refuted"}, found
+    assert set(found.values()) <= FAILED, found
     for row in rows:  # it knows the five answers in use, so it stands at their chance, far from that of ten
         assert row.estimands["spurious/rank"] == pytest.approx(2, abs=0.3)
         assert row.estimands["sport-music/rank_shuffled"] == pytest.approx(2, abs=0.6)
@@ -105,7 +108,8 @@ def test_an_oracle_that_only_memorises_is_found_not_to_infer(monkeypatch: pytest
 
 def test_knowledge_from_before_helps_the_true_pair_only(monkeypatch: pytest.MonkeyPatch) -> None:
     found = verdicts(with_oracle(monkeypatch, strength=0.0, prior=3.0))
-    assert (found["C13.true"], found["C13.spurious"], found["C14"]) == ("void", "refuted", "supported")
+    assert (found["C13.true"], found["C14"]) == ("void", "supported")
+    assert found["C13.spurious"] in FAILED
 
 
 @pytest.mark.parametrize("strength", [0.3, 1.0])

@@ -80,6 +80,9 @@ def oracles(monkeypatch: pytest.MonkeyPatch):
     return runs
 
 
+FAILED = {"refuted", "not-reproduced"}  # as the claim is ours or the paper's, none of whose effects is planted here
+
+
 def verdicts(rows: list[RunRow]) -> dict[str, str]:
     return {verdict.claim: verdict.verdict for verdict in judge(STUDY, {"language-model": rows})}
 
@@ -99,13 +102,13 @@ def test_an_oracle_that_learns_to_follow_supports_every_claim(oracles) -> None:
 def test_an_oracle_that_goes_on_guessing_supports_none(oracles) -> None:
     found = verdicts(oracles("guess", "guess"))
     assert (found.pop("C7.before"), found.pop("C7.chance")) == ("void", "void")  # nothing shows that the measure could tell
-    assert set(found.values()) == {"refuted"}, found
+    assert set(found.values()) <= FAILED, found
 
 
 def test_an_oracle_that_goes_by_place_is_found_out(oracles) -> None:
     rows = oracles("guess", "place")
     found = verdicts(rows)
-    assert {found[name] for name in ("C7.after", "C7.length-3", "C7.length-5")} == {"refuted"}
+    assert {found[name] for name in ("C7.after", "C7.length-3", "C7.length-5")} <= FAILED
     assert found["C7.order"] != "supported"
     after, cut, mixed = (np.mean([row.estimands[f"{kind}/right/2"] for row in rows]) for kind in ("after", "cut", "any"))
     assert after == pytest.approx(cut, abs=0.1)  # place tells as much where there is no path
@@ -114,7 +117,8 @@ def test_an_oracle_that_goes_by_place_is_found_out(oracles) -> None:
 
 def test_an_oracle_that_follows_from_the_start_is_not_called_a_guesser(oracles) -> None:
     found = verdicts(oracles("follow", "follow"))
-    assert (found["C7.before"], found["C7.chance"], found["C7.after"]) == ("refuted", "refuted", "supported")
+    assert {found["C7.before"], found["C7.chance"]} <= FAILED
+    assert found["C7.after"] == "supported"
 
 
 def test_prompts_of_a_run_are_the_same_before_and_after_and_have_only_new_names() -> None:
