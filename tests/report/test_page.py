@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assay.claims.paper import Headline, Paper
 from assay.claims.study import Study
 from assay.claims.verdict import Verdict, judge
 from assay.core.errors import StoreError
@@ -345,3 +346,19 @@ def test_a_date_stands_on_the_page_only_when_it_is_given(synthetic: Any) -> None
 def test_a_formula_breaks_behind_a_slash_or_a_bracket_and_stays_text(hostile_page: Callable[..., str]) -> None:
     page = hostile_page(["sqrt(m_train/m_test) <b> and / or (x)"] * 10)
     assert "sqrt(<wbr>m_train/<wbr>m_test) &lt;b&gt; and / or (x)" in page
+
+
+def test_the_page_opens_with_the_papers_headlines_and_what_became_of_them(synthetic: Any) -> None:
+    headlines = (
+        Headline("Pairs are recalled.", claims=(synthetic.STUDY.claims[0].name,)),
+        Headline("Recall fades.", reason="nothing here waits"),
+        Headline("Depth helps.", claims=(synthetic.STUDY.claims[-1].name,)),
+    )
+    study = dataclasses.replace(synthetic.STUDY, doc="", paper=Paper("Nobody", 2023, "A title", "", headlines=headlines))
+    words = check_closed(study_page(study, [], [])).words
+    place = words.index("What the paper says, and what we found")
+    assert place < words.index("Verdicts at a glance")
+    assert "not tested here: nothing here waits" in words
+    told = words[place : words.index("Verdicts at a glance")]
+    assert synthetic.STUDY.claims[0].name in told
+    assert "not run" in told

@@ -335,6 +335,7 @@ def _compose(
         paper=_linked(study.paper.text),
         quick=any(item.preset == "quick" and item.n_runs for item in data),
         tally=_tally([mark.verdict for own_marks in marks for mark in own_marks]),
+        headlines=_headlines(study, [mark for own_marks in marks for mark in own_marks], exact),
         glance=[
             {"name": experiment.name, "marks": own_marks}
             for experiment, own_marks in zip(study.experiments, marks, strict=True)
@@ -345,6 +346,20 @@ def _compose(
         created=created,
     )
     return _Composed(page, files)
+
+
+def _headlines(study: Study, marks: Sequence[_Mark], exact: Sequence[ExactVerdict]) -> list[dict[str, object]]:
+    """Each headline of the paper with what became of its claims and checks, or why nothing here can show it."""
+    checks = {found.check.name: found.verdict for found in exact}
+    return [
+        {
+            "says": headline.says,
+            "reason": headline.reason,
+            "marks": [mark for mark in marks if mark.claim in headline.claims],
+            "checks": [f"{name} (exact): {checks[name]}" for name in headline.claims if name in checks],
+        }
+        for headline in study.paper.headlines
+    ]
 
 
 def _exact_row(found: ExactVerdict) -> dict[str, str]:
