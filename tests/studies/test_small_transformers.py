@@ -111,7 +111,7 @@ def test_depth_takes_the_network_that_the_symbolic_experiment_has_trained(
 def test_a_start_that_does_not_solve_the_task_gives_way_to_the_next(
     tmp_path: Path, solved: float, start: int, last: int
 ) -> None:
-    settings = replace(SYMBOLIC.preset("quick").settings, n_starts=2, solved=solved)
+    settings = replace(SYMBOLIC.preset("quick").settings, n_starts=2, solved=solved, give_up=1.0)
     with memos_in(tmp_path):
         _, course, _ = two_hop.solver(settings, Seeds(0))
     assert (course.start, course.steps[-1]) == (start, last)
@@ -209,6 +209,16 @@ def test_a_program_holds_arms_of_equally_many_labels_that_fit() -> None:
     assert _programs(regimes, 64) == [["a", "b", "c"], ["d"], ["e"], ["f"]]
     assert _programs(regimes, 1024) == [["a"], ["b"], ["c"], ["d"], ["e"], ["f"]]
     assert _programs(regimes, 8) == [["a", "b", "c", "d"], ["e"], ["f"]]
+
+
+def test_a_start_that_has_not_jumped_in_time_is_given_up(tmp_path: Path) -> None:
+    settings = replace(SYMBOLIC.preset("quick").settings, n_steps=60, n_starts=2, give_up=0.4, solved=1.1)
+    with memos_in(tmp_path):
+        _, course, _ = two_hop.solver(settings, Seeds(0))
+        _, patient, _ = two_hop.solver(replace(settings, give_up=1.0), Seeds(0))
+    assert course.start == patient.start == 2
+    assert 24 <= course.steps[-1] < 60 == patient.steps[-1]
+    assert course.rows == patient.rows[: len(course.rows)]
 
 
 def test_an_arm_named_twice_is_drawn_once() -> None:

@@ -119,7 +119,7 @@ def test_a_stopped_run_keeps_its_weights_and_changes_no_other() -> None:
         ends = {0: 20, 2: 30}  # of which run after how many steps
         trace = train(
             model, stage, optimiser, observe=look, observe_at=looks,
-            stop=lambda seen: np.array([seen["step"] >= ends.get(int(run), 99) for run in np.asarray(seen["run"])]),  # noqa: B023
+            stop=lambda step, seen: np.array([step >= ends.get(int(run), 99) for run in np.asarray(seen["run"])]),  # noqa: B023
         )  # fmt: skip
         assert trace.stopped == (20, None, 30)
         assert trace.steps == tuple(looks)
@@ -137,7 +137,9 @@ def test_a_stopped_run_keeps_its_weights_and_changes_no_other() -> None:
 
 def test_training_ends_with_the_last_run() -> None:
     model, stage = several([3, 4])
-    trace = train(model, stage, FAST, observe=lambda step, m: {}, observe_at=(7, 9), stop=lambda seen: np.array([True, True]))
+    trace = train(
+        model, stage, FAST, observe=lambda step, m: {}, observe_at=(7, 9), stop=lambda step, seen: np.array([True, True])
+    )
     assert trace.loss_nats.shape == (2, 7)
     assert trace.steps == (7,)
 
@@ -240,7 +242,7 @@ def test_stops_when_told_and_says_how_far_it_is() -> None:
     with listening(lambda share, label: heard.append(share)), part(0.5, 1.0):
         trace = train(
             fresh(), Stage(200, draw_from(1), last_token_loss), FAST, observe=lambda step, m: {"step": step},
-            observe_at=range(0, 201, 20), stop=lambda observed: observed["step"] >= 120,
+            observe_at=range(0, 201, 20), stop=lambda step, observed: step >= 120,
         )  # fmt: skip
     assert trace.loss_nats.shape[1] == 120
     assert trace.stopped == (120,)

@@ -31,7 +31,8 @@ M = TypeVar("M", bound=nn.Module)
 B = TypeVar("B")
 Draw = Callable[[int], B]
 """The batch of a step; called once a step, in order."""
-Stop = Callable[[Observation], bool | Bool[np.ndarray, " run"]]
+Stop = Callable[[int, Observation], bool | Bool[np.ndarray, " run"]]
+"""stop(step, observed) is whether training ends there, for all runs or one by one."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ class _Seen(Generic[M]):
         self.observations.append({name: self._in_place(value) for name, value in observed.items()})
         if self.stop is None:
             return
-        stopped = np.broadcast_to(self.stop(observed), len(batch.training)).tolist()
+        stopped = np.broadcast_to(self.stop(step, observed), len(batch.training)).tolist()
         if any(stopped):
             for place, ends in zip(batch.training, stopped, strict=True):
                 self.stopped[place] = step if ends else None

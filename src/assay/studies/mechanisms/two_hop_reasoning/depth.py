@@ -89,7 +89,7 @@ DEPTH = Experiment(
         ),
         "laptop": Preset(DepthSettings(), n_runs=2),
         "paper": Preset(
-            DepthSettings(n_steps=10_000, batch=512, d_model=256, mlp=True, learning_rate=3e-4, every=5), n_runs=5
+            DepthSettings(n_steps=10_000, batch=512, d_model=256, mlp=True, learning_rate=3e-4, every=5, give_up=1.0), n_runs=5
         ),
     },
     measure=measure,

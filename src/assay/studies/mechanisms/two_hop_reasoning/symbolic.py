@@ -257,7 +257,8 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
     with part(0.9, 0.98, "one chain"):
         _, single = train_network(
             "one chain", single_world, settings, seeds, n_steps=settings.single_steps, observe=answered,
-            observe_at=log_steps(settings.single_steps, per_decade=30), stop=lambda row: bool(row["target"] >= settings.solved),
+            observe_at=log_steps(settings.single_steps, per_decade=30),
+            stop=lambda step, row: bool(row["target"] >= settings.solved),
         )  # fmt: skip
     single_steps, single_target = np.array(single.steps, dtype=float), single.series("target")
 
@@ -376,7 +377,8 @@ SYMBOLIC = Experiment(
         ),
         "laptop": Preset(SymbolicSettings(), n_runs=5),
         "paper": Preset(
-            SymbolicSettings(n_steps=10_000, batch=512, d_model=256, mlp=True, learning_rate=3e-4, every=5), n_runs=5
+            SymbolicSettings(n_steps=10_000, batch=512, d_model=256, mlp=True, learning_rate=3e-4, every=5, give_up=1.0),
+            n_runs=5,
         ),
     },
     measure=measure,

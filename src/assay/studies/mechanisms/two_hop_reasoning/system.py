@@ -41,6 +41,9 @@ class Training:
     n_nodes: Annotated[int, Ge(2), doc("node tokens to draw from")] = 30
     every: Annotated[int, Ge(1), doc("steps between observations once training is under way")] = 20
     solved: Annotated[float, doc("probability of the answer at which training stops")] = 0.99
+    give_up: Annotated[int, Ge(1), doc("steps by which a start must give the answer half its probability, or is given up")] = (
+        2000
+    )
     n_starts: Annotated[int, Ge(1), doc("starts at the most, of which the first that solves the task is measured")] = 3
 
     def __post_init__(self) -> None:
@@ -78,7 +81,7 @@ def train_network(
     n_layers: int = 3,
     n_heads: int = 1,
     n_steps: int | None = None,
-    stop: "Callable[[Observation], bool] | None" = None,
+    stop: "Callable[[int, Observation], bool] | None" = None,
 ) -> "tuple[Decoder, Trace]":
     """A network trained from scratch on fresh sequences, and its trace.
 
@@ -142,8 +145,9 @@ class Course:
 def solver(settings: Training, seeds: Seeds) -> "tuple[Decoder, Course, ChainSequences]":
     """The three-layer network, trained until it has solved the task; its course; and the sequences it was observed on.
 
-    A start that has not solved it in all its steps gives way to the next; the last one is taken as it is. All this is a
-    memoised step of the store, because two experiments need the same network.
+    A start that has not solved it in all its steps, or has not jumped after `give_up` of them (all that ever solved it had),
+    gives way to the next; the last one is taken as it is. All this is a memoised step of the store, because two experiments
+    need the same network.
 
     Args:
         settings: network and optimiser; fields that a subclass adds do not count.
@@ -164,12 +168,15 @@ def solver(settings: Training, seeds: Seeds) -> "tuple[Decoder, Course, ChainSeq
     def solved(row: "Observation") -> bool:
         return bool(row["target"] >= settings.solved)
 
+    def ends(step: int, row: "Observation") -> bool:
+        return solved(row) or bool(step >= settings.give_up * settings.n_steps and row["target"] < 0.5)
+
     def build(folder: Path) -> None:
         looks = log_steps(settings.n_steps, per_decade=12, dense_from=settings.n_steps // 20, every=settings.every)
         for start in parts(range(settings.n_starts), label=lambda start: f"start {start + 1}"):
             model, trace = train_network(
                 f"three layers, start {start + 1}", settings.world, settings, seeds, observe=observe, observe_at=looks,
-                stop=solved,
+                stop=ends,
             )  # fmt: skip
             if solved(trace.observations[-1]):
                 break
