@@ -41,8 +41,8 @@ class Training:
     n_nodes: Annotated[int, Ge(2), doc("node tokens to draw from")] = 30
     every: Annotated[int, Ge(1), doc("steps between observations once training is under way")] = 20
     solved: Annotated[float, doc("probability of the answer at which training stops")] = 0.99
-    give_up: Annotated[int, Ge(1), doc("steps by which a start must give the answer half its probability, or is given up")] = (
-        2000
+    give_up: Annotated[float, Gt(0), doc("share of the steps after which a start that is less than half sure is given up")] = (
+        0.4
     )
     n_starts: Annotated[int, Ge(1), doc("starts at the most, of which the first that solves the task is measured")] = 3
 
@@ -159,6 +159,7 @@ def solver(settings: Training, seeds: Seeds) -> "tuple[Decoder, Course, ChainSeq
     from assay.store.memo import memoised
     from assay.training.sequence import log_steps
 
+    settings = Training(**{field.name: getattr(settings, field.name) for field in fields(Training)})
     drawn = settings.world.sequences(settings.n_eval, rng=seeds("evaluation"))
     few = drawn.first(64)  # enough for the copying, a mean over the ends of all chains
 
@@ -184,8 +185,7 @@ def solver(settings: Training, seeds: Seeds) -> "tuple[Decoder, Course, ChainSeq
         rows = tuple({name: float(value) for name, value in row.items()} for row in trace.observations)
         (folder / "course.json").write_text(json.dumps(asdict(Course(trace.steps, rows, start + 1))))
 
-    own = {field.name: getattr(settings, field.name) for field in fields(Training)}
-    folder = memoised("two-hop-network", {"settings": own, "seed": seeds.root, "path": list(seeds.path)}, build)
+    folder = memoised("two-hop-network", {"settings": asdict(settings), "seed": seeds.root, "path": list(seeds.path)}, build)
     course = json.loads((folder / "course.json").read_text())
     with np.load(folder / "weights.npz") as weights:
         kept = {name: torch.from_numpy(weights[name]) for name in weights.files}
