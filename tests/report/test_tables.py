@@ -130,3 +130,19 @@ def test_a_void_claim_has_no_number() -> None:
     _, (cells,) = VerdictTable((void,)).cells()
     assert cells[4:6] == ("–", "–")
     assert cells[-1] == "void: 1 of 2 runs diverged"
+
+
+def test_records_tell_kind_family_both_controls_and_what_the_number_is() -> None:
+    planted = dataclasses.replace(verdict().control, says="planted", expected="supported", judgement="supported")
+    one = verdict(kind="every", family="Does it rise?", positive=planted, estimand_unit="nats", range="at least 0")
+    (record,) = VerdictTable((one,)).records()
+    told = {name: record[name] for name in ("kind", "family", "estimand_unit", "range", "at", "paper")}
+    assert told == {
+        "kind": "every", "family": "Does it rise?", "estimand_unit": "nats", "range": "at least 0", "at": "§1", "paper": 1.4,
+    }  # fmt: skip
+    assert record["negative"] == record["control"]
+    positive = record["positive"]
+    assert isinstance(positive, dict)
+    assert positive["says"] == "planted"
+    assert positive["flips"] is True
+    assert VerdictTable((verdict(),)).records()[0]["positive"] is None

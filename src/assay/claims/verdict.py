@@ -90,6 +90,7 @@ class Verdict:
         side: "one" where one end of the interval could be wrong, and had all of `error`; "both" where either could, with half
             each; "each step" for a refuted ordering.
         positive: the positive control, where the claim has one.
+        estimand_unit: of the number, with the `range` it can have.
     """
 
     study: str
@@ -116,6 +117,8 @@ class Verdict:
     error: float | None = None
     side: str = ""
     positive: ControlVerdict | None = None
+    estimand_unit: str = ""
+    range: str = ""
 
 
 def judge(
@@ -360,6 +363,8 @@ class _Pending:
             level=interval.level if interval else None,
             n_runs=decision.n_runs if decision else len(self.all.rows),
             unit=claim.run_is,
+            estimand_unit="" if claim.defined is None else claim.defined.unit,
+            range="" if claim.defined is None else claim.defined.range,
             paper_value=claim.paper,
             control=negative,
             verdict=verdict,

@@ -97,7 +97,10 @@ def latex_text(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _record(verdict: Verdict) -> dict[str, object]:
     control = dataclasses.asdict(verdict.control) | {"flips": verdict.control.flips}
-    return {name: control if name == "control" else getattr(verdict, name) for name in _FIELDS}
+    positive = None if verdict.positive is None else dataclasses.asdict(verdict.positive) | {"flips": verdict.positive.flips}
+    record = {name: control if name == "control" else getattr(verdict, name) for name in _FIELDS}
+    more = {name: getattr(verdict, name) for name in ("kind", "family", "tier", "estimand_unit", "range")}
+    return record | more | {"at": verdict.source, "paper": verdict.paper_value, "negative": control, "positive": positive}
 
 
 def _exact_record(study: str, found: ExactVerdict) -> dict[str, object]:

@@ -401,7 +401,7 @@ class _Session:
             cell, task = self._tasks[index]
             if known.get(cell.key) is None and share > 0.01:
                 seen = (now - began) / share / len(task.seeds)
-                stated = cell.experiment.seconds_per_run if self.plan.preset == "laptop" else None
+                stated = cell.experiment.seconds_of(cell.settings) if self.plan.preset == "laptop" else None
                 # The beginning of a run (loading, first questions) says little about the rest of it.
                 trust = 1.0 if stated is None else min(share / _TELLING, 1.0)
                 known[cell.key] = trust * seen + (1 - trust) * (stated or 0.0)
@@ -422,7 +422,7 @@ class _Session:
         How they compare is seen in the cells of which a speed is known. Before any is, stated costs hold at the laptop preset,
         for which they are stated; where nothing is stated, a run takes as long as the others do.
         """
-        stated = {cell.key: cell.experiment.seconds_per_run for cell, _ in self._tasks}
+        stated = {cell.key: cell.experiment.seconds_of(cell.settings) for cell, _ in self._tasks}
         seen = [(speed, stated.get(key)) for key, speed in known.items() if speed is not None]
         paces = [speed / cost for speed, cost in seen if cost]
         pace = statistics.median(paces) if paces else 1.0 if self.plan.preset == "laptop" else None
