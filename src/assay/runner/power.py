@@ -1,0 +1,55 @@
+"""What the open claims of a study need, from what is stored of it, or from a pilot."""
+
+from dataclasses import dataclass
+
+from assay.claims.power import Need, needs
+from assay.claims.study import Study
+from assay.claims.verdict import PILOT_SEEDS, RunRow
+from assay.runner.executors import Local
+from assay.runner.plan import plan
+from assay.runner.run import execute, judge_stored
+from assay.store.store import Store, StoredRun
+
+__all__ = ["Planned", "planned"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A claim's need, the minutes of one core that its further runs take, and what kind of runs the answer rests on."""
+
+    need: Need
+    minutes: float | None
+    rests_on: str
+
+
+def planned(study: Study, store: Store, *, pilot: int, most: int) -> list[Planned]:
+    """The needs of all findings of which runs are stored, after a pilot of the experiments without any.
+
+    Runs that count come first, then a pilot's, then stale ones of the same preset: the first kind with two runs or more.
+    """
+    unseen = [one.name for one in study.experiments if one.has_runs and not store.runs(study.slug, experiment=one.name)]
+    if pilot and unseen:
+        execute(plan(study, store, experiments=unseen, n_runs=pilot, seed=PILOT_SEEDS[0]), store, executor=Local())
+    (judged,) = judge_stored(study, store)
+    seen: dict[str, list[StoredRun]] = {}
+    kinds = {}
+    for name, cell in judged.cells.items():
+        stored = store.runs(study.slug, experiment=name)
+        current = [run for run in stored if (run.fingerprint, run.settings_digest) == (cell.fingerprint, cell.settings_digest)]
+        pilots = [run for run in current if run.seed in PILOT_SEEDS]
+        stale = [run for run in stored if run.fingerprint != cell.fingerprint and run.preset == "laptop" and not run.custom]
+        for kind, runs in (("counted", judged.runs[name]), ("pilot", pilots), ("stale", stale)):
+            if len(runs) > 1:
+                seen[name], kinds[name] = list(runs), kind
+                break
+    counted = {name: _rows(runs) for name, runs in judged.runs.items() if runs}
+    found = needs(study, counted, {name: _rows(runs) for name, runs in seen.items()}, most=most, looks=judged.looks)
+    return [Planned(need, _minutes(need, seen[need.experiment]), kinds[need.experiment]) for need in found]
+
+
+def _minutes(need: Need, runs: list[StoredRun]) -> float | None:
+    return None if need.more is None else need.more * sum(run.wall_s for run in runs) / len(runs) / 60
+
+
+def _rows(runs: list[StoredRun]) -> list[RunRow]:
+    return [RunRow(run.experiment, run.seed, run.status, run.estimands, run.items) for run in runs]

@@ -1,0 +1,26 @@
+"""What open claims need: from a pilot where nothing is stored, else from what counts."""
+
+from assay.claims.study import Study
+from assay.runner.executors import Local
+from assay.runner.plan import plan
+from assay.runner.power import planned
+from assay.runner.run import execute
+from assay.store.store import Store
+
+
+def test_a_pilot_says_how_many_runs_each_claim_needs(coins: Study, store: Store) -> None:
+    lines = planned(coins, store, pilot=4, most=64)
+    assert {one.seed for one in store.runs()} == {901, 902, 903, 904}
+    assert {line.rests_on for line in lines} == {"pilot"}
+    for line in lines:
+        assert (line.need.verdict, line.need.heading, line.need.n_runs) == ("not run", "supported", 0)
+        assert line.need.needed is not None
+        assert line.need.more == line.need.needed < 64
+        assert line.minutes is not None
+
+
+def test_what_counts_goes_before_a_pilot_and_decided_claims_need_nothing(coins: Study, store: Store) -> None:
+    planned(coins, store, pilot=2, most=64)
+    execute(plan(coins, store), store, executor=Local())
+    lines = planned(coins, store, pilot=2, most=64)
+    assert {(line.rests_on, line.need.verdict, line.need.more) for line in lines} == {("counted", "supported", 0)}
