@@ -95,6 +95,8 @@ SERVE_ONE = {
     "models/pretrained/convert.py": "part of adding",
     "solvers/games/dec_pomdp.py": "planned: game files of several steps",
     "worlds/games/dec_pomdp.py": "planned: game files of several steps",
+    "models/sampling.py": "planned: studies of preferences and of self-made data draw from both kinds of model",
+    "models/pretrained/continuing.py": "part of sampling",
     "instruments/probes.py": "planned: situated-theory-of-mind reads the other player's next move off activations",
 }
 

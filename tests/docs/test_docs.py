@@ -1,6 +1,7 @@
 """What we wrote is true: the pages' examples run and the generated parts are current."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,16 +19,18 @@ def assay(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.Co
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
 
 
-def test_the_study_of_adding_a_study_runs_by_touching_only_its_own_file(tmp_path: Path) -> None:
+def test_the_studies_of_adding_a_study_run_by_touching_only_their_own_files(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "adding-a-study.md").read_text()
     (source,) = re.findall(r'```python title="coin_weighing.py"\n(.*?)```', page, re.S)
     (tmp_path / "coin_weighing.py").write_text(source)
     metadata = tmp_path / "coins-1.0.dist-info"  # what installing a package with that one file leaves behind
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: coins\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[assay.studies]\ncoin-weighing = coin_weighing:STUDY\n")
+    studies = "coin-weighing = coin_weighing:STUDY\nreversal-curse = reversal_curse:STUDY\n"
+    (metadata / "entry_points.txt").write_text(f"[assay.studies]\n{studies}")
+    shutil.copytree(ROOT / "examples" / "reversal_curse", tmp_path / "reversal_curse")
     commands = re.findall(r"^(assay [^\n#]*)", page, re.M)
-    assert len(commands) >= 4
+    assert len(commands) >= 5
     for command in commands:
         done = assay(*command.split()[1:], "--store", str(tmp_path / "store"), cwd=tmp_path, path=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -37,6 +40,12 @@ def test_the_study_of_adding_a_study_runs_by_touching_only_its_own_file(tmp_path
         [sys.executable, "-m", "ruff", "check", "--select", "E,F,B", tmp_path / "coin_weighing.py"], capture_output=True
     )
     assert ruff.returncode == 0, ruff.stdout.decode()
+
+
+def test_the_language_model_study_of_the_page_takes_at_most_150_lines() -> None:
+    files = sorted((ROOT / "examples" / "reversal_curse").glob("*.py"))
+    assert [file.name for file in files] == ["__init__.py", "claims.py", "language_model.py"]
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 150
 
 
 def test_the_command_line_page_is_what_the_commands_say() -> None:
