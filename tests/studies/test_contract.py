@@ -32,7 +32,6 @@ OLD_FORM = {
     "filtering-attention-storing-mlp",
     "observation-interference",
     "off-switch-game",
-    "offline-domain-randomization",
     "out-of-context-reasoning",
     "reasoning-by-superposition",
     "two-hop-reasoning",

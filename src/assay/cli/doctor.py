@@ -25,7 +25,6 @@ OPTIONAL = (
     ("pyspiel", "open_spiel", "games", "the oracle that game solvers are tested against"),
     ("gymnasium", "gymnasium", "rl", "simulated robots"),
     ("mujoco", "mujoco", "rl", "their physics"),
-    ("stable_baselines3", "stable-baselines3", "rl", "policy training"),
     ("cma", "cma", "rl", "evolution strategies for simulator fitting"),
 )
 REQUIRED = ("torch", "numpy", "scipy", "pydantic", "typer", "rich", "jinja2", "matplotlib", "filelock", "psutil")

@@ -1,11 +1,12 @@
 import math
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.core.errors import SettingsError, WorkError
+from assay.core.errors import MissingExtra, SettingsError, WorkError
 from assay.core.seeds import Seeds
 from assay.studies.learners.offline_domain_randomization.feedback_control import Regulation, rollout_cost, train_feedback
 from assay.studies.learners.offline_domain_randomization.randomisation import (
@@ -238,3 +239,13 @@ def test_training_balances_the_pole() -> None:
     scale = np.array([-2.0, -3.0, -30.0, -5.0])
     gains = train_feedback(pole, task, xi, starts, scale=scale, budget=150, rng=Seeds(0)("cma"))
     assert rollout_cost(pole, task, gains[None], xi, starts)[0] < 0.1
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cma", None)
+    data = Transitions(np.zeros((2, 1)), np.zeros((2, 1)), np.zeros((2, 1)), np.arange(2))
+    with pytest.raises(MissingExtra, match=r"assay\[rl\]"):
+        fit_randomisation(LinearResponse(), data, FitSettings(n_draws=2, budget=2), rng=Seeds(0)("x"))
+    task = Regulation(np.ones(1), 0.1, np.ones(1), 1.0, 2)
+    with pytest.raises(MissingExtra, match="feedback"):
+        train_feedback(LinearResponse(), task, np.ones((1, 1)), np.ones((1, 1)), scale=np.ones(1), budget=2, rng=Seeds(0)("x"))

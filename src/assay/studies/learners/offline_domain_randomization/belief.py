@@ -39,7 +39,7 @@ def optimal_under_belief(
 ) -> BeliefSolution:
     """The best policy over `horizon` steps that may use all it has seen, for a real MDP drawn from `belief`.
 
-    Exact: the recursion carries the unnormalised belief along every history of actions and next states (rewards are known
+    Exact: the unnormalised belief is carried along every history of actions and next states (rewards are known
     functions of state and action and are not used as observations).
 
     Args:
@@ -65,45 +65,35 @@ def optimal_under_belief(
             f"{n_states} states, {n_actions} actions and horizon {horizon} have {histories} histories, "
             f"more than {max_histories}; shorten the horizon"
         )
+    initial = np.stack([mdp.initial for mdp in family])  # (M, S)
     transition = np.stack([mdp.transition for mdp in family])  # (M, S, A, S)
     reward = np.stack([mdp.reward for mdp in family])  # (M, S, A)
-
-    def values(state: int, weight: Floats, steps: int) -> Floats:
-        """What the best continuation earns in each MDP, given unnormalised beliefs."""
-        best: Floats = np.zeros(len(family))
-        best_score = -np.inf
-        for action in range(n_actions):
-            earned = reward[:, state, action].copy()
-            if steps > 1:
-                chance = transition[:, state, action]
-                for after in range(n_states):
-                    if (weight * chance[:, after]).any():
-                        earned += chance[:, after] * values(after, weight * chance[:, after], steps - 1)
-                    elif chance[:, after].any():
-                        # Impossible under the belief, possible in a doubted MDP: any play is optimal; take action 0.
-                        earned += chance[:, after] * _first_action(transition, reward, after, steps - 1)
-            score = float(weight @ earned)
-            if score > best_score:
-                best, best_score = earned, score
-        return best
-
-    total = np.zeros(len(family))
-    optimal = np.zeros(len(family))
-    initial = np.stack([mdp.initial for mdp in family])
+    values = np.zeros(initial.shape)
     if horizon > 0:
-        for state in range(n_states):
-            if initial[:, state].any():
-                weight = p * initial[:, state]
-                found = values(state, weight, horizon) if weight.any() else _first_action(transition, reward, state, horizon)
-                total += initial[:, state] * found
-        for m, mdp in enumerate(family):
-            optimal[m] = float(mdp.initial @ backward_induction(mdp, horizon).values[horizon])
+        values = _values(transition, reward, p[:, None] * initial, horizon)
+    total = (initial * values).sum(axis=1)
+    optimal = np.array([mdp.initial @ backward_induction(mdp, horizon).values[horizon] for mdp in family])
     return BeliefSolution(total, optimal, float(p @ (optimal - total)))
 
 
-def _first_action(transition: Floats, reward: Floats, state: int, steps: int) -> Floats:
-    """What always taking action 0 earns in each MDP."""
-    value = np.zeros(reward.shape[:2])
-    for _ in range(steps):
-        value = reward[:, :, 0] + np.einsum("mst,mt->ms", transition[:, :, 0], value)
-    return np.asarray(value[:, state])
+def _values(transition: Floats, reward: Floats, weight: Floats, horizon: int) -> Floats:
+    """What the best continuation earns in each MDP from each first state, (M, S), given unnormalised beliefs at the start.
+
+    Forward, the states and beliefs at the end of every history of each length; backward, the best action after each. Where no
+    MDP of the belief could have made a history, every action is as good and the first is taken.
+    """
+    n_models, n_states, n_actions = reward.shape
+    states, weights = [np.arange(n_states)], [weight]
+    for _ in range(horizon - 1):
+        follow = weights[-1][:, :, None, None] * transition[:, states[-1]]  # (M, histories, A, S)
+        weights.append(follow.reshape(n_models, -1))
+        states.append(np.tile(np.arange(n_states), follow.shape[1] * n_actions))
+    after: Floats | None = None
+    for state, belief in zip(reversed(states), reversed(weights), strict=True):
+        earned = reward[:, state]  # (M, histories, A)
+        if after is not None:
+            earned = earned + (transition[:, state] * after.reshape(n_models, len(state), n_actions, n_states)).sum(axis=3)
+        best = np.einsum("mh,mha->ha", belief, earned).argmax(axis=1)
+        after = np.take_along_axis(earned, best[None, :, None], axis=2)[:, :, 0]
+    assert after is not None
+    return after

@@ -1,210 +1,119 @@
-"""C4: with exact simulators and no noise the fitted deviation collapses; an entropy bonus holds it up, by how much is known."""
+"""C4, C5: how sure of itself is a fitted law, and what holds it open?"""
 
 import math
-from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge, Gt, MinLen, doc
+import numpy.typing as npt
 
-from assay.claims.charts import Figure, Lines
-from assay.claims.rules import Below, Ordered
-from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
-from assay.core.errors import SettingsError
+from assay.claims.study import Measurement, Table
+from assay.core.progress import part, parts
 from assay.core.seeds import Seeds
+from assay.studies.learners.offline_domain_randomization.meeting import CART_POLE, fit_law, record_plant
 from assay.studies.learners.offline_domain_randomization.randomisation import (
     SD_FLOOR,
     FitSettings,
+    Randomisation,
     edropo_variance,
     fit_randomisation,
+    uniform_randomisation,
 )
-from assay.studies.learners.offline_domain_randomization.simulators import LinearResponse, Transitions
+from assay.studies.learners.offline_domain_randomization.settings import Budgets, CollapseSettings
+from assay.studies.learners.offline_domain_randomization.simulators import LinearResponse, Transitions, draw_truth
 
-# Deviations computed when this study was planned, for N = 100, eps = 0.01, g = 1; (tau^2, beta): sigma.
-PLANNED = {(0.0, 1.0): 0.01005, (0.02, 1.0): 0.1020, (0.02, 10.0): 0.1188}
-
-CLAIMS = (
-    Claim(
-        "C4.collapse",
-        says="On a noiseless record of a well-specified simulator the fitted deviation is invisible beside the noise floor.",
-        source="arXiv:2506.10133v1, motivation of E-DROPO",
-        estimand="collapse",
-        rule=Below(0.1),
-        margin="deviation of the next state, in units of the floor's; below a tenth it adds less than 1% of variance",
-        control=Control("with a bonus of a tenth of the record it is visible", "collapse_bonus"),
-        paper_value="collapses to the lower bound",
-    ),
-    Claim(
-        "C4.closed-form",
-        says="With a bonus the searched deviation is the closed form's, at every bonus and residual tried.",
-        source="derived from arXiv:2506.10133v1, E-DROPO's objective",
-        estimand="worst_log_error",
-        rule=Below(0.02),
-        summary="every",
-        margin="2%, the accuracy of the search; the closed form is a quadratic's root",
-        control=Control("the closed form of no bonus misses it", "worst_log_error_no_bonus"),
-        paper_value="sigma^2 = beta eps / (N g^2 (1 - tau^2/eps)) for small beta",
-    ),
-    Claim(
-        "C4.monotone",
-        says="The deviation rises with the bonus.",
-        source="derived from arXiv:2506.10133v1",
-        estimand=("log_sd_small", "log_sd_middle", "log_sd_large"),
-        rule=Ordered(0.5),
-        margin="in e-folds; a tenfold bonus raises it by 1.15",
-        control=Control(
-            "a record that grows with the bonus: it stays", ("log_sd_small_grown", "log_sd_middle_grown", "log_sd_large_grown")
-        ),
-        paper_value="monotone in beta",
-    ),
-    Claim(
-        "C4.values",
-        says="The closed form gives the three deviations computed when this study was planned, to their last digit.",
-        source="ours; not a value of the paper",
-        estimand="worst_digit",
-        rule=Below(0.51),
-        summary="every",
-        margin="half a unit of the last digit given",
-        control=Control("for a bonus twice as large it does not", "worst_digit_doubled"),
-        paper_value="0.01005, 0.1020, 0.1188 (ours)",
-    ),
-)
+Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Record, floor and bonuses of the one-parameter fits."""
-
-    n_records: Annotated[int, Ge(10), doc("recorded transitions N; even")] = 100
-    noise_floor: Annotated[float, Gt(0), doc("eps")] = 0.01
-    bonuses: Annotated[tuple[float, ...], MinLen(3), doc("beta, the first three a decade apart")] = (0.1, 1.0, 10.0)
-    residuals: Annotated[tuple[float, ...], MinLen(1), doc("tau^2, mean square that the best mean leaves")] = (0.0, 0.005, 0.02)
-    budget: Annotated[int, Ge(20), doc("evaluations of CMA-ES")] = 500
-    n_draws: Annotated[int, Ge(2), doc("simulated next states per transition; matched, so few are exact")] = 10
-
-    def __post_init__(self) -> None:
-        if self.n_records % 2:
-            raise SettingsError(f"n_records must be even, so that residuals balance; got {self.n_records}")
-        if list(self.bonuses) != sorted(set(self.bonuses)) or min(self.bonuses) <= 0 or max(self.bonuses) >= self.n_records:
-            raise SettingsError(f"bonuses must rise between 0 and n_records={self.n_records}; got {self.bonuses}")
+def measure(settings: CollapseSettings, seeds: Seeds) -> Measurement:
+    """How visible laws of the cart-pole are beside the sensor's noise, and how often the truth lies inside them."""
+    found: dict[str, list[float]] = {}
+    with part(0, 0.8, "cart-poles"):
+        for copy in parts(range(settings.n_copies)):
+            for name, value in _cart_pole(settings, seeds.child(f"copy/{copy}")).items():
+                found.setdefault(name, []).append(value)
+    with part(0.8, 1, "one parameter"):
+        rows = _one_parameter(settings, seeds.child("one parameter"))
+    return Measurement(estimands={name: float(np.mean(values)) for name, values in found.items()}, tables={"collapse": rows})
 
 
-def measure(settings: Settings, seeds: Seeds) -> Measurement:
-    """Deviations found by the search, beside the closed form, over bonuses and residuals."""
+def _cart_pole(settings: CollapseSettings, seeds: Seeds) -> dict[str, float]:
+    """By arm: the law's share of what it predicts to vary, and the share of parameters inside two of its deviations.
+
+    `plenty`: a hundred records of a cart-pole that the simulator has exactly; `changing`: of one whose parameters are drawn
+    anew at every step; `scarce`: four records; `scarce-bonus`: the same four, fitted with the large bonus.
+    """
+    parameters = CART_POLE.simulator.parameters
+    truth = draw_truth(parameters, seeds("truth"))
+    width = np.array([p.high - p.low for p in parameters])
+    budgets = Budgets(settings.n_draws, settings.fit_budget, 1, 1, 1)
+    floor = settings.sensor**2
+    plenty, scarce = (
+        record_plant(CART_POLE, CART_POLE.simulator, truth, n, sensor=settings.sensor, seeds=seeds.child(name))
+        for name, n in (("plenty", settings.plenty), ("scarce", settings.few))
+    )
+    moving = truth + settings.change * width * seeds("changing").uniform(-math.sqrt(3), math.sqrt(3), (len(plenty), len(width)))
+    moving = np.clip(moving, [p.low for p in parameters], [p.high for p in parameters])
+    noise = plenty.next_state - CART_POLE.simulator.step(np.broadcast_to(truth, moving.shape), plenty.state, plenty.action)
+    changed = CART_POLE.simulator.step(moving, plenty.state, plenty.action) + noise
+    changing = Transitions(plenty.state, plenty.action, changed, plenty.episode)
+    values: dict[str, float] = {}
+    for arm, data, bonus in (
+        ("plenty", plenty, 0.0),
+        ("changing", changing, 0.0),
+        ("scarce", scarce, 0.0),
+        ("scarce-bonus", scarce, settings.bonus),
+    ):
+        law = fit_law(CART_POLE, data, budgets, floor=floor, bonus=bonus, seeds=seeds)
+        values[f"{arm}/visible"] = visible_share(law, data, floor, rng=seeds("draws"))
+        values[f"{arm}/coverage"] = float((np.abs(law.mean - truth) <= 2 * law.sd).mean())
+    uniform = uniform_randomisation(parameters)
+    values["uniform/visible"] = visible_share(uniform, plenty, floor, rng=seeds("draws"))
+    values["uniform/coverage"] = float((np.abs(uniform.mean - truth) <= 2 * uniform.sd).mean())
+    return values
+
+
+def visible_share(
+    law: Randomisation, data: Transitions, floor: float, *, rng: np.random.Generator, n_draws: int = 200
+) -> float:
+    """The law's part of the variance it predicts for the next state, averaged over states and coordinates: 0 to 1.
+
+    0: its draws all predict the same beside the noise floor. A half: they vary as much as the floor.
+    """
+    xi = law.sample(200, rng=rng)[:, None]
+    predicted = CART_POLE.simulator.step(xi, data.state[None], data.action[None])
+    variance = predicted.var(axis=0)
+    return float((variance / (variance + floor)).mean())
+
+
+def _one_parameter(settings: CollapseSettings, seeds: Seeds) -> Table:
+    """Deviations found by the search for one parameter, beside the closed form, over bonuses and residuals."""
     gain = float(seeds("gain").uniform(0.5, 2.0))
     rows: Table = []
-    for tau2 in settings.residuals:
+    for tau2 in parts(settings.residuals):
         for bonus in (0.0, *settings.bonuses):
-            sd = _searched(settings, seeds.child(f"{tau2}/{bonus}"), gain, settings.n_records, tau2, bonus)
             exact = math.sqrt(edropo_variance(settings.n_records, gain, settings.noise_floor, tau2, bonus))
             rows.append(
                 {
                     "residual": f"{tau2:g}",
                     "bonus": bonus,
-                    "deviation": sd,
-                    "closed_form": exact,
+                    "deviation": _searched(settings, seeds.child(f"{tau2}/{bonus}"), gain, tau2, bonus),
                     "expected": max(exact, SD_FLOOR),  # the search looks no lower
-                    "relative": sd * gain / math.sqrt(settings.noise_floor),
                 }
             )
-    floor = math.sqrt(settings.noise_floor)
-    clean = {float(row["bonus"]): float(row["deviation"]) for row in rows if row["residual"] == "0"}
-    with_bonus = [row for row in rows if float(row["bonus"]) > 0]
-    names = ("small", "middle", "large")
-    grown = {}
-    for bonus in settings.bonuses[:3]:
-        n = 2 * max(1, round(settings.n_records * bonus / settings.bonuses[1] / 2))
-        grown[bonus] = _searched(settings, seeds.child(f"grown/{bonus}"), gain, n, 0.0, bonus)
-    return Measurement(
-        estimands={
-            "collapse": clean[0.0] * gain / floor,
-            "collapse_bonus": clean[max(settings.bonuses)] * gain / floor,
-            "worst_log_error": max(abs(math.log(float(r["deviation"]) / float(r["closed_form"]))) for r in with_bonus),
-            "worst_log_error_no_bonus": max(
-                abs(math.log(float(r["deviation"]) / max(_no_bonus(settings, gain, float(r["residual"])), 1e-5)))
-                for r in with_bonus
-            ),
-            **{f"log_sd_{name}": math.log(clean[bonus]) for name, bonus in zip(names, settings.bonuses, strict=False)},
-            **{f"log_sd_{name}_grown": math.log(grown[bonus]) for name, bonus in zip(names, settings.bonuses, strict=False)},
-            "worst_digit": _worst_digit(1.0),
-            "worst_digit_doubled": _worst_digit(2.0),
-        },
-        tables={"collapse": rows},
-    )
+    return rows
 
 
-def _no_bonus(settings: Settings, gain: float, tau2: float) -> float:
-    return math.sqrt(edropo_variance(settings.n_records, gain, settings.noise_floor, tau2, 0.0))
-
-
-def _worst_digit(factor: float) -> float:
-    """The largest distance of the closed form from a planned value, in units of its last digit."""
-    worst = 0.0
-    for (tau2, beta), sigma in PLANNED.items():
-        digit = 1e-5 if sigma < 0.1 else 1e-4
-        worst = max(worst, abs(math.sqrt(edropo_variance(100, 1.0, 0.01, tau2, factor * beta)) - sigma) / digit)
-    return worst
-
-
-def _searched(settings: Settings, seeds: Seeds, gain: float, n: int, tau2: float, bonus: float) -> float:
+def _searched(settings: CollapseSettings, seeds: Seeds, gain: float, tau2: float, bonus: float) -> float:
     """The deviation CMA-ES finds where the best mean leaves exactly tau^2."""
-    truth = float(seeds("truth").uniform(-1, 1))
+    n, truth = settings.n_records, float(seeds("truth").uniform(-1, 1))
     residual = math.sqrt(tau2) * np.where(np.arange(n) % 2, 1.0, -1.0)
     zeros = np.zeros((n, 1))
     data = Transitions(zeros, zeros, (gain * truth + residual)[:, None], np.arange(n))
-    fit = fit_randomisation(
-        LinearResponse(gain),
-        data,
-        FitSettings(
-            n_draws=settings.n_draws,
-            noise_floor=settings.noise_floor,
-            entropy_bonus=bonus,
-            budget=settings.budget,
-            truncation=None,
-            matched=True,
-        ),
-        rng=seeds("search"),
+    fit_settings = FitSettings(
+        n_draws=10,
+        noise_floor=settings.noise_floor,
+        entropy_bonus=bonus,
+        budget=settings.fit_budget,
+        truncation=None,
+        matched=True,
     )
-    return float(fit.law.sd[0])
-
-
-EXPERIMENT = Experiment(
-    "collapse",
-    question="Why does the fitted law collapse, and what does the entropy bonus change?",
-    cost="20 s of one core",
-    claims=CLAIMS,
-    presets={
-        "quick": Preset(Settings(n_records=20, bonuses=(0.1, 0.5, 2.0), residuals=(0.0,), budget=60, n_draws=8), 2),
-        "laptop": Preset(Settings(), 6),
-    },
-    measure=measure,
-    needs={"cma": "rl"},
-    figures=(
-        Figure(
-            "collapse",
-            title="The bonus sets how wide the law stays",
-            caption="Deviation of the fitted law over the entropy bonus; dashed, the closed form, but no lower than the search "
-            "looks. Where the simulator explains the record up to the noise floor of 0.01 only the bonus holds the law open; "
-            "where it leaves more unexplained, that does.",
-            chart=Lines(
-                "collapse",
-                x="bonus",
-                y="deviation",
-                by="residual",
-                theory="expected",
-                x_scale="symlog",
-                y_scale="log",
-                x_label="entropy bonus",
-                y_label="fitted deviation",
-                markers=True,
-            ),
-            names={
-                "expected": "closed form",
-                "0": "nothing unexplained",
-                "0.005": "unexplained: 0.005",
-                "0.02": "unexplained: 0.02",
-            },
-            further=True,
-        ),
-    ),
-)
+    return float(fit_randomisation(LinearResponse(gain), data, fit_settings, rng=seeds("search")).law.sd[0])

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from assay.core.errors import MissingExtra, SettingsError
+from assay.core.errors import SettingsError
+from assay.core.extras import load_extra
 from assay.studies.learners.offline_domain_randomization.simulators import Simulator
 
 __all__ = ["Regulation", "rollout_cost", "train_feedback"]
@@ -77,10 +78,7 @@ def train_feedback(
         budget: evaluations.
         rng: for the search.
     """
-    try:
-        import cma
-    except ImportError as error:
-        raise MissingExtra("cma", "rl", "training a feedback policy") from error
+    cma = load_extra("cma", "rl", "training a feedback policy")
     options = {
         "maxfevals": budget,
         "verbose": -9,

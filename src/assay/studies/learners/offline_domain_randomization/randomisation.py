@@ -15,8 +15,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import ndtr
 
-from assay.core.errors import MissingExtra, SettingsError, WorkError
+from assay.core.errors import SettingsError, WorkError
+from assay.core.extras import load_extra
 from assay.studies.learners.offline_domain_randomization.simulators import Parameter, Simulator, Transitions
 
 __all__ = [
@@ -66,8 +69,6 @@ class Randomisation:
 
     def mass_near(self, point: Floats, radius: float) -> float:
         """The probability of the box of `radius` (in units of the search width) around a point, before cutting."""
-        from scipy.special import ndtr
-
         low, high = self._bounds()
         a, b = point - radius * (high - low), point + radius * (high - low)
         if self.kind == "uniform":
@@ -248,10 +249,7 @@ def _search(
     parameters: tuple[Parameter, ...], objective: Objective, budget: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats, float, int]:
     """(mean, sd, objective, evaluations) of the best candidate of CMA-ES."""
-    try:
-        import cma
-    except ImportError as error:
-        raise MissingExtra("cma", "rl", "fitting a simulator's randomisation") from error
+    cma = load_extra("cma", "rl", "fitting a simulator's randomisation")
     low, high = np.array([p.low for p in parameters]), np.array([p.high for p in parameters])
     d = len(parameters)
     top = (high - low) / 4
@@ -317,8 +315,6 @@ def fit_linear(model: LinearModel, *, entropy_bonus: float = 0.0) -> tuple[Float
 
     Maximises sum_i log N(y_i; g_i . mean, sum_j g_ij^2 sd_j^2 + noise^2) + beta * sum_j log sd_j.
     """
-    from scipy.optimize import minimize
-
     # A row per parameter: sums over many records then run along contiguous memory.
     g, y = np.ascontiguousarray(model.gain.T), model.response
     squares = g**2

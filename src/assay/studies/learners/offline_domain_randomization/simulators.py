@@ -22,6 +22,7 @@ __all__ = [
     "Simulator",
     "SpringDamper",
     "Transitions",
+    "draw_truth",
     "record_episodes",
     "record_transitions",
 ]
@@ -229,6 +230,11 @@ class CartPole:
             omega = omega + self.dt * angular
             theta = theta + self.dt * omega
         return np.stack(np.broadcast_arrays(x, v, theta, omega), axis=-1)
+
+
+def draw_truth(parameters: tuple[Parameter, ...], rng: np.random.Generator) -> Floats:
+    """Parameters of a real system, drawn evenly from the whole box in which a law is searched."""
+    return rng.uniform([p.low for p in parameters], [p.high for p in parameters])
 
 
 def record_transitions(
