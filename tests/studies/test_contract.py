@@ -30,8 +30,6 @@ ARMS = [
 # Declared in the old form still; the list only ever shrinks.
 OLD_FORM = {
     "filtering-attention-storing-mlp",
-    "observation-interference",
-    "off-switch-game",
     "out-of-context-reasoning",
     "reasoning-by-superposition",
     "two-hop-reasoning",

@@ -6,10 +6,10 @@ from itertools import product
 import numpy as np
 import pytest
 
-from assay.core.seeds import Seeds
 from assay.solvers.games.humans import Naive, best_assistant
 from assay.solvers.games.pairs import optimal_pairs, optimal_value
-from assay.studies.games.off_switch_game import STUDY, examples, shares, theorems, variants
+from assay.studies.games.off_switch_game import STUDY, examples, shares, variants
+from assay.studies.games.off_switch_game.settings import GameSettings
 from assay.worlds.games.off_switch import OffSwitchGame, bounded_talk_game, file_deletion, file_deletion_three_versions
 
 # Worked by hand from the paper's tables; where a game is ours, by visiting all pairs.
@@ -117,14 +117,21 @@ def test_variants_of_the_file_deletion_game_are_worth_what_they_tell() -> None:
     assert best_assistant(game.team_form(), Naive()).value == pytest.approx(7 / 4)
 
 
-def test_theorems_have_no_exceptions_and_their_conditions_are_needed() -> None:
-    found = theorems.exceptions(4096, Seeds(1))
-    claimed = {claim.estimand for claim in STUDY.experiment("fixed-games").claims}
-    held = {name: value for name, value in found.items() if name in claimed}
-    dropped = {name: value for name, value in found.items() if name not in claimed}
-    assert len(held) == 9
-    assert not any(held.values()), held
-    assert all(dropped.values()), dropped
+def test_every_exact_check_holds_and_fails_without_its_cause() -> None:
+    found = examples.everything(4096)
+    assert set(examples.NUMBERS) == {exact.name for exact in STUDY.exact}
+    for exact in STUDY.exact:
+        with_cause, without = examples.NUMBERS[exact.name]
+        assert exact.judge(found[with_cause]) == "holds", (exact.sentence, found[with_cause])
+        assert exact.judge(found[without]) == "fails", (exact.sentence, found[without])
+    used = {name for pair in examples.NUMBERS.values() for name in pair}
+    assert used == set(found), "a number that no check reads"
+
+
+def test_checks_are_numbers_of_their_own_settings() -> None:
+    settings = GameSettings(n_checked=512)
+    expected = examples.everything(512)
+    assert examples.check(settings) == {name: expected[number] for name, (number, _) in examples.NUMBERS.items()}
 
 
 def test_figures_of_the_examples_are_drawn_from_their_values() -> None:

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from assay.agents.policy_gradient import train
+from assay.claims.estimand import name_of
 from assay.core.seeds import Seeds
 from assay.solvers.games.pairs import optimal_value
-from assay.studies.games.off_switch_game import learners
+from assay.studies.games.off_switch_game import STUDY, learners
+from assay.studies.games.off_switch_game.settings import LearnerSettings
 from assay.worlds.games.team import TeamForm
 
-SMALL = learners.Settings(n_learners=12, n_steps=400)
+SMALL = LearnerSettings(n_learners=12, n_steps=400)
 SEED = 5
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -90,3 +92,16 @@ def test_tables_tell_of_every_game_and_end_at_the_mean_of_the_learners() -> None
         last = max((r for r in tables["learning"] if r["game"] == row["game"]), key=lambda r: float(r["step"]))
         assert last["step"] == SMALL.n_steps
         assert last["share_of_optimum"] == pytest.approx(float(row["mean_value"]) / float(row["optimum"]))
+
+
+def test_learners_that_have_not_learned_pass_no_claim_of_an_effect() -> None:
+    """A claim of a lack is passed by whoever lacks; perfect learners fail it."""
+    nulls = learners.measure_nulls(LearnerSettings(n_learners=200), Seeds(SEED)).estimands
+    assert set(nulls) == {f"untrained/{estimand.name}" for estimand in STUDY.experiment("learners").estimands}
+    passed = {
+        claim.name
+        for claim in STUDY.experiment("learners").claims
+        if claim.rule.distance(nulls[f"untrained/{name_of(str(claim.estimand))}"]) > 0
+    }
+    assert passed == {"E2.informed"}
+    assert STUDY.claim("E2.informed").rule.distance(0.0) < 0

@@ -1,20 +1,23 @@
 """Every share of random games is what the exact solver says of each game, and every arm is what its name says."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 
+from assay.claims.estimand import name_of
 from assay.core.seeds import Seeds
 from assay.solvers.games.humans import Naive, best_assistant
-from assay.solvers.games.pairs import alternating_best_response, optimal_pairs, optimal_value
-from assay.studies.games.off_switch_game import arms, shares, variants
+from assay.solvers.games.pairs import optimal_pairs, optimal_value
+from assay.studies.games.off_switch_game import STUDY, arms, shares, variants
 from assay.studies.games.off_switch_game.random_games import cell_games
+from assay.studies.games.off_switch_game.settings import GameSettings
 from assay.worlds.games.off_switch import OffSwitchGame, off_switch_from_table
 
-SMALL = shares.Settings(n_games=64, n_talks=72, n_human=3, n_assistant=3, largest=9)
+SMALL = GameSettings(n_games=64, n_talks=72, n_human=3, n_assistant=3, largest=9)
 SEED = 3
 Games = list[OffSwitchGame]
 
@@ -93,15 +96,15 @@ def test_the_unaware_human_is_the_naive_one_of_the_exact_solver(measured: dict[s
     assert measured["shown/unaware_loss"] == pytest.approx(0, abs=1e-12)
 
 
-def test_best_replies_in_turn_stop_where_the_exact_ones_do(measured: dict[str, float]) -> None:
-    games = drawn("games", SMALL.n_games)
-    starts = Seeds(SEED)("start").integers(0, 2, size=(SMALL.n_games, SMALL.n_human))
-    short = [
-        alternating_best_response(game.team_form(), start.tolist())[0] < value(game)
-        for game, start in zip(games, starts, strict=True)
-    ]
-    assert measured["private/stops_short"] == np.mean(short)
-    assert measured["alone/stops_short"] == 0
+def test_no_claim_is_passed_by_games_in_which_nothing_can_be_lost() -> None:
+    nulls = shares.measure_nulls(SMALL, Seeds(SEED)).estimands
+    experiment = STUDY.experiment("games")
+    assert set(nulls) == {f"{null.name}/{estimand.name}" for null in experiment.nulls for estimand in experiment.estimands}
+    for claim in experiment.claims:
+        for null in experiment.nulls:
+            assert claim.rule.distance(nulls[f"{null.name}/{name_of(str(claim.estimand))}"]) < 0
+    harmless = [replace(game, act=tuple(abs(u) for u in game.act)) for game in drawn("null games", SMALL.n_games)]
+    assert share(harmless, acts_alone) == nulls["harmless/acts_alone"] == 0
 
 
 def test_telling_two_observations_apart_is_counted_as_the_exact_solver_would(measured: dict[str, float]) -> None:
@@ -145,7 +148,6 @@ def test_the_price_of_always_waiting_is_the_exact_one(measured: dict[str, float]
 
 VIEWS: list[Any] = [
     pytest.param(arms.shown_to_human, variants.with_code_shown, 1, id="shown to human"),
-    pytest.param(arms.shown_to_assistant, variants.with_version_shown, 1, id="shown to assistant"),
     pytest.param(arms.with_coin, variants.with_coin, 2, id="coin"),
     pytest.param(arms.alike_in_two_rows, first_two_alike, 1, id="alike"),
 ]

@@ -1,356 +1,299 @@
-"""What the hiding study asserts: of three small games, of random games, of product selection and of learners."""
+"""What the hiding study asserts: exactly of small games and theorems, as findings of random games, sampling and learners."""
 
-from assay.claims.rules import Above, Below, Equals, Ordered, Within
-from assay.claims.study import Claim, Control
+from assay.claims.claim import Arm, Claim
+from assay.claims.estimand import Estimand
+from assay.claims.exact import Exact
+from assay.claims.rules import Above, Below, Equals, Ordered
 
 ROUNDING = 1e-12  # an exact rational is stored as its nearest float
-EXACT = "exact: rational arithmetic, stored as the nearest float"
-COUNT = "a count of exceptions: the theorem allows none, and integer arithmetic makes none by rounding"
-# Gain of the best hiding depth for ten products by how many R's A sees; 30,000 trials each, computed for this laboratory.
-PRODUCT_GAINS = {0: 0.0, 2: 0.014, 4: 0.037, 6: 0.075, 8: 0.126, 10: 0.165}
+DIGITS = 0.000_51  # a list of three decimals
+ARITHMETIC = "rational arithmetic, stored as the nearest float"
+COUNT = "the theorem allows no exception, and integer arithmetic makes none by rounding"
+FORMULA = "the closed form, in rational arithmetic"
+CURVE = "one evaluation of the payoffs, to rounding"
 
 
-FIXED_CLAIMS = (
-    Claim(
+def _exact(
+    name: str, says: str, rule: Equals | Above | Below, at: str, without: str, why: str = "", paper: str | float | None = None
+) -> Exact:
+    """A statement that holds by arithmetic or by a theorem; `without` says where the same number must not obey the rule."""
+    reason = why or (COUNT if rule == Equals(0) else ARITHMETIC)
+    return Exact(name, says, rule, why=f"{reason}. Without the cause it fails: {without}", at=at, paper=paper)
+
+
+GAME_CHECKS = (
+    _exact(
         "C1",
-        says="In the signalling game every optimal policy of A hides something.",
-        source="result 1 (the game is ours)",
-        estimand="p1_showing_optima",
-        rule=Equals(0),
-        margin="number of optimal A-policies that never hide",
-        control=Control(
-            "A may say one of three things for free: optimal policies that never hide exist", "p1_talk_showing_optima"
-        ),
-        paper_value="there are games in which every optimal pair interferes",
-        summary="every",
+        "In the signalling game {value} optimal policies of A never hide.",
+        Equals(0), "result 1 (the game is ours)",
+        "if A may say one of three things for free, optimal policies that never hide exist",
+        ARITHMETIC, "there are games in which every optimal pair interferes",
     ),
-    Claim(
-        "C1-value",
-        says="The optimum is worth 17/8, as much as if H saw everything.",
-        source="ours",
-        estimand="p1_value",
-        rule=Equals(17 / 8, ROUNDING),
-        margin=EXACT,
-        control=Control("hiding is forbidden: 7/4", "p1_plain_value"),
-        summary="every",
+    _exact(
+        "C1.value",
+        "The optimum of the signalling game is worth {value} (17/8), as much as if H saw everything.",
+        Equals(17 / 8, ROUNDING), "ours", "if hiding is forbidden it is 7/4",
     ),
-    Claim(
-        "C1-policies",
-        says="Exactly 6 of the 81 policies of A reach it.",
-        source="ours",
-        estimand="p1_optima",
-        rule=Equals(6),
-        margin=EXACT,
-        control=Control("A may say one of three things for free: many more do", "p1_talk_optima"),
-        summary="every",
+    _exact(
+        "C1.policies",
+        "Exactly {value} of the 81 policies of A reach the optimum of the signalling game.",
+        Equals(6), "ours", "with three free words many more do",
     ),
-    Claim(
-        "C1-talk",
-        says="With three free messages A reaches 17/8 without hiding anything.",
-        source="result 1 (the game is ours)",
-        estimand="p1_plain_three",
-        rule=Equals(17 / 8, ROUNDING),
-        margin=EXACT,
-        control=Control("with two messages it cannot: 33/16", "p1_plain_two"),
-        paper_value="hiding is needed only to communicate",
-        summary="every",
+    _exact(
+        "C1.equivalent",
+        "In the signalling game hiding and showing pay the same in all states and for all choices of H: {value} exceptions.",
+        Equals(0), "result 1 (the game is ours)", "the choices of H do not pay the same",
+        "the world was built so", "although otherwise equivalent actions are there",
     ),
-    Claim(
-        "C1-signal",
-        says="At the level of policies the paradox dissolves: no optimal hiding rule tells H less than showing everything.",
-        source="result 1, policy-level interference",
-        estimand="p1_garbling_optima",
-        rule=Equals(0),
-        margin="number of optimal A-policies whose signal is a garbling of showing everything, by linear program",
-        control=Control("policies that hide the same product whatever A saw are garblings", "p1_blind_garblings"),
-        paper_value="optimal pairs without policy-level interference exist",
-        summary="every",
+    _exact(
+        "C1.telling",
+        "In the signalling game {value} actions, both that hide, tell H strictly less than showing everything does.",
+        Equals(2), "result 1, action level (wording reconstructed)", "showing tells as much as showing",
     ),
-    Claim(
-        "C1-price",
-        says="The price of forbidding A to hide is 3/8 in this game.",
-        source="ours",
-        estimand="p1_price",
-        rule=Equals(3 / 8, ROUNDING),
-        margin=EXACT,
-        control=Control("A sees nothing, so that hiding can carry nothing: forbidding it costs nothing", "p1_uninformed_price"),
-        summary="every",
+    _exact(
+        "C1.signal",
+        "Compared as whole policies, {value} optimal hiding rules of the signalling game tell H less than showing everything.",
+        Equals(0), "result 1, policy level (wording reconstructed)",
+        "policies that hide the same product whatever A saw are garblings of showing everything",
+        "linear programs, verified in rational arithmetic", "optimal pairs without policy-level interference exist",
     ),
-    Claim(
+    _exact(
+        "C1.talk",
+        "In the signalling game A reaches {value} (17/8) with three free words and without hiding anything.",
+        Equals(17 / 8, ROUNDING), "result 1 (the game is ours)", "with two words 33/16",
+        paper="hiding is needed only to communicate",
+    ),
+    _exact(
+        "C1.price",
+        "Forbidding A to hide costs {value} (3/8) in the signalling game.",
+        Equals(3 / 8, ROUNDING), "ours", "if A sees nothing, hiding can carry nothing and forbidding it costs nothing",
+    ),
+    _exact(
         "C4",
-        says="With a naive human hiding to ask pays exactly when the answer is worth more than 1.",
-        source="result 2 (the game is ours)",
-        estimand="p2_sign_misses",
-        rule=Equals(0),
-        margin="stakes on a grid of 16, from 1/4 to 4, at which the sign of the advantage is not that of K - 1",
-        control=Control("an optimal human: hiding gains nothing at any stake, so the signs differ", "p2_optimal_sign_misses"),
-        paper_value="hiding can serve as a query",
-        summary="every",
+        "With a naive human hiding to ask pays exactly when the answer is worth more than 1: {value} exceptions among 16 "
+        "stakes from 1/4 to 4.",
+        Equals(0), "result 2 (the game is ours)", "with an optimal human hiding gains nothing at any stake",
+        ARITHMETIC, "hiding can serve as a query",
     ),
-    Claim(
-        "C4-slope",
-        says="The advantage of asking grows by 1/2 per unit of stake.",
-        source="ours",
-        estimand="p2_slope",
-        rule=Equals(1 / 2, ROUNDING),
-        margin=EXACT + "; the largest and the smallest slope between neighbouring stakes agree",
-        control=Control(
-            "a naive human who may also say one word: the slope of the price of never hiding is 0", "p2_talk_slope"
-        ),
-        summary="every",
+    _exact(
+        "C4.slope",
+        "With a naive human the advantage of hiding to ask grows by {value} per unit of stake.",
+        Equals(1 / 2, ROUNDING), "ours", "if she may also say one word, the price of never hiding does not grow",
     ),
-    Claim(
-        "C4-optimal",
-        says="With an optimal human forbidding A to hide costs nothing, at any stake.",
-        source="result 2",
-        estimand="p2_optimal_price",
-        rule=Equals(0, ROUNDING),
-        margin="largest price of never hiding over the stakes",
-        control=Control("a naive human", "p2_naive_price"),
-        paper_value="the incentive vanishes when H plays optimally",
-        summary="every",
+    _exact(
+        "C4.optimal",
+        "With an optimal human forbidding A to hide in the query game costs {value} at most, over all stakes.",
+        Equals(0, ROUNDING), "result 2", "a naive human", ARITHMETIC, "the incentive vanishes when H plays optimally",
     ),
-    Claim(
-        "C4-channel",
-        says="With one free word from H to A forbidding A to hide costs nothing, even if H is naive otherwise.",
-        source="result 2",
-        estimand="p2_talk_price",
-        rule=Equals(0, ROUNDING),
-        margin="largest price of never hiding over the stakes",
-        control=Control("a naive human without a channel", "p2_naive_price"),
-        paper_value="the incentive vanishes with a channel to state preferences",
-        summary="every",
+    _exact(
+        "C4.channel",
+        "With one free word from H to A forbidding A to hide in the query game costs {value} at most, even if H is naive "
+        "otherwise.",
+        Equals(0, ROUNDING), "result 2", "a naive human without a channel", ARITHMETIC,
+        "the incentive vanishes with a channel to state preferences",
     ),
-    Claim(
+    _exact(
         "C5",
-        says="Hiding from a moderately noisy human (beta = 0.8) raises the expected payoff.",
-        source="result 3 (the game is ours)",
-        estimand="p3_peak",
-        rule=Above(0.05),
-        margin="half a percent of the larger option's payoff; ours gives 0.079",
-        control=Control("a rational human: hiding gains nothing", "p3_rational"),
-        paper_value="hiding can improve a Boltzmann-rational human's choices",
-        summary="every",
+        "Hiding from a moderately noisy human (beta = 0.8) raises the payoff of the noisy-chooser game by {value}.",
+        Equals(0.079, DIGITS), "result 3 (the game is ours)", "a rational human: hiding gains nothing", CURVE,
+        "hiding can improve a Boltzmann-rational human's choices",
     ),
-    Claim(
-        "C5-random",
-        says="Hiding from a nearly random human (beta = 0.1) lowers it.",
-        source="ours",
-        estimand="p3_low",
-        rule=Below(-0.05),
-        margin="as for C5",
-        control=Control("the moderately noisy human", "p3_peak"),
-        summary="every",
+    _exact(
+        "C5.random",
+        "Hiding from a nearly random human (beta = 0.1) changes the payoff of the noisy-chooser game by {value}.",
+        Equals(-0.187, DIGITS), "ours", "the moderately noisy human gains", CURVE,
     ),
-    Claim(
-        "C5-values",
-        says="Hidden minus shown is -.187, -.134, .039, .079, .057, .004 and 0 at beta .1, .3, .5, .8, 1, 2 and 5.",
-        source="ours",
-        estimand="p3_values_off",
-        rule=Below(0.000_51),
-        margin="largest distance from the list, which has three decimals",
-        control=Control("X in {2, 10} instead of {3, 9}: the list does not fit", "p3_other_values_off"),
-        summary="every",
+    _exact(
+        "C5.limit",
+        "Hiding from a nearly rational human (beta = 10) changes the payoff of the noisy-chooser game by {value}.",
+        Equals(0, 1e-9), "result 3", "beta = 1", "the remaining chance of a wrong choice is below e^-30", 0,
     ),
-    Claim(
-        "C5-limit",
-        says="The effect vanishes as the human becomes rational.",
-        source="result 3",
-        estimand="p3_limit",
-        rule=Equals(0, 1e-9),
-        margin="at beta = 10 the remaining chance of a wrong choice is below e^-30",
-        control=Control("beta = 1", "p3_middle"),
-        paper_value="0",
-        summary="every",
+    _exact(
+        "C5.values",
+        "Hidden minus shown is -.187, -.134, .039, .079, .057, .004 and 0 at beta .1, .3, .5, .8, 1, 2 and 5, to less than "
+        "{bound}.",
+        Below(DIGITS), "ours", "X in {2, 10} instead of {3, 9}", CURVE,
     ),
-    Claim(
+    _exact(
         "E1",
-        says="Where all values of X lie on the concave side of x/(1 + exp(-beta x)) hiding pays, on the convex side it costs.",
-        source="ours (second-derivative test)",
-        estimand="map_misses",
-        rule=Equals(0),
-        margin="random laws of X and beta at which the sign of the effect is not that of the curvature",
-        control=Control(
-            "laws that straddle the inflection: the test decides nothing and is often wrong", "map_straddling_misses"
-        ),
-        summary="every",
+        "Where all values of X lie on the concave side of x/(1 + exp(-beta x)) hiding pays, on the convex side it costs: "
+        "{value} exceptions among 4,000 random laws.",
+        Equals(0), "ours (second-derivative test)", "laws that straddle the inflection", "Jensen's inequality",
     ),
-    Claim(
-        "E2",
-        says="Backward induction over beliefs and Dec-POMDP dynamic programming agree on the query game at every stake.",
-        source="ours",
-        estimand="p2_planner_gap",
-        rule=Below(1e-9),
-        margin="largest distance over stakes, with and without hiding; floating point",
-        control=Control("the last of the three steps is cut off: the values differ", "p2_short_planner_gap"),
-        summary="every",
+    _exact(
+        "C2",
+        "In {value} of 150 random games every optimal pair lets A tell H strictly less than another policy of A would.",
+        Equals(0), "result 1, policy level (wording reconstructed)",
+        "policies that are best against a noisy human are all dominated in some games",
+        "a Blackwell-maximal optimal policy exists in every finite game", 0,
+    ),
+    _exact(
+        "C3",
+        "An assistant that sees nothing gains by hiding from an optimal human in {value} random games.",
+        Equals(0), "value of information; single-player control", "the same games with an informed assistant", paper=0,
+    ),
+    _exact(
+        "E4",
+        "A channel with a word for each of A's observations leaves a reason to hide in {value} random games.",
+        Equals(0), "ours", "two words for three observations leave some",
+    ),
+)  # fmt: skip
+
+PRODUCT_CHECKS = (
+    _exact(
+        "C6.zero",
+        "An assistant that sees no R loses by hiding: at best it gains {value:.6g} (-1/110), with ten products.",
+        Equals(-1 / 110, ROUNDING), "section 7 (model reconstructed)", "an assistant that sees all R's gains", FORMULA, 0,
+    ),
+    _exact(
+        "C6",
+        "The gain of the best hiding depth rises with the number of R's that A sees: by more than {bound} at each step from "
+        "0 to 10 by twos.",
+        Above(0.005), "section 7, figures (model reconstructed)", "as many products are hidden at random", FORMULA,
+        "the incentive rises with private information",
+    ),
+    _exact(
+        "C6.interior",
+        "With 5, 10 and 20 products and full private information the best depth is neither none nor all but one.",
+        Equals(1), "section 7 (model reconstructed)", "without private information it is none", FORMULA,
+    ),
+    _exact(
+        "C6.values",
+        "For ten products the gains at 0, 2, 4, 6, 8, 10 R's seen are 0, .014, .037, .075, .126 and .165, to less than "
+        "{bound}.",
+        Below(0.006), "ours (means of 30,000 trials of another program)", "as many products are hidden at random", FORMULA,
+    ),
+    _exact(
+        "C7",
+        "Hiding destroys information: each further product hidden changes the expected H of the chosen product by {value:.6g} "
+        "(-1/110) or less, with ten products.",
+        Equals(-1 / 110, ROUNDING), "section 7 (model reconstructed)",
+        "H takes any visible product, so that nothing can be lost", FORMULA, "information is destroyed",
+    ),
+    _exact(
+        "C7.conveyed",
+        "Hiding conveys information: with every product hidden the expected R of the chosen product rises by more than "
+        "{bound}.",
+        Above(0.04), "section 7 (model reconstructed)", "as many products are hidden at random", "1/22 by the closed form",
+        "it tells",
+    ),
+)  # fmt: skip
+
+GAME_ESTIMANDS = (
+    Estimand("reason", "games in which forbidding A to hide costs something", "share of games", 0, 1),
+    Estimand(
+        "dominated",
+        "games in which every best policy of A tells H strictly less than another policy of A would",
+        "share of games",
+        0,
+        1,
     ),
 )
 
-
-SWEEP_CLAIMS = (
+GAME_CLAIMS = (
     Claim(
-        "C2",
-        says="Every random game has an optimal pair in which no other policy of A tells H strictly more.",
-        source="result 1, policy level (wording reconstructed)",
-        estimand="dominated_optima",
-        rule=Equals(0),
-        margin="games in which each optimal A-policy's signal is a strict garbling of another's, by linear program",
-        control=Control(
-            "the policies that are best against a noisy human: in some games all are dominated", "dominated_noisy_optima"
-        ),
-        paper_value=0,
-        summary="every",
+        "C1.common",
+        "With an optimal human more than {bound:.0%} of random games, in which what only A sees weighs half as much as the "
+        "rest, give A a reason to hide.",
+        "half/reason",
+        Above(0.5),
+        why="more than half is common; the paper shows that there are such games",
+        at="result 1 (how common is ours)",
+        negative=Arm("none", "nothing turns on what only A sees, in games drawn the same way"),
+        positive=Arm("planted", "games near the signalling game, payoffs 20-fold and moved by up to 3"),
+        paper="there are games in which every optimal pair interferes",
     ),
     Claim(
-        "C3",
-        says="An assistant that sees nothing never gains by hiding from an optimal human.",
-        source="value of information; single-player control",
-        estimand="uninformed_gains",
-        rule=Equals(0),
-        margin=COUNT,
-        control=Control("the same games with an informed assistant: hiding often pays", "informed_gains"),
-        paper_value=0,
-        summary="every",
+        "C1.words",
+        "Two words from A to H do not make hiding needless in more than {bound:.0%} of random games with three things to tell.",
+        "two-words/reason",
+        Above(0.1),
+        why="one game in ten",
+        at="ours",
+        negative=Arm("every-word", "a word for each thing to tell, in the same games"),
     ),
     Claim(
-        "C8",
-        says="With an optimal human most random games give A a reason to hide.",
-        source="generic frequency (no number in the paper)",
-        estimand="share_optimal",
-        rule=Above(0.5),
-        margin="most means more than half",
-        control=Control("what A sees does not matter for payoffs: no game does", "share_optimal_irrelevant"),
+        "C8.naive",
+        "With a naive human more than {bound:.0%} of random games give A a reason to hide: it steers her by what it lets "
+        "her see.",
+        "naive/reason",
+        Above(0.5),
+        why="more than half is common",
+        at="ours",
+        negative=Arm("naive-none", "nothing turns on what only A sees, in games drawn the same way"),
     ),
     Claim(
-        "C8-naive",
-        says="So do they with a naive human, whose choices A steers by what it lets her see.",
-        source="generic frequency (no number in the paper)",
-        estimand="share_naive",
-        rule=Above(0.5),
-        margin="most means more than half",
-        control=Control("what A sees does not matter for payoffs: no game does", "share_naive_irrelevant"),
+        "C5.common",
+        "With a noisy human more than {bound:.0%} of random games give A a reason to hide even where nothing turns on what "
+        "only A sees: hiding spares her mistakes.",
+        "noisy-none/reason",
+        Above(0.05),
+        why="one game in twenty",
+        at="ours",
+        negative=Arm("none", "an optimal human in the same games"),
     ),
     Claim(
-        "C8-noisy",
-        says="With a noisy human many games do so even where what A sees does not matter: hiding spares her mistakes.",
-        source="result 3, generic frequency (no number in the paper)",
-        estimand="share_noisy_irrelevant",
-        rule=Above(0.05),
-        margin="one game in twenty",
-        control=Control("an optimal human in the same games", "share_optimal_irrelevant"),
+        "C5.dominated",
+        "With a noisy human every best policy of A tells her strictly less than another would in more than {bound:.0%} of "
+        "random games.",
+        "noisy/dominated",
+        Above(0.05),
+        why="one game in twenty",
+        at="ours",
+        negative=Arm("optimal", "an optimal human in the same games"),
     ),
     Claim(
         "E3",
-        says="The more of the payoff turns on what only A sees, the more games give it a reason to hide.",
-        source="section 7's trend, on random games; ours",
-        estimand=("share_r0", "share_r1", "share_r2", "share_r4"),
-        rule=Ordered(0.03),
-        margin="three games in a hundred a step",
-        control=Control("A sees nothing: no step", ("uninformed_r0", "uninformed_r1", "uninformed_r2", "uninformed_r4")),
-    ),
-    Claim(
-        "E4",
-        says="A channel with a message for each of A's observations removes every reason to hide.",
-        source="ours",
-        estimand="full_channel_prices",
-        rule=Equals(0),
-        margin=COUNT,
-        control=Control("two messages for three observations: some reason stays in some games", "one_bit_prices"),
-        summary="every",
+        "The more of the payoff turns on what only A sees, the more random games give it a reason to hide: their share "
+        "rises by more than {margin} from a quarter to a half to all of the weight of the rest.",
+        ("quarter/reason", "half/reason", "whole/reason"),
+        Ordered(0.03),
+        why="three games in a hundred a step",
+        at="ours",
+        negative=Arm(("blind-quarter", "blind-half", "blind-whole"), "A sees nothing, in the same games: no step"),
     ),
 )
 
+PRODUCT_ESTIMANDS = (
+    Estimand(
+        "adaptive_gain",
+        "payoff of choosing the hiding depth by what A saw, minus that of the best fixed depth",
+        "payoff",
+        -2,
+        2,
+    ),
+)
 
 PRODUCT_CLAIMS = (
     Claim(
-        "C6-zero",
-        says="An assistant that sees no R gains nothing by hiding any number of products.",
-        source="section 7",
-        estimand="best_gain_0",
-        rule=Below(0.0),
-        margin="the largest gain of any depth above 0; hiding one of ten costs 1/110 in expectation",
-        control=Control("an assistant that sees all R's", "best_gain_10"),
-        paper_value=0,
-    ),
-    Claim(
-        "C6",
-        says="The gain of the best depth rises with the number of R's that A sees.",
-        source="section 7, figures",
-        estimand=tuple(f"gain_{k}" for k in PRODUCT_GAINS),
-        rule=Ordered(0.005),
-        margin="a third of the smallest step of the closed form, 0.014",
-        control=Control("as many products are hidden at random", tuple(f"random_gain_{k}" for k in PRODUCT_GAINS)),
-        paper_value="the incentive rises with private information",
-    ),
-    Claim(
-        "C6-interior",
-        says="With 5, 10 or 20 products and full private information the best depth is neither none nor all but one.",
-        source="section 7",
-        estimand="interior",
-        rule=Equals(1),
-        margin="1 if it holds at all three sizes, judged by the simulated payoffs",
-        control=Control("without private information it is none", "interior_blind"),
-        summary="every",
-    ),
-    Claim(
-        "C6-closed",
-        says="The closed form m/(m+1) + E[R | visible] gives the simulated payoffs.",
-        source="ours",
-        estimand="closed_form_error",
-        rule=Within(-0.001, 0.001),
-        margin="mean over all sizes, k and depths; the standard error of one 30,000-trial mean is 0.002",
-        control=Control("the closed form for one R fewer", "closed_form_error_k1"),
-    ),
-    Claim(
-        "C6-values",
-        says="For ten products the gains at k = 0, 2, 4, 6, 8, 10 are 0, .014, .037, .075, .126, .165.",
-        source="ours",
-        estimand="values_off",
-        rule=Below(0.006),
-        margin="both sides are 30,000-trial means; four standard errors of their largest difference",
-        control=Control("as many products are hidden at random", "random_values_off"),
-    ),
-    Claim(
-        "C7",
-        says="Hiding destroys information: the H of the chosen product falls with every product hidden.",
-        source="section 7",
-        estimand="h_step",
-        rule=Below(0.0),
-        margin="the largest step from one depth to the next, ten products, all R's seen",
-        control=Control("H takes any visible product, so that nothing can be lost", "h_random_step"),
-        paper_value="information is destroyed",
-    ),
-    Claim(
-        "C7-conveyed",
-        says="And conveys it: the R of the chosen product rises with every product hidden.",
-        source="section 7",
-        estimand="r_step",
-        rule=Above(0.0),
-        margin="the smallest step from one depth to the next, ten products, all R's seen",
-        control=Control("as many products are hidden at random", "r_random_step"),
-        paper_value="it tells",
-    ),
-    Claim(
         "E5",
-        says="Choosing the depth by what A saw beats the best fixed depth.",
-        source="ours",
-        estimand="adaptive_gain",
-        rule=Above(0.005),
-        margin="a thirtieth of the gain of hiding",
-        control=Control("A sees no R: there is nothing to choose by", "adaptive_gain_blind"),
+        "With ten products, choosing how many to hide by what A saw beats the best fixed number by more than {bound}.",
+        "seeing/adaptive_gain",
+        Above(0.005),
+        why="a thirtieth of the gain of hiding",
+        at="ours",
+        negative=Arm("blind", "A sees no R: there is nothing to choose by"),
     ),
 )
 
+LEARNING_ESTIMANDS = (
+    Estimand(
+        "agreement",
+        "learners that hide where every best policy hides and do not where none does, both kinds of case weighing the same",
+        "share of learners",
+        0,
+        1,
+    ),
+)
 
 LEARNING_CLAIMS = (
     Claim(
         "E6",
-        says="A learning assistant comes to hide where every optimal policy hides, and stops where none does.",
-        source="ours",
-        estimand="agreement",
-        rule=Above(0.9),
-        margin="one in ten learners may end at an inferior policy",
-        control=Control("the same learners before training", "agreement_untrained", rule=Below(0.9)),
+        "More than {bound:.0%} of learning assistants come to hide where every best policy hides, and stop where none does.",
+        "trained/agreement",
+        Above(0.9),
+        why="one in ten learners may end at an inferior policy; always or never hiding agrees with theory in half of the cases",
+        at="ours",
+        negative=Arm("untrained", "the same learners before training"),
     ),
 )

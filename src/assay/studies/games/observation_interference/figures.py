@@ -2,7 +2,7 @@
 
 from assay.claims.charts import Bars, Figure, Line, Lines
 
-PLANS_FIGURE = Figure(
+PLANS = Figure(
     "plans",
     title="Hiding can be a way of speaking",
     caption=(
@@ -15,7 +15,7 @@ PLANS_FIGURE = Figure(
 )
 
 
-STAKES_FIGURE = Figure(
+STAKES = Figure(
     "stakes",
     title="Hiding can be a way of asking",
     caption=(
@@ -36,7 +36,7 @@ STAKES_FIGURE = Figure(
 )
 
 
-BETAS_FIGURE = Figure(
+BETAS = Figure(
     "betas",
     title="Hiding can spare a noisy human her mistakes",
     caption=(
@@ -58,7 +58,7 @@ BETAS_FIGURE = Figure(
 )
 
 
-INCENTIVE_FIGURE = Figure(
+INCENTIVE = Figure(
     "incentive",
     title="How often there is a reason to hide",
     caption=(
@@ -77,7 +77,7 @@ INCENTIVE_FIGURE = Figure(
 )
 
 
-CHANNELS_FIGURE = Figure(
+CHANNELS = Figure(
     "channels",
     title="A few words make hiding needless",
     caption=(
@@ -98,7 +98,7 @@ CHANNELS_FIGURE = Figure(
 )
 
 
-TRADE_FIGURE = Figure(
+TRADE = Figure(
     "trade",
     title="What hiding costs and what it tells",
     caption=(
@@ -118,7 +118,7 @@ TRADE_FIGURE = Figure(
 )
 
 
-GAINS_FIGURE = Figure(
+GAINS = Figure(
     "gains",
     title="The more the assistant knows, the more hiding pays",
     caption=(
@@ -138,7 +138,7 @@ GAINS_FIGURE = Figure(
 )
 
 
-LEARNERS_FIGURE = Figure(
+LEARNERS = Figure(
     "learners",
     title="Learners find out when to hide",
     caption=(
@@ -147,10 +147,4 @@ LEARNERS_FIGURE = Figure(
         "noisy human her mistakes. Shares between 0 and 1 stand where hiding and showing are equally good."
     ),
     chart=Bars("learners", x="human", y="hides_trained", panel="game", y_label="share that hides"),
-    names={
-        "Hiding as signalling": "hiding tells",
-        "Hiding as signalling, A uninformed": "nothing to tell",
-        "Product selection, 2 products, 2 levels": "two products",
-        "Hiding from a noisy chooser": "hiding spares",
-    },
 )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from assay.worlds.games.assistance import AssistanceGame
 
-__all__ = ["SHOW", "HidingBatch", "hiding_games"]
+__all__ = ["SHOW", "HidingBatch", "games_near_signalling", "hiding_games"]
 
 Integers = npt.NDArray[np.int64]
 SHOW, HIDE_1, HIDE_2 = 0, 1, 2
@@ -170,4 +170,20 @@ def hiding_games(
         4 * rng.integers(-largest, largest + 1, size=(n, 2, 2, 1, n_theta, n_options))
         + relevance * rng.integers(-largest, largest + 1, size=(*shape, n_options)),
         grain,
+    )
+
+
+def games_near_signalling(n: int, *, rng: np.random.Generator, magnify: int = 20, largest: int = 3) -> HidingBatch:
+    """Games near the signalling game: payoffs x_i + R_i of its two products magnified, each moved by up to `largest`.
+
+    H reads x1 and x2 without error and has no preferences of her own; A sees r, which stands for (R1, R2) in {0, 2}^2.
+    """
+    x1, x2, r = np.meshgrid(np.arange(2), np.arange(2), np.arange(4), indexing="ij")
+    payoff = np.stack([x1 + 2 * (r // 2), x2 + 2 * (r % 2)], axis=-1)[:, :, :, None]  # [x1, x2, r, theta, option]
+    shape = (n, 2, 2, 4, 1)
+    return HidingBatch(
+        np.ones(shape, dtype=np.int64),
+        np.ones((n, 2), dtype=np.int64),
+        magnify * payoff[None] + rng.integers(-largest, largest + 1, size=(*shape, 2)),
+        grain=1,
     )

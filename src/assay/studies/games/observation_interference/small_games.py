@@ -1,157 +1,139 @@
-"""Three small games, one for each of the paper's results, solved exactly."""
+"""Three small games, one for each of the paper's results, solved exactly. Their stories and numbers are ours."""
 
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Annotated, Any
 
 import numpy as np
-from annotated_types import Ge, Le, doc
 
-from assay.claims.study import Measurement, Table
-from assay.core.seeds import Seeds
-from assay.solvers.games.dec_pomdp import solve_dec_pomdp
+from assay.claims.study import Table
 from assay.solvers.games.humans import Boltzmann, Human, Naive, Optimal, payoff_against
 from assay.solvers.games.information import garbling_test
-from assay.solvers.games.pairs import Solution, human_best_responses, optimal_pairs, optimal_value
+from assay.solvers.games.pairs import Solution, optimal_pairs
 from assay.solvers.games.two_stage import solve_two_stage
-from assay.studies.games.observation_interference.products import product_game
-from assay.worlds.games.assistance import AssistanceGame, blurred_choice, hiding_as_query, hiding_as_signal
-from assay.worlds.games.dec_pomdp import two_stage_as_dec_pomdp
+from assay.worlds.games.assistance import AssistanceGame, TwoStageGame, blurred_choice, hiding_as_query, hiding_as_signal
 
 STAKES = tuple(Fraction(k, 4) for k in range(1, 17))  # worth of serving the right type, 1/4 to 4
 # Hidden minus shown in the noisy-chooser game, X in {3, 9}, to three decimals; computed for this laboratory, not the paper's.
 BLURRED = {0.1: -0.187, 0.3: -0.134, 0.5: 0.039, 0.8: 0.079, 1.0: 0.057, 2.0: 0.004, 5.0: 0.0}
+OPTIONS = (3, 9)  # what X may be worth
+OTHER_OPTIONS = (2, 10)
 INFLECTION = 2.39935728  # |u| at which x / (1 + exp(-beta x)) turns from convex to concave, u = beta x: u tanh(u/2) = 2
+N_LAWS = 2000  # random laws of X in the curvature test
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the exact examples need."""
-
-    n_laws: Annotated[int, Ge(4), doc("random laws of X in the curvature test")] = 2000
-    levels: Annotated[int, Ge(2), Le(4), doc("finest grid of the exactly solved product games")] = 4
+def numbers() -> dict[str, float]:
+    """What the small games are worth, each number beside the same one of a game without what it is about."""
+    return signalling() | query() | noisy() | curvature_misses(N_LAWS, np.random.default_rng(0))
 
 
-def measure(settings: Settings, seeds: Seeds) -> Measurement:
-    """Solve the three small games exactly, listed in a random order."""
-    signal, plans = _signalling(seeds)
-    query, stakes = _query()
-    noisy, betas = _noisy(settings, seeds)
-    return Measurement(
-        {name: float(value) for name, value in (signal | query | noisy).items()},
-        tables={"plans": plans, "stakes": stakes, "betas": betas, "exact_products": _exact_products(settings.levels)},
-    )
+def tables() -> dict[str, Table]:
+    """What the figures of the small games draw."""
+    return {"plans": _plans(), "stakes": _stakes(), "betas": _betas()}
 
 
-def _signalling(seeds: Seeds) -> tuple[dict[str, Any], Table]:
-    order = seeds("order")
-    game, uninformed = hiding_as_signal().shuffled(order), hiding_as_signal(assistant_informed=False).shuffled(order)
+def solve(game: AssistanceGame) -> Solution:
+    """Every optimal pair."""
+    return optimal_pairs(game.team_form())
+
+
+def signalling() -> dict[str, float]:
+    """Result 1: hiding can be a way of speaking."""
+    game, uninformed = hiding_as_signal(), hiding_as_signal(assistant_informed=False)
     plain = game.without_hiding()
-
-    def solve(chosen: AssistanceGame) -> Solution:
-        return optimal_pairs(chosen.team_form())
-
-    best, silent = solve(game), solve(plain)
-    talk = [solve(plain.with_channel(to_human=m)).value for m in (2, 3)]
-    spoken = solve(game.with_channel(to_human=3))
-    shown = game.signal([game.hides.index(False)] * len(game.assistant_observations))
-    blind = [game.signal([a] * len(game.assistant_observations)) for a, hides in enumerate(game.hides) if hides]
-    estimands = {
-        "p1_value": best.value,
-        "p1_plain_value": silent.value,
-        "p1_plain_two": talk[0],
-        "p1_plain_three": talk[1],
-        "p1_price": best.value - silent.value,
-        "p1_uninformed_price": solve(uninformed).value - solve(uninformed.without_hiding()).value,
-        "p1_optima": len(best.policies),
-        "p1_talk_optima": len(spoken.policies),
-        "p1_showing_optima": _showing(best),
-        "p1_talk_showing_optima": _showing(spoken),
-        "p1_garbling_optima": sum(garbling_test(game.signal(p.assistant), shown).holds for p in best.policies),
-        "p1_blind_garblings": sum(garbling_test(kernel, shown).holds for kernel in blind),
+    best, silent, spoken = solve(game), solve(plain), solve(game.with_channel(to_human=3))
+    everywhere = [game.signal([a] * len(game.assistant_observations)) for a in range(len(game.assistant_actions))]
+    shown = everywhere[game.hides.index(False)]
+    strict = [garbling_test(k, shown).holds and not garbling_test(shown, k).holds for k in everywhere]
+    found = {
+        "signalling/value": best.value,
+        "shown/value": silent.value,
+        "signalling/showing_optima": showing(best),
+        "talking/showing_optima": showing(spoken),
+        "signalling/optima": len(best.policies),
+        "talking/optima": len(spoken.policies),
+        "three-words/shown_value": solve(plain.with_channel(to_human=3)).value,
+        "two-words/shown_value": solve(plain.with_channel(to_human=2)).value,
+        "signalling/price": best.value - silent.value,
+        "blind/price": solve(uninformed).value - solve(uninformed.without_hiding()).value,
+        # Action by action: hiding pays as showing does, and tells strictly less.
+        "hiding/unequal_payoffs": sum(len({rewards[a] for a in range(len(rewards))}) > 1 for rewards in game.reward),
+        "choosing/unequal_payoffs": sum(len(set(rewards[0])) > 1 for rewards in game.reward),
+        "hiding/less_telling": sum(strict[a] for a, hides in enumerate(game.hides) if hides),
+        "showing/less_telling": sum(strict[a] for a, hides in enumerate(game.hides) if not hides),
+        # Policy by policy: which item is hidden tells H what A saw.
+        "optimal/garblings": sum(garbling_test(game.signal(p.assistant), shown).holds for p in best.policies),
+        "same-everywhere/garblings": sum(
+            garbling_test(kernel, shown).holds for kernel, hides in zip(everywhere, game.hides, strict=True) if hides
+        ),
     }
-    full = sum(p * max(rewards[0]) for p, rewards in zip(game.prior, game.reward, strict=True))
-    plans: Table = [
-        {"plan": name, "payoff": float(value)}
-        for name, value in (
-            ("A shows everything", silent.value),
-            ("A shows everything, says one of two words", talk[0]),
-            ("A hides a product where that tells something", best.value),
-            ("A shows everything, says one of three words", talk[1]),
-            ("both know everything", full),
-        )
-    ]
-    return estimands, plans
+    return {name: float(value) for name, value in found.items()}
 
 
-def _showing(solution: Any) -> int:
+def showing(solution: Solution) -> int:
     """How many optimal policies of A never hide."""
     return sum(not any(solution.form.marked[a] for a in policies.assistant) for policies in solution.policies)
 
 
-def _query() -> tuple[dict[str, Any], Table]:
-    rows: Table = []
-    advantages: list[Fraction] = []
-    prices: dict[str, list[Fraction]] = {"naive": [], "optimal": [], "talk": []}
-    gaps, short_gaps = [], []
-    for stake in STAKES:
-        game = hiding_as_query(stake)
-        common = game.first.assistant_observations.index("common")
-        shown, hidden = (Fraction(v) for v in solve_two_stage(game, Naive()).by_action[common])
-        advantages.append(hidden - shown)
-        cases: tuple[tuple[str, str, Human, int], ...] = (
-            ("naive", "naive human", Naive(), 1),
-            ("optimal", "optimal human", Optimal(), 1),
-            ("talk", "naive human with one word", Naive(), 2),
-        )
-        for name, label, human, words in cases:
-            told = game.with_channel(to_assistant=words)
-            free, plain = (Fraction(solve_two_stage(g, human).value) for g in (told, told.without_hiding()))
-            prices[name].append(free - plain)
-            rows.append({"stake": float(stake), "human": label, "value": float(free), "price": float(free - plain)})
-        for version in (game, game.without_hiding()):
-            exact = float(solve_two_stage(version, Optimal()).value)
-            steps = two_stage_as_dec_pomdp(version)
-            gaps.append(abs(solve_dec_pomdp(steps, 3).value - exact))
-            short_gaps.append(abs(solve_dec_pomdp(steps, 2).value - exact))
-    slopes = [4 * (later - earlier) for earlier, later in pairwise(advantages)]
-    talk_slopes = [4 * (later - earlier) for earlier, later in pairwise(prices["talk"])]
+def advantage_of_asking(stake: Fraction) -> Fraction:
+    """With a naive human and an attribute on which she may be torn: payoff if it is hidden minus payoff if it is shown."""
+    game = hiding_as_query(stake)
+    shown, hidden = solve_two_stage(game, Naive()).by_action[game.first.assistant_observations.index("common")]
+    return Fraction(hidden) - Fraction(shown)
+
+
+def price_of_showing(stake: Fraction, human: Human, words: int) -> Fraction:
+    """What it costs to forbid A to hide in the query game, if H may say one of `words` things first."""
+    told: TwoStageGame = hiding_as_query(stake).with_channel(to_assistant=words)
+    free, plain = (Fraction(solve_two_stage(game, human).value) for game in (told, told.without_hiding()))
+    return free - plain
+
+
+CASES: dict[str, tuple[str, Human, int]] = {
+    "naive": ("naive human", Naive(), 1),
+    "optimal": ("optimal human", Optimal(), 1),
+    "word": ("naive human with one word", Naive(), 2),
+}
+
+
+def query() -> dict[str, float]:
+    """Result 2: hiding can be a way of asking."""
+    advantages = [advantage_of_asking(stake) for stake in STAKES]
+    prices = {name: [price_of_showing(k, human, words) for k in STAKES] for name, (_, human, words) in CASES.items()}
+    naive = [(a > 0) != (k > 1) or (a < 0) != (k < 1) for a, k in zip(advantages, STAKES, strict=True)]
+    optimal = [(a > 0) != (k > 1) for a, k in zip(prices["optimal"], STAKES, strict=True)]
     return {
-        "p2_sign_misses": sum((a > 0) != (k > 1) or (a < 0) != (k < 1) for a, k in zip(advantages, STAKES, strict=True)),
-        "p2_optimal_sign_misses": sum((a > 0) != (k > 1) for a, k in zip(prices["optimal"], STAKES, strict=True)),
-        "p2_slope": slopes[0] if min(slopes) == max(slopes) else float("nan"),
-        "p2_talk_slope": talk_slopes[0] if min(talk_slopes) == max(talk_slopes) else float("nan"),
-        "p2_optimal_price": max(prices["optimal"]),
-        "p2_naive_price": max(prices["naive"]),
-        "p2_talk_price": max(prices["talk"]),
-        "p2_planner_gap": max(gaps),
-        "p2_short_planner_gap": max(short_gaps),
-    }, rows
-
-
-def _noisy(settings: Settings, seeds: Seeds) -> tuple[dict[str, float], Table]:
-    def effect(values: tuple[int, ...], human: Human) -> float:
-        """Expected payoff with X hidden minus with X shown."""
-        game = blurred_choice(values)
-        form, hide = game.team_form(), game.assistant_actions.index("hide")
-        return payoff_against(form, (hide,), human) - payoff_against(form, (1 - hide,), human)
-
-    estimands = {
-        "p3_peak": effect((3, 9), Boltzmann(0.8)),
-        "p3_low": effect((3, 9), Boltzmann(0.1)),
-        "p3_middle": effect((3, 9), Boltzmann(1.0)),
-        "p3_limit": effect((3, 9), Boltzmann(10.0)),
-        "p3_rational": effect((3, 9), Optimal()),
-        "p3_values_off": max(abs(effect((3, 9), Boltzmann(b)) - value) for b, value in BLURRED.items()),
-        "p3_other_values_off": max(abs(effect((2, 10), Boltzmann(b)) - value) for b, value in BLURRED.items()),
+        "naive/sign_misses": float(sum(naive)),
+        "optimal/sign_misses": float(sum(optimal)),
+        "naive/slope": _slope(advantages),
+        "word/slope": _slope(prices["word"]),
+        **{f"{name}/largest_price": float(max(found)) for name, found in prices.items()},
     }
-    betas: Table = [
-        {"beta": float(beta), "law": f"X is {low} or {high}", "effect": effect((low, high), Boltzmann(float(beta)))}
-        for low, high in ((3, 9), (1, 3), (5, 7))
-        for beta in np.geomspace(0.05, 10, 25)
-    ]
-    return estimands | curvature_misses(settings.n_laws, seeds("laws")), betas
+
+
+def _slope(values: list[Fraction]) -> float:
+    """The slope per unit of stake, if it is the same between all neighbours; else nan."""
+    slopes = {4 * (later - earlier) for earlier, later in pairwise(values)}
+    return float(slopes.pop()) if len(slopes) == 1 else float("nan")
+
+
+def effect(values: tuple[int, ...], human: Human) -> float:
+    """In the noisy-chooser game: expected payoff with X hidden minus with X shown."""
+    game = blurred_choice(values)
+    form, hide = game.team_form(), game.assistant_actions.index("hide")
+    return payoff_against(form, (hide,), human) - payoff_against(form, (1 - hide,), human)
+
+
+def noisy() -> dict[str, float]:
+    """Result 3: hiding can spare a noisy human her mistakes."""
+    return {
+        "middling/effect": effect(OPTIONS, Boltzmann(0.8)),
+        "nearly-random/effect": effect(OPTIONS, Boltzmann(0.1)),
+        "nearly-rational/effect": effect(OPTIONS, Boltzmann(10.0)),
+        "rational/effect": effect(OPTIONS, Optimal()),
+        "beta-1/effect": effect(OPTIONS, Boltzmann(1.0)),
+        "listed/distance": max(abs(effect(OPTIONS, Boltzmann(b)) - value) for b, value in BLURRED.items()),
+        "other-options/distance": max(abs(effect(OTHER_OPTIONS, Boltzmann(b)) - value) for b, value in BLURRED.items()),
+    }
 
 
 def curvature_misses(n_laws: int, rng: np.random.Generator) -> dict[str, float]:
@@ -169,30 +151,38 @@ def curvature_misses(n_laws: int, rng: np.random.Generator) -> dict[str, float]:
         hidden = mean / (1 + np.exp(-beta * mean))
         shown = (p * x / (1 + np.exp(-beta[:, None] * x))).sum(axis=1)
         # Rounding leaves the sign open where the effect is below 1e-12; such laws count for neither side.
-        effect = np.where(abs(hidden - shown) < 1e-12, 0.0, hidden - shown)
-        misses[name] = int((effect * sign < 0).sum())
-    return {"map_misses": misses["convex"] + misses["concave"], "map_straddling_misses": misses["straddling"]}
+        change = np.where(abs(hidden - shown) < 1e-12, 0.0, hidden - shown)
+        misses[name] = float((change * sign < 0).sum())
+    return {"one-side/sign_errors": misses["convex"] + misses["concave"], "straddling/sign_errors": misses["straddling"]}
 
 
-def _exact_products(finest: int) -> Table:
-    """Two products on a grid: the depth rule against the optimum over all hiding rules and replies, exactly."""
-    rows: Table = []
-    for levels in range(2, finest + 1):
-        game = product_game(2, levels)
-        form = game.team_form()
-        lower = tuple(
-            game.assistant_actions.index(f"hide {1 if first <= second else 2}")
-            for first, second in (name.split(".") for name in game.assistant_observations)
+def _plans() -> Table:
+    game = hiding_as_signal()
+    plain = game.without_hiding()
+    full = sum(p * max(rewards[0]) for p, rewards in zip(game.prior, game.reward, strict=True))
+    return [
+        {"plan": name, "payoff": float(value)}
+        for name, value in (
+            ("A shows everything", solve(plain).value),
+            ("A shows everything, says one of two words", solve(plain.with_channel(to_human=2)).value),
+            ("A hides a product where that tells something", solve(game).value),
+            ("A shows everything, says one of three words", solve(plain.with_channel(to_human=3)).value),
+            ("both know everything", full),
         )
-        differing = tuple(
-            action if name.split(".")[0] != name.split(".")[1] else game.assistant_actions.index("show all")
-            for action, name in zip(lower, game.assistant_observations, strict=True)
-        )
-        for rule, value in (
-            ("shows everything", human_best_responses(form, (0,) * form.shape[0])[0]),
-            ("always hides the product with the lower R", human_best_responses(form, lower)[0]),
-            ("hides it where the R's differ", human_best_responses(form, differing)[0]),
-            ("optimum", optimal_value(form, limit=40_000_000)[0]),
-        ):
-            rows.append({"levels": levels, "rule": rule, "payoff": float(value), "exactly": str(value)})
-    return rows
+    ]
+
+
+def _stakes() -> Table:
+    return [
+        {"stake": float(stake), "human": label, "price": float(price_of_showing(stake, human, words))}
+        for stake in STAKES
+        for label, human, words in CASES.values()
+    ]
+
+
+def _betas() -> Table:
+    return [
+        {"beta": float(beta), "law": f"X is {low} or {high}", "effect": effect((low, high), Boltzmann(float(beta)))}
+        for low, high in ((3, 9), (1, 3), (5, 7))
+        for beta in np.geomspace(0.05, 10, 25)
+    ]

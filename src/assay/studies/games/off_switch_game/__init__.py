@@ -7,7 +7,8 @@ learners find the optimum, with independent policy gradients.
 from assay.claims.claim import Arm
 from assay.claims.paper import Cost, Departure, Headline, Paper
 from assay.claims.study import Experiment, Preset, Study
-from assay.studies.games.off_switch_game import claims, examples, figures, learners, shares
+from assay.studies.games.off_switch_game import claims, figures
+from assay.studies.games.off_switch_game.settings import GameSettings, LearnerSettings
 
 HOW_COMMON = "How common among games is what the paper's examples show?"
 LEARNING = "Do learners find the optimal pair?"
@@ -23,19 +24,19 @@ STUDY = Study(
         headlines=(
             Headline(
                 "If the human knows all that the assistant knows, an optimal assistant always waits for her.",
-                ("C9", "C9-sign", "C3"),
+                ("C9", "C9.sign", "C3"),
             ),
             Headline(
                 "If she does not, an optimal assistant sometimes acts without asking, although she is perfectly rational.",
-                ("C1", "C1-pair", "C1-wait", "C2", "C2.common"),
+                ("C1", "C1.pair", "C1.wait", "C2", "C2.common"),
             ),
             Headline(
                 "More information or more communication never lowers what the two achieve together.",
-                ("C5", "C5-example", "C6", "C4"),
+                ("C5", "C5.example", "C6", "C4"),
             ),
             Headline(
                 "More information for the human, or a little talk, can make the assistant wait less.",
-                ("C4-wait", "C4.common", "C4.net", "C7", "C7.common", "C7.more"),
+                ("C4.wait", "C4.common", "C4.net", "C7", "C7.common", "C7.more"),
             ),
             Headline(
                 "So payoff has to be weighed against the incentive to leave the decision to the human.",
@@ -65,7 +66,7 @@ STUDY = Study(
         ),
         Departure(
             "D4",
-            "The price of always waiting, the human who ignores what being asked tells her, best replies in turn and learned "
+            "The price of always waiting, the human who ignores what being asked tells her, and learned "
             "policies go beyond the paper.",
         ),
         Departure(
@@ -88,37 +89,24 @@ STUDY = Study(
     ),
     experiments=(
         Experiment(
-            "fixed-games",
-            question="Do the paper's games have the values and pairs it states, and do its theorems hold without exception?",
-            claims=claims.EXACT_CHECKS,
-            estimands=claims.EXAMPLE_ESTIMANDS,
-            presets={
-                "quick": Preset(examples.Settings(n_games=512), 1),
-                "laptop": Preset(examples.Settings(), 1),
-                "paper": Preset(examples.Settings(n_games=131_072), 1),
-            },
-            measure=f"{__name__}.examples:measure",
-            figures=(figures.PLANS, figures.HUMANS),
-            cost=Cost(0.1, cores=1),
-        ),
-        Experiment(
-            "random-games",
-            question="How common are acting alone and waiting less for knowing more, and what do a few words change?",
+            "games",
+            question="What are the paper's examples worth, and how common among games is what they show?",
+            exact=claims.EXACT_CHECKS,
+            check=f"{__name__}.examples:check",
             claims=claims.SHARE_CLAIMS,
             estimands=claims.SHARE_ESTIMANDS,
             nulls=(
-                Arm("shown", "H sees what A sees"),
-                Arm("alone", "A sees what H sees"),
-                Arm("coin", "H is shown a coin flip"),
-                Arm("jammed", "A's word reaches H as a coin flip"),
+                Arm("shared", "H sees all that A sees: waiting loses nothing"),
+                Arm("harmless", "no action ever does harm: there is nothing to decide"),
             ),
+            measure_nulls=f"{__name__}.shares:measure_nulls",
             presets={
-                "quick": Preset(shares.Settings(n_games=256, n_talks=2048), 2),
-                "laptop": Preset(shares.Settings(), 32),
+                "quick": Preset(GameSettings(n_games=256, n_talks=2048, n_checked=512), 2),
+                "laptop": Preset(GameSettings(), 32),
             },
             measure=f"{__name__}.shares:measure",
-            figures=(figures.WAITING, figures.COSTS),
-            cost=Cost(1.2, cores=1),
+            figures=(figures.PLANS, figures.WAITING, figures.COSTS, figures.HUMANS),
+            cost=Cost(0.4, cores=1),
             family=HOW_COMMON,
         ),
         Experiment(
@@ -126,14 +114,15 @@ STUDY = Study(
             question="Do independent learners find the optimal pair?",
             claims=claims.LEARNING_CLAIMS,
             estimands=claims.LEARNING_ESTIMANDS,
-            nulls=(Arm("untrained", "the learners before training"), Arm("alone", "A sees everything")),
+            nulls=(Arm("untrained", "the learners before training"),),
+            measure_nulls=f"{__name__}.learners:measure_nulls",
             presets={
-                "quick": Preset(learners.Settings(n_learners=8, n_steps=50), 2),
-                "laptop": Preset(learners.Settings(), 16),
+                "quick": Preset(LearnerSettings(n_learners=8, n_steps=50), 2),
+                "laptop": Preset(LearnerSettings(), 16),
             },
             measure=f"{__name__}.learners:measure",
             figures=(figures.LEARNING,),
-            cost=Cost(0.6, cores=1),
+            cost=Cost(1.1, cores=1),
             family=LEARNING,
         ),
     ),

@@ -16,8 +16,8 @@ __all__ = [
     "changes",
     "near",
     "only_wait_set",
-    "shown_to_assistant",
     "shown_to_human",
+    "silent_values",
     "with_coin",
 ]
 
@@ -28,14 +28,6 @@ def shown_to_human(on: Integers) -> Integers:
     out = np.zeros((n, n_h, n_a, n_a), dtype=on.dtype)
     out[:, :, np.arange(n_a), np.arange(n_a)] = on
     return out.reshape(n, n_h * n_a, n_a)
-
-
-def shown_to_assistant(on: Integers) -> Integers:
-    """The same games in which A sees H's observation too: it can decide alone, and nothing must be coordinated."""
-    n, n_h, n_a = on.shape
-    out = np.zeros((n, n_h, n_h, n_a), dtype=on.dtype)
-    out[:, np.arange(n_h), np.arange(n_h)] = on
-    return out.reshape(n, n_h, n_h * n_a)
 
 
 def with_coin(on: Integers) -> Integers:

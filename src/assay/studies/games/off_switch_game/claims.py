@@ -2,200 +2,167 @@
 
 from assay.claims.claim import Arm, Claim
 from assay.claims.estimand import Estimand
+from assay.claims.exact import Exact
 from assay.claims.rules import Above, Equals
 
 ROUNDING = 1e-12  # an exact rational is stored as its nearest float
-EXACT = "exact: rational arithmetic, stored as the nearest float"
-COUNT = "a count of exceptions: the theorem allows none, and integer arithmetic makes none by rounding"
-
-EXAMPLE_ESTIMANDS = (
-    Estimand("value", "expected common payoff of an optimal pair", "payoff"),
-    Estimand("rivals", "pairs other than the named one that earn as much as it (or as always waiting)", "of 36 pairs", 0, 35),
-    Estimand("always_waiting", "expected payoff if A must always wait and H replies best", "payoff"),
-    Estimand("acting_on_legacy", "share of optimal pairs in which A acts on its own on legacy code", "share of pairs", 0, 1),
-    Estimand("gain", "value of the game with the other observations, minus the value with the first ones", "payoff"),
-    Estimand("waits_lost", "observations that the only wait set loses; -1 if it is not unique or not nested", "observations"),
-    Estimand("optimal_pairs", "deterministic pairs that attain the value", "pairs", 0),
-    Estimand("separation", "by how much a game separates a structure from the other's coordinated garblings", "payoff", 0),
-    Estimand("tells_more", "whether the structure tells strictly more than the other, as joint signals", "yes or no", 0, 1),
-    Estimand("value_of_1", "value with one word from A to H, which is silence", "payoff"),
-    Estimand("value_of_2", "value with two words from A to H", "payoff"),
-    Estimand("value_of_3", "value with three words from A to H", "payoff"),
-    Estimand("value_if_always_waiting", "value, if every optimal pair waits everywhere; else 0", "payoff"),
-    Estimand("exceptions", "random games in which no optimal pair always (or never) waits", "games", 0),
-    Estimand("gains", "random games in which the garbling raises the optimal value", "games", 0),
-    Estimand("losses", "random games in which one more word lowers the value", "games", 0),
-    Estimand("mixture_gains", "random stochastic pairs that earn more than every deterministic pair", "pairs", 0),
-    Estimand("mixture_ties", "properly stochastic pairs that earn as much as the best deterministic pair", "pairs", 0),
-    Estimand("formula_misses", "random games in which the advantage of waiting is not what the formula says", "games", 0),
-    Estimand(
-        "sign_misses", "random games in which waiting pays although U has one sign, or not although it has two", "games", 0
-    ),
-)
+ARITHMETIC = "rational arithmetic, stored as the nearest float"
+COUNT = "the theorem allows no exception, and integer arithmetic makes none by rounding"
 
 
-def _exact(
-    name: str,
-    says: str,
-    estimand: str,
-    rule: Equals | Above,
-    at: str,
-    other: str,
-    without: str,
-    paper: str | float | None = None,
-) -> Claim:
-    """A statement that holds by arithmetic or by a theorem, beside the same number of a game where it must not."""
-    why = COUNT if rule == Equals(0) else EXACT
-    return Claim(name, says, estimand, rule, why, at, negative=Arm(other, without), paper=paper, summary="every")
+def _exact(name: str, says: str, rule: Equals | Above, at: str, without: str, paper: str | float | None = None) -> Exact:
+    """A statement that holds by arithmetic or by a theorem; `without` says where the same number must not obey the rule."""
+    reason = COUNT if rule == Equals(0) else ARITHMETIC
+    return Exact(name, says, rule, why=f"{reason}. Without the cause it fails: {without}", at=at, paper=paper)
 
 
 EXACT_CHECKS = (
     _exact(
         "C1",
         "In the File Deletion Game the best pair of policies is worth {value} (7/4).",
-        "file-deletion/value", Equals(7 / 4, ROUNDING), "Example 4.1, Table 1",
-        "shown", "H sees the kind of code as well: the value of full information, 2", "7/4",
+        Equals(7 / 4, ROUNDING), "Example 4.1, Table 1",
+        "H sees the kind of code as well: the value of full information, 2", "7/4",
     ),
     _exact(
-        "C1-pair",
+        "C1.pair",
         "In the File Deletion Game {value} of the 35 other pairs earn as much as this one: A acts on legacy code and waits on "
         "modern code; H says OFF at 1.0 and ON at 2.0.",
-        "file-deletion/rivals", Equals(0), "Example 4.1",
-        "of-always-waiting", "other pairs that earn as much as always waiting, 1: there are some", 0,
+        Equals(0), "Example 4.1",
+        "other pairs that earn as much as always waiting, 1: there are some", 0,
     ),
     _exact(
-        "C1-wait",
+        "C1.wait",
         "If A must always wait in the File Deletion Game, the best reply of H is worth {value}.",
-        "file-deletion/always_waiting", Equals(1, ROUNDING), "Example 4.1",
-        "one-bit", "A may send one bit along with waiting: always waiting becomes worth 2", "1",
+        Equals(1, ROUNDING), "Example 4.1",
+        "A may send one bit along with waiting: always waiting becomes worth 2", "1",
     ),
     _exact(
         "C2",
         "In the File Deletion Game, with a perfectly rational human, A acts on its own on legacy code in a share {value} of "
         "the optimal pairs: in all.",
-        "file-deletion/acting_on_legacy", Equals(1, ROUNDING), "Example 4.1",
-        "shown", "H sees what A sees: waiting everywhere is optimal too", "unilateral action is optimal",
+        Equals(1, ROUNDING), "Example 4.1",
+        "H sees what A sees: waiting everywhere is optimal too", "unilateral action is optimal",
     ),
     _exact(
         "C4",
         "In the three-version File Deletion Game, showing H the full version instead of its first digit raises the value by "
         "{value:.6g} (1/3).",
-        "full-version/gain", Equals(1 / 3, ROUNDING), "Example 4.10, Proposition 4.9",
-        "coin", "H is shown a coin flip beside the first digit, a refinement without information: no gain", "1 to 4/3",
+        Equals(1 / 3, ROUNDING), "Example 4.10, Proposition 4.9",
+        "H is shown a coin flip beside the first digit, a refinement without information: no gain", "1 to 4/3",
     ),
     _exact(
-        "C4-wait",
+        "C4.wait",
         "In the three-version File Deletion Game, showing H the full version takes {value} observation out of A's only wait "
         "set: A waits less.",
-        "full-version/waits_lost", Equals(1), "Example 4.10, Proposition 4.9",
-        "coin", "a coin flip beside the first digit: nothing is lost", "{A, B} to {B}",
+        Equals(1), "Example 4.10, Proposition 4.9",
+        "a coin flip beside the first digit: nothing is lost", "{A, B} to {B}",
     ),
     _exact(
-        "C5-example",
+        "C5.example",
         "A garbling that is not coordinated can raise the value: by {value} in Example A.13.",
-        "uncoordinated/gain", Equals(1 / 4, ROUNDING), "Example A.13",
-        "coordinated", "the best of 200 random coordinated garblings of the same structure: no gain", "3/4 to 1",
+        Equals(1 / 4, ROUNDING), "Example A.13",
+        "the best of 200 random coordinated garblings of the same structure: no gain", "3/4 to 1",
     ),
     _exact(
-        "C5-pairs",
+        "C5.pairs",
         "With a bit for each side, Example A.13 has exactly {value} optimal pairs.",
-        "a-bit-each/optimal_pairs", Equals(2), "Example A.13",
-        "differ", "where H sees whether the bits differ there is one", 2,
+        Equals(2), "Example A.13",
+        "where H sees whether the bits differ there is one", 2,
     ),
     _exact(
-        "C5-test",
+        "C5.test",
         "A linear program proves that the second structure of Example A.13 is no coordinated garbling of the first: a game "
         "with payoffs in [-1, 1] separates them by more than {bound}.",
-        "uncoordinated/separation", Above(0.5), "Definitions 4.4 to 4.6, Example A.13; the program is ours",
-        "coordinated", "a coordinated garbling of the first structure: nothing separates",
+        Above(0.5), "Definitions 4.4 to 4.6, Example A.13; the program is ours",
+        "a coordinated garbling of the first structure: nothing separates",
     ),
     _exact(
-        "C5-one-way",
+        "C5.one-way",
         "In Example A.13 the second structure is a garbling of the first, and the first is none of the second.",
-        "a-bit-each/tells_more", Equals(1), "Example A.13",
-        "differ", "the two structures swapped", "a garbling, not a coordinated one",
+        Equals(1), "Example A.13",
+        "the two structures swapped", "a garbling, not a coordinated one",
     ),
     _exact(
         "C7",
         "Two words can make A wait strictly less than silence: in the bounded-talk game they take {value} observation out "
         "of its only wait set.",
-        "bounded-talk/waits_lost", Equals(1), "section on communication; the game is ours",
-        "one-bit", "in the File Deletion Game one bit makes A wait more, not less", "bounded talk can make A defer less",
+        Equals(1), "section on communication; the game is ours",
+        "in the File Deletion Game one bit makes A wait more, not less", "bounded talk can make A defer less",
     ),
     _exact(
-        "C7-one",
+        "C7.one",
         "Without talk the bounded-talk game is worth {value:.6g} (10/9).",
-        "bounded-talk/value_of_1", Equals(10 / 9, ROUNDING), "ours", "changed", "one payoff is larger by 1: the value moves",
+        Equals(10 / 9, ROUNDING), "ours", "one payoff is larger by 1: the value moves",
     ),
     _exact(
-        "C7-two",
+        "C7.two",
         "With two words the bounded-talk game is worth {value:.6g} (13/9).",
-        "bounded-talk/value_of_2", Equals(13 / 9, ROUNDING), "ours", "changed", "one payoff is larger by 1: the value moves",
+        Equals(13 / 9, ROUNDING), "ours", "one payoff is larger by 1: the value moves",
     ),
     _exact(
-        "C7-three",
+        "C7.three",
         "With three words the bounded-talk game is worth {value:.6g} (14/9).",
-        "bounded-talk/value_of_3", Equals(14 / 9, ROUNDING), "ours", "changed", "one payoff is larger by 1: the value moves",
+        Equals(14 / 9, ROUNDING), "ours", "one payoff is larger by 1: the value moves",
     ),
     _exact(
-        "C7-bit",
+        "C7.bit",
         "One bit from A to H brings the File Deletion Game to its first best, {value}, with A waiting on both kinds of code.",
-        "one-bit/value_if_always_waiting", Equals(2, ROUNDING), "ours", "file-deletion", "without the bit",
+        Equals(2, ROUNDING), "ours", "without the bit",
     ),
     _exact(
         "C3",
         "If A's observation is redundant given H's, some optimal pair always waits: {value} exceptions among random games.",
-        "redundant-assistant/exceptions", Equals(0), "Proposition 4.3",
-        "private-assistant", "A has private information: exceptions are common", 0,
+        Equals(0), "Proposition 4.3",
+        "A has private information: exceptions are common", 0,
     ),
     _exact(
-        "C3-human",
+        "C3.human",
         "If H's observation is redundant given A's, some optimal pair never waits: {value} exceptions among random games.",
-        "redundant-human/exceptions", Equals(0), "Proposition 4.3",
-        "private-human", "H has private information: exceptions are common", 0,
+        Equals(0), "Proposition 4.3",
+        "H has private information: exceptions are common", 0,
     ),
     _exact(
         "C5",
         "A coordinated garbling of what the sides see raises the optimal value in {value} random games.",
-        "coordinated/gains", Equals(0), "Theorem 4.7, easy direction",
-        "joint", "garblings of the pair of observations, Example A.13 among them: some raise it", 0,
+        Equals(0), "Theorem 4.7, easy direction",
+        "garblings of the pair of observations, Example A.13 among them: some raise it", 0,
     ),
     _exact(
         "C6",
         "One more word from A to H lowers the optimal value in {value} random games.",
-        "optimum/losses", Equals(0), "section on communication",
-        "in-turn", "instead of the optimum, what best replies in turn reach from a random start: a word lowers it in some", 0,
+        Equals(0), "section on communication",
+        "instead of the optimum, what best replies in turn reach from a random start: a word lowers it in some", 0,
     ),
     _exact(
-        "C6-wait",
+        "C6.wait",
         "With as many words as A has observations some optimal pair always waits: {value} exceptions among random games.",
-        "every-word/exceptions", Equals(0), "section on communication, Proposition 4.3",
-        "one-word-short", "one word fewer than that: exceptions occur", 0,
+        Equals(0), "section on communication, Proposition 4.3",
+        "one word fewer than that: exceptions occur", 0,
     ),
     _exact(
         "C8",
         "Of random stochastic pairs of policies {value} earn more than the best deterministic pair.",
-        "separate/mixture_gains", Equals(0), "Lemma A.5",
-        "joint", "H's choice may depend on what A saw, which no pair of separate policies allows", 0,
+        Equals(0), "Lemma A.5",
+        "H's choice may depend on what A saw, which no pair of separate policies allows", 0,
     ),
     _exact(
-        "C8-unique",
+        "C8.unique",
         "Where one deterministic pair is the only optimum, {value} properly stochastic pairs earn as much.",
-        "one-optimum/mixture_ties", Equals(0), "Corollary A.6",
-        "several-optima", "games with several optimal pairs: mixtures that earn as much exist", 0,
+        Equals(0), "Corollary A.6",
+        "games with several optimal pairs: mixtures that earn as much exist", 0,
     ),
     _exact(
         "C9",
         "With a fully informed human waiting beats deciding alone by exactly min(E[U; U >= 0], -E[U; U < 0]): {value} "
         "exceptions.",
-        "informed/formula_misses", Equals(0), "the original off-switch game, Hadfield-Menell et al. 2017",
-        "misreading", "the human reads U with noise: the formula misses", 0,
+        Equals(0), "the original off-switch game, Hadfield-Menell et al. 2017",
+        "the human reads U with noise: the formula misses", 0,
     ),
     _exact(
-        "C9-sign",
+        "C9.sign",
         "With a fully informed human waiting pays exactly where U takes both signs: {value} exceptions.",
-        "informed/sign_misses", Equals(0), "the original off-switch game, Hadfield-Menell et al. 2017",
-        "misreading", "the human reads U with noise: two signs and no advantage occur together", 0,
+        Equals(0), "the original off-switch game, Hadfield-Menell et al. 2017",
+        "the human reads U with noise: two signs and no advantage occur together", 0,
     ),
 )  # fmt: skip
 
@@ -203,8 +170,6 @@ SHARE_ESTIMANDS = (
     Estimand("acts_alone", "games in which every optimal pair sometimes decides without H", "share of games", 0, 1),
     Estimand("unaware_loss", "value lost to a human who ignores that being asked tells her something, over the largest payoff",
              "share of the largest payoff", 0, 2),
-    Estimand("stops_short", "games in which best replies in turn, from random replies of H, stop below the optimum",
-             "share of games", 0, 1),
     Estimand("refining_waits_less", "games whose only wait set shrinks strictly when two of H's observations are told apart",
              "share of games", 0, 1),
     Estimand("refining_net", "games whose only wait set grows when two of H's observations are told apart, minus those whose "
@@ -295,15 +260,6 @@ SHARE_CLAIMS = (
         at="ours",
         negative=Arm("shown", "H sees what A sees, so that being asked tells her nothing: ignoring it costs nothing"),
     ),
-    Claim(
-        "E5",
-        "Best replies in turn, from random replies of H, stop below the optimum in more than {bound:.0%} of random games.",
-        "private/stops_short",
-        Above(0.25),
-        why="one game in four",
-        at="ours",
-        negative=Arm("alone", "A is shown what H sees, in the same games: it decides alone, and nothing must be coordinated"),
-    ),
 )
 
 LEARNING_ESTIMANDS = (
@@ -329,7 +285,7 @@ LEARNING_CLAIMS = (
         "Even where the human sees everything more than {bound:.0%} of independent learners end at an inferior pair.",
         "informed/inferior",
         Above(0.05),
-        why="one learner in twenty; an assistant that has stopped waiting teaches its human nothing",
+        why="one learner in twenty; a claim of a lack, which untrained learners have as well and perfect ones have not",
         at="ours",
         negative=Arm("alone", "A sees everything and can decide alone"),
     ),

@@ -1,19 +1,16 @@
 """The paper's games, solved exactly."""
 
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
-from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge, doc
 
-from assay.claims.study import Measurement, Table
-from assay.core.progress import part
+from assay.claims.study import Table
 from assay.core.seeds import Seeds
 from assay.solvers.games.humans import Boltzmann, Human, Naive, Optimal, best_assistant
 from assay.solvers.games.information import compare, coordinated_garbling_test
 from assay.solvers.games.pairs import Solution, optimal_pairs
+from assay.studies.games.off_switch_game.settings import GameSettings
 from assay.studies.games.off_switch_game.theorems import exceptions
 from assay.studies.games.off_switch_game.variants import (
     always_waiting_value,
@@ -35,19 +32,44 @@ from assay.worlds.games.off_switch import (
 N_GARBLINGS = 200  # coordinated garblings drawn beside the paper's uncoordinated one
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Size of the theorems' random games."""
+# The number of each exact check, and the same number of a game without what it is about.
+NUMBERS = {
+    "C1": ("file-deletion/value", "shown/value"),
+    "C1.pair": ("file-deletion/rivals", "of-always-waiting/rivals"),
+    "C1.wait": ("file-deletion/always_waiting", "one-bit/always_waiting"),
+    "C2": ("file-deletion/acting_on_legacy", "shown/acting_on_legacy"),
+    "C4": ("full-version/gain", "coin/gain"),
+    "C4.wait": ("full-version/waits_lost", "coin/waits_lost"),
+    "C5.example": ("uncoordinated/gain", "coordinated/gain"),
+    "C5.pairs": ("a-bit-each/optimal_pairs", "differ/optimal_pairs"),
+    "C5.test": ("uncoordinated/separation", "coordinated/separation"),
+    "C5.one-way": ("a-bit-each/tells_more", "differ/tells_more"),
+    "C7": ("bounded-talk/waits_lost", "one-bit/waits_lost"),
+    "C7.one": ("bounded-talk/value_of_1", "changed/value_of_1"),
+    "C7.two": ("bounded-talk/value_of_2", "changed/value_of_2"),
+    "C7.three": ("bounded-talk/value_of_3", "changed/value_of_3"),
+    "C7.bit": ("one-bit/value_if_always_waiting", "file-deletion/value_if_always_waiting"),
+    "C3": ("redundant-assistant/exceptions", "private-assistant/exceptions"),
+    "C3.human": ("redundant-human/exceptions", "private-human/exceptions"),
+    "C5": ("coordinated/gains", "joint/gains"),
+    "C6": ("optimum/losses", "in-turn/losses"),
+    "C6.wait": ("every-word/exceptions", "one-word-short/exceptions"),
+    "C8": ("separate/mixture_gains", "joint/mixture_gains"),
+    "C8.unique": ("one-optimum/mixture_ties", "several-optima/mixture_ties"),
+    "C9": ("informed/formula_misses", "misreading/formula_misses"),
+    "C9.sign": ("informed/sign_misses", "misreading/sign_misses"),
+}
 
-    n_games: Annotated[int, Ge(64), doc("random games on which each theorem is tried")] = 16_384
+
+def check(settings: GameSettings) -> dict[str, float]:
+    """The number of each exact check: of the paper's games, and exceptions to its theorems among random games."""
+    found = everything(settings.n_checked)
+    return {name: found[with_cause] for name, (with_cause, _) in NUMBERS.items()}
 
 
-def measure(settings: Settings, seeds: Seeds) -> Measurement:
-    """Solve the paper's games exactly, and count exceptions to its theorems."""
-    with part(0.0, 0.4, "examples"):
-        exact = {name: float(value) for name, value in numbers().items()}
-    with part(0.4, 1.0, "theorems"):
-        return Measurement(exact | exceptions(settings.n_games, seeds), tables())
+def everything(n_games: int) -> dict[str, float]:
+    """The numbers of the examples and of the theorems, each also without its cause; `n_games` random games a theorem."""
+    return {name: float(value) for name, value in numbers().items()} | exceptions(n_games, Seeds(0))
 
 
 def numbers() -> dict[str, Fraction]:

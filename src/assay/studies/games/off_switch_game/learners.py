@@ -1,16 +1,15 @@
 """Independent policy-gradient learners on the paper's games, and where they end."""
 
-from dataclasses import dataclass, replace
-from typing import Annotated
+from dataclasses import replace
 
 import numpy as np
-from annotated_types import Ge, doc
 
 from assay.agents.policy_gradient import Learned, train
 from assay.claims.study import Measurement, Table
 from assay.core.progress import parts
 from assay.core.seeds import Seeds
 from assay.solvers.games.pairs import optimal_value, person_by_person_optima
+from assay.studies.games.off_switch_game.settings import LearnerSettings
 from assay.studies.games.off_switch_game.variants import with_version_shown
 from assay.worlds.games.off_switch import (
     OffSwitchGame,
@@ -33,15 +32,6 @@ NAMES = {
 }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Tabular policy gradient."""
-
-    n_learners: Annotated[int, Ge(2), doc("independent pairs of learners a game and run")] = 200
-    n_steps: Annotated[int, Ge(10), doc("steps of exact gradient ascent")] = 1500
-    learning_rate: Annotated[float, doc("step size on logits, per unit of payoff")] = 3.0
-
-
 def games() -> dict[str, OffSwitchGame]:
     """What the learners play: the paper's games and ours, and two in which less has to be coordinated."""
     return {
@@ -55,32 +45,29 @@ def games() -> dict[str, OffSwitchGame]:
     }
 
 
-def measure(settings: Settings, seeds: Seeds) -> Measurement:
+def measure(settings: LearnerSettings, seeds: Seeds) -> Measurement:
     """Train independent softmax learners on the examples and see where they end, and where they began."""
     inferior: dict[str, float] = {}
+    stable: dict[str, list[bool]] = {"trained": [], "untrained": []}
     ends: Table = []
     curves: Table = []
-    stable: dict[str, list[bool]] = {"trained": [], "untrained": []}
     for name, game in parts(games().items()):
         form = game.team_form()
-        best = optimal_value(form)[0]
         learned = _train(form, settings, seeds(name))
-        values = [form.value(*pair) for pair in learned.greedy()]
-        inferior[name] = sum(value < best for value in values) / len(values)
-        untrained = _train(form, replace(settings, n_steps=1, learning_rate=UNTRAINED), seeds(name))
-        optima = {(a, h) for _, a, h in person_by_person_optima(form)}
-        stable["trained"] += [pair in optima for pair in learned.greedy()]
-        stable["untrained"] += [pair in optima for pair in untrained.greedy()]
+        inferior[name] = inferior_share(form, learned)
+        stable["trained"] += are_stable(form, learned)
+        stable["untrained"] += are_stable(form, _train(form, untrained(settings), seeds(name)))
+        best = float(optimal_value(form)[0])
         ends.append(
             {
                 "game": NAMES[name],
-                "optimum": float(best),
+                "optimum": best,
                 "at_the_optimum": 1 - inferior[name],
                 "mean_value": float(learned.value.mean()),
             }
         )
         curves += [
-            {"game": NAMES[name], "step": int(step), "share_of_optimum": float(row.mean() / float(best))}
+            {"game": NAMES[name], "step": int(step), "share_of_optimum": float(row.mean() / best)}
             for step, row in zip(learned.steps, learned.curve, strict=True)
         ]
     estimands = {
@@ -93,5 +80,37 @@ def measure(settings: Settings, seeds: Seeds) -> Measurement:
     return Measurement(estimands, tables={"ends": ends, "learning": curves})
 
 
-def _train(form: TeamForm, settings: Settings, rng: np.random.Generator) -> Learned:
+def measure_nulls(settings: LearnerSettings, seeds: Seeds) -> Measurement:
+    """Every estimand of a claim on learners that have not learned."""
+    forms = {name: game.team_form() for name, game in games().items()}
+    first = {name: _train(form, untrained(settings), seeds(name)) for name, form in forms.items()}
+    inferior = {name: inferior_share(forms[name], first[name]) for name in ("two-sided", "informed")}
+    return Measurement(
+        {
+            "untrained/inferior_excess": inferior["two-sided"] - inferior["informed"],
+            "untrained/inferior": inferior["informed"],
+            "untrained/stable": float(np.mean([end for name in forms for end in are_stable(forms[name], first[name])])),
+        }
+    )
+
+
+def untrained(settings: LearnerSettings) -> LearnerSettings:
+    """Settings under which a policy stays as it was drawn."""
+    return replace(settings, n_steps=1, learning_rate=UNTRAINED)
+
+
+def inferior_share(form: TeamForm, learned: Learned) -> float:
+    """Share of learners whose most probable policies earn less than an optimal pair."""
+    best = optimal_value(form)[0]
+    ends = learned.greedy()
+    return sum(form.value(*pair) < best for pair in ends) / len(ends)
+
+
+def are_stable(form: TeamForm, learned: Learned) -> list[bool]:
+    """Of each learner, whether neither side would gain by changing its most probable policy alone."""
+    optima = {(assistant, human) for _, assistant, human in person_by_person_optima(form)}
+    return [pair in optima for pair in learned.greedy()]
+
+
+def _train(form: TeamForm, settings: LearnerSettings, rng: np.random.Generator) -> Learned:
     return train(form, rng=rng, n_seeds=settings.n_learners, n_steps=settings.n_steps, learning_rate=settings.learning_rate)

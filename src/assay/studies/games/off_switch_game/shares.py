@@ -1,67 +1,69 @@
 """How common what the paper's examples show is among random games, by arm."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge, Le, doc
 
 from assay.claims.study import Measurement, Table
 from assay.core.progress import parts
 from assay.core.seeds import Seeds
-from assay.solvers.games.batches import (
-    alternating_values,
-    channel_values,
-    naive_values,
-    optimal_values,
-    policies,
-    team_payoffs,
-    wait_table,
-)
+from assay.solvers.games.batches import channel_values, naive_values, policies, team_payoffs, wait_table
 from assay.studies.games.off_switch_game.arms import (
     alike_in_two_rows,
     changes,
     near,
-    shown_to_assistant,
     shown_to_human,
     silent_values,
     with_coin,
 )
+from assay.studies.games.off_switch_game.examples import tables as example_tables
 from assay.studies.games.off_switch_game.random_games import Integers, cell_games
+from assay.studies.games.off_switch_game.settings import GameSettings
 
 FILE_DELETION = ((3, -5), (-1, 5))  # Table 1: rows 1.0 and 2.0, which H sees; columns legacy and modern, which A sees
 THREE_VERSIONS = ((1, -5), (-2, 3), (3, 3))  # Table 2: rows 1.0, 1.1 and 2.0
 BOUNDED_TALK = ((-2, 4, 2), (-2, -3, -1), (4, -2, 4))  # ours
 TWO_WORDS = 2  # of the narrow channel: silence and one more
+View = Callable[[Integers], Integers]  # the same games with other payoffs, or with more shown to a side
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Sizes of one run; payoffs are integers, so that optima are compared without a tolerance."""
-
-    n_games: Annotated[int, Ge(64), doc("random games of one run")] = 4096
-    n_talks: Annotated[int, Ge(64), doc("random games of one run in which talk is allowed")] = 32_768
-    n_human: Annotated[int, Ge(3), Le(6), doc("H's observations")] = 4
-    n_assistant: Annotated[int, Ge(3), Le(5), doc("A's observations")] = 4
-    largest: Annotated[int, Ge(4), Le(999), doc("payoffs are integers up to this; small ones tie often")] = 99
-
-
-def measure(settings: Settings, seeds: Seeds) -> Measurement:
+def measure(settings: GameSettings, seeds: Seeds) -> Measurement:
     """Draw random games, and count in which of them waiting is given up, information is wasted or words are needed."""
     estimands: dict[str, float] = {}
     tables: dict[str, Table] = {}
-    counted: tuple[Callable[[Settings, Seeds], tuple[dict[str, float], dict[str, Table]]], ...] = (
+    counted: tuple[Callable[[GameSettings, Seeds], tuple[dict[str, float], dict[str, Table]]], ...] = (
         _deference, _information, _talk, _curve,
     )  # fmt: skip
     for part in parts(counted):
         numbers, drawn = part(settings, seeds)
         estimands |= numbers
         tables |= drawn
-    return Measurement(estimands, tables)
+    return Measurement(estimands, tables | example_tables())
 
 
-def _games(settings: Settings, seeds: Seeds, name: str, n: int = 0) -> Integers:
+def measure_nulls(settings: GameSettings, seeds: Seeds) -> Measurement:
+    """Every estimand of a claim on games in which nothing can be lost by waiting."""
+    found: dict[str, float] = {}
+    same: View = np.asarray
+    for null, payoffs, seen in (("shared", same, shown_to_human), ("harmless", np.abs, same)):
+        games = payoffs(_games(settings, seeds, "null games"))
+        told, unit = seen(games), settings.n_human * settings.n_assistant * settings.largest
+        silent, two = channel_values(wait_table(told, np.zeros_like(told)), TWO_WORDS)
+        refined = changes(silent_values(seen(alike_in_two_rows(games))), silent)
+        spoken = changes(silent, two)
+        found |= {
+            f"{null}/acts_alone": acts_alone(told),
+            f"{null}/unaware_loss": unaware_loss(told, unit),
+            f"{null}/refining_waits_less": refined["waits less"],
+            f"{null}/refining_net": refined["waits more"] - refined["waits less"],
+            f"{null}/talking_waits_less": spoken["waits less"],
+            f"{null}/talking_waits_more": spoken["waits more"],
+            f"{null}/price_cut": _price(silent, unit) - _price(two, unit),
+        }
+    return Measurement(found)
+
+
+def _games(settings: GameSettings, seeds: Seeds, name: str, n: int = 0) -> Integers:
     """Payoff tables of games on the cells of a table: H sees the row, A the column, all cells equally likely."""
     sizes = (settings.n_human, settings.n_assistant)
     return cell_games(n or settings.n_games, *sizes, rng=seeds(name), largest=settings.largest).tables()[0]
@@ -81,15 +83,7 @@ def unaware_loss(on: Integers, unit: float) -> float:
     return float((aware - unaware).mean() / unit)
 
 
-def stops_short(on: Integers, start: np.random.Generator) -> float:
-    """Share of games in which best replies in turn, from random replies of H, stop below the optimum."""
-    payoff = team_payoffs(on, np.zeros_like(on))
-    reached = alternating_values(payoff, start.integers(0, 2, size=(len(on), payoff.shape[3])))
-    best, _ = optimal_values(on, np.zeros_like(on))
-    return float((reached < best).mean())
-
-
-def _deference(settings: Settings, seeds: Seeds) -> tuple[dict[str, float], dict[str, Table]]:
+def _deference(settings: GameSettings, seeds: Seeds) -> tuple[dict[str, float], dict[str, Table]]:
     private, unit = _games(settings, seeds, "games"), settings.n_human * settings.n_assistant * settings.largest
     shown = shown_to_human(private)
     planted = near(FILE_DELETION, settings.n_games, rng=seeds("near File Deletion")).tables()[0]
@@ -99,13 +93,11 @@ def _deference(settings: Settings, seeds: Seeds) -> tuple[dict[str, float], dict
         "planted/acts_alone": acts_alone(planted),
         "private/unaware_loss": unaware_loss(private, unit),
         "shown/unaware_loss": unaware_loss(shown, unit),
-        "private/stops_short": stops_short(private, seeds("start")),
-        "alone/stops_short": stops_short(shown_to_assistant(private), seeds("start alone")),
     }
     return found, {}
 
 
-def _information(settings: Settings, seeds: Seeds) -> tuple[dict[str, float], dict[str, Table]]:
+def _information(settings: GameSettings, seeds: Seeds) -> tuple[dict[str, float], dict[str, Table]]:
     """What telling H's first two observations apart does to the only wait set."""
     fine = _games(settings, seeds, "refined", settings.n_talks)
     coarse = alike_in_two_rows(fine)
@@ -120,7 +112,7 @@ def _information(settings: Settings, seeds: Seeds) -> tuple[dict[str, float], di
     return found, {"refining": [{"change": change, "share": share} for change, share in by_arm["finer"].items()]}
 
 
-def _talk(settings: Settings, seeds: Seeds) -> tuple[dict[str, float], dict[str, Table]]:
+def _talk(settings: GameSettings, seeds: Seeds) -> tuple[dict[str, float], dict[str, Table]]:
     """What a channel from A to H does to the only wait set, and to the price of always waiting."""
     games, unit = _games(settings, seeds, "talk", settings.n_talks), settings.n_human * settings.n_assistant * settings.largest
     planted = near(BOUNDED_TALK, settings.n_games, rng=seeds("near bounded talk")).tables()[0]
@@ -148,7 +140,7 @@ def _price(values: Integers, unit: float) -> float:
     return float((values.max(axis=1) - values[:, -1]).mean() / unit)
 
 
-def _curve(settings: Settings, seeds: Seeds) -> tuple[dict[str, float], dict[str, Table]]:
+def _curve(settings: GameSettings, seeds: Seeds) -> tuple[dict[str, float], dict[str, Table]]:
     """Waiting, its price and the bonus that would restore it, by channel size; for figures."""
     waiting: Table = []
     costs: Table = []
