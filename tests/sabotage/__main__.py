@@ -1,0 +1,205 @@
+"""`python -m tests.sabotage`: does anybody notice when one line of a study is wrong?
+
+Draws mutations with a fixed seed from each study's own files, makes each in a copy of the source, and says whether quick
+runs of the study give another verdict (or break), whether a test of the study fails, or neither. Results are kept in a file,
+so that a command that was killed goes on; a result counts as long as the study's files and the tests stay.
+"""
+
+import argparse
+import concurrent.futures
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.sabotage.equivalents import EQUIVALENT
+from tests.sabotage.mutations import Mutation, drawn, fields_of, literals_of, mutations_of
+
+ROOT = Path(__file__).parents[2]
+STUDIES = ROOT / "src" / "assay" / "studies"
+AT_LEAST = 60
+SECONDS = 1800  # a mutation may also make a program endless
+DECLARING = ("claims.py", "figures.py", "__init__.py")
+
+
+def folders() -> dict[str, Path]:
+    """The studies' folders, by slug."""
+    found = sorted(path.parent for path in STUDIES.glob("*/*/__init__.py"))
+    return {folder.name.replace("_", "-"): folder for folder in found}
+
+
+def drawn_of(folder: Path, count: int, seed: str) -> list[Mutation]:
+    """Some mutations of a study's files; claims and figures are declared, and judged by other tests."""
+    files = [path for path in sorted(folder.rglob("*.py")) if path.name not in DECLARING]
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in files}
+    alternatives, fields = literals_of(list(texts.values())), fields_of(list(texts.values()))
+    found = [one for path, text in texts.items() for one in mutations_of(path, text, alternatives, fields)]
+    return drawn(found, count, seed, texts)
+
+
+def chosen(seed: int, studies: Sequence[str]) -> list[tuple[str, Mutation]]:
+    """At least `AT_LEAST` mutations over all studies, the same number a study and three or more."""
+    found = folders()
+    each = max(3, -(-AT_LEAST // len(found)))
+    return [
+        (slug, one)
+        for slug, folder in found.items()
+        if not studies or slug in studies
+        for one in drawn_of(folder, each, f"{seed}/{slug}")
+    ]
+
+
+def copied(folder: Path) -> Path:
+    """A copy of what the tests need, below `folder`."""
+    skipped = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist", "reports", "site")
+    for path in ROOT.iterdir():
+        if not path.name.startswith(".") and path.name not in ("build", "dist", "reports", "site"):
+            if path.is_dir():
+                shutil.copytree(path, folder / path.name, ignore=skipped)
+            else:
+                shutil.copy2(path, folder / path.name)
+    return folder
+
+
+def called(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *arguments]
+    try:
+        return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 124, "", "")
+
+
+def look(root: Path, slug: str) -> dict[str, str] | None:
+    """What quick runs of a study say; None where they do not end well."""
+    found = called(root, "tests/sabotage/look.py", slug)
+    if found.returncode:
+        return None
+    said: dict[str, str] = json.loads(found.stdout.splitlines()[-1])
+    return said
+
+
+def failing_test(root: Path, slug: str) -> str:
+    """The first test of a study that fails; empty where all pass."""
+    folder = folders()[slug]
+    places = [f"tests/studies/{folder.parent.name}/{folder.name}"] if _has_tests(root, folder) else []
+    for which in ([*places], ["tests/studies/test_contract.py", "tests/studies/test_small_transformers.py", "-k", slug]):
+        if not which:
+            continue
+        found = called(root, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *which)
+        if found.returncode not in (0, 5):  # 5: no test is chosen
+            failed = [line.split(" ")[1] for line in found.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+            return failed[0] if failed else f"pytest ended with {found.returncode}"
+    return ""
+
+
+def _has_tests(root: Path, folder: Path) -> bool:
+    return (root / "tests" / "studies" / folder.parent.name / folder.name).is_dir()
+
+
+def tried(slug: str, mutation: Mutation, unharmed: dict[str, str]) -> dict[str, object]:
+    """What notices a mutation: the claims whose verdict differs, and the test that fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = copied(Path(folder))
+        path = root / mutation.path
+        path.write_text(mutation.applied(path.read_text()))
+        begun, said, test = time.monotonic(), look(root, slug), failing_test(root, slug)
+    differ = ["the quick runs break"] if said is None else [name for name, word in said.items() if unharmed.get(name) != word]
+    return {"study": slug, **asdict(mutation), "verdicts": differ, "test": test, "seconds": round(time.monotonic() - begun)}
+
+
+def state_of(folder: Path) -> str:
+    """A digest over a study's files and all tests: what a result holds for."""
+    whole = hashlib.sha256()
+    for path in sorted([*folder.rglob("*.py"), *(ROOT / "tests" / "studies").rglob("*.py")]):
+        whole.update(path.read_bytes())
+    return whole.hexdigest()[:12]
+
+
+def reason(mutation: Mutation) -> str:
+    """Why a mutation is equivalent; empty if it is not known to be."""
+    return EQUIVALENT.get((mutation.path.removeprefix("src/assay/studies/"), mutation.before, mutation.after), "")
+
+
+def outcome(result: dict[str, object]) -> str:
+    """verdict, test or neither."""
+    return "verdict" if result["verdicts"] else "test" if result["test"] else "neither"
+
+
+def kept(file: Path) -> dict[str, dict[str, object]]:
+    """The results that were written so far, by name; a line that a kill cut short is left out."""
+    found: dict[str, dict[str, object]] = {}
+    for line in file.read_text().splitlines() if file.is_file() else []:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        found[record["name"]] = record
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 if something notices every mutation that is not equivalent, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sabotage", description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("--study", action="append", default=[], choices=sorted(folders()), help="only this; may be repeated")
+    parser.add_argument("--only", type=int, metavar="N", help="only the N-th mutation of the list")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--list", action="store_true", help="show the mutations and try none")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "sabotage.jsonl", help="where results are kept")
+    parser.add_argument("-n", type=int, default=1, metavar="WORKERS", help="how many are tried at once")
+    given = parser.parse_args(arguments)
+
+    wanted = list(enumerate(chosen(given.seed, given.study), 1))
+    wanted = [one for one in wanted if given.only in (None, one[0])]
+    if given.list:
+        for number, (slug, mutation) in wanted:
+            print(f"{number:3} {slug:34} {mutation.kind:9} {mutation.path.rpartition('/')[2]}:{mutation.line}")
+            print(f"      - {mutation.before}\n      + {mutation.after}")
+        return 0
+    states = {slug: state_of(folder) for slug, folder in folders().items()}
+    names = {one[0]: f"{states[slug]}-{mutation.name(slug)}" for one in wanted for slug, mutation in [one[1]]}
+    done = kept(given.out)
+    todo = [one for one in wanted if names[one[0]] not in done and not reason(one[1][1])]
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    unharmed = {}
+    for slug in sorted({slug for _, (slug, _) in todo}):
+        print(f"{slug}: quick runs of the source as it is", file=sys.stderr)
+        unharmed[slug] = look(ROOT, slug) or {}
+    begun = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(given.n) as pool:
+        futures = {pool.submit(tried, slug, mutation, unharmed[slug]): number for number, (slug, mutation) in todo}
+        for count, future in enumerate(concurrent.futures.as_completed(futures), 1):
+            result = {"name": names[futures[future]], **future.result()}
+            done[str(result["name"])] = result
+            with given.out.open("a") as stream:
+                stream.write(json.dumps(result) + "\n")
+            left = (time.monotonic() - begun) / count * (len(futures) - count) / 60
+            print(f"{count} of {len(futures)}: {result['study']}, {outcome(result)}; {left:.0f} min left", file=sys.stderr)
+    return report([(number, slug, mutation, done.get(names[number])) for number, (slug, mutation) in wanted])
+
+
+def report(found: Sequence[tuple[int, str, Mutation, dict[str, object] | None]]) -> int:
+    """Print the table; 1 if nobody notices one of the mutations."""
+    counts: Counter[str] = Counter()
+    for number, slug, mutation, result in found:
+        same = reason(mutation)
+        word = "equivalent" if same else outcome(result) if result is not None else "not tried"
+        counts[word] += 1
+        by = same or (", ".join(map(str, result["verdicts"])) or result["test"] if result else "")  # type: ignore[call-overload]
+        print(f"{number:3} {slug:34} {mutation.kind:9} {word:10} {mutation.path.rpartition('/')[2]}:{mutation.line}  {by}")
+        if word in ("neither", "equivalent"):
+            print(f"      - {mutation.before}\n      + {mutation.after}")
+    print(", ".join(f"{count} {word}" for word, count in counts.most_common()))
+    return 1 if counts["neither"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

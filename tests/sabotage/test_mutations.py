@@ -1,0 +1,121 @@
+"""The mutations that `python -m tests.sabotage` makes: each kind, what is left alone, and the same draw every time."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from tests.sabotage.__main__ import AT_LEAST, chosen, folders, kept
+from tests.sabotage.mutations import KINDS, Mutation, drawn, fields_of, literals_of, mutations_of
+
+SOURCE = '''"""A study."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set."""
+
+    rate: Annotated[float, Ge(1)] = 0.5
+    decay: Annotated[float, Ge(1)] = 0.0
+    mode: Literal["joint", "apart"] = "joint"
+    n_steps: int = 100
+
+
+CLAIMS = (Claim("C1", "It is below {bound}.", Below(0.3)),)
+
+
+def train(world: World, other: World, settings: Settings):
+    if settings.n_steps < 3:
+        raise ValueError(f"at least {3} steps")
+    progress(0.5, "half")
+    for arm in (run(world, rate=settings.rate, shuffle=False, seed=-1), run(other, mode="apart")):
+        total = arm.loss + arm.decay * 2
+    return total
+'''
+
+
+def found(kind: str) -> set[str]:
+    texts = [SOURCE]
+    return {one.after for one in mutations_of("a.py", SOURCE, literals_of(texts), fields_of(texts)) if one.kind == kind}
+
+
+def test_numbers_are_doubled_and_made_nothing() -> None:
+    assert "rate: Annotated[float, Ge(1)] = 1.0" in found("number")
+    assert "rate: Annotated[float, Ge(1)] = 0.0" in found("number")
+    assert "decay: Annotated[float, Ge(1)] = 1" in found("number")
+    assert "total = arm.loss + arm.decay * 4" in found("number")
+
+
+def test_switches_signs_and_arguments() -> None:
+    line = 'for arm in (run(world, rate=settings.rate, shuffle=False, seed=-1), run(other, mode="apart")):'
+    assert found("boolean") == {line.replace("False", "True")}
+    assert 'mode: Literal["joint", "apart"] = "apart"' in found("switch")
+    assert line.replace("apart", "joint") in found("switch")
+    assert found("sign") == {
+        "if settings.n_steps >= 3:",
+        line.replace("-1", "1"),
+        "total = arm.loss - arm.decay * 2",
+        "total = arm.loss + arm.decay / 2",
+    }
+    assert found("argument") == {
+        line.replace("run(world", "run(other"),
+        line.replace("run(other", "run(world"),
+        line.replace("settings.rate", "settings.decay"),
+    }
+    assert found("dropped") == {
+        line.replace("rate=settings.rate, ", ""),
+        line.replace("shuffle=False, ", ""),
+        line.replace(", seed=-1", ""),
+        line.replace(', mode="apart"', ""),
+    }
+
+
+def test_what_only_speaks_is_left_alone() -> None:
+    texts = [SOURCE]
+    for one in mutations_of("a.py", SOURCE, literals_of(texts), fields_of(texts)):
+        assert not one.before.startswith(("CLAIMS", "raise", "progress", '"""', "from"))
+        assert "Ge(2)" not in one.after
+        changed = one.applied(SOURCE).split("\n")
+        differ = [number for number, (a, b) in enumerate(zip(SOURCE.split("\n"), changed, strict=True), 1) if a != b]
+        assert differ == [one.line]
+
+
+def test_a_draw_is_the_same_every_time_and_has_every_kind() -> None:
+    candidates = mutations_of("a.py", SOURCE, literals_of([SOURCE]), fields_of([SOURCE]))
+    first = drawn(candidates, 6, "0", {"a.py": SOURCE})
+    assert first == drawn(candidates, 6, "0", {"a.py": SOURCE})
+    assert {one.kind for one in first} == set(KINDS)
+    assert first != drawn(candidates, 6, "1", {"a.py": SOURCE})
+    everything = drawn(candidates, 1000, "0", {"a.py": SOURCE})
+    assert len(everything) == len(set(everything)) > 15
+    for one in everything:
+        ast.parse(one.applied(SOURCE))
+
+
+def test_what_is_no_python_any_more_is_not_drawn() -> None:
+    broken = Mutation("a.py", 1, 0, 3, "(", "sign", "", "")
+    assert drawn([broken], 1, "0", {"a.py": "x = 1"}) == []
+
+
+def test_every_study_is_drawn_from() -> None:
+    slugs = [slug for slug, _ in chosen(0, [])]
+    assert len(slugs) >= AT_LEAST
+    assert min(slugs.count(slug) for slug in folders()) >= 3
+
+
+def test_results_outlive_a_kill(tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl"
+    assert kept(file) == {}
+    file.write_text('{"name": "a", "test": ""}\n{"name": "b", "te')
+    assert list(kept(file)) == ["a"]
+
+
+@pytest.mark.parametrize("line", ["x = 'ü' + f(1, a=2)", "x = f(a=1)", "x = f(a=1, )"])
+def test_places_are_bytes(line: str) -> None:
+    for one in drawn(mutations_of("a.py", line, [], {}), 100, "0", {"a.py": line}):
+        assert one.after == one.applied(line)
+        ast.parse(one.after)
