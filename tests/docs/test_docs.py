@@ -10,7 +10,7 @@ import pytest
 import typer
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")])
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md")])
 
 
 def assay(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -91,3 +91,16 @@ def test_commands_on_the_pages_exist(page: Path) -> None:
 
 def test_the_readme_fits_one_screen() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 70
+
+
+def test_the_log_has_a_page_a_study() -> None:
+    """Each page is called by a study's slug (or is of the platform), is listed, and stands in the navigation."""
+    from assay.runner.discovery import studies
+
+    others = {"engine", "platform"}
+    pages = {page.stem for page in (ROOT / "docs" / "log").glob("*.md")} - {"index"}
+    assert pages - others <= set(studies().studies)
+    index, navigation = (ROOT / "docs" / "log" / "index.md").read_text(), (ROOT / "zensical.toml").read_text()
+    for page in pages:
+        assert f"({page}.md)" in index, f"docs/log/index.md must list {page}.md"
+        assert f'"log/{page}.md"' in navigation, f"zensical.toml must have log/{page}.md"
