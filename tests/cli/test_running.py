@@ -1,4 +1,4 @@
-"""`assay run --all` goes on past what cannot run here."""
+"""`assay run --all` goes on past what cannot run here; `assay store` knows what is stale, and why."""
 
 from pathlib import Path
 from typing import Never
@@ -7,9 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.claims.study import Study
+from assay.cli import store
 from assay.cli.main import app
 from assay.core.errors import InputError, MissingExtra
 from assay.runner import discovery
+from assay.runner.fingerprint import fingerprint
 
 
 def test_every_study_that_cannot_run_here_is_named_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +39,13 @@ def test_one_study_that_cannot_run_here_is_an_error(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("ASSAY_STORE", str(tmp_path))
     found = CliRunner().invoke(app, ["run", next(iter(discovery.studies().studies))])
     assert isinstance(found.exception, InputError)
+
+
+def test_exact_checks_are_current_until_their_code_changes() -> None:
+    study = next(one for one in discovery.studies().studies.values() if one.exact)
+    name = next(experiment.name for experiment in study.experiments if experiment.exact)
+    codes = store._codes({(study.slug, f"{name}/exact"), (study.slug, name), (study.slug, "gone"), ("gone", name)})
+    assert codes == {
+        (study.slug, f"{name}/exact"): fingerprint(study, name, "exact"),
+        (study.slug, name): fingerprint(study, name),
+    }

@@ -124,6 +124,7 @@ def test_rows_of_other_sources_are_stale_shown_and_never_pooled(
     monkeypatch.undo()
     (judged,) = judge_stored(coins, store, experiments=["one-by-one"])
     assert judged.stale == {"one-by-one": 5}
+    assert judged.why_stale == {"one-by-one": "made by other code"}
     assert judged.runs == {"one-by-one": []}
     made, outcome, events = run(coins, store, experiments=["one-by-one"], n_runs=3)
     assert "5 stored runs are of other sources (stale)" in events[0].says
@@ -133,7 +134,9 @@ def test_rows_of_other_sources_are_stale_shown_and_never_pooled(
 
 def test_rows_of_another_version_are_stale(coins: Study, store: Store) -> None:
     run(dataclasses.replace(coins, version=2), store, experiments=["one-by-one"], n_runs=2)
-    assert judge_stored(coins, store, experiments=["one-by-one"])[0].stale == {"one-by-one": 2}
+    (judged,) = judge_stored(coins, store, experiments=["one-by-one"])
+    assert judged.stale == {"one-by-one": 2}
+    assert judged.why_stale == {"one-by-one": "made by version 2 of the study, which is now 1"}
 
 
 def test_rows_judged_under_edited_claims_say_so(coins: Study, store: Store) -> None:

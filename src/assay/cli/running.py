@@ -218,7 +218,7 @@ def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, object]]
             note(f"{name}: {count} stored runs have seeds that do not count (a pilot's, or used before) and were left aside")
     for name, count in judged.stale.items():
         if count:
-            note(f"{name}: {count} stored runs are of other sources (stale) and were left aside")
+            note(f"{name}: {count} stored runs are stale ({judged.why_stale[name]}) and were left aside")
     if judged.edited:
         note(f"these claims were declared otherwise when rows were made: {', '.join(judged.edited)}")
     if len(judged.environments) > 1:

@@ -27,12 +27,13 @@ def ls(
       assay store ls out-of-context-reasoning --json
     """
     from assay.runner.discovery import studies
+    from assay.runner.fingerprint import why_stale
     from assay.store.store import Store
 
     known = studies().studies
     with Store.open(store, read_only=True) as opened:
         pools = Counter(
-            (run.study, run.experiment, run.preset, run.custom, run.settings_digest, run.fingerprint)
+            (run.study, run.experiment, run.preset, run.custom, run.settings_digest, run.fingerprint, run.version)
             for run in opened.runs(study)
         )
         memos = opened.memos() if study is None else []
@@ -46,11 +47,13 @@ def ls(
             "runs": count,
             "state": "current"
             if current.get((slug, experiment)) == code
-            else "stale"
-            if slug in known
-            else "study not installed",
+            else "study not installed"
+            if slug not in known
+            else f"stale: {why_stale(known[slug], [version])}"
+            if (slug, experiment) in current
+            else "stale: the study has no such experiment",
         }
-        for (slug, experiment, preset, custom, settings, code), count in sorted(pools.items())
+        for (slug, experiment, preset, custom, settings, code, version), count in sorted(pools.items())
     ]
     rows += [
         {
@@ -182,15 +185,16 @@ def import_(
 
 
 def _codes(arms: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Today's fingerprint of each (study, experiment) that is installed."""
+    """Today's fingerprint of each (study, experiment) that is installed; an experiment's exact checks have one of their own."""
     from assay.runner.discovery import studies
     from assay.runner.fingerprint import fingerprint
 
     known = studies().studies
     return {
-        (slug, name): fingerprint(known[slug], name)
+        (slug, name): fingerprint(known[slug], experiment, part)
         for slug, name in arms
-        if slug in known and name in {experiment.name for experiment in known[slug].experiments}
+        for experiment, _, part in [name.partition("/")]
+        if slug in known and experiment in {one.name for one in known[slug].experiments}
     }
 
 

@@ -96,6 +96,7 @@ def gather(study: Study, store: Store, judged: Judged) -> list[ExperimentData]:
                 custom=cell.custom,
                 n_runs=len(runs),
                 n_stale=n_stale,
+                why_stale=judged.why_stale.get(name, ""),
                 edited_claims=tuple(claim for claim in judged.edited if claim in claims),
                 tables=_tables(store, cell.experiment, runs),
                 environment=_environment(runs),

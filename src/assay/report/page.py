@@ -58,6 +58,7 @@ class ExperimentData:
         custom: whether they differ from the preset's.
         n_runs: runs judged.
         n_stale: stored runs that an earlier version of the code made; not judged.
+        why_stale: which version made them, in a clause ("made by other code").
         edited_claims: names of claims that were edited after these runs were stored.
         tables: rows of all runs, each with the column `run` (its seed).
         environment: versions, device, threads.
@@ -76,6 +77,7 @@ class ExperimentData:
     environment: Mapping[str, object]
     wall_s: float
     command: str
+    why_stale: str = ""
 
 
 @dataclass(frozen=True)
@@ -434,12 +436,9 @@ def _warnings(data: ExperimentData) -> Iterable[_Warning]:
     if data.preset == "quick" and data.n_runs:
         yield _Warning("Quick preset.", "These runs judge nothing; every verdict here is void.")
     if data.n_stale:
-        made = (
-            "was made by an earlier version of the code and is"
-            if data.n_stale == 1
-            else "were made by an earlier version of the code and are"
-        )
-        yield _Warning("Stale runs.", f"{_count(data.n_stale, 'stored run')} {made} not counted here.")
+        were, are = ("was", "is") if data.n_stale == 1 else ("were", "are")
+        made = data.why_stale or "made by an earlier version of the code"
+        yield _Warning("Stale runs.", f"{_count(data.n_stale, 'stored run')} {were} {made} and {are} not counted here.")
     if data.edited_claims:
         names = ", ".join(data.edited_claims)
         were, they = ("was", "It is") if len(data.edited_claims) == 1 else ("were", "They are")

@@ -1,14 +1,14 @@
 """Which version of a study's code made a row; a row with another fingerprint than today's is stale: shown, never pooled."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from assay.claims.study import Experiment, Study
 from assay.core.errors import SettingsError
 from assay.core.settings import canonical_json, digest
 from assay.store.sources import source_digest, symbols_of
 
-__all__ = ["fingerprint", "symbols"]
+__all__ = ["fingerprint", "symbols", "why_stale"]
 
 SEEDS = "assay.core.seeds:Seeds"  # what every measure is given, whether or not it says so
 
@@ -27,6 +27,15 @@ def fingerprint(study: Study, experiment: str, part: str = "") -> str:
     found = study.experiment(experiment)
     bound = [value for function in _functions(found, part) for value in _bound(function)]
     return digest([study.version, source_digest(symbols(found, part)), bound])
+
+
+def why_stale(study: Study, versions: Iterable[int]) -> str:
+    """Why stored runs that these versions of the study made are stale: "made by other code", or which version made them."""
+    older = sorted(set(versions) - {study.version})
+    if not older:
+        return "made by other code"
+    named = " and ".join(map(str, older))
+    return f"made by version{'s' if len(older) > 1 else ''} {named} of the study, which is now {study.version}"
 
 
 def symbols(experiment: Experiment, part: str = "") -> list[str]:

@@ -18,6 +18,7 @@ from assay.core.settings import canonical_json
 from assay.runner.discovery import address_of
 from assay.runner.exact import compute_exact, exact_verdicts
 from assay.runner.executors import Executor
+from assay.runner.fingerprint import why_stale
 from assay.runner.plan import Cell, Plan, cells_of, counted_seeds
 from assay.runner.work import Finished, Task
 from assay.stats.sequential import planned_looks
@@ -88,6 +89,7 @@ class Judged:
         environments: the distinct environments the rows were made in; numbers are promised equal to the bit only within one.
         exact: one per exact check, in the study's order.
         looks: of experiments with runs that `--until-decided` added, the most runs it was allowed; 0 where it was not one plan.
+        why_stale: why the stale ones are, by experiment; only where there are some.
         aside: stored runs that do not count (a pilot's, or seeds before the study's first), by experiment.
     """
 
@@ -100,6 +102,7 @@ class Judged:
     environments: tuple[Mapping[str, object], ...]
     looks: Mapping[str, int]
     aside: Mapping[str, int]
+    why_stale: Mapping[str, str]
     exact: tuple[ExactVerdict, ...] = ()
 
 
@@ -193,14 +196,17 @@ def judge_stored(
 
 def _judged(study: Study, preset: str, point: Sequence[Cell], stored: Mapping[str, list[StoredRun]]) -> Judged:
     cells = {cell.experiment.name: cell for cell in point}
-    runs, stale, aside = {}, {}, {}
+    runs, stale, aside, why = {}, {}, {}, {}
     for name, cell in cells.items():
         kin = [run for run in stored[name] if run.settings_digest == cell.settings_digest]
         current = [run for run in kin if run.fingerprint == cell.fingerprint]
         runs[name] = [run for run in current if counts(study, run.seed)]
         aside[name] = len(current) - len(runs[name])
         same_scale = [run for run in stored[name] if run.preset == preset and run.custom == cell.custom]
-        stale[name] = len({run.run_id for run in (*kin, *same_scale) if run.fingerprint != cell.fingerprint})
+        old = {run.run_id: run.version for run in (*kin, *same_scale) if run.fingerprint != cell.fingerprint}
+        stale[name] = len(old)
+        if old:
+            why[name] = why_stale(study, old.values())
     everything = [run for found in runs.values() for run in found]
     looks = {name: _planned(found) for name, found in runs.items() if any(run.sequential for run in found)}
     rows = {name: _rows(found) for name, found in runs.items()}
@@ -219,6 +225,7 @@ def _judged(study: Study, preset: str, point: Sequence[Cell], stored: Mapping[st
         environments=tuple(json.loads(text) for text in sorted({canonical_json(dict(record)) for record in made_in})),
         looks=looks,
         aside=aside,
+        why_stale=why,
     )
 
 
