@@ -60,6 +60,16 @@ def test_control_characters_never_reach_a_terminal() -> None:
     assert found.stdout.startswith("\\x1b[31mred\\x07")
 
 
+@pytest.mark.parametrize(("horizon", "value"), [("2", "-4"), ("3", "83053/16000"), ("4", "30737633/6400000")])
+def test_two_doors_have_their_published_values(horizon: str, value: str) -> None:
+    # -4, 5.1908125 and 4.80275515625: Oliehoek, Spaan and Vlassis 2008.
+    assert solved("two-doors.dpomdp", "--horizon", horizon)["value"] == value
+
+
+def test_a_gambit_tree_of_one_common_payoff_is_solved() -> None:
+    assert solved("tiny-common-payoff.efg")["value"] == "2"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -1,37 +1,31 @@
-"""`assay game`: solve a finite common-payoff game from a file, exactly."""
+"""`assay game`: solve a finite game from a file, exactly; check a file; begin one."""
 
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from assay.cli.output import table
+from assay.cli.game_text import as_text
 from assay.core.errors import UsageError
 from assay.core.text import visible
 
-__all__ = ["app"]
+if TYPE_CHECKING:
+    from assay.worlds.games.files import Game
 
-MAX_ROWS = 40  # of a table for people; --json prints everything
-MAX_COLUMNS = 8  # beyond which a policy is written into one cell
+__all__ = ["app"]
 
 app = typer.Typer(
     name="game",
-    help="Exact solutions of small common-payoff games: off-switch games and assistance games, from JSON files.",
+    help=(
+        "Exact solutions of small games from JSON, POMDP, Dec-POMDP and Gambit files: off-switch and assistance games of "
+        "one, two or several steps, and two-player matrix games."
+    ),
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-
-PRICES = {
-    "always_wait": "best if A always waits",
-    "never_wait": "best if A never waits",
-    "never_hide": "best if A never hides",
-    "silence": "best without words",
-    "a_word_to_human": "best if A could say one of two words to H",
-    "a_word_to_assistant": "best if H could say one of two words to A",
-}
+FILE = typer.Argument(help="A game: JSON as in docs/games.md, .pomdp, .dpomdp, .nfg or .efg; - for standard input.")
 
 
 @app.callback()
@@ -47,35 +41,131 @@ class HumanModel(StrEnum):
     boltzmann = "boltzmann"
 
 
+class Kind(StrEnum):
+    """Kinds of game a file can hold."""
+
+    off_switch = "off-switch"
+    assistance = "assistance"
+    two_stage = "two-stage-assistance"
+    sequential = "sequential"
+    matrix = "matrix"
+
+
 @app.command()
 def solve(
-    file: Path = typer.Argument(help="A game in the JSON form of docs/games.md."),
+    file: Path = FILE,
     human: HumanModel = typer.Option(HumanModel.optimal, "--human", help="How the human behaves."),
     beta: float | None = typer.Option(None, "--beta", help="Inverse temperature, with --human boltzmann."),
+    horizon: int | None = typer.Option(None, "--horizon", min=1, help="Steps of a game of several. [default: the file's]"),
+    discount: str | None = typer.Option(None, "--discount", help="Factor per step of such a game. [default: the file's]"),
     limit: int | None = typer.Option(
-        None, "--limit", min=1, help="Policies of the smaller side the search may have to cover. [default: 2,000,000]"
+        None,
+        "--limit",
+        min=1,
+        help="How much the search may have to cover: policies of the smaller side [default: 2,000,000], supports of a matrix "
+        "game [40,000], decision rules and beliefs of a game of several steps [50,000,000].",
+    ),
+    out: Path | None = typer.Option(
+        None, "--out", metavar="DIR", help="Write a page, its data as JSON and a LaTeX table there."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print everything, the whole certificate included, as JSON."),
 ) -> None:
-    """Print a game's value, every optimal pair, where A waits or hides, what that is worth, and a certificate.
+    """Print a game's value, its optimal policies, where A waits or hides, what that is worth, and a certificate.
 
     Examples:
       assay game solve examples/file-deletion-game.json
       assay game solve examples/hiding-as-query-game.json --human naive --json
+      assay game solve examples/two-doors.dpomdp --horizon 3 --out doors
     """
     from assay.solvers.games.humans import Boltzmann, Human, Naive, Optimal
-    from assay.solvers.games.pairs import DEFAULT_LIMIT
     from assay.solvers.games.summary import summary
     from assay.worlds.games.files import read_game
+    from assay.worlds.games.rationals import exact
 
     if (beta is not None) != (human is HumanModel.boltzmann):
         raise UsageError("--beta goes with --human boltzmann and with nothing else. Give both or neither")
     chosen: Human = Boltzmann(beta) if beta is not None else Naive() if human is HumanModel.naive else Optimal()
-    found = escaped(summary(read_game(file), chosen, limit=limit or DEFAULT_LIMIT))
+    game = read_game(file)
+    kind = kind_name(game)
+    if kind in ("sequential", "matrix") and human is not HumanModel.optimal:
+        raise UsageError(f"--human {human.value} has no place in a game of kind '{kind}'. Leave it out")
+    if kind != "sequential" and (horizon is not None or discount is not None):
+        raise UsageError(f"--horizon and --discount go with games of several steps; this is of kind '{kind}'. Leave them out")
+    factor = None if discount is None else exact(discount, where="--discount")
+    if factor is not None and not 0 <= factor <= 1:
+        raise UsageError(f"--discount must lie in [0, 1]; got {discount}")
+    found = escaped(summary(game, chosen, limit=limit, horizon=horizon, discount=factor) | {"kind": kind})
+    if out is not None:
+        from assay.report.game_page import write_game_page
+
+        typer.echo(str(write_game_page(game, found, out)), err=as_json)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2, allow_nan=False))
-    else:
-        typer.echo(_page(found), nl=False)
+    elif out is None:
+        typer.echo(as_text(found), nl=False)
+
+
+@app.command()
+def check(file: Path = FILE) -> None:
+    """Say what a game file holds, or what is wrong with it; nothing is solved.
+
+    Examples:
+      assay game check examples/file-deletion-game.json
+    """
+    from assay.worlds.games.files import read_game
+
+    typer.echo(described(read_game(file)))
+
+
+@app.command()
+def template(kind: Kind = typer.Argument(help="The kind of game.")) -> None:
+    """Print a small game of a kind to begin from.
+
+    Examples:
+      assay game template sequential > mine.json
+    """
+    from assay.worlds.games.templates import TEMPLATES
+
+    typer.echo(json.dumps(TEMPLATES[kind.value], ensure_ascii=False, indent=2))
+
+
+@app.command("schema")
+def print_schema() -> None:
+    """Print the form of a game file as a JSON schema, for editors and generators.
+
+    Examples:
+      assay game schema > assay-game.schema.json
+    """
+    from assay.worlds.games.templates import schema
+
+    typer.echo(json.dumps(schema(), indent=2))
+
+
+def kind_name(game: "Game") -> str:
+    """The kind of a game as files and people call it."""
+    from assay.worlds.games.files import KINDS
+
+    return KINDS.get(type(game), "assistance")
+
+
+def described(game: "Game") -> str:
+    """One or two lines on what a game file holds."""
+    from assay.worlds.games.assistance import TwoStageGame
+    from assay.worlds.games.matrix import MatrixGame
+    from assay.worlds.games.sequential import SequentialGame
+
+    head = f"{visible(game.name)}: a game of kind '{kind_name(game)}', in order"
+    if isinstance(game, MatrixGame):
+        return f"{head}\n{len(game.actions[0])} by {len(game.actions[1])} actions, {game.rounds} round{'s' * (game.rounds > 1)}"
+    if isinstance(game, SequentialGame):
+        acts, seen = (game.assistant_actions, game.human_actions), (game.assistant_observations, game.human_observations)
+        return (
+            f"{head}\n{len(game.states)} states, {len(acts[0])} by {len(acts[1])} actions, {len(seen[0])} by {len(seen[1])} "
+            f"observations, discount {game.discount}" + ("" if game.horizon is None else f", {game.horizon} steps")
+        )
+    n_a, k_a, n_z, k_h = (game.first if isinstance(game, TwoStageGame) else game).shape()
+    sees = [f"{n} observation{'s' * (n != 1)}" for n in (n_a, n_z)]
+    return f"{head}\nwhat can occur: A has {k_a} actions at {sees[0]}, H {k_h} at {sees[1]}"
 
 
 def escaped(found: Any) -> Any:
@@ -85,100 +175,3 @@ def escaped(found: Any) -> Any:
     if isinstance(found, list):
         return [escaped(value) for value in found]
     return visible(found) if isinstance(found, str) else found
-
-
-def _page(found: dict[str, Any]) -> str:
-    """The solution for a person to read."""
-    lines = [f"{found['game']}  ({found['human']} human)", "", f"value  {found['value']}"]
-    for key, says in PRICES.items():
-        if f"{key}_value" in found:
-            price = f"costs {found[f'price_of_{key}']}" if f"price_of_{key}" in found else f"worth {found[f'worth_of_{key}']}"
-            lines.append(f"       {found[f'{key}_value']}  {says} ({price})")
-    for mark, verb in (("wait", "waits"), ("hide", "hides")):
-        if f"{mark}_sets" in found:
-            sets = ["{" + ", ".join(names) + "}" for names in found[f"{mark}_sets"]]
-            lines += ["", f"A {verb} on  " + "  or  ".join(sets[:MAX_ROWS]) + (" ..." if len(sets) > MAX_ROWS else "")]
-    lines.append("")
-    rows = _rows(found)
-    text = "\n".join(lines) + "\n" + (table(rows[:MAX_ROWS], list(rows[0])) if rows else "")
-    if len(rows) > MAX_ROWS:
-        text += f"... and {len(rows) - MAX_ROWS} more; --json prints all\n"
-    return text + _certificate(found)
-
-
-def _digits(n: int | str) -> str:
-    """A count for people: its digits, or how many there are."""
-    text = str(n)
-    return text if len(text) <= 30 else f"{text[:6]}... ({len(text):,} digits)"
-
-
-def _rows(found: dict[str, Any]) -> list[dict[str, object]]:
-    if "optimal_plans" in found:
-        plan = found["optimal_plans"][0]
-        return [
-            {
-                "A sees": name,
-                "best first action": " or ".join(actions),
-                **{f"value of '{action}'": value for action, value in found["value_by_first_action"][name].items()},
-            }
-            for name, actions in plan["first_actions"].items()
-        ]
-    rows: list[dict[str, object]] = []
-    for i, policies in enumerate(found["optimal_policies"]):
-        assistant = policies["assistant"]
-        human = {
-            name: "(not reached)" if name in policies["unreached"] else " or ".join(options)
-            for name, options in policies.get("human", {}).items()
-        }
-        if len(assistant) + len(human) <= MAX_COLUMNS:
-            cells = {f"A on {name}": action for name, action in assistant.items()}
-            cells |= {f"H on {name}": action for name, action in human.items()}
-        else:
-            cells = {"A": _listed(assistant), "H": _listed(human)}
-        rows.append({"optimal": i + 1, **cells})
-    return rows
-
-
-def _listed(policy: dict[str, str]) -> str:
-    """A policy in one cell, observations with the same action together."""
-    by_action: dict[str, list[str]] = {}
-    for name, action in policy.items():
-        by_action.setdefault(action, []).append(name)
-    return "; ".join(f"{action} on {', '.join(names)}" for action, names in by_action.items())
-
-
-def _certificate(found: dict[str, Any]) -> str:
-    certificate = found["certificate"]
-    if certificate is None:
-        n = found["n_optimal_policies"]
-        return f"\n{_digits(n)} optimal polic{'y' if n == 1 else 'ies'} of A\n\ncertificate  none: every policy was evaluated\n"
-    if "n_optimal_human_policies" in found:
-        plans = found["n_optimal_human_policies"]
-        several = (
-            f"{_digits(plans)} policies of H attain the value; the table shows the first, --json all" if plans != 1 else ""
-        )
-    else:
-        on_path, pairs = found["n_optimal_pairs_on_path"], found["n_optimal_pairs"]
-        several = (
-            f"{_digits(pairs)} optimal pairs" if on_path is None else f"{_digits(on_path)} optimal pair{'s' * (on_path != 1)}"
-        )
-        if on_path is not None and pairs != on_path:
-            several += f" ({_digits(pairs)} with choices where one is never asked)"
-        if not found["all_listed"]:
-            several += "; too many to list"
-    closed, attained = len(certificate["closed"]), len(certificate["attained"])
-    side = "A" if certificate["side"] == "assistant" else "H"
-    says = f"{closed} bounds close all other policies of {side}"
-    if certificate["largest_bound"] is not None:
-        says += f"; the largest is {certificate['largest_bound']}, below {found['value']}"
-    if not closed:
-        says = f"every policy of {side} attains the value"
-    lines = [f"\n{several}", f"certificate  {attained} policies of {side} attain the value; {says}" if attained != 1 else ""]
-    if attained == 1:
-        lines[-1] = f"certificate  one policy of {side} attains the value; {says}"
-    for part in certificate["closed"][:8]:
-        decided = ", ".join(f"{name}: {action}" for name, action in zip(certificate["order"], part["first"], strict=False))
-        lines.append(f"  {side} with {decided}  earns at most {part['bound']}")
-    if closed > 8:
-        lines.append(f"  ... and {closed - 8} more; --json prints all")
-    return "\n".join(lines) + "\n"

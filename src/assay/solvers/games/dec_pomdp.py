@@ -1,17 +1,19 @@
-"""Optimal joint policies of small Dec-POMDPs to horizon 4, by dynamic programming over what both agents' plans make common.
+"""Optimal joint policies of Dec-POMDPs, by dynamic programming over what both agents' plans make common.
 
 While planning, both policies so far are known, so that the joint distribution of the state and the two observation histories is
 a sufficient statistic (the occupancy state). The search goes forward from stage to stage over pairs of decision rules, most
 promising first, and leaves out what cannot beat the best policy known: the bound is the value if both agents shared their
-observations from here on (the underlying POMDP's). Histories that lead to the same beliefs about state and partner are merged,
-which loses nothing. The last stage is a one-shot team problem, solved in closed form on one side.
+observations from here on (the underlying POMDP's; where too many beliefs can arise, the value if both saw the state). Histories
+that lead to the same beliefs about state and partner are merged, which loses nothing. The pairs of rules of a stage are never
+listed: one side's rules are searched by branch and bound, and for each the other's come in the order of what they promise. The
+last stage is a one-shot team problem, solved in closed form on one side.
 
-Sources: Oliehoek et al. 2013 (incremental clustering), Dibangoye et al. 2016 (occupancy states).
+Sources: Oliehoek et al. 2013 (incremental clustering and expansion), Dibangoye et al. 2016 (occupancy states).
 """
 
-from collections.abc import Mapping
+import heapq
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
 from math import prod
 
 import numpy as np
@@ -20,14 +22,15 @@ import numpy.typing as npt
 from assay.core.errors import InputError
 from assay.worlds.games.dec_pomdp import DecPOMDP
 
-__all__ = ["DecPOMDPSolution", "evaluate", "solve_dec_pomdp"]
+__all__ = ["DEFAULT_WORK", "DecPOMDPSolution", "evaluate", "solve_dec_pomdp"]
 
 Floats = npt.NDArray[np.float64]
 History = tuple[int, ...]
 Rule = tuple[int, ...]
-MAX_HORIZON = 4
-MAX_RULES = 2_000_000  # pairs of decision rules at one stage
+DEFAULT_WORK = 50_000_000  # partial decision rules, pairs of rules and beliefs; some minutes
 SLACK = 1e-9  # a branch must promise this much more than the best value known
+MAX_BELIEFS = 20_000  # at once, in the bound; beyond it the state is taken to be seen
+MAX_FLOATS = 30_000_000  # of the tables of one stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +42,16 @@ class DecPOMDPSolution:
         assistant: action by A's observation history (first observation included), for every history that can occur.
         human: the same for H.
         n_nodes: occupancy states visited by the search.
+        work: partial decision rules, pairs of rules and beliefs looked at.
+        slack: no joint policy earns more than `value` and this, up to rounding.
     """
 
     value: float
     assistant: Mapping[History, int]
     human: Mapping[History, int]
     n_nodes: int
+    work: int
+    slack: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,18 +63,20 @@ class _Stage:
     human: tuple[tuple[History, ...], ...]
 
 
-def solve_dec_pomdp(game: DecPOMDP, horizon: int) -> DecPOMDPSolution:
-    """An optimal joint policy for 1 to 4 steps, exact to floating point.
+def solve_dec_pomdp(game: DecPOMDP, horizon: int, *, limit: int = DEFAULT_WORK) -> DecPOMDPSolution:
+    """An optimal joint policy, exact to floating point.
+
+    Args:
+        game: the game.
+        horizon: how many steps.
+        limit: how much work the search may take; see `DecPOMDPSolution.work`.
 
     Raises:
-        InputError: the horizon is out of range, or a stage has too many pairs of decision rules.
+        InputError: the horizon is below one, or the search would take more work than `limit`.
     """
-    if not 1 <= horizon <= MAX_HORIZON:
-        raise InputError(
-            f"'{game.name}': the horizon must lie in 1 to {MAX_HORIZON}; got {horizon}. The number of policies is doubly "
-            f"exponential in it"
-        )
-    search = _Search(game, horizon)
+    if horizon < 1:
+        raise InputError(f"'{game.name}': the horizon must be at least 1 step; got {horizon}")
+    search = _Search(game, horizon, limit)
     n_a, n_h = game.first.shape[1:]
     root = _merge(
         _Stage(
@@ -85,7 +94,7 @@ def solve_dec_pomdp(game: DecPOMDP, horizon: int) -> DecPOMDPSolution:
             for histories, action in zip(merged, rule, strict=True):
                 for history in histories:
                     policy[history] = action
-    return DecPOMDPSolution(search.best, assistant, human, search.n_nodes)
+    return DecPOMDPSolution(search.best, assistant, human, search.n_nodes, search.work, SLACK * horizon)
 
 
 def evaluate(game: DecPOMDP, horizon: int, assistant: Mapping[History, int], human: Mapping[History, int]) -> float:
@@ -114,16 +123,34 @@ def evaluate(game: DecPOMDP, horizon: int, assistant: Mapping[History, int], hum
 class _Search:
     """Depth-first search over pairs of decision rules; holds the best policy found."""
 
-    def __init__(self, game: DecPOMDP, horizon: int) -> None:
-        self.game, self.horizon = game, horizon
-        self.best, self.n_nodes = -np.inf, 0
+    def __init__(self, game: DecPOMDP, horizon: int, limit: int) -> None:
+        self.game, self.horizon, self.limit = game, horizon, limit
+        self.best, self.n_nodes, self.work = -np.inf, 0, 0
         self.best_rules: list[tuple[_Stage, Rule, Rule]] | None = None
         n_s, k_a, k_h = game.reward.shape
         self.k_a, self.k_h = k_a, k_h
         # [state, joint action, joint observation, next state]: one step of the centralised POMDP.
+        size = game.transition.size * prod(game.observation.shape[3:])
+        if size > MAX_FLOATS:
+            raise InputError(f"'{game.name}': one step must have at most {MAX_FLOATS:,} cases; it has {size:,}. Merge states")
         step = np.einsum("sahn,ahnxy->sahxyn", game.transition, game.observation)
         self.step = step
         self.central = step.reshape(n_s, k_a * k_h, -1, n_s)
+        # [steps to go][state]: the value if both saw the state.
+        self.seen = [np.zeros(n_s)]
+        rewards, moves = game.reward.reshape(n_s, -1), game.transition.reshape(n_s, -1, n_s)
+        for _ in range(min(horizon, 10_000)):
+            self.seen.append((rewards + game.discount * (moves @ self.seen[-1])).max(axis=1))
+
+    def count(self, work: int) -> None:
+        """Add up the work; refuse what goes beyond the limit, and say what is known."""
+        self.work += work
+        if self.work > self.limit:
+            known = f"; the value is at least {self.best:.9g}" if self.best_rules is not None else ""
+            raise InputError(
+                f"'{self.game.name}': a search of {self.horizon} steps must take at most {self.limit:,} decision rules and "
+                f"beliefs; it takes more{known}. Shorten the horizon, merge observations, or raise the limit (--limit)"
+            )
 
     def visit(self, stage: _Stage, t: int, earned: float, path: list[tuple[_Stage, Rule, Rule]]) -> None:
         """Search below one occupancy state, `earned` being the discounted reward so far."""
@@ -132,32 +159,20 @@ class _Search:
         table = self._promise(stage, self.horizon - t)
         choices_a = [_distinct(self._effects(stage, "a", c)) for c in range(len(stage.assistant))]
         choices_h = [_distinct(self._effects(stage, "h", c)) for c in range(len(stage.human))]
-        n_rules = prod(map(len, choices_a)), prod(map(len, choices_h))
-        last = t == self.horizon - 1
-        if (min(n_rules) if last else n_rules[0] * n_rules[1]) > MAX_RULES:
-            raise InputError(
-                f"'{self.game.name}': a stage must have at most {MAX_RULES:,} pairs of decision rules; stage {t + 1} has "
-                f"{n_rules[0]} by {n_rules[1]}. Shorten the horizon or merge observations"
-            )
-        if last:
-            value, rule_a, rule_h = _best_pair(table, choices_a, choices_h)
-            if earned + factor * value > self.best + SLACK or self.best_rules is None:
-                self.best, self.best_rules = earned + factor * value, [*path, (stage, rule_a, rule_h)]
-            return
-        rules_a, rules_h = list(product(*choices_a)), list(product(*choices_h))
-        # Promise of every pair of rules: sum over pairs of clusters.
-        by_a = np.zeros((len(rules_a), len(choices_h), self.k_h))
-        for c in range(len(choices_a)):
-            by_a += table[c, [rule[c] for rule in rules_a]]
-        promise = np.zeros((len(rules_a), len(rules_h)))
-        for c in range(len(choices_h)):
-            promise += by_a[:, c, [rule[c] for rule in rules_h]]
-        for flat in np.argsort(-promise, axis=None, kind="stable"):
-            i, j = divmod(int(flat), len(rules_h))
-            if earned + factor * promise[i, j] <= self.best + SLACK:
-                break
-            reward, following = self._follow(stage, rules_a[i], rules_h[j])
-            self.visit(following, t + 1, earned + factor * reward, [*path, (stage, rules_a[i], rules_h[j])])
+
+        def bar() -> float:
+            """What a pair must promise from here to be of use."""
+            return -np.inf if self.best_rules is None or not factor else (self.best + SLACK - earned) / factor
+
+        pairs = _by_promise(table, choices_a, choices_h, bar, self.count)
+        for promise, rule_a, rule_h in pairs:
+            if promise <= bar():
+                return
+            if t == self.horizon - 1 or not factor:
+                self.best, self.best_rules = earned + factor * promise, [*path, (stage, rule_a, rule_h)]
+                return
+            reward, following = self._follow(stage, rule_a, rule_h)
+            self.visit(following, t + 1, earned + factor * reward, [*path, (stage, rule_a, rule_h)])
 
     def _promise(self, stage: _Stage, steps: int) -> Floats:
         """[A's cluster, A's action, H's cluster, H's action]: reward now plus the shared-observation value of what follows."""
@@ -165,23 +180,43 @@ class _Search:
         n_a, n_h, n_s = occupancy.shape
         now = np.einsum("xys,sah->xyah", occupancy, self.game.reward)
         if steps > 1:
-            reached = np.einsum("xys,sapn->xyapn", occupancy, self.central)
-            later = self._shared_value(reached.reshape(-1, n_s), steps - 1).reshape(*reached.shape[:-1]).sum(axis=-1)
+            later = self._later(occupancy.reshape(-1, n_s), steps)
             now = now + self.game.discount * later.reshape(n_a, n_h, self.k_a, self.k_h)
         return np.ascontiguousarray(now.transpose(0, 2, 1, 3))
 
+    def _later(self, weights: Floats, steps: int) -> Floats:
+        """[belief, joint action]: the shared-observation value, after this step, of unnormalised beliefs."""
+        n, n_s = weights.shape
+        out = np.zeros((n, self.central.shape[1]))
+        live = np.flatnonzero(weights.any(axis=1))
+        block = max(1, MAX_FLOATS // (4 * self.central[0].size))
+        if len(live) * prod(self.central.shape[1:3]) > 50 * MAX_BELIEFS:
+            out[live] = np.einsum("bs,sapn,n->ba", weights[live], self.central, self.seen[steps - 1], optimize=True)
+            return out
+        for start in range(0, len(live), block):
+            rows = live[start : start + block]
+            reached = np.einsum("bs,sapn->bapn", weights[rows], self.central)
+            out[rows] = self._shared_value(reached.reshape(-1, n_s), steps - 1).reshape(reached.shape[:-1]).sum(axis=-1)
+        return out
+
     def _shared_value(self, weights: Floats, steps: int) -> Floats:
         """The POMDP value, times probability, of unnormalised beliefs [belief, state] when both agents share observations."""
+        mass = weights.sum(axis=1)
+        live = np.flatnonzero(mass > 0)
         out = np.zeros(len(weights))
-        live = np.flatnonzero(weights.sum(axis=1) > 0)
-        for start in range(0, len(live), 4096):
-            rows = live[start : start + 4096]
-            now = weights[rows] @ self.game.reward.reshape(len(self.game.start), -1)
-            if steps > 1:
-                reached = np.einsum("bs,sapn->bapn", weights[rows], self.central)
-                later = self._shared_value(reached.reshape(-1, reached.shape[-1]), steps - 1)
-                now = now + self.game.discount * later.reshape(reached.shape[:-1]).sum(axis=-1)
-            out[rows] = now.max(axis=1)
+        if not len(live):
+            return out
+        # Beliefs that differ by rounding alone are one: few remain where observations commute.
+        rounded, where = np.unique(np.round(weights[live] / mass[live, None], 12) + 0.0, axis=0, return_inverse=True)
+        self.count(len(live))
+        if len(rounded) > MAX_BELIEFS:
+            out[live] = weights[live] @ self.seen[steps]
+            return out
+        now = rounded @ self.game.reward.reshape(len(self.game.start), -1)
+        if steps > 1:
+            now = now + self.game.discount * self._later(rounded, steps)
+        # Rounding a belief in the twelfth digit must not lower the bound.
+        out[live] = mass[live] * (now.max(axis=1) + 1e-11 * (1 + np.abs(now).max()))[where.ravel()]
         return out
 
     def _effects(self, stage: _Stage, side: str, cluster: int) -> Floats:
@@ -238,19 +273,80 @@ def _distinct(effects: Floats) -> tuple[int, ...]:
     return tuple(seen.values())
 
 
-def _best_pair(table: Floats, choices_a: list[tuple[int, ...]], choices_h: list[tuple[int, ...]]) -> tuple[float, Rule, Rule]:
-    """The best pair of decision rules of a one-shot team problem; the side with fewer rules is enumerated."""
-    if prod(map(len, choices_h)) < prod(map(len, choices_a)):
-        value, rule_h, rule_a = _best_pair(table.transpose(2, 3, 0, 1), choices_h, choices_a)
-        return value, rule_a, rule_h
-    rules = np.array(list(product(*choices_a)))
-    by_rule = table[0, rules[:, 0]]
-    for c in range(1, len(choices_a)):
-        by_rule = by_rule + table[c, rules[:, c]]
-    allowed = np.full(table.shape[2:], -np.inf)
+def _by_promise(
+    table: Floats,
+    choices_a: list[tuple[int, ...]],
+    choices_h: list[tuple[int, ...]],
+    bar: Callable[[], float],
+    count: Callable[[int], None],
+) -> Iterator[tuple[float, Rule, Rule]]:
+    """Pairs of decision rules and what they promise, the most promising first, as far as they promise more than the bar.
+
+    Args:
+        table: [A's cluster, A's action, H's cluster, H's action]; a pair promises the sum over pairs of clusters.
+        choices_a: actions worth looking at, by A's cluster.
+        choices_h: the same for H.
+        bar: what a pair must promise at least; asked again before each pair, as it may rise.
+        count: told of every partial rule and pair looked at.
+    """
+    if sum(np.log(len(c)) for c in choices_h) < sum(np.log(len(c)) for c in choices_a):
+        for promise, rule_h, rule_a in _by_promise(table.transpose(2, 3, 0, 1), choices_h, choices_a, bar, count):
+            yield promise, rule_a, rule_h
+        return
+    n = len(choices_a)
+    barred = np.full(table.shape[2:], -np.inf)
     for c, actions in enumerate(choices_h):
-        allowed[c, list(actions)] = 0.0
-    answers = by_rule + allowed
-    totals = answers.max(axis=2).sum(axis=1)
-    best = int(totals.argmax())
-    return float(totals[best]), tuple(int(a) for a in rules[best]), tuple(int(h) for h in answers[best].argmax(axis=1))
+        barred[c, list(actions)] = 0.0
+    # Clusters of A whose decision matters most come first; what the others can still bring bounds from above.
+    spread = [float(np.ptp(table[c, list(choices_a[c])], axis=0).max(axis=1).sum()) for c in range(n)]
+    order = sorted(range(n), key=lambda c: -spread[c])
+    rest = [np.zeros(table.shape[2:])]
+    for c in reversed(order):
+        rest.append(rest[-1] + table[c, list(choices_a[c])].max(axis=0))
+    rest.reverse()
+    queue: list[tuple[float, int, int, tuple[int, ...]]] = []  # -promise, -depth, serial, actions decided
+    serial = 0
+    heapq.heappush(queue, (-np.inf, 0, serial, ()))
+    answers: dict[int, tuple[Rule, Iterator[tuple[float, Rule]]]] = {}  # H's best reply to a complete rule, and the next ones
+    while queue:
+        minus, depth, key, decided = heapq.heappop(queue)
+        if -minus <= bar():
+            return
+        if key in answers:
+            rule_h, others = answers.pop(key)
+            following = next(others, None)
+            if following is not None:
+                serial += 1
+                answers[serial] = following[1], others
+                heapq.heappush(queue, (-following[0], depth, serial, decided))
+            yield -minus, tuple(decided[order.index(c)] for c in range(n)), rule_h
+            continue
+        level = len(decided)
+        base = sum((table[c, a] for c, a in zip(order, decided, strict=False)), np.zeros(table.shape[2:]))
+        count(len(choices_a[order[level]]))
+        for action in choices_a[order[level]]:
+            grown = base + table[order[level], action]
+            bound = float((grown + rest[level + 1] + barred).max(axis=1).sum())
+            if bound <= bar():
+                continue
+            serial += 1
+            if level + 1 == n:
+                others = _replies(grown, choices_h)
+                bound, reply = next(others)
+                answers[serial] = reply, others
+            heapq.heappush(queue, (-bound, -(level + 1), serial, (*decided, action)))
+
+
+def _replies(worth: Floats, choices: list[tuple[int, ...]]) -> Iterator[tuple[float, Rule]]:
+    """Rules of one side by what they promise, best first; each cluster's action adds its own part."""
+    ranked = [sorted(actions, key=lambda a, row=row: -row[a]) for actions, row in zip(choices, worth, strict=True)]  # type: ignore[misc]
+    losses = [[float(row[actions[0]] - row[a]) for a in actions] for actions, row in zip(ranked, worth, strict=True)]
+    best = float(sum(row[actions[0]] for actions, row in zip(ranked, worth, strict=True)))
+    queue: list[tuple[float, tuple[int, ...], int]] = [(0.0, (0,) * len(choices), 0)]
+    while queue:
+        loss, ranks, moved = heapq.heappop(queue)
+        yield best - loss, tuple(actions[r] for actions, r in zip(ranked, ranks, strict=True))
+        for c in range(moved, len(choices)):  # each combination is reached once: only later clusters move on
+            if ranks[c] + 1 < len(ranked[c]):
+                step = losses[c][ranks[c] + 1] - losses[c][ranks[c]]
+                heapq.heappush(queue, (loss + step, (*ranks[:c], ranks[c] + 1, *ranks[c + 1 :]), c))

@@ -1,4 +1,4 @@
-"""The solution of any one-shot or two-stage game as plain data: value, optimal policies, sets, prices and certificate."""
+"""The solution of any game file as plain data: value, optimal policies, sets, prices and certificate."""
 
 import decimal
 from collections.abc import Callable, Iterator
@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 
 from assay.core.errors import InputError
+from assay.solvers.games.dec_pomdp import DEFAULT_WORK
 from assay.solvers.games.humans import Boltzmann, Human, Naive, Optimal, Reply, best_assistant
+from assay.solvers.games.matrix import MAX_BASES, solve_matrix
 from assay.solvers.games.pairs import DEFAULT_LIMIT, SIDES, Certificate, optimal_pairs, optimal_value, refuse_policies
+from assay.solvers.games.sequential import solve_sequential
 from assay.solvers.games.two_stage import TwoStageSolution, solve_two_stage
-from assay.worlds.games.assistance import AssistanceGame, HumanFirstGame, TwoStageGame
-from assay.worlds.games.files import Game
+from assay.worlds.games.assistance import TwoStageGame
+from assay.worlds.games.files import Game, OneShot
+from assay.worlds.games.matrix import MatrixGame
 from assay.worlds.games.off_switch import OffSwitchGame
 from assay.worlds.games.rationals import shown
+from assay.worlds.games.sequential import SequentialGame
 from assay.worlds.games.team import TeamForm
 
 __all__ = ["count", "spelled", "summary"]
@@ -26,18 +31,36 @@ MAX_LISTED_PAIRS = 10_000  # explicit pairs in a summary; the policies with all 
 WORD_LIMIT = 20_000  # policies a search may cover to say what one more word would be worth
 
 
-def summary(game: Game, human: Human | None = None, *, limit: int = DEFAULT_LIMIT) -> dict[str, Any]:
+def summary(
+    game: Game,
+    human: Human | None = None,
+    *,
+    limit: int | None = None,
+    horizon: int | None = None,
+    discount: Fraction | None = None,
+) -> dict[str, Any]:
     """What is known about a game once solved, ready for JSON; rationals are texts such as "7/4".
 
     Args:
-        game: any game of one or two stages a file can hold.
+        game: any game a file can hold.
         human: how H behaves; optimal where None.
-        limit: how many policies the search may have to cover.
+        limit: how much the search may have to cover: policies, supports of a matrix game, or work of a game of several steps;
+            the default of its kind where None.
+        horizon: steps of a game of several; the file's own where None.
+        discount: factor per step of such a game; the file's own where None.
 
     Raises:
-        InputError: the game is too large.
+        InputError: the game is too large, or has several steps and nobody says how many.
     """
     human = Optimal() if human is None else human
+    if isinstance(game, MatrixGame):
+        return solve_matrix(game, limit=limit or MAX_BASES)
+    if isinstance(game, SequentialGame):
+        steps = horizon or game.horizon
+        if steps is None:
+            raise InputError(f"'{game.name}' has several steps and does not say how many. Say so: --horizon N")
+        return solve_sequential(game, steps, discount=discount, limit=limit or DEFAULT_WORK)
+    limit = limit or DEFAULT_LIMIT
     head = {"game": game.name, "human": type(human).__name__.lower()}
     if isinstance(game, TwoStageGame):
         return head | _two_stage(game, human, limit)
@@ -47,7 +70,7 @@ def summary(game: Game, human: Human | None = None, *, limit: int = DEFAULT_LIMI
     return head | _behavioural(game, human, limit)
 
 
-def _refuse_large(game: OffSwitchGame | AssistanceGame | HumanFirstGame, human: Human, limit: int) -> None:
+def _refuse_large(game: OneShot, human: Human, limit: int) -> None:
     """Refuse what is too large before any table is built."""
     n_a, k_a, n_z, k_h = game.shape()
     if isinstance(human, Naive) or game.legal_assistant or game.legal_human:
@@ -61,7 +84,7 @@ def _refuse_large(game: OffSwitchGame | AssistanceGame | HumanFirstGame, human: 
         refuse_policies(side ** min(small, 2000), limit, what=f"'{game.name}': {what}")
 
 
-def _optimal(game: OffSwitchGame | AssistanceGame | HumanFirstGame, limit: int) -> dict[str, Any]:
+def _optimal(game: OneShot, limit: int) -> dict[str, Any]:
     form = game.team_form()
     solution = optimal_pairs(form, limit=limit)
     listed = None
@@ -112,7 +135,7 @@ class _Answer:
     words: tuple[int, ...] | None
 
 
-def _answer(game: OffSwitchGame | AssistanceGame | HumanFirstGame, form: TeamForm, human: Human, limit: int) -> _Answer:
+def _answer(game: OneShot, form: TeamForm, human: Human, limit: int) -> _Answer:
     """The best assistant; a behavioural human with words for A uses them to the common good, as they cost nothing."""
     n_words = getattr(game, "to_assistant", 1)
     if n_words == 1:
@@ -148,7 +171,7 @@ def _saying(form: TeamForm, words: tuple[int, ...], n_words: int, k_h: int, *, s
     )
 
 
-def _behavioural(game: OffSwitchGame | AssistanceGame | HumanFirstGame, human: Human, limit: int) -> dict[str, Any]:
+def _behavioural(game: OneShot, human: Human, limit: int) -> dict[str, Any]:
     form = game.team_form()
     answer = _answer(game, form, human, limit)
     found = answer.reply
@@ -189,9 +212,7 @@ def _behavioural(game: OffSwitchGame | AssistanceGame | HumanFirstGame, human: H
     }
 
 
-def _prices(
-    game: OffSwitchGame | AssistanceGame | HumanFirstGame, form: TeamForm, human: Human, value: Fraction, limit: int
-) -> dict[str, Any]:
+def _prices(game: OneShot, form: TeamForm, human: Human, value: Fraction, limit: int) -> dict[str, Any]:
     """Best values with the marked actions forced everywhere and forbidden everywhere, and what words are worth."""
     exact = not isinstance(human, Boltzmann)
 

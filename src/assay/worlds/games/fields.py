@@ -188,18 +188,20 @@ def index(name: object, names: Mapping[str, int], where: str, kind: str) -> int:
     return names[name]
 
 
-def law(value: object, names: Mapping[str, int], where: str) -> dict[int, Fraction]:
+def law(value: object, names: Mapping[str, int], where: str, kind: str = "observation") -> dict[int, Fraction]:
     """A distribution over names, by place: one name for certainty, or an object of probabilities; zeros are left out.
 
     Raises:
         InputError: a name is unknown, a probability is negative, or the sum is not one.
     """
     if isinstance(value, str) and not isinstance(value, Decimal):
-        return {index(value, names, where, "observation"): Fraction(1)}
+        return {index(value, names, where, kind): Fraction(1)}
     if not isinstance(value, dict) or not value:
-        raise InputError(f"{where} must be the name of an observation or an object of probabilities; got {kind_of(value)}")
+        raise InputError(
+            f"{where} must be the name of {kind_article(kind)} or an object of probabilities; got {kind_of(value)}"
+        )
     return {
-        index(name, names, where, "observation"): exact(p, where=f"{where}: probability of '{visible(name)}'")
+        index(name, names, where, kind): exact(p, where=f"{where}: probability of '{visible(name)}'")
         for name, p in value.items()
     }
 

@@ -15,8 +15,13 @@ from assay.core.errors import InputError, unknown_name
 from assay.core.text import visible
 from assay.worlds.games.assistance import AssistanceGame, HumanFirstGame, TwoStageGame
 from assay.worlds.games.fields import Fields, index, json_object, kind_of, law
+from assay.worlds.games.gambit_files import TreeGame, parse_gambit
+from assay.worlds.games.matrix import MatrixGame, matrix_document, matrix_from
 from assay.worlds.games.off_switch import OffSwitchGame
+from assay.worlds.games.pomdp_files import parse_pomdp
 from assay.worlds.games.rationals import check_kernel, exact, shown
+from assay.worlds.games.sequential import SequentialGame
+from assay.worlds.games.sequential_files import sequential_document, sequential_from
 from assay.worlds.games.team import MAX_EXACT_CELLS, Legal, refuse_above
 
 __all__ = ["FORMAT", "Game", "document", "parse_game", "read_game", "read_text", "write_game"]
@@ -24,7 +29,16 @@ __all__ = ["FORMAT", "Game", "document", "parse_game", "read_game", "read_text",
 FORMAT = "assay-game/1"
 MAX_BYTES = 20_000_000
 MAX_WORDS = 1_000
-Game = OffSwitchGame | AssistanceGame | HumanFirstGame | TwoStageGame
+OneShot = OffSwitchGame | AssistanceGame | HumanFirstGame | TreeGame
+Game = OneShot | TwoStageGame | SequentialGame | MatrixGame
+KINDS = {
+    OffSwitchGame: "off-switch",
+    AssistanceGame: "assistance",
+    HumanFirstGame: "assistance",
+    TwoStageGame: "two-stage-assistance",
+    SequentialGame: "sequential",
+    MatrixGame: "matrix",
+}
 Sparse = dict[int, Fraction]
 OFF_SWITCH_ACTIONS = {"act": 0, "wait": 1, "off": 2}
 ONE_WAY = {
@@ -58,7 +72,7 @@ def read_text(path: str | Path) -> tuple[str, str]:
 
 
 def read_game(path: str | Path) -> Game:
-    """The game in a JSON file, validated.
+    """The game in a file of ours, of Gambit (`.nfg`, `.efg`) or of the POMDP formats (`.pomdp`, `.dpomdp`), validated.
 
     Raises:
         InputError: the file cannot be read, is no JSON, or does not describe a game; the message names the place.
@@ -68,7 +82,7 @@ def read_game(path: str | Path) -> Game:
 
 
 def parse_game(text: str, *, where: str = "game") -> Game:
-    """The game a JSON text describes, validated; a trailing byte-order mark's text and the like are named for what they are.
+    """The game a text describes, validated; what it is, its first words tell.
 
     Args:
         text: the document.
@@ -77,7 +91,9 @@ def parse_game(text: str, *, where: str = "game") -> Game:
     Raises:
         InputError: as for `read_game`.
     """
-    _refuse_other_files(text, where)
+    other = _other_file(text, where)
+    if other is not None:
+        return other(text, where=where)
     fields = Fields(json_object(text.removeprefix("\ufeff"), where), where)
     given = fields.text("format")
     if given != FORMAT:
@@ -87,6 +103,8 @@ def parse_game(text: str, *, where: str = "game") -> Game:
         "off-switch": _off_switch,
         "assistance": _assistance,
         "two-stage-assistance": _two_stage,
+        "sequential": sequential_from,
+        "matrix": matrix_from,
     }
     if kind not in readers:
         see = f"Kinds are {', '.join(readers)}"
@@ -96,29 +114,43 @@ def parse_game(text: str, *, where: str = "game") -> Game:
     return game
 
 
-def _refuse_other_files(text: str, where: str) -> None:
-    """Say what a file is that is no JSON, as far as its first characters tell."""
+def _other_file(text: str, where: str) -> Callable[..., Game] | None:
+    """The reader of a file that is no JSON, by its first words; None where it may be JSON.
+
+    Raises:
+        InputError: it is nothing that could be a game.
+    """
     start = text.lstrip("\ufeff \t\r\n")
     head = start[:200].lower()
     if not start:
         raise InputError(f"{where} must be a game; the file is empty. See docs/games.md, or `assay game template`")
     if start.startswith(("EFG ", "NFG ")):
-        raise InputError(f"{where} is a Gambit file ({start[:3].lower()}); its name must end in .{start[:3].lower()}")
+        return parse_gambit
     if head.startswith(("<!doctype", "<html", "<?xml")):
         raise InputError(
-            f"{where} must be a game; this is an HTML or XML page, such as a download's error page. Save the file itself"
+            f"{where} must be a game; this is an HTML or XML page, perhaps a download's error page. Save the file itself"
         )
-    words = ("agents:", "discount:", "values:", "states:", "start:", "actions:", "observations:")
-    if any(line.strip().lower().startswith(words) for line in start.splitlines()[:40]) and not start.startswith(
-        ("{", "[", '"')
-    ):
-        raise InputError(f"{where} is a POMDP or Dec-POMDP file; its name must end in .pomdp or .dpomdp")
+    if start.startswith(("{", "[", '"')):
+        return None
+    words = ("agents", "discount", "values", "states", "start", "actions", "observations")
+    entries = {line.split(":")[0].strip() for line in start.splitlines()[:200] if ":" in line.split("#")[0]}
+    return parse_pomdp if len(entries.intersection(words)) >= 2 else None
 
 
 def document(game: Game) -> dict[str, Any]:
-    """The game as a JSON-ready mapping, the inverse of `parse_game`; rationals are written as texts."""
-    kinds = {OffSwitchGame: "off-switch", TwoStageGame: "two-stage-assistance"}
-    head: dict[str, Any] = {"format": FORMAT, "kind": kinds.get(type(game), "assistance"), "name": game.name}
+    """The game as a JSON-ready mapping, the inverse of `parse_game`; rationals are written as texts.
+
+    Raises:
+        InputError: the game is a tree from a Gambit file, whose form this is not.
+    """
+    kind = KINDS.get(type(game))
+    if kind is None or isinstance(game, TreeGame):
+        raise InputError(f"'{game.name}' comes from a Gambit file and has no JSON form. Keep the file it came from")
+    head: dict[str, Any] = {"format": FORMAT, "kind": kind, "name": game.name}
+    if isinstance(game, MatrixGame):
+        return head | matrix_document(game)
+    if isinstance(game, SequentialGame):
+        return head | sequential_document(game)
     if isinstance(game, OffSwitchGame):
         return head | _off_switch_document(game)
     first = game.first if isinstance(game, TwoStageGame) else game
