@@ -290,7 +290,7 @@ def _certificate(found: Mapping[str, Any]) -> list[str]:
     side = "A" if certificate["side"] == "assistant" else "H"
     closed, attained = len(certificate["closed"]), len(certificate["attained"])
     says = [
-        f"{attained:,} of {side}’s policies attain{'s' * (attained == 1)} the value; {closed:,} bounds below it close all others."
+        f"{attained:,} of {side}’s policies attain{'s' * (attained == 1)} the value; {closed:,} bounds below it close the rest."
     ]
     if certificate["largest_bound"] is not None:
         says.append(

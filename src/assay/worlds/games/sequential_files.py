@@ -93,7 +93,7 @@ def sequential_document(game: SequentialGame) -> dict[str, Any]:
 
     def seen(table: Exacts) -> list[list[str | int]]:
         return [
-            [game.human_observations[y], game.assistant_observations[x], _number(table[x, y])]
+            [game.human_observations[y], game.assistant_observations[x], _number(Fraction(table[x, y]))]
             for x, y in zip(*np.nonzero(table), strict=True)
         ]
 
@@ -110,10 +110,10 @@ def sequential_document(game: SequentialGame) -> dict[str, Any]:
         if game.first is not None:
             row["first"] = seen(game.first[s])
         row["next"] = joint(
-            lambda a, h, s=s: {game.states[to]: _number(p) for to, p in enumerate(game.transition[s, a, h]) if p}
+            lambda a, h, s=s: {game.states[to]: _number(p) for to, p in enumerate(game.transition[s, a, h].tolist()) if p}
         )
         row["sees"] = joint(lambda a, h, s=s: seen(game.observation[a, h, s]))
-        row["reward"] = joint(lambda a, h, s=s: _number(game.reward[s, a, h]))
+        row["reward"] = joint(lambda a, h, s=s: _number(game.reward[s].tolist()[a][h]))
         states.append(row)
     head = {
         "assistant_actions": list(game.assistant_actions),
