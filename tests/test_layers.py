@@ -86,9 +86,11 @@ def test_no_study_imports_another_study() -> None:
 GENERAL = ("protocols", "agents", "instruments", "training", "solvers", "models", "worlds")
 GAME_FILES = (  # what "game files" means: the command, its readers and its solvers
     "cli/game.py",
+    "solvers/games/dec_pomdp.py",
     "solvers/games/matrix.py",
     "solvers/games/sequential.py",
     "solvers/games/summary.py",
+    "worlds/games/dec_pomdp.py",
     "worlds/games/fields.py",
     "worlds/games/files.py",
     "worlds/games/gambit_files.py",
