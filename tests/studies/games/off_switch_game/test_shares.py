@@ -54,6 +54,13 @@ def first_two_alike(game: OffSwitchGame) -> OffSwitchGame:
     )
 
 
+def payoffs(games: Games, scale: int = 1) -> np.ndarray:
+    """[game, human observation, assistant observation]; payoff of going through, times `scale`, a state weighing one."""
+    exact = np.array([game.through()[0] * len(game.states) * scale for game in games])
+    assert all(payoff == int(payoff) for payoff in exact.flat)
+    return exact.astype(np.int64)
+
+
 def value(game: OffSwitchGame) -> Fraction:
     return optimal_value(game.team_form())[0]
 
@@ -144,6 +151,37 @@ def test_the_price_of_always_waiting_is_the_exact_one(measured: dict[str, float]
     assert measured["two-words/price_cut"] == pytest.approx(price(1) - price(2))
     assert measured["two-words/price_cut"] > 0
     assert measured["jammed/price_cut"] == pytest.approx(0, abs=1e-12)
+
+
+def test_every_arm_holds_the_games_its_name_says() -> None:
+    deference = shares.deference_games(SMALL, Seeds(SEED))
+    games = drawn("games", SMALL.n_games)
+    assert np.array_equal(deference["private"], payoffs(games))
+    assert np.array_equal(deference["shown"], payoffs([variants.with_code_shown(g) for g in games]))
+    assert np.array_equal(deference["planted"], payoffs(planted(shares.FILE_DELETION, "near File Deletion")))
+    refined = shares.refined_games(SMALL, Seeds(SEED))
+    fine = drawn("refined", SMALL.n_talks)
+    coarse = [first_two_alike(g) for g in fine]
+    three = planted(shares.THREE_VERSIONS, "near three versions")
+    for arm, (before, after) in {
+        "finer": (payoffs(coarse), payoffs(fine)),
+        "coin": (payoffs(coarse), payoffs([variants.with_coin(g) for g in coarse], scale=2)),
+        "planted": (payoffs([first_two_alike(g) for g in three]), payoffs(three)),
+    }.items():
+        assert np.array_equal(refined[arm][0], before), arm
+        assert np.array_equal(refined[arm][1], after), arm
+    spoken = shares.spoken_games(SMALL, Seeds(SEED))
+    talk, near = payoffs(drawn("talk", SMALL.n_talks)), payoffs(planted(shares.BOUNDED_TALK, "near bounded talk"))
+    coins = payoffs([variants.with_coin(g) for g in drawn("talk", SMALL.n_talks)], scale=2)
+    for name, (first, then, words) in {
+        "two-words": (talk, talk, 2),
+        "every-word": (talk, talk, SMALL.n_assistant),
+        "jammed": (talk, coins, 1),
+        "planted": (near, near, 2),
+    }.items():
+        assert np.array_equal(spoken[name][0], first), name
+        assert np.array_equal(spoken[name][1], then), name
+        assert spoken[name][2] == words, name
 
 
 VIEWS: list[Any] = [

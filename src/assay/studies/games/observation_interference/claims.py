@@ -199,7 +199,7 @@ GAME_CLAIMS = (
         Above(0.5),
         why="more than half is common; the paper shows that there are such games",
         at="result 1 (how common is ours)",
-        negative=Arm("none", "nothing turns on what only A sees, in games drawn the same way"),
+        negative=Arm("blind-half", "A sees nothing, in the same games"),
         positive=Arm("planted", "games near the signalling game, payoffs 20-fold and moved by up to 3"),
         paper="there are games in which every optimal pair interferes",
     ),

@@ -83,29 +83,44 @@ def unaware_loss(on: Integers, unit: float) -> float:
     return float((aware - unaware).mean() / unit)
 
 
-def _deference(settings: GameSettings, seeds: Seeds) -> tuple[dict[str, float], dict[str, Table]]:
-    private, unit = _games(settings, seeds, "games"), settings.n_human * settings.n_assistant * settings.largest
-    shown = shown_to_human(private)
+def deference_games(settings: GameSettings, seeds: Seeds) -> dict[str, Integers]:
+    """The games of each arm on which acting alone is counted."""
+    private = _games(settings, seeds, "games")
     planted = near(FILE_DELETION, settings.n_games, rng=seeds("near File Deletion")).tables()[0]
-    found = {
-        "private/acts_alone": acts_alone(private),
-        "shown/acts_alone": acts_alone(shown),
-        "planted/acts_alone": acts_alone(planted),
-        "private/unaware_loss": unaware_loss(private, unit),
-        "shown/unaware_loss": unaware_loss(shown, unit),
+    return {"private": private, "shown": shown_to_human(private), "planted": planted}
+
+
+def refined_games(settings: GameSettings, seeds: Seeds) -> dict[str, tuple[Integers, Integers]]:
+    """The games of each arm before and after H is shown more."""
+    fine = _games(settings, seeds, "refined", settings.n_talks)
+    coarse = alike_in_two_rows(fine)
+    three = near(THREE_VERSIONS, settings.n_games, rng=seeds("near three versions")).tables()[0]
+    return {"finer": (coarse, fine), "coin": (coarse, with_coin(coarse)), "planted": (alike_in_two_rows(three), three)}
+
+
+def spoken_games(settings: GameSettings, seeds: Seeds) -> dict[str, tuple[Integers, Integers, int]]:
+    """The games of each arm before and after A may speak, and how many words it has then."""
+    games = _games(settings, seeds, "talk", settings.n_talks)
+    planted = near(BOUNDED_TALK, settings.n_games, rng=seeds("near bounded talk")).tables()[0]
+    return {
+        "two-words": (games, games, TWO_WORDS),
+        "every-word": (games, games, settings.n_assistant),
+        "jammed": (games, with_coin(games), 1),  # the word arrives as a coin flip
+        "planted": (planted, planted, TWO_WORDS),
     }
-    return found, {}
+
+
+def _deference(settings: GameSettings, seeds: Seeds) -> tuple[dict[str, float], dict[str, Table]]:
+    arms, unit = deference_games(settings, seeds), settings.n_human * settings.n_assistant * settings.largest
+    found = {f"{arm}/acts_alone": acts_alone(on) for arm, on in arms.items()}
+    return found | {f"{arm}/unaware_loss": unaware_loss(arms[arm], unit) for arm in ("private", "shown")}, {}
 
 
 def _information(settings: GameSettings, seeds: Seeds) -> tuple[dict[str, float], dict[str, Table]]:
     """What telling H's first two observations apart does to the only wait set."""
-    fine = _games(settings, seeds, "refined", settings.n_talks)
-    coarse = alike_in_two_rows(fine)
-    three = near(THREE_VERSIONS, settings.n_games, rng=seeds("near three versions")).tables()[0]
     by_arm = {
-        "finer": changes(silent_values(coarse), silent_values(fine)),
-        "coin": changes(silent_values(coarse), silent_values(with_coin(coarse))),
-        "planted": changes(silent_values(alike_in_two_rows(three)), silent_values(three)),
+        arm: changes(silent_values(before), silent_values(after))
+        for arm, (before, after) in refined_games(settings, seeds).items()
     }
     found = {f"{arm}/refining_waits_less": shares["waits less"] for arm, shares in by_arm.items()}
     found |= {f"{arm}/refining_net": shares["waits more"] - shares["waits less"] for arm, shares in by_arm.items()}
@@ -114,25 +129,16 @@ def _information(settings: GameSettings, seeds: Seeds) -> tuple[dict[str, float]
 
 def _talk(settings: GameSettings, seeds: Seeds) -> tuple[dict[str, float], dict[str, Table]]:
     """What a channel from A to H does to the only wait set, and to the price of always waiting."""
-    games, unit = _games(settings, seeds, "talk", settings.n_talks), settings.n_human * settings.n_assistant * settings.largest
-    planted = near(BOUNDED_TALK, settings.n_games, rng=seeds("near bounded talk")).tables()[0]
-    silent, two, *_, every = channel_values(wait_table(games, np.zeros_like(games)), settings.n_assistant)
-    jammed = silent_values(with_coin(games))  # a word that arrives as a coin flip
-    near_silent, near_two = channel_values(wait_table(planted, np.zeros_like(planted)), TWO_WORDS)
-    by_arm = {
-        "two-words": changes(silent, two),
-        "every-word": changes(silent, every),
-        "jammed": changes(silent, jammed),
-        "planted": changes(near_silent, near_two),
-    }
-    found = {f"{arm}/talking_waits_less": shares["waits less"] for arm, shares in by_arm.items()}
-    found |= {f"{arm}/talking_waits_more": shares["waits more"] for arm, shares in by_arm.items()}
-    price = _price(silent, unit)
-    found |= {
-        "two-words/price_cut": price - _price(two, unit),
-        "jammed/price_cut": price - _price(jammed, 2 * unit),
-    }
-    return found, {"signs": [{"change": change, "share": share} for change, share in by_arm["two-words"].items()]}
+    unit, found, signs = settings.n_human * settings.n_assistant * settings.largest, {}, {}
+    for arm, (before, after, words) in spoken_games(settings, seeds).items():
+        silent, spoken = silent_values(before), channel_values(wait_table(after, np.zeros_like(after)), words)[-1]
+        signs[arm] = changes(silent, spoken)
+        found[f"{arm}/talking_waits_less"] = signs[arm]["waits less"]
+        found[f"{arm}/talking_waits_more"] = signs[arm]["waits more"]
+        if arm in ("two-words", "jammed"):
+            grown = after.shape[1] / before.shape[1]  # a coin beside H's observation doubles the scale of payoffs
+            found[f"{arm}/price_cut"] = _price(silent, unit) - _price(spoken, unit * grown)
+    return found, {"signs": [{"change": change, "share": share} for change, share in signs["two-words"].items()]}
 
 
 def _price(values: Integers, unit: float) -> float:
