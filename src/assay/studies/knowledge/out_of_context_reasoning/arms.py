@@ -1,4 +1,4 @@
-"""What the experiments share: one variant trained for all runs at once, and the ledger its numbers go to."""
+"""What the experiments share: one variant trained for all runs at once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from assay.claims.study import Measurement, Table
 from assay.core.errors import Diverged
 from assay.core.seeds import Seeds
 from assay.studies.knowledge.out_of_context_reasoning.world import Kind, RecallWorld
@@ -18,43 +17,7 @@ if TYPE_CHECKING:
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture, RecallStack
     from assay.training.optimiser import Optimiser
 
-__all__ = ["Arm", "Ledger", "descended", "trained"]
-
-Scalar = float | int | str | bool
-
-
-class Ledger:
-    """Estimands and table rows of several runs, gathered arm by arm."""
-
-    def __init__(self, n_runs: int) -> None:
-        self._estimands: list[dict[str, float]] = [{} for _ in range(n_runs)]
-        self._tables: list[dict[str, Table]] = [{} for _ in range(n_runs)]
-        self._diverged: list[Diverged | None] = [None] * n_runs
-
-    def __len__(self) -> int:
-        return len(self._estimands)
-
-    def estimand(self, name: str, values: Sequence[float] | Float[ndarray, " runs"]) -> None:
-        """Enter one number per run."""
-        for run, value in zip(self._estimands, values, strict=True):
-            run[name] = float(value)
-
-    def rows(self, table: str, cells: Mapping[str, Scalar | Float[ndarray, " runs"]]) -> None:
-        """Enter one row per run; a cell is the same for all runs, or an array with one value each."""
-        for run, tables in enumerate(self._tables):
-            row = {name: float(cell[run]) if isinstance(cell, ndarray) else cell for name, cell in cells.items()}
-            tables.setdefault(table, []).append(row)
-
-    def failures(self, diverged: Sequence[Diverged | None]) -> None:
-        """Note the runs that left the finite numbers in some arm; the first failure stands."""
-        self._diverged = [old or new for old, new in zip(self._diverged, diverged, strict=True)]
-
-    def measurements(self) -> list[Measurement | Diverged]:
-        """What every run yields."""
-        return [
-            failure or Measurement(estimands, tables)
-            for failure, estimands, tables in zip(self._diverged, self._estimands, self._tables, strict=True)
-        ]
+__all__ = ["Arm", "descended", "trained"]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from assay.claims.study import Claim, Control, Experiment, Measurement, Preset
 from assay.core.errors import Diverged
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
-from assay.studies.knowledge.out_of_context_reasoning.arms import Ledger, descended
+from assay.protocols.rows import Rows
+from assay.studies.knowledge.out_of_context_reasoning.arms import descended
 from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
 
 __all__ = ["DEPTH"]
@@ -72,7 +73,7 @@ def measure_many(settings: Settings, seeds: Sequence[Seeds]) -> list[Measurement
     from assay.studies.knowledge.out_of_context_reasoning.instruments import block_completion, value_output
     from assay.studies.knowledge.out_of_context_reasoning.max_margin import least_schatten
 
-    ledger = Ledger(len(seeds))
+    ledger = Rows(len(seeds))
     theory = {(split, depth): least_schatten(4, *split, 2 / depth).completion for split in SPLITS for depth in DEPTHS}
     arms = [(split, depth) for split in SPLITS for depth in DEPTHS]
     for i, ((m_train, m_test), depth) in enumerate(arms):

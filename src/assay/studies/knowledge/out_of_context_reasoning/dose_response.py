@@ -13,7 +13,8 @@ from assay.claims.study import Claim, Control, Experiment, Measurement, Preset
 from assay.core.errors import Diverged
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
-from assay.studies.knowledge.out_of_context_reasoning.arms import Ledger, trained
+from assay.protocols.rows import Rows
+from assay.studies.knowledge.out_of_context_reasoning.arms import trained
 from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
 
 __all__ = ["DOSE_RESPONSE"]
@@ -65,7 +66,7 @@ def measure_many(settings: Settings, seeds: Sequence[Seeds]) -> list[Measurement
     """Accuracy among implications, for the rule and for what the contradictions teach, at every dose."""
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture
 
-    ledger = Ledger(len(seeds))
+    ledger = Rows(len(seeds))
     intact = RecallWorld.intact(n=settings.n, m_train=BRIDGES, m_test=4)
     doses: list[tuple[str, float, list[RecallWorld]]] = [("none", 0.0, [intact] * len(seeds))]
     for wrong in (0.25, 0.5, 0.75, 1.0):

@@ -13,7 +13,8 @@ from assay.claims.study import Claim, Control, Experiment, Measurement, Preset
 from assay.core.errors import Diverged
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
-from assay.studies.knowledge.out_of_context_reasoning.arms import Arm, Ledger, trained
+from assay.protocols.rows import Rows
+from assay.studies.knowledge.out_of_context_reasoning.arms import Arm, trained
 from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
 
 __all__ = ["MITIGATION"]
@@ -104,7 +105,7 @@ def measure_many(settings: Settings, seeds: Sequence[Seeds]) -> list[Measurement
     def world(**sizes: int) -> RecallWorld:
         return RecallWorld.intact(**({"n": settings.n, "m_train": 4, "m_test": 4} | sizes))
 
-    ledger, arms = Ledger(len(seeds)), {}
+    ledger, arms = Rows(len(seeds)), {}
     designs: dict[str, tuple[str, RecallWorld, Architecture, dict[str, object]]] = {
         "baseline": ("none", world(), Architecture(2), {}),
         "combined": ("one matrix", world(), Architecture(1), {}),
@@ -142,7 +143,7 @@ def measure_many(settings: Settings, seeds: Sequence[Seeds]) -> list[Measurement
     return ledger.measurements()
 
 
-def enter(ledger: Ledger, name: str, kind: str, arm: Arm) -> None:
+def enter(ledger: Rows, name: str, kind: str, arm: Arm) -> None:
     """A mitigation's estimands and its point on the frontier."""
     ledger.failures(arm.diverged)
     ledger.estimand(f"{name}/hallucinates", arm.final("test_implication", "accuracy"))

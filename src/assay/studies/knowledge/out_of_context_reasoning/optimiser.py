@@ -13,7 +13,8 @@ from assay.claims.study import Claim, Control, Experiment, Measurement, Preset
 from assay.core.errors import Diverged
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
-from assay.studies.knowledge.out_of_context_reasoning.arms import Ledger, trained
+from assay.protocols.rows import Rows
+from assay.studies.knowledge.out_of_context_reasoning.arms import trained
 from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
 
 __all__ = ["OPTIMISER"]
@@ -93,7 +94,7 @@ def measure_many(settings: Settings, seeds: Sequence[Seeds]) -> list[Measurement
         "SGD": Optimiser("sgd", 0.3, 0.0),
         "sign descent": Optimiser("sign", 5e-4, 0.0),
     }
-    ledger = Ledger(len(seeds))
+    ledger = Rows(len(seeds))
     taught = []
     for i, (model, depth) in enumerate((("factorised", 2), ("combined", 1))):
         accuracy, completion, loss = {}, {}, {}

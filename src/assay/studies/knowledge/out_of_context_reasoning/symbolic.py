@@ -15,7 +15,8 @@ from assay.claims.study import Claim, Control, Experiment, Measurement, Preset
 from assay.core.errors import Diverged
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
-from assay.studies.knowledge.out_of_context_reasoning.arms import Arm, Ledger, descended, trained
+from assay.protocols.rows import Rows
+from assay.studies.knowledge.out_of_context_reasoning.arms import Arm, descended, trained
 from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
 
 __all__ = ["SYMBOLIC"]
@@ -372,7 +373,7 @@ PAPER_SCALE = Settings(widths=(8, 16, 32, 64, 128), n_steps_narrow=20_000, n_ste
 
 def measure_many(settings: Settings, seeds: Sequence[Seeds]) -> list[Measurement | Diverged]:
     """Every arm of the design for all seeds at once; arms share a seed's batches, so that their contrasts are paired."""
-    ledger = Ledger(len(seeds))
+    ledger = Rows(len(seeds))
     done = 0.0
     for part, share in PARTS:
         progress(done, part.__name__.replace("_", " "))
@@ -398,7 +399,7 @@ def reference_world(settings: Settings, **sizes: int) -> RecallWorld:
     return RecallWorld.intact(**(defaults | sizes))
 
 
-def headline(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None:
+def headline(settings: Settings, seeds: Sequence[Seeds], ledger: Rows) -> None:
     """Factorised against combined: C1 to C4, and the factorised arms with which C10 compares."""
     from assay.studies.knowledge.out_of_context_reasoning.instruments import RecallProbe, key_query_profile
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture
@@ -447,7 +448,7 @@ def headline(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None
             ledger.rows("associations", {"association": name, "step": step, "loss_nats": loss})
 
 
-def robustness(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None:
+def robustness(settings: Settings, seeds: Sequence[Seeds], ledger: Rows) -> None:
     """Without decay, and with softmax attention: C12."""
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture
     from assay.training.optimiser import Optimiser
@@ -465,7 +466,7 @@ def robustness(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> No
         enter_arm(ledger, "softmax" + suffix, arm)
 
 
-def efficiency(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None:
+def efficiency(settings: Settings, seeds: Sequence[Seeds], ledger: Rows) -> None:
     """How few bridge subjects suffice: C8, with eight subjects in each of ten groups."""
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture
     from assay.training.optimiser import Optimiser
@@ -489,7 +490,7 @@ def efficiency(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> No
     ledger.estimand("efficiency/accuracy_without_bridges", accuracy[0])
 
 
-def rank_sweep(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None:
+def rank_sweep(settings: Settings, seeds: Sequence[Seeds], ledger: Rows) -> None:
     """Hidden widths from 3 up, from a Gaussian start: C11."""
     from assay.studies.knowledge.out_of_context_reasoning.model import Architecture
     from assay.training.optimiser import Optimiser
@@ -527,7 +528,7 @@ def rank_sweep(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> No
 NORMS: tuple[Literal["nuclear", "frobenius"], ...] = ("nuclear", "frobenius")
 
 
-def closed_forms(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None:
+def closed_forms(settings: Settings, seeds: Sequence[Seeds], ledger: Rows) -> None:
     """The conic solver against the closed forms, on two triples (n, m_train, m_test) of each run's own: C5."""
     from assay.studies.knowledge.out_of_context_reasoning.max_margin import MarginProblem, solve, symmetric
 
@@ -550,7 +551,7 @@ def closed_forms(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> 
     ledger.estimand("older_form/error", older_errors)
 
 
-def implicit_bias(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None:
+def implicit_bias(settings: Settings, seeds: Sequence[Seeds], ledger: Rows) -> None:
     """Norms at unit margin after long descent from small weights: C6, in eight groups with two bridges and two held out."""
     from assay.studies.knowledge.out_of_context_reasoning.instruments import shape_distance, value_output
     from assay.studies.knowledge.out_of_context_reasoning.max_margin import MarginProblem, norm_of, symmetric
@@ -581,7 +582,7 @@ def implicit_bias(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) ->
 SPLITS = ((1, 7), (1, 3), (2, 3), (1, 1), (3, 1))
 
 
-def margin_ratios(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None:
+def margin_ratios(settings: Settings, seeds: Sequence[Seeds], ledger: Rows) -> None:
     """Held-out margin over training margin after long descent, for five shares of bridges in four groups: C8."""
     from assay.studies.knowledge.out_of_context_reasoning.max_margin import least_schatten, symmetric
 
@@ -616,12 +617,12 @@ def margin_ratios(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) ->
         ledger.estimand(f"margin/low_rank_share_{name}_start", np.mean(shares, axis=0))
 
 
-def enter_ratio(ledger: Ledger, share: float, model: str, ratio: float | Float[ndarray, " runs"], theory: float) -> None:
+def enter_ratio(ledger: Rows, share: float, model: str, ratio: float | Float[ndarray, " runs"], theory: float) -> None:
     """One point of the margin-ratio figure."""
     ledger.rows("margin_ratio", {"share": share, "model": model, "ratio": ratio, "theory": theory})
 
 
-def population_bound(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger) -> None:
+def population_bound(settings: Settings, seeds: Sequence[Seeds], ledger: Rows) -> None:
     """Exact gradients from a constant start with attention trained, each run in a world of its own: C7."""
     import torch
 
@@ -656,7 +657,7 @@ def population_bound(settings: Settings, seeds: Sequence[Seeds], ledger: Ledger)
 
 
 # Each part with its share of the time at the laptop preset.
-PARTS: tuple[tuple[Callable[[Settings, Sequence[Seeds], Ledger], None], float], ...] = (
+PARTS: tuple[tuple[Callable[[Settings, Sequence[Seeds], Rows], None], float], ...] = (
     (closed_forms, 0.05),  # first, so that a missing solver is named before minutes are spent
     (headline, 0.15),
     (robustness, 0.25),
@@ -671,7 +672,7 @@ PARTS: tuple[tuple[Callable[[Settings, Sequence[Seeds], Ledger], None], float], 
 # ------------------------------------------------------------------------------------------------------------- reading arms
 
 
-def enter_arm(ledger: Ledger, name: str, arm: Arm) -> None:
+def enter_arm(ledger: Rows, name: str, arm: Arm) -> None:
     """The estimands that every trained arm has, under its name."""
     ledger.failures(arm.diverged)
     ledger.estimand(f"{name}/test_loss", arm.final("test_implication", "loss_nats"))
@@ -683,7 +684,7 @@ def enter_arm(ledger: Ledger, name: str, arm: Arm) -> None:
     ledger.estimand(f"{name}/completion", completions(arm.stack, arm.worlds, weighted=True))
 
 
-def enter_curves(ledger: Ledger, name: str, arm: Arm) -> None:
+def enter_curves(ledger: Rows, name: str, arm: Arm) -> None:
     """The losses by kind of question at every evaluation."""
     for kind in arm.worlds[0].kinds:
         for step, loss in zip(arm.steps, arm.course(kind, "loss_nats"), strict=True):
@@ -693,7 +694,7 @@ def enter_curves(ledger: Ledger, name: str, arm: Arm) -> None:
 SHOWN = 5  # groups in the weight picture
 
 
-def enter_weights(ledger: Ledger, world: RecallWorld, factorised: Arm, combined: Arm) -> None:
+def enter_weights(ledger: Rows, world: RecallWorld, factorised: Arm, combined: Arm) -> None:
     """The blocks of the first groups beside both max-margin solutions, in units of the bridges' mean implication margin."""
     from assay.studies.knowledge.out_of_context_reasoning.instruments import value_output
     from assay.studies.knowledge.out_of_context_reasoning.max_margin import symmetric
