@@ -24,7 +24,6 @@ from assay.studies.learners.asking_for_help_no_regret.world import (
     Half,
     blurred,
     noisy_labels,
-    random_walk,
     uniform_inputs,
 )
 
@@ -192,7 +191,7 @@ def test_bad_settings_are_refused() -> None:
 
 
 def test_grid_cells_number_the_cube() -> None:
-    cells = grid_cells(random_walk(5000, 2, 0.2, rng=Seeds(0)("w")), 4)
+    cells = grid_cells(uniform_inputs(5000, 2, rng=Seeds(0)("w")), 4)
     assert set(cells) == set(range(16))
     assert grid_cells(np.array([[1.0, 1.0], [0.0, 0.0]]), 4).tolist() == [15, 0]
 

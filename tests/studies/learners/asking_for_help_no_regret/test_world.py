@@ -11,7 +11,6 @@ from assay.studies.learners.asking_for_help_no_regret.world import (
     blurred,
     boundary_inputs,
     noisy_labels,
-    random_walk,
     smooth_inputs,
     uniform_inputs,
 )
@@ -71,15 +70,6 @@ def test_boundary_inputs_are_moved_along_the_normal_by_log_uniform_distances() -
     assert np.mean(distance < 0.005) == pytest.approx(0.5, abs=0.04)  # 0.005 is the middle of the logarithms
     across = free - np.outer(problem.score(free), problem.normal)
     np.testing.assert_allclose(moved - np.outer(problem.score(moved), problem.normal), across, atol=1e-12)
-
-
-def test_a_walk_stays_in_the_cube_and_moves_by_its_step() -> None:
-    path = random_walk(5000, 2, 0.03, rng=Seeds(0)("walk"))
-    assert path.shape == (5000, 2)
-    assert ((path >= 0) & (path <= 1)).all()
-    moves = np.diff(path, axis=0)
-    assert np.abs(moves).max() < 0.03 * 6
-    assert moves.std() == pytest.approx(0.03, rel=0.05)
 
 
 def test_noise_flips_the_share_it_says() -> None:

@@ -12,6 +12,8 @@ from assay.studies.learners.asking_for_help_no_regret.claims import (
 
 STUDY = Study(
     "asking-for-help-no-regret",
+    version=2,
+    first_seed=100,
     title="Asking for help: can an agent avoid catastrophe by asking a mentor, and still stop asking?",
     paper=Paper(
         "Plaut, Liévano-Karim, Zhu and Russell",
@@ -31,13 +33,24 @@ STUDY = Study(
             Headline(
                 "Where the mentor can be learnt and similar inputs are alike, total risk and the share of questions both go "
                 "to zero.",
-                claims=("C2.regret", "C2.queries", "C3.trigger", "C3.hedge", "C3.nearest-queries", "C3.asking", "C4", "C5"),
+                claims=(
+                    "C2.regret-1",
+                    "C2.regret-2",
+                    "C2.regret-3",
+                    "C2.queries",
+                    "C3.trigger",
+                    "C3.hedge",
+                    "C3.nearest-queries",
+                    "C3.asking",
+                    "C4",
+                    "C5",
+                ),
             ),
             Headline("The more dimensions the input has, the more slowly an agent can stop asking.", claims=("C8",)),
             Headline(
                 "An agent that avoids catastrophe also loses a vanishing share of reward in any decision process, reversible "
                 "or not.",
-                claims=("C6.gap", "C6.catastrophe", "C7"),
+                claims=("C6.gap", "C6.catastrophe", "C7", "C7.tight"),
             ),
             Headline(
                 "The bounds also hold for inputs that an adversary chooses, where the mentor's class has a finite Littlestone "
@@ -76,7 +89,9 @@ STUDY = Study(
         ),
         Departure(
             "D5",
-            "The walker's survival is a product of known chances along its path, so it is computed, not sampled.",
+            "The walker's path is drawn among those that have not fallen, and weighed by the product of known chances of "
+            "that, so falls are computed, not sampled; slips back to the foot are drawn. Its world is ours: the paper has "
+            "none.",
         ),
         Departure(
             "D6",
@@ -85,14 +100,22 @@ STUDY = Study(
         ),
         Departure(
             "D7",
-            "Upper bounds are shown beside the measured slopes, not tested: at finite T a bound's constant can hide its "
-            "exponent.",
+            "Until version 1 upper bounds were shown beside the slopes and a fall of any size was asked, in one dimension "
+            "alone. Now each dimension is asked for the slope that the bound itself has over the same lengths, for both "
+            "steps of Hedge; a constant of the bound can still hide its exponent at finite T, so the positive control has a "
+            "step that needs none.",
         ),
         Departure(
             "D8",
             "The claims M are ours, and were written after a look at four other seeds. They replace a first set, with the "
             "plain step of D2, which eight runs left undecided. The reference run's numbers are not the papers': they were "
             "computed, by the same algorithm in another program, when this study was planned.",
+        ),
+        Departure(
+            "D9",
+            "Until version 1 the walker's place did not depend on what it did, its reward was to be there, and regret and "
+            "catastrophe were one curve. What follows from how the agent and the worlds are made (C1.bound, C3.asking, C4, "
+            "C5, C7) is checked exactly and counts as no finding.",
         ),
     ),
     experiments=(IRREVERSIBLE, ONLINE, IMPOSSIBLE, LOCAL_SAFETY, MISSPECIFIED),

@@ -6,10 +6,10 @@ IRREVERSIBLE_FIGURES = (
     Figure(
         "survival",
         title="Who is still on the ridge",
-        caption="A walker wanders along a ridge. On either side there is one safe way to lean, only the mentor knows "
-        "where the ridge is, and leaning the wrong way slides it off for ever with a chance that grows with its distance "
-        "from the ridge. Learners that try things are lost within a hundred steps; the walker that asks whenever nothing "
-        "similar has been answered yet stays, and asks ever less.",
+        caption="A walker climbs along a ridge. On either side of a hidden place there is one safe way to lean, only the "
+        "mentor knows the place, and leaning the wrong way slips with a chance that grows with the distance to it: most "
+        "slips lead back to the foot, three in a hundred are for ever. Learners that try things, and a coin, are lost; "
+        "the walker that asks whenever nothing similar has been answered yet stays, and asks ever less.",
         chart=Lines(
             "survival",
             x="step",
@@ -28,7 +28,7 @@ IRREVERSIBLE_FIGURES = (
         chart=Lines(
             "walker",
             x="rounds",
-            y="lost",
+            y="lost_share",
             by="agent",
             x_scale="log",
             y_scale="log",

@@ -47,9 +47,7 @@ def measure(settings: ImpossibleSettings, seeds: Seeds) -> Measurement:
     return Measurement(
         estimands={
             "coins/exponent": exponent("asks once a cell"),
-            "coins-known/exponent": exponent("bound for all"),
             "one-change/exponent": exponent("learnable, copies nearest"),
-            "sixteen-cells/exponent": exponent("sixteen cells only"),
             "coins/least_growth": min(growth("asks once a cell", a) for a in settings.budgets),
             "one-change/least_growth": min(growth("learnable, exact learner", a) for a in settings.budgets),
         },

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from assay.core.errors import SettingsError
 
-__all__ = ["Explore", "QLearners", "grid_cells", "try_and_see"]
+__all__ = ["Explore", "QLearners", "grid_cells"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -74,32 +74,3 @@ class QLearners:
         rate = self.counts[rows, states, actions] ** -0.6
         target = rewards + self.discount * self.values[rows, next_states].max(axis=1)
         self.values[rows, states, actions] += rate * (target - self.values[rows, states, actions])
-
-
-def try_and_see(
-    cells: Ints, payoffs: Floats, losses: Floats, uniforms: Floats, n_cells: int, explore: Explore, *, patience: float
-) -> tuple[Ints, Floats]:
-    """(actions, what they cost) of Q-learners that see every payoff, (rows, steps) each.
-
-    Args:
-        cells: the state of each step, (rows, steps); it does not depend on the action.
-        payoffs: what each action would show, (rows, steps, actions).
-        losses: what each action really costs, of the same shape.
-        uniforms: for random tries and ties, (steps, rows, 2).
-        n_cells: the number of states.
-        explore: how they try.
-        patience: a row ends, and costs nothing more, when it has lost more than this.
-    """
-    n_rows, n_steps = cells.shape
-    learners = QLearners.start(n_rows, n_cells, payoffs.shape[2], explore)
-    actions, cost = np.zeros((n_rows, n_steps), dtype=np.int64), np.zeros((n_rows, n_steps))
-    rows, lost = np.arange(n_rows), np.zeros(n_rows)
-    for t in range(n_steps):
-        going = lost <= patience
-        if not going.any():
-            break
-        actions[:, t] = learners.act(cells[:, t], uniforms[t])
-        cost[:, t] = np.where(going, losses[rows, t, actions[:, t]], 0.0)
-        lost += cost[:, t]
-        learners.learn(cells[:, t], actions[:, t], payoffs[rows, t, actions[:, t]], cells[:, min(t + 1, n_steps - 1)])
-    return actions, cost

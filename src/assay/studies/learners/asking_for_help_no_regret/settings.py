@@ -1,9 +1,10 @@
 """The settings of the experiments."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Gt, MinLen, doc
+from annotated_types import Ge, Gt, Le, MinLen, doc
 
 from assay.core.errors import SettingsError
 from assay.studies.learners.asking_for_help_no_regret.horizons import check_horizons
@@ -18,12 +19,12 @@ class WalkerSettings:
 
     horizons: Annotated[tuple[int, ...], MinLen(2), doc("numbers of steps T")] = (1_000, 3_000, 10_000, 30_000, 100_000)
     n_copies: Annotated[int, Ge(1), doc("walkers a run averages over; three times as many up to 10,000 steps")] = 4
-    step: Annotated[float, Gt(0), doc("standard deviation of a step in each coordinate of the unit square")] = 0.05
-    lipschitz: Annotated[float, Gt(0), doc("chance of sliding off per unit of distance to the ridge, after a wrong action")] = (
-        1.0
-    )
+    step: Annotated[float, Gt(0), doc("standard deviation of a step across the ridge, whose width is 1")] = 0.05
+    climb: Annotated[float, Gt(0), Le(1), doc("height gained a step, of at most 1")] = 0.01
+    fatal: Annotated[float, Gt(0), Le(1), doc("share of slips that are for ever; the others lead back to the foot")] = 0.03
+    lipschitz: Annotated[float, Gt(0), doc("chance of slipping per unit of distance to the place, after a wrong action")] = 1.0
     cells_per_side: Annotated[int, Ge(2), doc("grid of the Q-learners")] = 10
-    n_trial_steps: Annotated[int, Ge(100), doc("most steps the Q-learners are followed for")] = 10_000
+    n_trial_steps: Annotated[int, Ge(100), doc("most steps the Q-learners and the coin are followed for")] = 10_000
 
     def __post_init__(self) -> None:
         check_horizons(self.horizons)
@@ -35,14 +36,11 @@ class OnlineSettings:
 
     horizons: Annotated[tuple[int, ...], MinLen(2), doc("numbers of rounds T")] = (1_000, 3_000, 10_000, 30_000, 100_000)
     n_copies: Annotated[int, Ge(3), doc("independent copies a run averages over; three times as many up to 10,000 rounds")] = 3
-    lipschitz: Annotated[tuple[float, ...], MinLen(2), doc("values of L for C5")] = (0.25, 1.0, 4.0, 16.0, 64.0)
     n_angles: Annotated[int, Ge(2), doc("directions in the finite class of half-planes")] = 60
     n_offsets: Annotated[int, Ge(2), doc("offsets for each of its directions")] = 40
 
     def __post_init__(self) -> None:
         check_horizons(self.horizons)
-        if any(not value > 0 for value in self.lipschitz):
-            raise SettingsError(f"every L must be positive; got {self.lipschitz}")
 
 
 @dataclass(frozen=True)
@@ -97,3 +95,11 @@ class MisspecifiedSettings:
                 raise SettingsError(f"every level of {name} must be in [0, 1]; got {levels}")
             if len(levels) > len(DEGREES) or list(levels) != sorted(set(levels)):
                 raise SettingsError(f"{name} must be up to {len(DEGREES)} rising levels; got {levels}")
+
+
+def bound_slope(n_dims: int, horizons: tuple[int, ...]) -> float:
+    """The slope on log-log axes that the base paper's bound on regret, T^(-1/(2n+1)) log T, has over these horizons itself."""
+    xs = [math.log(horizon) for horizon in horizons]
+    ys = [math.log(x) - x / (2 * n_dims + 1) for x in xs]
+    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
+    return sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / sum((x - mean_x) ** 2 for x in xs)

@@ -21,10 +21,8 @@ __all__ = [
     "Labels",
     "MentorProblem",
     "blurred",
-    "both_losses",
     "boundary_inputs",
     "noisy_labels",
-    "random_walk",
     "smooth_inputs",
     "uniform_inputs",
 ]
@@ -154,11 +152,6 @@ class Cells:
         return np.where(actions != self.mentor(inputs), self.stake(inputs), 0.0)
 
 
-def both_losses(problem: MentorProblem, inputs: Inputs) -> npt.NDArray[np.float64]:
-    """What each of the two actions would cost on each input, (rounds, 2)."""
-    return np.stack([problem.loss(inputs, np.full(len(inputs), action, dtype=np.int64)) for action in (0, 1)], axis=1)
-
-
 def uniform_inputs(n_rounds: int, n_dims: int, *, rng: np.random.Generator) -> Inputs:
     """Independent uniform inputs on the unit cube, (n_rounds, n_dims)."""
     return rng.random((n_rounds, n_dims))
@@ -193,15 +186,6 @@ def boundary_inputs(problem: Half, n_rounds: int, share: float, *, rng: np.rando
     distance = np.exp(rng.uniform(math.log(closest), math.log(0.25), n_rounds)) * rng.choice([-1.0, 1.0], n_rounds)
     onto = inputs + (problem.offset + distance - problem.score(inputs))[:, None] * np.asarray(problem.normal)
     return np.asarray(np.where(moved[:, None], onto, inputs))
-
-
-def random_walk(n_rounds: int, n_dims: int, step: float, *, rng: np.random.Generator) -> Inputs:
-    """The path of a walker on [0, 1]^n with Gaussian steps and reflecting walls, started uniformly."""
-    path = rng.random(n_dims) + np.concatenate(
-        [np.zeros((1, n_dims)), np.cumsum(step * rng.standard_normal((max(n_rounds - 1, 0), n_dims)), axis=0)]
-    )
-    folded = np.mod(path[:n_rounds], 2.0)  # a free walk folded into the cube is the reflected walk
-    return np.asarray(np.where(folded > 1, 2 - folded, folded))
 
 
 def noisy_labels(labels: Labels, flip: float, *, rng: np.random.Generator) -> Labels:
