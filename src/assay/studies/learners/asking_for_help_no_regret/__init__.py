@@ -60,7 +60,7 @@ STUDY = Study(
         ),
     ),
     scale="Theirs: bounds as the number of rounds grows. Ours: the algorithm itself up to 100,000 rounds in one to three "
-    "dimensions, and a walker that can fall for ever; exact sums on small decision processes.",
+    "dimensions, and a walker that can fall for ever up to 30,000 steps; exact sums on small decision processes.",
     departures=(
         Departure(
             "D1",

@@ -90,10 +90,10 @@ IRREVERSIBLE = Experiment(
     ),
     presets={
         "quick": Preset(WalkerSettings(horizons=(100, 300), n_copies=1, n_trial_steps=300), 2),
-        "laptop": Preset(WalkerSettings(), 16),
+        "laptop": Preset(WalkerSettings(), 24),
     },
     measure=f"{__package__}.irreversible:measure",
-    cost=Cost(6, cores=1),
+    cost=Cost(9, cores=1),
     figures=IRREVERSIBLE_FIGURES,
 )  # fmt: skip
 

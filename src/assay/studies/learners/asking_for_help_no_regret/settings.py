@@ -17,8 +17,8 @@ DEGREES = ("broken a little", "broken badly", "third degree", "fourth degree", "
 class WalkerSettings:
     """Lengths of a walk and what the walkers and the learners are like."""
 
-    horizons: Annotated[tuple[int, ...], MinLen(2), doc("numbers of steps T")] = (1_000, 3_000, 10_000, 30_000, 100_000)
-    n_copies: Annotated[int, Ge(1), doc("walkers a run averages over; three times as many up to 10,000 steps")] = 4
+    horizons: Annotated[tuple[int, ...], MinLen(2), doc("numbers of steps T")] = (1_000, 3_000, 10_000, 30_000)
+    n_copies: Annotated[int, Ge(1), doc("walkers a run averages over; three times as many up to 10,000 steps")] = 8
     step: Annotated[float, Gt(0), doc("standard deviation of a step across the ridge, whose width is 1")] = 0.05
     climb: Annotated[float, Gt(0), Le(1), doc("height gained a step, of at most 1")] = 0.01
     fatal: Annotated[float, Gt(0), Le(1), doc("share of slips that are for ever; the others lead back to the foot")] = 0.03
