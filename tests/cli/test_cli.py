@@ -108,7 +108,7 @@ def test_a_grid_gets_verdicts_point_by_point(assay: Assay) -> None:
     done = assay("run", "tides", "-e", "pull", "--set", "pull=0,1,2", "--json")
     rows = json.loads(done.stdout)
     assert [(row["settings"].get("pull"), row["verdict"]) for row in rows if row["claim"] == "rise"] == [
-        (0.0, "refuted"),
+        (0.0, "not-reproduced"),  # the paper's claim, and no positive control
         (None, "supported"),
         (2.0, "supported"),
     ]
@@ -120,12 +120,12 @@ def test_quick_verdicts_are_void(assay: Assay) -> None:
 
 
 def test_until_decided_adds_runs_and_stops(assay: Assay) -> None:
-    done = assay("run", "tides", "-e", "pull", "--until-decided", "--max-runs", "40", "--runs", "2", "--json")
+    done = assay("run", "tides", "-e", "pull", "--until-decided", "--max-runs", "40", "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert {row["verdict"] for row in rows} == {"supported", "refuted"}
-    assert 2 < rows[0]["n_runs"] <= 40
-    assert "undecided" in done.stderr
+    assert rows[0]["n_runs"] == 10  # decided at the first look
+    assert "looked at after 10, 20, 30, 40 runs" in done.stderr
 
 
 def test_the_store_is_listed_verified_exported_imported_and_emptied(assay: Assay, tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ class Claim:
         run_is: what a run is, which the interval is taken over.
         null_passes: which null arm passes the rule and why that is no fault (an equivalence, a bound from above, a bias), with
             the claim that is its other half; empty where none may (see `assay check --nulls`).
+        related: why this is a finding of its own although its number goes with another claim's over the runs, does not vary, or
+            has the same control; empty where it needs no explanation (see `assay check`).
         defined: what the estimand is; filled in by the experiment the claim belongs to.
     """
 
@@ -100,6 +102,7 @@ class Claim:
     given: str = ""
     run_is: str = "run"
     null_passes: str = ""
+    related: str = ""
     defined: Estimand | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:

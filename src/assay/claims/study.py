@@ -175,7 +175,7 @@ class Experiment:
             Diverged: the run did.
         """
         if self.measure is not None:
-            measure: Measure = _function(self, "measure")
+            measure: Measure = self.function("measure")
             return measure(settings, seeds)
         found = self.measure_runs(settings, [seeds])[0]
         if isinstance(found, Diverged):
@@ -186,14 +186,32 @@ class Experiment:
         """Several runs, in one program where the experiment has one for many."""
         if self.measure_many is None:
             return [self.measure_run(settings, one) for one in seeds]
-        measure_many: MeasureMany = _function(self, "measure_many")
+        measure_many: MeasureMany = self.function("measure_many")
         return measure_many(settings, seeds)
+
+    def function(self, what: str) -> Any:
+        """The function that is given as `what` ("measure", "check", ...), itself or by its name.
+
+        Raises:
+            InputError: the module that is named has no such function.
+        """
+        given = getattr(self, what)
+        if not isinstance(given, str):
+            return given
+        module, _, name = given.partition(":")
+        loaded = importlib.import_module(module)
+        if not callable(getattr(loaded, name, None)):
+            raise InputError(
+                f"experiment '{self.name}': {what} names '{given}', and {module} has no function '{name}'. "
+                "Define it there, or name another"
+            )
+        return getattr(loaded, name)
 
     def measure_null_run(self, settings: Any, seeds: Seeds) -> Measurement:
         """One run of the arms without the mechanism; the experiment's own run, where that has them."""
         if self.measure_nulls is None:
             return self.measure_run(settings, seeds)
-        measure: Measure = _function(self, "measure_nulls")
+        measure: Measure = self.function("measure_nulls")
         return measure(settings, seeds)
 
     def exact_numbers(self, settings: Any) -> Mapping[str, float]:
@@ -204,7 +222,7 @@ class Experiment:
         """
         if self.check is None:
             return {}
-        check: Callable[[Any], Mapping[str, float]] = _function(self, "check")
+        check: Callable[[Any], Mapping[str, float]] = self.function("check")
         found = check(settings)
         declared = {exact.name for exact in self.exact}
         if set(found) != declared:
@@ -218,7 +236,7 @@ class Experiment:
     def check_ready(self, settings: Any) -> None:
         """Nothing, or `InputError` where something that it needs is not there."""
         if self.ready is not None:
-            _function(self, "ready")(settings)
+            self.function("ready")(settings)
 
     @property
     def stated_cost(self) -> Cost | None:
@@ -357,21 +375,6 @@ class Study:
         if name not in names:
             raise UsageError(unknown_name("claim", name, names, see=f"'{self.slug}' has: {', '.join(names)}"))
         return self.claims[names.index(name)]
-
-
-def _function(experiment: Experiment, what: str) -> Any:
-    """The function that an experiment gives itself or by its name."""
-    given = getattr(experiment, what)
-    if not isinstance(given, str):
-        return given
-    module, _, name = given.partition(":")
-    loaded = importlib.import_module(module)
-    if not callable(getattr(loaded, name, None)):
-        raise InputError(
-            f"experiment '{experiment.name}': {what} names '{given}', and {module} has no function '{name}'. "
-            "Define it there, or name another"
-        )
-    return getattr(loaded, name)
 
 
 def _slug(kind: str, name: str) -> None:

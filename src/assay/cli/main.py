@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from assay import __version__
-from assay.cli import audit, doctor, facts, game, models, power, reference, reporting, running, store, studies
+from assay.cli import audit, check, doctor, facts, game, models, power, reference, reporting, running, store, studies
 from assay.cli.output import note
 from assay.core.errors import AssayError
 
@@ -44,6 +44,7 @@ app.command("list")(studies.list_studies)
 app.command("show")(studies.show)
 app.command("run")(running.run)
 app.command("judge")(running.judge)
+app.command("check")(check.check)
 app.command("power")(power.power)
 app.command("report")(reporting.report)
 app.command("audit")(audit.audit)

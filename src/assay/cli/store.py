@@ -185,7 +185,7 @@ def import_(
 
 
 def _codes(arms: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Today's fingerprint of each (study, experiment) that is installed; an experiment's exact checks have one of their own."""
+    """Today's fingerprint of each (study, experiment) that is installed; its parts have their own."""
     from assay.runner.discovery import studies
     from assay.runner.fingerprint import fingerprint
 

@@ -22,7 +22,7 @@ def fingerprint(study: Study, experiment: str, part: str = "") -> str:
     Args:
         study: the study.
         experiment: the name of one of its experiments.
-        part: "" for its runs, "exact" for its exact checks.
+        part: "" for its runs, "exact" for its exact checks, "nulls" for its null arms.
     """
     found = study.experiment(experiment)
     bound = [value for function in _functions(found, part) for value in _bound(function)]
@@ -52,7 +52,8 @@ def symbols(experiment: Experiment, part: str = "") -> list[str]:
 
 
 def _functions(experiment: Experiment, part: str) -> tuple[object, ...]:
-    return (experiment.check,) if part == "exact" else (experiment.measure, experiment.measure_many)
+    parts = {"exact": (experiment.check,), "nulls": (experiment.measure_nulls,)}
+    return parts.get(part, (experiment.measure, experiment.measure_many))
 
 
 def _bound(function: object) -> Iterator[str]:
