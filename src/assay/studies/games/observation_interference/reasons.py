@@ -127,8 +127,7 @@ def count_reasons(games: HidingBatch, beta: float, grid: tuple[float, ...]) -> d
         missing = np.maximum(best - values_with_words(games, n_words), 0)
         found[f"share, optimal human, {n_words} words"] = float((missing > 0).sum())
         found[f"price, optimal human, {n_words} words"] = float(missing.sum() / unit)
-    alone = assistance_values(games.uninformed().payoff(), policies(1, 3))
-    found["share, A sees nothing"] = float((alone.max(axis=1) > alone[:, SHOW]).sum())
+    found["share, A sees nothing"] = reason_share(games.uninformed()) * len(games.weight)
     return found
 
 

@@ -125,7 +125,7 @@ EXACT_CHECKS = (
         "C5",
         "A coordinated garbling of what the sides see raises the optimal value in {value} random games.",
         Equals(0), "Theorem 4.7, easy direction",
-        "garblings of the pair of observations, Example A.13 among them: some raise it", 0,
+        "garblings of the pair of observations, which two sides could not make apart: some raise it", 0,
     ),
     _exact(
         "C6",

@@ -19,8 +19,6 @@ from assay.studies.games.off_switch_game.random_games import (
     kernel_games,
     redundant_games,
 )
-from assay.studies.games.off_switch_game.variants import best_value
-from assay.worlds.games.off_switch import uncoordinated_garbling_pair
 
 N_STATES, N_HUMAN, N_ASSISTANT = 4, 3, 4  # of games with random kernels
 
@@ -57,8 +55,6 @@ def _garblings(n: int, seeds: Seeds) -> dict[str, float]:
         garbled, _ = optimal_values(*coarse.tables())
         # Both are integers; cross-multiplied by the other's scale they compare exactly.
         gains[f"{name}/gains"] = float((garbled * games.scale > values * coarse.scale).sum())
-    first, second = (best_value(game) for game in uncoordinated_garbling_pair())
-    gains["joint/gains"] += float(second > first)
     return gains
 
 
