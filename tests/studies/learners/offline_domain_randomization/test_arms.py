@@ -389,6 +389,20 @@ def test_a_controller_is_trained_on_the_law_and_tested_on_the_truth(monkeypatch:
     assert not np.array_equal(tested[0][0][4][:2], trained[0][0][3])  # tested from other starts than trained
 
 
+def test_a_law_is_fitted_with_its_floor_and_its_bonus(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant, truth = meeting.CART_POLE, np.array([9.8, 1.0, 0.2, 0.5])
+    answer = Fit(point(plant.simulator.parameters), 0.0, 0.0, 1, np.zeros(4, dtype=bool))
+    calls = spy(monkeypatch, meeting, "fit_randomisation", lambda *args, **kwargs: answer)
+    data = meeting.record_plant(plant, plant.simulator, truth, 3, sensor=0.1, seeds=Seeds(0))
+    budgets = TransferSettings(n_draws=7, fit_budget=31).budgets
+    assert meeting.fit_law(plant, data, budgets, floor=0.02, bonus=0.4, seeds=Seeds(0)) is answer.law
+    (simulator, record, settings), kwargs = calls[0]
+    assert simulator is plant.simulator
+    assert record is data
+    assert (settings.noise_floor, settings.entropy_bonus, settings.n_draws, settings.budget) == (0.02, 0.4, 7, 31)
+    assert kwargs["rng"].random() == Seeds(0)("search").random()
+
+
 def test_another_system_is_half_of_the_box_away() -> None:
     pole = transfer.SIMULATOR
     width = np.array([p.high - p.low for p in pole.parameters])
