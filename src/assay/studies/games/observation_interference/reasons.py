@@ -46,6 +46,11 @@ def measure_nulls(settings: GameSettings, seeds: Seeds) -> Measurement:
         if null == "blind":
             games, compared = games.uninformed(), compared.uninformed()
         found[f"{null}/reason"] = reason_share(games)
+        for arm in ("quarter", "half", "whole"):
+            drawn = hiding_games(
+                settings.n_games, rng=seeds(f"null {arm}"), relevance=WEIGHTS["none" if null == "none" else arm]
+            )
+            found[f"{null}-{arm}/reason"] = reason_share(drawn.uninformed() if null == "blind" else drawn)
         found[f"{null}/dominated"] = dominated(compared, settings.beta, seeds("problems"))["optimal/dominated"]
     return Measurement(found)
 

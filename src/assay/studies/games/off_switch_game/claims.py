@@ -285,8 +285,10 @@ LEARNING_CLAIMS = (
         "Even where the human sees everything more than {bound:.0%} of independent learners end at an inferior pair.",
         "informed/inferior",
         Above(0.05),
-        why="one learner in twenty; a claim of a lack, which untrained learners have as well and perfect ones have not",
+        why="one learner in twenty",
         at="ours",
+        null_passes="untrained: the claim is of a lack, and who has not learned lacks it too; its other half is E3: those that "
+        "learn come to rest, and fail where neither side gains alone",
         negative=Arm("alone", "A sees everything and can decide alone"),
     ),
     Claim(
