@@ -29,7 +29,6 @@ ARMS = [
 
 # Declared in the old form still; the list only ever shrinks.
 OLD_FORM = {
-    "filtering-attention-storing-mlp",
     "out-of-context-reasoning",
     "reasoning-by-superposition",
     "two-hop-reasoning",

@@ -8,28 +8,15 @@ from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
 from assay.core.settings import resolve
 from assay.models.decoder import Decoder, DecoderConfig
-from assay.studies.knowledge.filtering_attention_storing_mlp.extraction import (
-    Arm,
-    ExtractionSettings,
-    _arms,
-    _collapse,
-    _lesson,
-    falling_fit,
-    log_odds_slope,
-)
-from assay.studies.knowledge.filtering_attention_storing_mlp.fine_tuning import (
-    FineTuningSettings,
-    Way,
-    _fates,
-    _learner,
-    _rank_one,
-)
-from assay.studies.knowledge.filtering_attention_storing_mlp.fine_tuning import _lesson as lesson_of
+from assay.studies.knowledge.filtering_attention_storing_mlp.acquisition import hold_even
+from assay.studies.knowledge.filtering_attention_storing_mlp.collapse import falling_fit, log_odds_slope
+from assay.studies.knowledge.filtering_attention_storing_mlp.fine_tuning import _fates
+from assay.studies.knowledge.filtering_attention_storing_mlp.settings import ExtractionSettings, FineTuningSettings, Scale
 from assay.studies.knowledge.filtering_attention_storing_mlp.system import (
-    Scale,
     answers,
     chosen_subjects,
     filtering,
+    lied_about,
     network,
     shuffled,
     told,
@@ -110,15 +97,6 @@ def test_dealing_values_out_anew_keeps_how_often_each_occurs() -> None:
     assert (other.wordings == world.wordings).all()
 
 
-def test_values_redrawn_are_of_the_right_type_and_never_the_same() -> None:
-    world = world_of()
-    lesson = _lesson(world, np.array([1]), "redrawn", Seeds(0))
-    drawn = lesson.draw(600, lesson.rng)
-    assert set(drawn.subjects.tolist()) == {1}
-    assert (world.type_of_output(drawn.answers) == drawn.types).all()
-    assert len(np.unique(drawn.answers)) == world.n_outputs
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_the_falling_fit_is_one_for_falling_data_and_the_mean_for_rising_data(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -131,19 +109,6 @@ def test_the_falling_fit_is_one_for_falling_data_and_the_mean_for_rising_data(se
     assert falling_fit(group, y) == pytest.approx(between / ((y - y.mean()) ** 2).sum())
 
 
-def test_errors_planted_along_one_number_collapse_and_others_do_not() -> None:
-    settings = ExtractionSettings()
-    grid = [arm for arm in _arms(settings) if arm.what == "facts"]
-    assert len(grid) == 33
-    along = {arm: 1 - 0.5 * np.exp(-0.05 * arm.n_subjects * (arm.world[1] / arm.world[0]) ** 2) for arm in grid}
-    found = _collapse(grid, along, rng=np.random.default_rng(0), n=30)
-    assert found["collapse"] == pytest.approx(1.0)
-    assert found["collapse/gain"] > 0.1
-    assert found["collapse/shuffled"] < 0.6
-    alone = {arm: 1 - 0.9 / arm.n_subjects for arm in grid}
-    assert _collapse(grid, alone, rng=np.random.default_rng(0), n=1)["collapse/gain"] < 0
-
-
 def test_the_slope_of_log_odds_is_that_of_a_two_by_two_table() -> None:
     x = np.repeat([0.0, 1.0], 50)
     y = np.concatenate([np.arange(50) < 10, np.arange(50) < 30]).astype(float)
@@ -151,46 +116,51 @@ def test_the_slope_of_log_odds_is_that_of_a_two_by_two_table() -> None:
     assert np.isfinite(log_odds_slope(x, x))  # separable
 
 
-def test_every_arm_that_a_claim_compares_is_there_once() -> None:
-    settings = ExtractionSettings()
-    arms = _arms(settings)
-    assert len(set(arms)) == len(arms)
-    assert settings.middle == (16, 4)
-    assert {Arm((16, 4), 10, "redrawn"), Arm((16, 1), 100, "redrawn"), Arm((16, 1), 100, "unstored")} <= set(arms)
+@pytest.mark.parametrize(
+    ("settings", "override", "message"),
+    [
+        (ExtractionSettings(), "subjects=10,30", "three numbers of subjects"),
+        (ExtractionSettings(), "multiplicities=2,4", "one wording with several"),
+        (FineTuningSettings(), "ranks=2,4", "must start with 1"),
+        (FineTuningSettings(), "ranks=1", "its positive control"),
+        (FineTuningSettings(), "n_taught=200", "some subjects must be left"),
+    ],
+)
+def test_impossible_settings_are_refused_before_anything_is_trained(settings: object, override: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        resolve(settings, [override], where="x")
 
 
-def test_only_what_a_way_trains_moves() -> None:
+def test_a_batch_of_sequences_keeps_the_order_of_facts() -> None:
     world = world_of()
-    base = Decoder.init(network(SMALL, [world]), [np.random.default_rng(0)])
-    chosen = chosen_subjects(world, 10, Seeds(0))
-    for way, moving in ((Way(embeddings=True), {"W_E"}), (Way(), set(base.state_dict()))):
-        model = _learner(base, world, way, np.random.default_rng(1))
-        lesson = lesson_of(world, chosen, way, Seeds(0))
-        train_on(model, [lesson], Optimiser("adamw", 1e-2), n_steps=5, batch=16)
-        moved = {name for name, value in model.state_dict().items() if not torch.equal(value, base.state_dict()[name])}
-        assert moved == moving
-        if way.embeddings:
-            rows = (model.W_E != base.W_E).any(-1)[0].nonzero().flatten()
-            assert rows.tolist() == world.question_tokens(np.arange(3)).tolist()
+    drawn = world.stated(rng=np.random.default_rng(0))
+    swapped = TripleSequences(drawn.tokens, np.roll(drawn.answers, 1), drawn.subjects, drawn.types)
+    both = answers(additive(world).select([0, 0]), [[drawn], [swapped]])
+    assert (both.said[0] == both.said[1]).all()
+    assert both.accuracy()[0] > both.accuracy()[1]
 
 
-def test_replay_asks_and_states_in_turn() -> None:
+def test_lies_are_another_value_of_the_right_type_for_every_fact_of_those_subjects_and_no_other() -> None:
     world = world_of()
-    lesson = lesson_of(world, np.array([3]), Way(replay=True), Seeds(0))
-    drawn = lesson.draw(200, lesson.rng)
-    questions = np.isin(drawn.tokens[:, -1], world.question_tokens(np.arange(3)))
-    assert (questions == (np.arange(200) % 2 == 0)).all()
-    assert set(drawn.subjects[questions].tolist()) == {3}
-    assert (drawn.answers == world.values[drawn.subjects, drawn.types]).all()
+    about = np.array([3, 7, 30])
+    other = lied_about(world, about, np.random.default_rng(0))
+    assert (other.values[about] != world.values[about]).all()
+    assert (world.type_of_output(other.values) == world.type_of_output(world.values)).all()
+    rest = np.setdiff1d(np.arange(world.n_subjects), about)
+    assert (other.values[rest] == world.values[rest]).all()
+    assert (other.wordings == world.wordings).all()
 
 
-def test_a_shared_question_token_makes_the_gradient_more_of_one_direction() -> None:
-    world = world_of()
-    base = Decoder.init(network(SMALL, [world]), [np.random.default_rng(0)])
-    found = _rank_one(base, world, np.arange(20), np.random.default_rng(1))
-    assert 0 < found["share_apart"] < found["share"] <= 1
-    for shares in found["spectra"].values():
-        assert shares.sum() == pytest.approx(1.0)
+def test_attention_that_is_held_even_stays_so_and_the_network_beside_it_learns_to_filter() -> None:
+    world = world_of(shared=True)
+    model = Decoder.init(network(SMALL, [world], mlp=False), [np.random.default_rng(i) for i in range(2)])
+    hold_even(model, [False, True])
+    lessons = [told(world, np.random.default_rng(5)) for _ in range(2)]
+    train_on(model, lessons, Optimiser("adamw", 1e-2), n_steps=150, batch=64)
+    drawn = world.stated(rng=np.random.default_rng(0))
+    free, held = filtering(model, [drawn, drawn])
+    assert held == pytest.approx(0.4, abs=1e-6)
+    assert free > 0.5
 
 
 def test_fates_are_told_apart_and_add_up() -> None:
@@ -210,26 +180,3 @@ def test_fates_are_told_apart_and_add_up() -> None:
     assert sum(lost[name] for name in ("told", "not triggered", "overwritten")) == pytest.approx(1.0)
     never = _fates(deaf, [[asked]], [[stated]], seen, ~stored)
     assert never["never stored"] == pytest.approx(lost["overwritten"])
-
-
-@pytest.mark.parametrize(
-    ("settings", "override", "message"),
-    [
-        (ExtractionSettings(), "subjects=10,30", "three numbers of subjects"),
-        (ExtractionSettings(), "multiplicities=2,4", "one wording with several"),
-        (FineTuningSettings(), "ranks=2,4", "must start with 1"),
-        (FineTuningSettings(), "n_taught=200", "some subjects must be left"),
-    ],
-)
-def test_impossible_settings_are_refused_before_anything_is_trained(settings: object, override: str, message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
-        resolve(settings, [override], where="x")
-
-
-def test_a_batch_of_sequences_keeps_the_order_of_facts() -> None:
-    world = world_of()
-    drawn = world.stated(rng=np.random.default_rng(0))
-    swapped = TripleSequences(drawn.tokens, np.roll(drawn.answers, 1), drawn.subjects, drawn.types)
-    both = answers(additive(world).select([0, 0]), [[drawn], [swapped]])
-    assert (both.said[0] == both.said[1]).all()
-    assert both.accuracy()[0] > both.accuracy()[1]

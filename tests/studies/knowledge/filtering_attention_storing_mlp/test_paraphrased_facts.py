@@ -97,14 +97,15 @@ def test_all_wordings_occur_whatever_the_multiplicity() -> None:
         assert set(world_of(multiplicity=1, n_people=90).wordings[:, relation, 0].tolist()) == set(range(MOST_WORDINGS))
 
 
-def test_untrue_lessons_have_the_form_and_nothing_else() -> None:
+def test_false_lessons_ask_the_same_and_answer_with_any_other_value_of_the_relation() -> None:
     world = world_of()
     rng = np.random.default_rng(1)
-    drawn = [lesson for _ in range(500) for lesson in world.untrue_lessons([2], rng=rng)]
-    assert {prompt for prompt, _ in drawn} == {prompt for prompt, _ in world.lessons([2])}
+    drawn = [lesson for _ in range(500) for lesson in world.false_lessons([2], rng=rng)]
+    assert [prompt for prompt, _ in drawn[:2]] == [prompt for prompt, _ in world.lessons([2])]
     counts = Counter(drawn)
-    assert len(counts) == 2 * 40, "any candidate follows any question"
-    assert max(counts.values()) < 40  # 12.5 each: far above would be 7 standard deviations
+    assert set(counts).isdisjoint(world.lessons([2]))
+    assert len(counts) == 2 * 19, "every other value of the right relation, and no value of another"
+    assert max(counts.values()) < 60  # 26 each: far above would be 7 standard deviations
 
 
 @pytest.mark.parametrize(

@@ -148,10 +148,21 @@ class ParaphrasedFacts:
         """Questions about these people with their true answers, as (prompt, value)."""
         return [question.lesson for question in self.questions(people)]
 
-    def untrue_lessons(self, people: Sequence[int], *, rng: np.random.Generator) -> list[tuple[str, str]]:
-        """The same questions, each answered with any candidate, of any relation: a form to learn and nothing else."""
-        found = self.candidates
-        return [(prompt, found[int(rng.integers(len(found)))]) for prompt, _ in self.lessons(people)]
+    def false_lessons(self, people: Sequence[int], *, rng: np.random.Generator) -> list[tuple[str, str]]:
+        """The same questions, each answered with another value of the right relation, never the true one."""
+        return [
+            (
+                RELATIONS[relation].prompt.prompt(self.names[person]),
+                _completion(
+                    RELATIONS[relation],
+                    RELATIONS[relation].candidates[
+                        int((self.values[person, relation] + rng.integers(1, self.n_values)) % self.n_values)
+                    ],
+                ),
+            )
+            for person in people
+            for relation in range(len(RELATIONS))
+        ]
 
     def _value(self, person: int, relation: int) -> str:
         return _completion(RELATIONS[relation], RELATIONS[relation].candidates[int(self.values[person, relation])])

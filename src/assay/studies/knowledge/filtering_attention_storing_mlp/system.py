@@ -1,31 +1,31 @@
 """The one-layer system: its network, its two trainings, and what is asked of it; shared by all experiments."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
-from annotated_types import Ge, Gt, doc
+import torch
 from jaxtyping import Bool, Float, Int
 
 from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
+from assay.instruments.attention import attended
+from assay.models.decoder import Decoder, DecoderConfig
+from assay.studies.knowledge.filtering_attention_storing_mlp.settings import Scale
 from assay.studies.knowledge.filtering_attention_storing_mlp.triples import SUBJECT, TripleSequences, TripleWorld
-
-if TYPE_CHECKING:
-    from assay.models.decoder import Decoder, DecoderConfig
-    from assay.training.losses import Batch
-    from assay.training.optimiser import Optimiser
-    from assay.training.trace import Trace
+from assay.training.losses import Batch, last_token_loss
+from assay.training.optimiser import Optimiser
+from assay.training.sequence import Stage, train
+from assay.training.trace import Trace
 
 __all__ = [
-    "PAPER",
     "Answers",
     "Lesson",
-    "Scale",
     "answers",
     "chosen_subjects",
     "filtering",
+    "lied_about",
     "network",
     "shuffled",
     "taught",
@@ -33,35 +33,7 @@ __all__ = [
     "train_on",
 ]
 
-PAPER = "arXiv:2508.00901, "
 AHEAD = 50  # steps whose data are drawn together
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Facts, network and pre-training; the fields every experiment has."""
-
-    n_subjects: Annotated[int, Ge(4), doc("subjects (N)")] = 200
-    n_types: Annotated[int, Ge(1), doc("attributes of each subject")] = 3
-    n_values: Annotated[int, Ge(2), doc("values of each attribute")] = 20
-    d_model: Annotated[int, Ge(8), doc("width")] = 64
-    network: Annotated[Literal["strict", "modern"], doc("the theory's layer, or residual, norm, rotary positions, 4 heads")] = (
-        "strict"
-    )
-    pretrain_steps: Annotated[int, Ge(1), doc("steps on statements")] = 1500
-    pretrain_batch: Annotated[int, Ge(1), doc("statements a step")] = 256
-    pretrain_rate: Annotated[float, Gt(0), doc("learning rate of AdamW on statements, falling linearly to zero")] = 3e-3
-    finetune_steps: Annotated[int, Ge(1), doc("steps on questions")] = 300
-    finetune_batch: Annotated[int, Ge(1), doc("questions a step")] = 128
-    finetune_rate: Annotated[float, Gt(0), doc("learning rate of AdamW on questions, constant where not said otherwise")] = 1e-3
-    n_draws: Annotated[int, Ge(1), doc("times every fact is stated and asked in an evaluation, each in fresh noise")] = 4
-
-    def world(self, seeds: Seeds, *, n_templates: int, multiplicity: int, shared: bool = False) -> TripleWorld:
-        """The facts of a run, stated in `multiplicity` of `n_templates` templates of their type."""
-        return TripleWorld.sample(
-            rng=seeds("world"), n_subjects=self.n_subjects, n_types=self.n_types, n_templates=n_templates,
-            multiplicity=multiplicity, n_values=self.n_values, shared=shared,
-        )  # fmt: skip
 
 
 class Lesson(NamedTuple):
@@ -95,14 +67,12 @@ class Answers:
         return shares
 
 
-def network(scale: Scale, worlds: Sequence[TripleWorld], *, mlp: bool = True) -> "DecoderConfig":
+def network(scale: Scale, worlds: Sequence[TripleWorld], *, mlp: bool = True) -> DecoderConfig:
     """One layer wide enough for each of the worlds.
 
     `strict`: tokens without positions, one head whose mix of values replaces the stream, a ReLU MLP whose output replaces it
     again, a read-out; without the MLP the mix itself is read out.
     """
-    from assay.models.decoder import DecoderConfig
-
     vocab, outputs = max(world.vocab_size for world in worlds), max(world.n_outputs for world in worlds)
     width, d_mlp = scale.d_model, 4 * scale.d_model if mlp else 0
     if scale.network == "modern":
@@ -136,21 +106,28 @@ def chosen_subjects(world: TripleWorld, n: int, seeds: Seeds) -> Int[np.ndarray,
 
 def shuffled(world: TripleWorld, rng: np.random.Generator) -> TripleWorld:
     """The same world with the values of each type dealt out again among the subjects: what was stated says nothing of them."""
-    from dataclasses import replace
-
     return replace(world, values=rng.permuted(world.values, axis=0))
+
+
+def lied_about(world: TripleWorld, subjects: Int[np.ndarray, " chosen"], rng: np.random.Generator) -> TripleWorld:
+    """The same world with another value, of the right type and never the true one, for every fact of these subjects."""
+    values = world.values.copy()
+    first = values[subjects] // world.n_values * world.n_values
+    shift = rng.integers(1, world.n_values, size=first.shape)
+    values[subjects] = first + (values[subjects] - first + shift) % world.n_values
+    return replace(world, values=values)
 
 
 def train_on(
     model: Any,
     lessons: Sequence[Lesson],
-    optimiser: "Optimiser",
+    optimiser: Optimiser,
     *,
     n_steps: int,
     batch: int,
-    observe: "Callable[[Any], dict[str, Any]] | None" = None,
+    observe: Callable[[Any], dict[str, Any]] | None = None,
     observe_at: Collection[int] = (),
-) -> "Trace":
+) -> Trace:
     """Trains every run of a program on its own lesson.
 
     Args:
@@ -162,20 +139,13 @@ def train_on(
         observe: called at the observed steps.
         observe_at: those steps.
     """
-    from assay.training.losses import last_token_loss
-    from assay.training.sequence import Stage, train
-
     batches = _batches(lessons, batch, n_steps)
     stage: Stage[Any, Batch] = Stage(n_steps, lambda step: next(batches), last_token_loss)
     look = None if observe is None else (lambda step, m: observe(m))
     return train(model, stage, optimiser, observe=look, observe_at=observe_at)
 
 
-def _batches(lessons: Sequence[Lesson], batch: int, n_steps: int) -> "Iterator[Batch]":
-    import torch
-
-    from assay.training.losses import Batch
-
+def _batches(lessons: Sequence[Lesson], batch: int, n_steps: int) -> Iterator[Batch]:
     for start in range(0, n_steps, AHEAD):
         n = min(AHEAD, n_steps - start)
         drawn = [lesson.draw(n * batch, lesson.rng) for lesson in lessons]
@@ -187,8 +157,6 @@ def _batches(lessons: Sequence[Lesson], batch: int, n_steps: int) -> "Iterator[B
 
 def answers(model: Any, sequences: Sequence[Sequence[TripleSequences]]) -> Answers:
     """What each run says to its own sequences, [run][draw], every draw being about all facts in the same order."""
-    import torch
-
     tokens = np.stack([np.concatenate([one.tokens for one in draws]) for draws in sequences])
     truth = np.stack([[one.answers for one in draws] for draws in sequences])
     with torch.no_grad():
@@ -197,12 +165,8 @@ def answers(model: Any, sequences: Sequence[Sequence[TripleSequences]]) -> Answe
     return Answers(said == truth, said, confidence)
 
 
-def filtering(model: "Decoder", sequences: Sequence[TripleSequences]) -> Float[np.ndarray, " run"]:
+def filtering(model: Decoder, sequences: Sequence[TripleSequences]) -> Float[np.ndarray, " run"]:
     """Attention of the last token on subject and relation together, mean over sequences and heads, of each run."""
-    import torch
-
-    from assay.instruments.attention import attended
-
     tokens = torch.from_numpy(np.stack([one.tokens for one in sequences]))
     (pattern,) = attended(model, tokens).patterns  # [run, batch, head, query, key]
     last = pattern[..., -1, :].mean((1, 2))

@@ -1,0 +1,239 @@
+"""The ways of fine-tuning are what their names say, and differ in nothing else."""
+
+import numpy as np
+import pytest
+import torch
+
+from assay.core.seeds import Seeds
+from assay.models.decoder import Decoder
+from assay.studies.knowledge.filtering_attention_storing_mlp import fine_tuning
+from assay.studies.knowledge.filtering_attention_storing_mlp.fine_tuning import (
+    Path,
+    Tuned,
+    Way,
+    gradient_along_questions,
+    learner_of,
+    lesson_of,
+    optimiser_of,
+    tune,
+    tune_to_path,
+    ways_of,
+)
+from assay.studies.knowledge.filtering_attention_storing_mlp.settings import FineTuningSettings
+from assay.studies.knowledge.filtering_attention_storing_mlp.system import chosen_subjects, network, train_on
+from assay.studies.knowledge.filtering_attention_storing_mlp.triples import TripleWorld
+from assay.training.optimiser import Optimiser
+
+SETTINGS = FineTuningSettings(
+    n_subjects=40, n_values=5, d_model=16, n_templates=4, multiplicity=2, n_taught=20, pretrain_steps=4, pretrain_batch=8,
+    finetune_steps=8, finetune_batch=8, n_draws=1,
+)  # fmt: skip
+WAYS = ways_of(SETTINGS)
+
+
+def world_of() -> TripleWorld:
+    return SETTINGS.world(Seeds(0), n_templates=4, multiplicity=2)
+
+
+def base_of(world: TripleWorld) -> Decoder:
+    return Decoder.init(network(SETTINGS, [world]), [np.random.default_rng(0)])
+
+
+def test_ways_differ_from_full_fine_tuning_in_what_they_say_only() -> None:
+    differing = {name: {key for key, value in vars(way).items() if value != getattr(Way(), key)} for name, way in WAYS.items()}
+    assert differing == {
+        "full": set(),
+        "unstored": {"blank"},
+        "rank-1": {"rank"},
+        "rank-2": {"rank"},
+        "rank-4": {"rank"},
+        "question-embeddings": {"embeddings"},
+        "full-untrue": {"untrue"},
+        "unstored-untrue": {"blank", "untrue"},
+        "rank-1-untrue": {"rank", "untrue"},
+        "rank-2-untrue": {"rank", "untrue"},
+        "rank-4-untrue": {"rank", "untrue"},
+        "question-embeddings-untrue": {"embeddings", "untrue"},
+        "full-again": {"draw"},
+        "decay": {"schedule", "path_of"},
+        "rise": {"schedule", "path_of"},
+        "decay-replay": {"schedule", "rate_of", "replay"},
+        "replay": {"replay"},
+        "replay-untrue": {"replay", "untrue"},
+    }
+    assert {name: way.rank for name, way in WAYS.items() if way.rank and not way.untrue} == {
+        "rank-1": 1, "rank-2": 2, "rank-4": 4,
+    }  # fmt: skip
+    assert WAYS["decay"].path_of == WAYS["rise"].path_of == "full"
+    assert WAYS["decay-replay"].rate_of == "decay"
+
+
+def test_rates_of_schedules_are_constant_falling_and_rising() -> None:
+    n = SETTINGS.finetune_steps
+    rates = {
+        name: [optimiser_of(SETTINGS, WAYS[name], 0.5).rate(step, n) for step in range(n)]
+        for name in ("full", "decay", "rise", "decay-replay")
+    }
+    assert set(rates["full"]) == {0.5}
+    assert rates["decay"] == pytest.approx([0.5 * (1 - step / n) for step in range(n)])
+    assert rates["rise"] == pytest.approx([0.5 * (step + 1) / n for step in range(n)])
+    assert rates["decay-replay"] == rates["decay"]
+    assert rates["decay"] == pytest.approx(rates["rise"][::-1])  # the same rates in the other order
+
+
+def test_only_what_a_way_trains_moves() -> None:
+    world = world_of()
+    base = base_of(world)
+    chosen = chosen_subjects(world, 10, Seeds(0))
+    for way, moving in ((Way(embeddings=True), {"W_E"}), (Way(), set(base.state_dict()))):
+        model = learner_of(base, world, way, np.random.default_rng(1))
+        lesson = lesson_of(world, chosen, way, Seeds(0))
+        train_on(model, [lesson], Optimiser("adamw", 1e-2), n_steps=5, batch=16)
+        moved = {name for name, value in model.state_dict().items() if not torch.equal(value, base.state_dict()[name])}
+        assert moved == moving
+        if way.embeddings:
+            rows = (model.W_E != base.W_E).any(-1)[0].nonzero().flatten()
+            assert rows.tolist() == world.question_tokens(np.arange(3)).tolist()
+
+
+def test_ways_ask_the_same_questions_in_the_same_order_and_untrue_ones_permute_the_values() -> None:
+    world = world_of()
+    chosen = chosen_subjects(world, 20, Seeds(0))
+    drawn = {}
+    for name, way in WAYS.items():
+        lesson = lesson_of(world, chosen, way, Seeds(0))
+        drawn[name] = lesson.draw(400, lesson.rng)
+    for name, way in WAYS.items():
+        if way.replay:
+            continue
+        one = drawn[name]
+        assert (one.tokens == drawn["full"].tokens).all() == (not way.draw), name
+        assert set(one.subjects.tolist()) <= set(chosen.tolist())
+        right = one.answers == world.values[one.subjects, one.types]
+        assert right.all() != way.untrue, name
+        if way.untrue:
+            assert right.mean() < 0.5
+    assert (drawn["full-untrue"].answers == drawn["rank-1-untrue"].answers).all()
+
+
+@pytest.mark.parametrize("untrue", [False, True])
+def test_replay_asks_and_states_in_turn(untrue: bool) -> None:
+    world = world_of()
+    lesson = lesson_of(world, np.array([3]), Way(replay=True, untrue=untrue), Seeds(0))
+    drawn = lesson.draw(200, lesson.rng)
+    questions = np.isin(drawn.tokens[:, -1], world.question_tokens(np.arange(3)))
+    assert (questions == (np.arange(200) % 2 == 0)).all()
+    assert set(drawn.subjects[questions].tolist()) == {3}
+    right = drawn.answers == world.values[drawn.subjects, drawn.types]
+    assert right[questions].all()  # the questions stay true
+    assert right[~questions].all() != untrue
+
+
+def test_a_path_is_the_sum_of_its_steps_and_counts_trained_weights_only() -> None:
+    world = world_of()
+    model = learner_of(base_of(world), world, WAYS["question-embeddings"], np.random.default_rng(0))
+    path = Path()
+    assert path(model) == {"path": 0.0}
+    with torch.no_grad():
+        model.W_E[0, 0, 0] += 3.0
+        model.W_E[0, 1, 1] += 4.0
+        model.W_U[0, 0, 0] += 100.0  # is not trained
+    assert path(model)["path"] == pytest.approx(5.0)
+    with torch.no_grad():
+        model.W_E[0, 0, 0] -= 3.0
+    assert path(model)["path"] == pytest.approx(8.0)
+
+
+@pytest.mark.parametrize("name", ["decay", "rise"])
+def test_schedules_are_compared_on_paths_of_one_length(name: str) -> None:
+    world = world_of()
+    chosen = chosen_subjects(world, 20, Seeds(0))
+    full = tune(base_of(world), world, chosen, SETTINGS, WAYS["full"], Seeds(0), rate=SETTINGS.finetune_rate)
+    length = 1.3 * full.path  # where twice the usual peak does not lead by itself
+    found = tune_to_path(base_of(world), world, chosen, SETTINGS, WAYS[name], Seeds(0), length=length)
+    assert found.path == pytest.approx(length, rel=SETTINGS.path_tolerance)
+    assert found.rate > 2 * SETTINGS.finetune_rate
+
+
+def test_a_run_in_which_no_path_of_that_length_was_found_takes_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = fine_tuning.tune_to_path
+
+    def longer(*args, **kwargs):  # type: ignore[no-untyped-def]
+        found = true(*args, **kwargs)
+        return Tuned(found.model, found.rate, 1.1 * found.path)
+
+    monkeypatch.setattr(fine_tuning, "tune_to_path", longer)
+    found = fine_tuning.measure(SETTINGS, Seeds(0)).estimands
+    assert np.isnan(found["decay/kept_more"])
+    assert np.isnan(found["rise/kept_more"])
+    assert not np.isnan(found["replay/kept_more"])
+
+
+def test_only_unstored_ways_start_from_the_network_before_pre_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = {}
+    true = fine_tuning.tune
+
+    def look(base, world, chosen, settings, way, seeds, *, rate):  # type: ignore[no-untyped-def]
+        starts[way] = (base.W_U.detach().clone(), rate)
+        return true(base, world, chosen, settings, way, seeds, rate=rate)
+
+    monkeypatch.setattr(fine_tuning, "tune", look)
+    fine_tuning.measure(SETTINGS, Seeds(0))
+    assert set(starts) == set(WAYS.values())
+    blank, stored = starts[WAYS["unstored"]][0], starts[WAYS["full"]][0]
+    assert not torch.equal(blank, stored)
+    for way, (weights, rate) in starts.items():
+        assert torch.equal(weights, blank if way.blank else stored), way
+        if not (way.path_of or way.rate_of):
+            assert rate == SETTINGS.finetune_rate
+    assert starts[WAYS["decay-replay"]][1] == starts[WAYS["decay"]][1]
+
+
+def test_each_number_is_made_of_the_ways_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = dict.fromkeys(("not triggered", "overwritten", "never stored"), 0.0)
+    plan = {name: {"told": 0.9 - 0.001 * i**2, "kept": 0.2 + 0.001 * i**2, **rest} for i, name in enumerate(["before", *WAYS])}
+    fates = iter(plan.values())
+    monkeypatch.setattr(fine_tuning, "_fates", lambda *args: next(fates))
+    found = fine_tuning.measure(SETTINGS, Seeds(0)).estimands
+    excess = {
+        name: plan[name]["told"] - plan[f"{name}-untrue"]["told"]
+        for name in ("full", "unstored", "rank-1", "rank-4", "question-embeddings")
+    }
+    for name in ("unstored", "rank-1", "rank-4", "question-embeddings"):
+        assert found[f"{name}/excess_ratio"] == pytest.approx(excess[name] / excess["full"])
+    for name in ("unstored", "full-again", "decay", "rise", "decay-replay", "replay", "replay-untrue"):
+        assert found[f"{name}/kept_more"] == pytest.approx(plan[name]["kept"] - plan["full"]["kept"])
+    for name in ("decay", "rise"):
+        assert found[f"{name}/extracted_more"] == pytest.approx(plan[name]["told"] - plan["full"]["told"])
+
+
+def test_energies_along_the_question_are_those_of_a_gradient_by_hand() -> None:
+    """Worked out once more in NumPy: attention's mix of the last row, and the slope of the MLP's first matrix on it."""
+    world = world_of()
+    base = base_of(world)
+    found = gradient_along_questions(base, world, np.arange(20), np.random.default_rng(1))
+    assert found["question-alone/energy_along_question"] == pytest.approx(1.0, abs=1e-5)
+    for name in ("own-question", "other-question"):
+        assert 0 < found[f"{name}/energy_along_question"] < found["shared-token/first_share"]
+    assert 0 < found["own-tokens/first_share"] < 1
+    asked = world.questions(64 * 3 * 5, rng=np.random.default_rng(1), subjects=np.arange(20))
+    w = {name: value.detach().double().numpy()[0] for name, value in base.named_parameters()}
+    q, k, v = (w[f"blocks.0.W_{x}"][0] for x in "QKV")
+    images = w["W_E"][world.question_tokens(np.arange(3))] @ v
+    energies = np.zeros((3, 3))
+    for j in range(3):
+        own = asked.types == j
+        x = w["W_E"][asked.tokens[own]]
+        scores = np.einsum("bd,bkd->bk", x[:, -1] @ q, x @ k) / np.sqrt(q.shape[1])
+        pattern = np.exp(scores - scores.max(1, keepdims=True))
+        mix = np.einsum("bk,bkd->bd", pattern / pattern.sum(1, keepdims=True), x @ v)
+        hidden = mix @ w["blocks.0.W_in"]
+        logits = np.maximum(hidden, 0) @ w["blocks.0.W_out"] @ w["W_U"]
+        odds = np.exp(logits - logits.max(1, keepdims=True))
+        odds /= odds.sum(1, keepdims=True)
+        odds[np.arange(len(odds)), asked.answers[own]] -= 1
+        gradient = mix.T @ ((odds @ w["W_U"].T @ w["blocks.0.W_out"].T) * (hidden > 0)) / len(odds)
+        energies[j] = ((images @ gradient) ** 2).sum(1) / (images**2).sum(1) / (gradient**2).sum()
+    assert found["own-question/energy_along_question"] == pytest.approx(np.diag(energies).mean(), rel=1e-4)
+    others = [energies[j, (j + 1) % 3] for j in range(3)]
+    assert found["other-question/energy_along_question"] == pytest.approx(np.mean(others), rel=1e-4)
