@@ -3,14 +3,17 @@
 import json
 import re
 import sys
+from html import escape
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from assay.cli.game import app
+from assay.cli.game import Kind, app
 from assay.core.errors import InputError, UsageError
 from assay.solvers.games.pairs import DEFAULT_LIMIT
+from assay.worlds.games.files import read_game
+from assay.worlds.games.templates import TEMPLATES
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "solvers" / "games"))
 
@@ -91,6 +94,12 @@ def test_help_shows_examples_and_the_limit_in_force() -> None:
 
 def test_the_page_on_games_is_true(tmp_path: Path) -> None:
     page = (EXAMPLES.parent / "docs" / "games.md").read_text()
+    doors, told = tmp_path / "doors.json", re.findall(r'```text title="doors.json --horizon 2"\n(.*?)```', page, re.S)
+    doors.write_text(CliRunner().invoke(app, ["template", "sequential"], catch_exceptions=False).stdout)
+    checked = CliRunner().invoke(app, ["check", str(doors)], catch_exceptions=False)
+    assert "2 states, 3 by 3 actions, 2 by 2 observations, discount 1, 3 steps" in checked.stdout
+    assert [run(doors, "--horizon", "2")] == told
+    assert "4.80275515625" in run(EXAMPLES / "two-doors.dpomdp", "--horizon", "4")
     for name, source in re.findall(r'```json title="(.*?)"\n(.*?)```', page, re.S):
         (tmp_path / name).write_text(source)
         assert json.loads(run(tmp_path / name, "--json"))["value"] == "3/10"  # clouds: ON, 0.8/3 * 2 - 1/6; clear: OFF, -0.2/3
@@ -98,3 +107,66 @@ def test_the_page_on_games_is_true(tmp_path: Path) -> None:
     exec(compile(python, "docs/games.md", "exec"), {})
     for name in re.findall(r"`(examples/[\w-]+\.json)`", page):
         assert (EXAMPLES.parent / name).exists()
+
+
+@pytest.mark.parametrize(("horizon", "value"), [("1", "-1"), ("2", "-2"), ("3", "2.72"), ("4", "2.42125")])
+def test_the_tiger_has_its_undiscounted_values(horizon: str, value: str) -> None:
+    found = json.loads(run(EXAMPLES / "tiger.pomdp", "--horizon", horizon, "--discount", "1", "--json"))
+    assert found["value_decimal"] == value
+    assert found["human_policy"] is None
+    assert f"value  {value}" in run(EXAMPLES / "tiger.pomdp", "--horizon", horizon, "--discount", "1")
+
+
+@pytest.mark.parametrize("kind", [kind.value for kind in Kind])
+def test_a_template_is_in_order_and_solved_and_has_a_page(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(CliRunner().invoke(app, ["template", kind], catch_exceptions=False).stdout)
+    assert f"kind '{kind}', in order" in CliRunner().invoke(app, ["check", str(path)], catch_exceptions=False).stdout
+    assert run(path, "--out", tmp_path / "page").strip() == str(tmp_path / "page" / "index.html")
+    page = (tmp_path / "page" / "index.html").read_text()
+    game = json.loads(path.read_text())
+    name = escape(game["name"]).replace("&#x27;", "&#39;")
+    assert f'<h1 dir="auto">{name}</h1>' in page
+    assert "<script" not in page
+    assert json.loads((tmp_path / "page" / "solution.json").read_text()) == json.loads(run(path, "--json"))
+    assert read_game(tmp_path / "page" / "game.json").name == game["name"]
+    assert (tmp_path / "page" / "table.tex").read_text().startswith(r"\begin{tabular}")
+
+
+def test_the_page_of_a_hostile_name_shows_it_as_text(tmp_path: Path) -> None:
+    game = json.loads(GAME.read_text()) | {"name": "<script>alert(1)</script>\u001b[31m"}
+    (tmp_path / "mine.json").write_text(json.dumps(game))
+    run(tmp_path / "mine.json", "--out", tmp_path / "page")
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "<script" not in page
+    assert "\u001b" not in page
+
+
+def test_the_schema_accepts_the_templates_and_refuses_what_is_misspelled() -> None:
+    form = json.loads(CliRunner().invoke(app, ["schema"], catch_exceptions=False).stdout)
+    by_kind = {entry["title"]: entry for entry in form["oneOf"]}
+    for kind, game in TEMPLATES.items():
+        entry = by_kind[kind]
+        assert set(entry["required"]) <= set(game) <= set(entry["properties"])
+        for state in game.get("states", []):
+            item = entry["properties"]["states"]["items"]
+            assert set(item["required"]) <= set(state) <= set(item["properties"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--horizon", "2"], "go with games of several steps; this is of kind 'off-switch'"),
+        (["--discount", "1"], "go with games of several steps"),
+    ],
+)
+def test_steps_go_with_games_of_several(arguments: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        run(GAME, *arguments)
+
+
+def test_other_humans_have_no_place_in_games_of_several_steps() -> None:
+    with pytest.raises(UsageError, match="--human naive has no place"):
+        run(EXAMPLES / "tiger.pomdp", "--horizon", "2", "--human", "naive")
+    with pytest.raises(UsageError, match="--discount must lie in"):
+        run(EXAMPLES / "tiger.pomdp", "--horizon", "2", "--discount", "2")

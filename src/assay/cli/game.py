@@ -111,6 +111,7 @@ def check(file: Path = FILE) -> None:
 
     Examples:
       assay game check examples/file-deletion-game.json
+      assay game check examples/two-doors.dpomdp
     """
     from assay.worlds.games.files import read_game
 
@@ -123,6 +124,7 @@ def template(kind: Kind = typer.Argument(help="The kind of game.")) -> None:
 
     Examples:
       assay game template sequential > mine.json
+      assay game template matrix | assay game solve -
     """
     from assay.worlds.games.templates import TEMPLATES
 
@@ -134,6 +136,7 @@ def print_schema() -> None:
     """Print the form of a game file as a JSON schema, for editors and generators.
 
     Examples:
+      assay game schema
       assay game schema > assay-game.schema.json
     """
     from assay.worlds.games.templates import schema

@@ -94,6 +94,8 @@ class SequentialGame:
                 live.setdefault(((x,), (y,)), {})[s] = p * q
         total, weight = Fraction(0), Fraction(1)
         for step in range(horizon):
+            if not weight:  # a discount of zero: later steps are worth nothing and have no policy
+                break
             following: dict[tuple[History, History], dict[int, Fraction]] = {}
             for (ha, hh), masses in live.items():
                 a, h = assistant[ha], human[hh]

@@ -5,6 +5,7 @@ from typing import Any
 __all__ = ["TEMPLATES", "schema"]
 
 _HEAD: dict[str, Any] = {"format": "assay-game/1"}
+_NOTHING = [["hear left", "hear left", "1/2"], ["hear right", "hear right", "1/2"]]  # what both hear says nothing
 TEMPLATES: dict[str, dict[str, Any]] = {
     "off-switch": _HEAD
     | {
@@ -95,14 +96,18 @@ TEMPLATES: dict[str, dict[str, Any]] = {
                     "listen": {"*": {"prize left": "1/2", "prize right": "1/2"}, "listen": f"prize {here}"},
                 },
                 "sees": {
-                    "*": [
-                        [f"hear {here}", f"hear {here}", "16/25"],
-                        [f"hear {here}", f"hear {there}", "4/25"],
-                        [f"hear {there}", f"hear {here}", "4/25"],
-                        [f"hear {there}", f"hear {there}", "1/25"],
-                    ]
+                    "*": {"*": _NOTHING},
+                    "listen": {
+                        "*": _NOTHING,
+                        "listen": [
+                            [f"hear {here}", f"hear {here}", "16/25"],
+                            [f"hear {here}", f"hear {there}", "4/25"],
+                            [f"hear {there}", f"hear {here}", "4/25"],
+                            [f"hear {there}", f"hear {there}", "1/25"],
+                        ],
+                    },
                 },
-                "reward": {"*": {"*": -5}, "listen": {"*": -5, "listen": -1}, here: {"*": -5, here: 10}},
+                "reward": {"*": {"*": -20}, "listen": {"*": -20, "listen": -1}, here: {"*": -20, here: 15}},
             }
             for here, there in (("left", "right"), ("right", "left"))
         ],
