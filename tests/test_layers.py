@@ -95,6 +95,7 @@ GAME_FILES = (  # what "game files" means: the command, its readers and its solv
     "worlds/games/files.py",
     "worlds/games/gambit_files.py",
     "worlds/games/matrix.py",
+    "worlds/games/one_shot_files.py",
     "worlds/games/pomdp_files.py",
     "worlds/games/sequential.py",
     "worlds/games/sequential_files.py",

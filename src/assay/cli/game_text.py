@@ -85,9 +85,12 @@ def _listed(policy: dict[str, str]) -> str:
 
 def _certificate(found: dict[str, Any]) -> str:
     certificate = found["certificate"]
-    if certificate is None:
+    if certificate is None or "worth" in certificate:
         n = found["n_optimal_policies"]
-        return f"\n{digits(n)} optimal polic{'y' if n == 1 else 'ies'} of A\n\ncertificate  none: every policy was evaluated\n"
+        why = "none: every policy was evaluated"
+        if certificate is not None:
+            why = "her reply is fixed, so that each observation of A is a maximisation of its own; --json lists their worths"
+        return f"\n{digits(n)} optimal polic{'y' if n == 1 else 'ies'} of A\n\ncertificate  {why}\n"
     if "n_optimal_human_policies" in found:
         plans = found["n_optimal_human_policies"]
         several = f"{digits(plans)} policies of H attain the value; the table shows the first, --json all" if plans != 1 else ""

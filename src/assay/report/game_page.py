@@ -281,6 +281,8 @@ def _certificate(found: Mapping[str, Any]) -> list[str]:
     certificate = found["certificate"]
     if certificate is None:
         return ["None: every policy of A was evaluated, or A’s observations fall apart."]
+    if "worth" in certificate:
+        return ["Her reply is fixed, so that each observation of A is a maximisation of its own; solution.json lists them."]
     if found["kind"] == "sequential":
         return [
             f"No joint policy earns more than the value and {certificate['slack']:.1g}. {certificate['n_occupancy_states']:,} "

@@ -58,8 +58,58 @@ def best_reply_value(table: Table, axes: list[list[str]], side: str, policy: dic
     return total
 
 
+def two_stage_value(game: dict[str, Any], plan: dict[str, tuple[str, str]]) -> Fraction:
+    """What A's best plan earns with a human who does and says `plan[what she sees]`; A's second action knows both."""
+    total = Fraction(0)
+    for o in game["assistant_observations"]:
+        best = None
+        for act in game["assistant_actions"]:
+            now, later = Fraction(0), {}
+            for state in game["states"]:
+                for seen, q in law(state["assistant_sees"]):
+                    for z, r in law(state["human_sees"].get(act, state["human_sees"].get("*"))) if seen == o else ():
+                        p = Fraction(state["prior"]) * q * r
+                        if not p:
+                            continue
+                        reply = plan[z][0]
+                        now += p * Fraction(state["reward"].get(act, state["reward"].get("*"))[reply])
+                        row = later.setdefault(plan[z], dict.fromkeys(game["second_actions"], Fraction(0)))
+                        second = state["second_reward"]
+                        for key in (act, reply):
+                            second = second[key] if isinstance(second.get(key), dict) else second
+                        for k in row:
+                            row[k] += p * Fraction(second[k])
+            worth = now + sum(max(row.values()) for row in later.values())
+            best = worth if best is None else max(best, worth)
+        total += best or Fraction(0)
+    return total
+
+
+def accepts_two_stage(game: dict[str, Any], found: dict[str, Any]) -> bool:
+    """Whether the printed certificate of a two-stage game with an optimal human proves the printed value."""
+    value, certificate = Fraction(found["value"]), found["certificate"]
+    order, n_words = certificate["order"], game.get("messages", {}).get("to_assistant", 1)
+    names = [(h if n_words == 1 else f"{h}, say {m + 1}", (h, str(m))) for h in game["human_actions"] for m in range(n_words)]
+    meaning = dict(names)
+    closed = [(tuple(part["first"]), Fraction(part["bound"])) for part in certificate["closed"]]
+    attained = {tuple(policy) for policy in certificate["attained"]}
+    if certificate["side"] != "human" or not attained or any(bound >= value for _, bound in closed):
+        return False
+    for policy in product(meaning, repeat=len(order)):
+        covers = [bound for prefix, bound in closed if policy[: len(prefix)] == prefix]
+        earned = two_stage_value(game, {z: meaning[name] for z, name in zip(order, policy, strict=True)})
+        if policy in attained:
+            if covers or earned != value:
+                return False
+        elif len(covers) != 1 or earned > covers[0]:
+            return False
+    return True
+
+
 def accepts(game: dict[str, Any], found: dict[str, Any]) -> bool:
     """Whether the printed certificate proves the printed value."""
+    if game["kind"] == "two-stage-assistance":
+        return accepts_two_stage(game, found)
     table, axes = payoff_table(game)
     value, certificate = Fraction(found["value"]), found["certificate"]
     side, order = certificate["side"], certificate["order"]

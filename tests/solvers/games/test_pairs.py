@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.core.errors import InputError
+from assay.solvers.games.humans import Naive
 from assay.solvers.games.pairs import (
     alternating_best_response,
     assistant_best_responses,
@@ -25,7 +26,7 @@ from assay.solvers.games.pairs import (
 from assay.solvers.games.summary import summary
 from assay.studies.games.observation_interference.random_hiding import hiding_games
 from assay.studies.games.off_switch_game.random_games import kernel_games
-from assay.worlds.games.assistance import hiding_as_signal
+from assay.worlds.games.assistance import hiding_as_query, hiding_as_signal
 from assay.worlds.games.files import document, parse_game
 from assay.worlds.games.off_switch import (
     OffSwitchGame,
@@ -235,3 +236,21 @@ def test_alternating_best_response_never_beats_the_optimum(seed: int) -> None:
     value, assistant, human = alternating_best_response(form, rng.integers(0, 2, size=3).tolist())
     assert value == form.value(assistant, human) <= optimal_value(form)[0]
     assert assistant_best_responses(form, human)[0] == value == human_best_responses(form, assistant)[0]
+
+
+@pytest.mark.parametrize("words", [1, 2])
+@pytest.mark.parametrize("stake", ["1/2", 1, 3])
+def test_the_checker_accepts_certificates_of_two_stages(stake: int | str, words: int) -> None:
+    game = hiding_as_query(stake).with_channel(to_assistant=words)
+    found = summary(game)
+    assert found["certificate"]["closed"]
+    assert accepts(document(game), found)
+    worse = copy.deepcopy(found)
+    worse["certificate"]["closed"][0]["bound"] = "-100"
+    assert not accepts(document(game), worse)
+
+
+def test_the_certificate_with_a_naive_human_adds_up() -> None:
+    found = summary(file_deletion(), Naive())
+    worth = found["certificate"]["worth"]
+    assert sum(max(Fraction(x) for x in row.values()) for row in worth.values()) == Fraction(found["value"])

@@ -132,6 +132,8 @@ class Reply:
         precise: the value as a fraction in any case; with a Boltzmann human to hundreds of digits.
         n_best: how many deterministic policies of A are best, listed or not.
         chances: the human's reply as exact fractions where it is rational.
+        worth: [assistant observation][assistant action], payoff times probability against a human whose reply does not depend
+            on A's policy; the best legal ones add up to the value. None for the others.
     """
 
     value: float
@@ -141,6 +143,7 @@ class Reply:
     precise: Fraction
     n_best: int
     chances: list[list[Fraction]] | None = None
+    worth: list[list[Fraction]] | None = None
 
     @property
     def rational(self) -> Fraction:
@@ -196,7 +199,9 @@ def _against_fixed(form: TeamForm, chances: list[list[Fraction]]) -> Reply:
     value = Fraction(total, form.denominator * whole)
     listed = tuple(islice(product(*options), MAX_LISTED))
     n_best = prod(len(actions) for actions in options)
-    return Reply(float(value), listed, np.array(chances, dtype=float), value, value, n_best, chances)
+    unit = Fraction(1, form.denominator * whole)
+    parts = [[x * unit for x in row] for row in worth.tolist()]
+    return Reply(float(value), listed, np.array(chances, dtype=float), value, value, n_best, chances, parts)
 
 
 def _against_noise(form: TeamForm, human: Boltzmann, limit: int) -> Reply:
@@ -245,7 +250,8 @@ def _against_noise(form: TeamForm, human: Boltzmann, limit: int) -> Reply:
     ties = [policy for value, policy in scored if best - value <= spread.scaleb(-45)]
     tables, masses = _sums(form, np.asarray(ties[:1]))
     reply = _noisy(tables[0], masses[0], form, human.beta, legal_h)
-    return Reply(float(best), tuple(ties[:MAX_LISTED]), np.array(reply, dtype=float), None, Fraction(best), len(ties))
+    precise = _as_fraction(best)
+    return Reply(float(precise), tuple(ties[:MAX_LISTED]), np.array(reply, dtype=float), None, precise, len(ties))
 
 
 _Digits = decimal.Decimal
@@ -301,6 +307,12 @@ def _precisely(form: TeamForm, table: Table, mass: Table, beta: float, legal: np
         for row, shares in zip(table.tolist(), _noisy(table, mass, form, beta, legal), strict=True):
             value += sum((p * _Digits(x) for p, x in zip(shares, row, strict=True)), _Digits(0))
         return value / _Digits(form.denominator)
+
+
+def _as_fraction(value: _Digits) -> Fraction:
+    """The value to 450 decimals: what noise leaves of a loss can be a number of a googol of zeros, which no fraction holds."""
+    scaled = value.scaleb(450, _CONTEXT).to_integral_value(context=_CONTEXT)
+    return Fraction(int(scaled), 10**450)
 
 
 def _greedy(tables: Table) -> Floats:

@@ -208,7 +208,20 @@ def _behavioural(game: OneShot, human: Human, limit: int) -> dict[str, Any]:
             else {}
         ),
         **_prices(game, form, human, found.precise, limit),
-        "certificate": None,
+        "certificate": None if found.worth is None or answer.words is not None else _fixed_certificate(form, found.worth),
+    }
+
+
+def _fixed_certificate(form: TeamForm, worth: list[list[Fraction]]) -> dict[str, Any]:
+    """Why nothing does better against a human whose reply is fixed: A's observations are separate maximisations."""
+    return {
+        "says": "this human's reply does not depend on what A does, so that each observation of A is a maximisation of its "
+        "own; the best worths (payoff times probability) add up to the value",
+        "side": "assistant",
+        "worth": {
+            name: {action: shown(x) for action, x, may in zip(form.assistant_actions, row, allowed, strict=True) if may}
+            for name, row, allowed in zip(form.assistant_observations, worth, form.allowed("assistant"), strict=True)
+        },
     }
 
 
