@@ -26,7 +26,7 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import N_PLACES, n
 from assay.studies.mechanisms.in_context_vs_in_weights.world import ItemLabelWorld
 from assay.studies.mechanisms.two_hop_reasoning import system as two_hop
 from assay.studies.mechanisms.two_hop_reasoning.chains import ChainWorld
-from assay.studies.mechanisms.two_hop_reasoning.symbolic import SymbolicSettings
+from assay.studies.mechanisms.two_hop_reasoning.settings import SymbolicSettings
 from assay.training.losses import Batch, last_token_loss, next_token_loss
 from assay.training.optimiser import Optimiser, Stepper
 from assay.training.sequence import Stage, draw_together, log_steps, train

@@ -31,7 +31,6 @@ ARMS = [
 OLD_FORM = {
     "out-of-context-reasoning",
     "reasoning-by-superposition",
-    "two-hop-reasoning",
 }
 MIGRATED = [study for slug, study in CATALOGUE.studies.items() if slug not in OLD_FORM]
 # A sentence that begins so needs the claim before it.

@@ -20,18 +20,19 @@ from assay.store.memo import memos_in
 from assay.store.store import Store
 from assay.studies.mechanisms.two_hop_reasoning import STUDY, language_model
 from assay.studies.mechanisms.two_hop_reasoning.language_model import (
-    QUICK,
-    Settings,
     answers_to,
     fares,
     measure,
+    measure_nulls,
     numbers,
     prompts_of,
 )
 from assay.studies.mechanisms.two_hop_reasoning.prompts import ENDINGS, STEMS, WORDINGS, Names
+from assay.studies.mechanisms.two_hop_reasoning.settings import ModelSettings
 from assay.training import finetune
 from assay.worlds.facts.questions import Answers
 
+QUICK = ModelSettings(model="tiny", n_training=4, batch_size=2, n_asked=2)
 NAMES = {stem + ending for stem in STEMS for ending in ENDINGS.values()}
 CERTAIN = 6.0  # nats between the oracle's choice and another name
 
@@ -74,7 +75,7 @@ def oracles(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(language_model, "ask", ask)
         monkeypatch.setattr(language_model, "load_base", lambda name: Oracle(before))
         monkeypatch.setattr(language_model, "tune", lambda *_, **__: Oracle(after))
-        found = [measure(Settings(n_training=2, n_asked=32, precision="float32"), Seeds(seed)) for seed in range(5)]
+        found = [measure(ModelSettings(n_training=2, n_asked=32, precision="float32"), Seeds(seed)) for seed in range(5)]
         return [RunRow("language-model", seed, "ok", run.estimands, run.items) for seed, run in enumerate(found)]
 
     return runs
@@ -92,33 +93,34 @@ def test_an_oracle_that_learns_to_follow_supports_every_claim(oracles) -> None:
     assert set(verdicts(rows).values()) == {"supported"}
     for row in rows:
         for k in (2, 3, 4, 5):
-            assert row.estimands[f"before/right/{k}"] == pytest.approx(1 / k)  # exactly: every source is asked
-            assert row.estimands[f"after/right/{k}"] == row.estimands[f"any/right/{k}"] == 1
-        assert row.estimands["before/log_ratio/2"] == pytest.approx(0, abs=1e-12)
-        assert row.estimands["after/log_ratio/2"] == pytest.approx(CERTAIN)
-        assert row.estimands["one_hop/right/2"] == 1
+            assert row.estimands[f"before-{k}/right"] == pytest.approx(1 / k)  # exactly: every source is asked
+            assert row.estimands[f"after-{k}/right"] == row.estimands[f"any-{k}/right"] == 1
+        assert row.estimands["before-2/log_ratio"] == pytest.approx(0, abs=1e-12)
+        assert row.estimands["after-2/log_ratio"] == pytest.approx(CERTAIN)
+        assert row.estimands["one-hop-2/right"] == row.estimands["after-more/right"] == 1
+        assert len(row.items["after-more/right"]) == 3 * 32
 
 
 def test_an_oracle_that_goes_on_guessing_supports_none(oracles) -> None:
     found = verdicts(oracles("guess", "guess"))
-    assert (found.pop("C7.before"), found.pop("C7.chance")) == ("void", "void")  # nothing shows that the measure could tell
+    assert found.pop("C7.before.lm") == "void"  # nothing shows that the measure could tell
     assert set(found.values()) <= FAILED, found
 
 
 def test_an_oracle_that_goes_by_place_is_found_out(oracles) -> None:
     rows = oracles("guess", "place")
     found = verdicts(rows)
-    assert {found[name] for name in ("C7.after", "C7.length-3", "C7.length-5")} <= FAILED
-    assert found["C7.order"] != "supported"
-    after, cut, mixed = (np.mean([row.estimands[f"{kind}/right/2"] for row in rows]) for kind in ("after", "cut", "any"))
+    assert {found[name] for name in ("C7.after.lm", "C7.length.lm")} <= FAILED
+    assert found["C7.order.lm"] != "supported"
+    after, cut, mixed = (np.mean([row.estimands[f"{kind}-2/right"] for row in rows]) for kind in ("after", "cut", "any"))
     assert after == pytest.approx(cut, abs=0.1)  # place tells as much where there is no path
     assert after > 0.6 > mixed - 0.05  # and more than guessing only while chains are told in order
 
 
 def test_an_oracle_that_follows_from_the_start_is_not_called_a_guesser(oracles) -> None:
     found = verdicts(oracles("follow", "follow"))
-    assert {found["C7.before"], found["C7.chance"]} <= FAILED
-    assert found["C7.after"] == "supported"
+    assert found["C7.before.lm"] in FAILED
+    assert found["C7.after.lm"] == "supported"
 
 
 def test_prompts_of_a_run_are_the_same_before_and_after_and_have_only_new_names() -> None:
@@ -137,8 +139,8 @@ def test_the_shares_are_those_of_a_model(tmp_path) -> None:
     model, names = base_model("tiny"), Names.split(Seeds(0)("names"))
     settings = replace(QUICK, n_asked=1, precision="float32")
     (prompt,) = prompts_of("in order", 2, settings, Seeds(0), names)
-    said = answers_to(load_base("tiny"), {"before/2": ("in order", 2, 2)}, settings, Seeds(0), names)
-    found = fares(said["before/2"], 2)
+    said = answers_to(load_base("tiny"), {"before-2": ("in order", 2, 2)}, settings, Seeds(0), names)
+    found = fares(said["before-2"], 2)
     chosen = np.zeros((2, 2))
     for chain in range(2):
         start = len(model.tokenizer(prompt.question(chain)).input_ids)
@@ -155,11 +157,11 @@ def test_the_shares_are_those_of_a_model(tmp_path) -> None:
 
 def test_a_single_chain_has_no_distractor() -> None:
     names = Names.split(Seeds(0)("names"))
-    said = answers_to(load_base("tiny"), {"before/1": ("in order", 1, 2)}, QUICK, Seeds(0), names)
+    said = answers_to(load_base("tiny"), {"before-1": ("in order", 1, 2)}, QUICK, Seeds(0), names)
     estimands, tables, items = numbers(said)
-    assert estimands["before/ends/1"] == estimands["before/right_end/1"]
+    assert estimands["before-1/ends"] == estimands["before-1/right_end"]
     assert not [row for row in tables["probabilities"] if row["what"] == "each other end"]
-    assert set(items) == {"before/right/1"}
+    assert set(items) == {"before-1/right"}
 
 
 def test_a_run_on_a_model_from_files_is_kept_and_another_is_not(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,3 +194,10 @@ def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path, mon
         with pytest.raises(InputError, match="assay models add smollm2-135m"):
             plan(STUDY, store, experiments=["language-model"])
         assert "language-model" in plan(STUDY, store).left_out
+
+
+def test_who_follows_nothing_is_right_as_often_as_chance_and_place_allow() -> None:
+    found = measure_nulls(replace(QUICK, n_asked=400), Seeds(0)).estimands
+    assert (found["constant/right"], found["constant/log_ratio"]) == (0.5, pytest.approx(0))
+    assert found["place/right"] == pytest.approx(4 / 6, abs=0.06)  # four of six interleavings of two chains keep their places
+    assert found["place/log_ratio"] == pytest.approx((4 / 6 - 2 / 6) * np.log(2), abs=0.1)

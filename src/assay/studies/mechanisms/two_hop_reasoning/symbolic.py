@@ -1,178 +1,194 @@
 """The symbolic task: phases, gates, causes, copying, the three-parameter model and fewer chains (C1 to C4, C6, C8)."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from annotated_types import Ge, doc
+import torch
 
-from assay.claims.charts import Bars, Figure, Line, Lines
-from assay.claims.rules import Above, Below
-from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Table
-from assay.core.progress import part
+from assay.claims.study import Measurement, Table
+from assay.core.progress import part, parts
 from assay.core.seeds import Seeds
+from assay.instruments.abruptness import jump_of
+from assay.instruments.attention import Uniform, knocked_out
+from assay.models.decoder import Decoder
+from assay.models.sites import attn_out, resid_pre
 from assay.studies.mechanisms.two_hop_reasoning.chains import ChainSequences, ChainWorld
-from assay.studies.mechanisms.two_hop_reasoning.system import PAPER, Training, probabilities, solver, train_network
-
-if TYPE_CHECKING:
-    from assay.models.decoder import Decoder
-
-__all__ = ["SYMBOLIC"]
-
-CLAIMS = (
-    Claim(
-        "C1",
-        says="Before it solves the task the network guesses among the ends: for most of the steps before the jump all ends "
-        "together have more than 0.8 and the right one between 0.15 and 0.3.",
-        source=PAPER + "section 4, training curve",
-        estimand="guessing_share",
-        rule=Above(0.5),
-        margin="'at least half of the training before the jump'; five ends, a fifth each",
-        control=Control("with a single chain there is nothing to guess among: no plateau at a fifth", "single/guessing_share"),
-        paper_value="0.2 to 0.25 from step 450 to 900",
-    ),
-    Claim(
-        "C1.jump",
-        says="Then it jumps: from 0.35 to 0.95 within a tenth of the steps it took to get there.",
-        source=PAPER + "section 4, training curve",
-        estimand="cliff",
-        rule=Below(0.1),
-        margin="the paper's jump takes about 30 of 900 steps",
-        control=Control("with a single chain learning is gradual", "single/cliff"),
-        paper_value="steps 900 to 930",
-    ),
-    Claim(
-        "C2",
-        says="The three attention patterns of the sequential query and accuracy jump together: their half-way steps lie "
-        "within a tenth of the jump's.",
-        source=PAPER + "section 4, attention curves",
-        estimand="coincidence",
-        rule=Below(0.1),
-        margin="a tenth of the steps to the jump",
-        control=Control("guessing among the ends, at half of its rise, comes far earlier", "early"),
-        paper_value="all at about step 900",
-    ),
-    Claim(
-        "C3",
-        says="The sequential query is the cause: uniform attention of the query in layer 2 or 3, or of the children in "
-        "layer 1, leaves at most twice the accuracy of guessing among the ends.",
-        source="ours (the paper shows attention maps)",
-        estimand="accuracy_cut",
-        rule=Below(0.4),
-        margin="guessing among five ends gives 0.2",
-        control=Control("uniform attention in all other rows", "accuracy_cut_elsewhere"),
-        paper_value="attention maps only",
-    ),
-    Claim(
-        "C3.others",
-        says="Nothing else is needed: with uniform attention in any of the other rows accuracy stays above 0.95.",
-        source="ours",
-        estimand="accuracy_cut_elsewhere",
-        rule=Above(0.95),
-        margin="the trained network is above 0.98",
-        control=Control("uniform attention in the rows of the sequential query", "accuracy_cut"),
-    ),
-    Claim(
-        "C3.route",
-        says="Layer 3 is told by layer 2: when only what layer 2 sends directly to layer 3 comes from a prompt with exchanged "
-        "bridges, most of the preference for the right end is lost.",
-        source="ours (path patching)",
-        estimand="route/layer 2 to layer 3",
-        rule=Above(0.8),
-        margin="the rest may flow through more than one route",
-        control=Control("what the tokens themselves send directly to layer 3 carries little of it", "route/tokens to layer 3"),
-    ),
-    Claim(
-        "C4",
-        says="Copying comes before routing: half-way to the jump every end's value in layer 3 votes for its own token, by "
-        "more than 3 logits above any other.",
-        source=PAPER + "section 4, logit lens at step 400",
-        estimand="copy_margin",
-        rule=Above(3.0),
-        margin="in the paper the ends' own logits are 6 to 7, others about 0",
-        control=Control("before training they vote for nothing", "copy_margin_untrained"),
-        paper_value="6 to 7",
-    ),
-    Claim(
-        "C4.first",
-        says="In this network layer 1 does the copying: half-way to the jump every end's value there votes for its own token, "
-        "by more than 3 logits above any other.",
-        source="ours, after C4",
-        estimand="copy_margin_first",
-        rule=Above(3.0),
-        margin="as C4",
-        control=Control("before training they vote for nothing", "copy_margin_first_untrained"),
-        paper_value="layer 3 copies",
-    ),
-    Claim(
-        "C6",
-        says="Three nested gates follow the same curve: the best of their descents, aligned at the jump, correlates above "
-        "0.95 with the network's loss.",
-        source=PAPER + "section 5 (three-parameter model)",
-        estimand="gates/correlation",
-        rule=Above(0.95),
-        margin="the card asks for 0.9, but a straight line has 0.86 with a step, and 0.9 with a fall that is not quite one",
-        control=Control("a single gate, the other two held open: it has no plateau", "one_gate/correlation"),
-        paper_value="same shape",
-    ),
-    Claim(
-        "C8",
-        says="The circuit works with fewer chains: trained with five, it answers above 0.8 with two, three and four among "
-        "unrelated edges, at the same positions.",
-        source="ours (the paper reports it for language models)",
-        estimand="fewer/least_accuracy",
-        rule=Above(0.8),
-        margin="most of what it reaches with five",
-        control=Control("the same sequences with layer 2 of the circuit made uniform", "fewer/accuracy_cut"),
-    ),
+from assay.studies.mechanisms.two_hop_reasoning.gate_fit import MODELS, log_error_ratios, mixed_attention, predictions
+from assay.studies.mechanisms.two_hop_reasoning.patching import path_patching
+from assay.studies.mechanisms.two_hop_reasoning.settings import SymbolicSettings
+from assay.studies.mechanisms.two_hop_reasoning.system import (
+    Course,
+    network,
+    observed,
+    probabilities,
+    train_network,
+    train_start,
 )
+from assay.training.sequence import log_steps
+
+CIRCUIT = ("layer 1, children", "layer 2, query", "layer 3, query")
+OTHERS = ("layer 1, other rows", "layer 2, other rows", "layer 3, other rows")
+GATES = ("parent", "bridge", "end", "accuracy")
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of uniform attention in a layer
+UNITS = np.round(np.arange(0.05, 1.3001, 0.05), 2)
 
 
-@dataclass(frozen=True)
-class SymbolicSettings(Training):
-    """The three-layer network and its controls."""
+def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
+    """One seed: the first of several networks that solves the task, everything measured on it, and its controls.
 
-    single_steps: Annotated[int, Ge(1), doc("steps of the network with a single chain, at the most")] = 1000
+    Where none solves it, what is said of solved networks does not exist.
+    """
+    rng = seeds("further evaluation")
+    drawn = settings.world.sequences(settings.n_eval, rng=seeds("evaluation"))
+    with part(0.0, 0.9):
+        for start in parts(range(1, settings.n_starts + 1), label=lambda start: f"start {start}"):
+            model, course = train_start(settings, seeds, drawn, start=start)
+            if course.solved:
+                break
+    estimands: dict[str, float] = {"first-start/solved": float(course.solved and start == 1)}
+    tables: dict[str, Table] = {}
+    if course.solved:
+        from_course, tables = course_numbers(course)
+        from_model, more_tables = model_numbers(model, drawn, settings, rng)
+        from_gates, gate_tables = gate_numbers(model, drawn, settings, seeds("gates"))
+        estimands |= {"network/start": float(start), **from_course, **from_model, **from_gates}
+        tables |= more_tables | gate_tables
+    with part(0.9, 1.0, "one chain"):
+        alone = single_chain(settings, seeds, rng)
+    return Measurement(estimands | alone, tables)
 
 
-def _cuts(n_tokens: int) -> dict[str, tuple[int, tuple[int, ...]]]:
-    """Layer and rows made uniform; the first three are the sequential query's own."""
+def measure_nulls(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
+    """The same of a network that was never trained."""
+    drawn = settings.world.sequences(settings.n_eval, rng=seeds("evaluation"))
+    model = Decoder.init(network(settings, settings.world), seeds.child("untrained")("init"))
+    row = observed(model, drawn)
+    never = Course((0, settings.n_steps), (row, row), solved=False)
+    numbers = course_numbers(never)[0] | model_numbers(model, drawn, settings, seeds("further evaluation"))[0]
+    numbers |= gate_numbers(model, drawn, settings, seeds("gates"))[0]
+    claimed = ("network/", "circuit/", "fewer-chains/", "layer-2-to-3/", "layer-3/")
+    return Measurement(
+        {f"untrained/{name.partition('/')[2]}": value for name, value in numbers.items() if name.startswith(claimed)}
+    )
+
+
+# ----------------------------------------------------------------------------------------------- from the course of training
+
+
+def course_numbers(course: Course) -> tuple[dict[str, float], dict[str, Table]]:
+    """What the course of a network's training says: phases, jump, coincidence, copying."""
+    steps, curves = np.array(course.steps, dtype=float), course.curves
+    jump = jump_of(steps, curves["target"], 0.5).step
+    copying = {
+        f"layer-{layer}{arm}/copy_margin": float(np.interp(at, steps, curves[f"copy_{layer - 1}"]))
+        for layer in (1, 3)
+        for arm, at in (("", jump / 2), ("-untrained", steps[0]), ("-end", steps[-1]))
+    }
+    del copying["layer-1-end/copy_margin"]
+    estimands = {
+        "network/jump_step": jump,
+        "network/guessing_share": guessing_share(steps, curves["target"], jump),
+        "network/ends_probability": float(np.interp(jump / 2, steps, curves["ends"])),
+        "untrained/ends_probability": float(curves["ends"][0]),
+        "network/cliff": cliff(steps, curves["target"]),
+        "network/coincidence": coincidence(steps, curves, GATES, jump),
+        "with-guessing/coincidence": coincidence(steps, curves, (*GATES, "ends"), jump),
+        **copying,
+    }
+    phases: Table = [
+        {"time": float(t), "measure": name, "value": float(np.interp(t * jump, steps, curves[name]))}
+        for name in ("target", "ends", "middle", "parent", "bridge", "end")
+        for t in UNITS
+    ]
+    lens: Table = [
+        {"time": float(t), "layer": layer, "margin": float(np.interp(t * jump, steps, curves[name]))}
+        for layer, name in (("layer 1", "copy_0"), ("layer 3", "copy_2"))
+        for t in UNITS
+    ]
+    return estimands, {"phases": phases, "lens": lens}
+
+
+def guessing_share(steps: np.ndarray, target: np.ndarray, jump: float) -> float:
+    """Share of the steps before the jump at which the right end has 0.15 to 0.3, by trapezoids between observations."""
+    before = steps < jump
+    grid = np.append(steps[before], jump)
+    held = np.append(((target >= 0.15) & (target <= 0.3))[before], False).astype(float)
+    return float(np.trapezoid(held, grid) / jump) if jump > 0 else math.nan
+
+
+def cliff(steps: np.ndarray, target: np.ndarray) -> float:
+    """Steps from 0.35 to 0.95 as a share of those to 0.5; a level that has not come by the end counts as coming there."""
+    start, jump, end = (jump_of(steps, target, level) for level in (0.35, 0.5, 0.95))
+    return (end.step - start.step) / jump.step if start.seen and jump.step > 0 else math.nan
+
+
+def coincidence(steps: np.ndarray, curves: Mapping[str, np.ndarray], names: tuple[str, ...], jump: float) -> float:
+    """Largest distance between the steps from which on each curve stays past half of its rise, in steps to the jump."""
+    halves = [last_rise(steps, curves[name]) for name in names]
+    return float(np.ptp(halves)) / jump if jump > 0 else math.nan
+
+
+def last_rise(steps: np.ndarray, values: np.ndarray) -> float:
+    """The step from which on a curve stays above the middle of its first and last value, interpolated; nan without a rise."""
+    level = (values[0] + values[-1]) / 2
+    below = np.flatnonzero(values < level)
+    if values[-1] <= values[0] or not below.size:
+        return math.nan
+    i = int(below[-1])
+    return float(steps[i] + (level - values[i]) / (values[i + 1] - values[i]) * (steps[i + 1] - steps[i]))
+
+
+# ------------------------------------------------------------------------------------------------------- from the network
+
+
+def model_numbers(
+    model: Decoder, drawn: ChainSequences, settings: SymbolicSettings, rng: np.random.Generator
+) -> tuple[dict[str, float], dict[str, Table]]:
+    """What cuts, exchanged bridges and fewer chains do to a network's answers."""
+    world = settings.world
+    accuracy = {name: accuracy_of(model, drawn, cut) for name, cut in cuts(world.n_tokens).items()}
+    shares = routes(model, drawn.first(64))
+    fewer = fewer_chains(model, world, settings.n_eval, rng)
+
+    def least(rest: str) -> float:
+        found = [float(row["accuracy"]) for row in fewer if row["rest"] == rest and row["chains"] != world.n_chains]
+        return min(found, default=math.nan)
+
+    estimands = {
+        f"{arm}/{what}": of(accuracy[name] for name in names)
+        for arm, names in (("circuit", CIRCUIT), ("other-rows", OTHERS))
+        for what, of in (("largest_accuracy_cut", max), ("least_accuracy_cut", min))
+    } | {
+        **{f"{route}/route_share": share for route, share in shares.items()},
+        "fewer-chains/least_accuracy": least("unrelated edges"),
+        "fewer-chains-cut/least_accuracy": least("unrelated edges, layer 2 cut"),
+    }
+    causes: Table = [{"cut": name, "accuracy": value} for name, value in accuracy.items()]
+    paths: Table = [{"route": name, "share": value} for name, value in shares.items()]
+    return estimands, {"cuts": causes, "routes": paths, "fewer": fewer}
+
+
+def cuts(n_tokens: int) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Layer and rows made uniform: the sequential query's own, and all others of each layer."""
     query = n_tokens - 1
     children = tuple(range(2, query, 2))
     rest = tuple(row for row in range(n_tokens) if row not in children)
-    return {
-        "layer 1, children": (0, children),
-        "layer 2, query": (1, (query,)),
-        "layer 3, query": (2, (query,)),
-        "layer 1, other rows": (0, rest),
-        "layer 2, other rows": (1, tuple(range(query))),
-        "layer 3, other rows": (2, tuple(range(query))),
-    }
+    rows = (children, (query,), (query,), rest, tuple(range(query)), tuple(range(query)))
+    return {name: (place % 3, rows[place]) for place, name in enumerate((*CIRCUIT, *OTHERS))}
 
 
-def _accuracy(model: "Decoder", drawn: ChainSequences, cut: tuple[int, tuple[int, ...]] | None = None) -> float:
-    import torch
-
-    from assay.instruments.attention import Uniform, knocked_out
-
-    cuts = () if cut is None else (Uniform(cut[0], rows=cut[1]),)
-    logits = knocked_out(model, torch.from_numpy(drawn.tokens), *cuts, at=-1)
+def accuracy_of(model: Decoder, drawn: ChainSequences, cut: tuple[int, tuple[int, ...]] | None = None) -> float:
+    """Share of right answers, with the attention of some rows of a layer made uniform."""
+    evened = () if cut is None else (Uniform(cut[0], rows=cut[1]),)
+    logits = knocked_out(model, torch.from_numpy(drawn.tokens), *evened, at=-1)
     return float((logits.argmax(-1).numpy() == drawn.answers).mean())
 
 
-def _routes(model: "Decoder", drawn: ChainSequences) -> dict[str, float]:
+def routes(model: Decoder, drawn: ChainSequences) -> dict[str, float]:
     """Share of the preference for the right end that each route carries, when the first edges' bridges are exchanged."""
-    import torch
-
-    from assay.models.sites import attn_out, resid_pre
-    from assay.studies.mechanisms.two_hop_reasoning.patching import path_patching
-
+    tokens, other = exchanged_bridges(drawn)
     rows = np.arange(len(drawn.answers))
-    other = (drawn.asked + 1) % drawn.chains.shape[1]
-    tokens = drawn.tokens.copy()
-    mine, theirs = (2 + 2 * drawn.slots[rows, chain, 0] for chain in (drawn.asked, other))
-    tokens[rows, mine], tokens[rows, theirs] = drawn.tokens[rows, theirs], drawn.tokens[rows, mine]
     right, wrong = torch.from_numpy(drawn.answers), torch.from_numpy(drawn.chains[rows, other, -1])
 
     def preference(logits: torch.Tensor) -> torch.Tensor:
@@ -180,208 +196,73 @@ def _routes(model: "Decoder", drawn: ChainSequences) -> dict[str, float]:
         return last.gather(-1, right[:, None])[:, 0] - last.gather(-1, wrong[:, None])[:, 0]
 
     clean, corrupted = torch.from_numpy(drawn.tokens), torch.from_numpy(tokens)
-    routes = {
-        "tokens to layer 2": (resid_pre(0), attn_out(1)),
-        "layer 1 to layer 2": (attn_out(0), attn_out(1)),
-        "layer 2 to layer 3": (attn_out(1), attn_out(2)),
-        "layer 1 to layer 3": (attn_out(0), attn_out(2)),
-        "tokens to layer 3": (resid_pre(0), attn_out(2)),
+    sites = {
+        "tokens-to-2": (resid_pre(0), attn_out(1)),
+        "layer-1-to-2": (attn_out(0), attn_out(1)),
+        "layer-2-to-3": (attn_out(1), attn_out(2)),
+        "layer-1-to-3": (attn_out(0), attn_out(2)),
+        "tokens-to-3": (resid_pre(0), attn_out(2)),
     }
-    return {name: path_patching(model, clean, corrupted, preference, *route) for name, route in routes.items()}
+    return {name: path_patching(model, clean, corrupted, preference, *route) for name, route in sites.items()}
 
 
-def _fewer_chains(model: "Decoder", world: ChainWorld, n: int, rng: np.random.Generator) -> Table:
+def exchanged_bridges(drawn: ChainSequences) -> tuple[np.ndarray, np.ndarray]:
+    """The sequences with the bridge of the asked chain's first edge and that of the next chain exchanged; and that chain."""
+    rows = np.arange(len(drawn.answers))
+    other = (drawn.asked + 1) % drawn.chains.shape[1]
+    tokens = drawn.tokens.copy()
+    mine, theirs = (2 + 2 * drawn.slots[rows, chain, 0] for chain in (drawn.asked, other))
+    tokens[rows, mine], tokens[rows, theirs] = drawn.tokens[rows, theirs], drawn.tokens[rows, mine]
+    return tokens, other
+
+
+def fewer_chains(model: Decoder, world: ChainWorld, n: int, rng: np.random.Generator) -> Table:
     """Accuracy with fewer chains: in place of the missing ones unrelated edges, or nothing (a shorter sequence)."""
-    cut = _cuts(world.n_tokens)["layer 2, query"]
+    cut = cuts(world.n_tokens)["layer 2, query"]
     rows: Table = []
     for k in range(2, world.n_chains + 1):
         padded = ChainWorld(k, 2, world.n_nodes, n_loose=2 * (world.n_chains - k)).sequences(n, rng=rng)
         shorter = ChainWorld(k, 2, world.n_nodes).sequences(n, rng=rng)
-        rows.append({"chains": k, "rest": "unrelated edges", "accuracy": _accuracy(model, padded)})
-        rows.append({"chains": k, "rest": "unrelated edges, layer 2 cut", "accuracy": _accuracy(model, padded, cut)})
-        rows.append({"chains": k, "rest": "nothing (shorter)", "accuracy": _accuracy(model, shorter)})
+        rows.append({"chains": k, "rest": "unrelated edges", "accuracy": accuracy_of(model, padded)})
+        rows.append({"chains": k, "rest": "unrelated edges, layer 2 cut", "accuracy": accuracy_of(model, padded, cut)})
+        rows.append({"chains": k, "rest": "nothing (shorter)", "accuracy": accuracy_of(model, shorter)})
     return rows
 
 
-def _guessing_share(steps: np.ndarray, target: np.ndarray, ends: np.ndarray, jump: float, *, among_ends: bool) -> float:
-    """Share of the steps before the jump spent guessing among five, by trapezoids between observations."""
-    guessing = (target >= 0.15) & (target <= 0.3) & ((ends > 0.8) | (not among_ends))
-    before = steps < jump
-    grid = np.append(steps[before], jump)
-    held = np.append(guessing[before], False).astype(float)
-    return float(np.trapezoid(held, grid) / jump) if jump > 0 else float("nan")
+# ---------------------------------------------------------------------------------------------------- three gates against two
 
 
-def _cliff(steps: np.ndarray, target: np.ndarray) -> float:
-    """Steps from 0.35 to 0.95 as a share of those to 0.5; a level that has not come by the end counts as coming there."""
-    from assay.instruments.abruptness import jump_of
-
-    start, jump, end = (jump_of(steps, target, level) for level in (0.35, 0.5, 0.95))
-    return (end.step - start.step) / jump.step if start.seen and jump.step > 0 else float("nan")
-
-
-def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
-    """One seed: the three-layer network and everything measured on it, then its controls."""
-    import torch
-
-    from assay.instruments.abruptness import crossing, jump_of
-    from assay.instruments.nested_gates import Gates, fit
-    from assay.training.sequence import log_steps
-
-    world, rng = settings.world, seeds("further evaluation")
-    with part(0.0, 0.9, "three layers"):
-        model, course, drawn = solver(settings, seeds)
-    steps = np.array(course.steps, dtype=float)
-    curve = {name: course.series(name) for name in course.rows[0]}
-    # Gates start at their plateau; of the network's loss only what is below guessing among the ends is theirs to explain.
-    curve["loss_among_ends"] = np.minimum(curve["loss"], np.log(max(2, settings.n_chains)))
-    jump = jump_of(steps, curve["target"], 0.5).step
-    halves = {
-        name: crossing(steps, values, (values[0] + values[-1]) / 2)
-        for name, values in curve.items()
-        if name in ("parent", "bridge", "end", "accuracy", "ends")
-    }
-    together = [halves[name] for name in ("parent", "bridge", "end", "accuracy")]
-
-    cuts = {name: _accuracy(model, drawn, cut) for name, cut in _cuts(world.n_tokens).items()}
-    routes = _routes(model, drawn.first(64))
-    fewer = _fewer_chains(model, world, settings.n_eval, rng)
-    padded = [row for row in fewer if row["chains"] != world.n_chains]
-
-    single_world = ChainWorld(1, 2, settings.n_nodes)
-    single_drawn = single_world.sequences(settings.n_eval, rng=rng)
-
-    def answered(one: "Decoder") -> dict[str, float]:
-        return probabilities(one(torch.from_numpy(single_drawn.tokens), at=-1).numpy(), single_drawn)
-
-    with part(0.9, 0.98, "one chain"):
-        _, single = train_network(
-            "one chain", single_world, settings, seeds, n_steps=settings.single_steps, observe=answered,
-            observe_at=log_steps(settings.single_steps, per_decade=30),
-            stop=lambda step, row: bool(row["target"] >= settings.solved),
-        )  # fmt: skip
-    single_steps, single_target = np.array(single.steps, dtype=float), single.series("target")
-
-    others = (float(2 * settings.n_chains), float(2 * settings.n_chains), float(settings.n_nodes))
-    fits = {
-        name: fit(gates, steps, curve["loss_among_ends"], rng=seeds(f"fit {name}"))
-        for name, gates in {"gates": Gates(others, "two-hop"), "one_gate": Gates(others, "two-hop", open=(0, 1))}.items()
-    } if np.ptp(curve["loss_among_ends"]) > 0 else {}  # fmt: skip
-    nan = float("nan")
-    estimands = {
-        "jump_step": jump,
-        "accuracy": float(curve["accuracy"][-1]),
-        "solved": float(curve["target"][-1] >= settings.solved),
-        "starts": float(course.start),
-        "guessing_share": _guessing_share(steps, curve["target"], curve["ends"], jump, among_ends=True),
-        "single/guessing_share": _guessing_share(
-            single_steps, single_target, single_target, jump_of(single_steps, single_target, 0.5).step, among_ends=False
-        ),
-        "cliff": _cliff(steps, curve["target"]),
-        "single/cliff": _cliff(single_steps, single_target),
-        "coincidence": (max(together) - min(together)) / jump,
-        "early": (max(together) - halves["ends"]) / jump,
-        "accuracy_cut": max(list(cuts.values())[:3]),
-        "accuracy_cut_elsewhere": min(list(cuts.values())[3:]),
-        **{f"route/{name}": share for name, share in routes.items()},
-        "copy_margin": float(np.interp(jump / 2, steps, curve["copy_2"])),
-        "copy_margin_untrained": float(curve["copy_2"][0]),
-        "copy_margin_first": float(np.interp(jump / 2, steps, curve["copy_0"])),
-        "copy_margin_first_untrained": float(curve["copy_0"][0]),
-        "gates/correlation": fits["gates"].correlation if fits else nan,
-        "one_gate/correlation": fits["one_gate"].correlation if fits else nan,
-        "fewer/least_accuracy": min(
-            [float(row["accuracy"]) for row in padded if row["rest"] == "unrelated edges"], default=nan
-        ),
-        "fewer/accuracy_cut": max([float(row["accuracy"]) for row in padded if "cut" in str(row["rest"])], default=nan),
-    }
-    tables = _tables(course.steps, curve, cuts, routes, fits, jump)
-    return Measurement(estimands, tables | {"fewer": fewer})
-
-
-def _tables(
-    steps: tuple[int, ...], curve: Mapping[str, np.ndarray], cuts: Mapping[str, float], routes: Mapping[str, float],
-    fits: Mapping[str, object], jump: float,
-) -> dict[str, Table]:  # fmt: skip
-    """Rows for the figures; time is in units of the run's own jump where runs are averaged."""
-    from assay.instruments.abruptness import normalised
-    from assay.instruments.nested_gates import ALIGNED, Fit
-
-    units = np.round(np.arange(0.05, 1.3001, 0.05), 2)
-
-    def read(name: str) -> np.ndarray:
-        return np.asarray(np.interp(units * jump, np.array(steps, dtype=float), curve[name]))
-
-    phases: Table = [
-        {"time": float(t), "measure": name, "value": float(v)}
-        for name in ("target", "ends", "middle", "parent", "bridge", "end")
-        for t, v in zip(units, read(name), strict=True)
+def gate_numbers(
+    model: Decoder, drawn: ChainSequences, settings: SymbolicSettings, rng: np.random.Generator
+) -> tuple[dict[str, float], dict[str, Table]]:
+    """How well both gates together say what a network answers, beside the best that says it with less."""
+    first, second, right = mixed_attention(model, drawn.first(256), SHARES)
+    ratios = log_error_ratios(first, second, right, settings.n_chains, rng=rng)
+    said = predictions(first, second, right, settings.n_chains)
+    rows: Table = [
+        {"model": name, "said": float(said[name][i]), "answered": float(right[i]), "mixture": i}
+        for name in MODELS
+        for i in range(1, len(right), 2)
     ]
-    lens: Table = [
-        {"time": float(t), "layer": layer, "margin": float(v)}
-        for layer, name in (("layer 1", "copy_0"), ("layer 3", "copy_2"))
-        for t, v in zip(units, read(name), strict=True)
-    ]
-    causes: Table = [{"cut": name, "accuracy": value} for name, value in cuts.items()]
-    paths: Table = [{"route": name, "share": value} for name, value in routes.items()]
-    own = normalised(steps, curve["loss_among_ends"], ALIGNED)
-    shapes = {"network": own} | {name: found.curve for name, found in fits.items() if isinstance(found, Fit)}
-    ladder: Table = [
-        {"time": float(t), "model": name, "loss": float(v)}
-        for name, values in shapes.items()
-        for t, v in zip(ALIGNED[::4], values[::4], strict=True)
-    ]
-    return {"phases": phases, "lens": lens, "cuts": causes, "routes": paths, "ladder": ladder}
+    return {f"{arm}/log_error_ratio": ratio for arm, ratio in ratios.items()}, {"mixtures": rows}
 
 
-TIME = "steps, in units of the steps to the jump"
-FIGURES = (
-    Figure(
-        "phases",
-        "Guess among the ends, then know",
-        "The network first learns that the answer is the end of some chain and stays at one in five; then the three "
-        "attention patterns and the right answer jump together. Each run's time is measured in its own jump.",
-        Lines("phases", x="time", y="value", by="measure", x_label=TIME, y_label="probability, or attention weight",
-              lines=(Line(0.2, "one in five"), Line(1.0, "jump", axis="x"))),
-        names={"target": "right end", "ends": "all ends", "middle": "sources and bridges", "parent": "layer 1: child to parent",
-               "bridge": "layer 2: query to bridge", "end": "layer 3: query to end"},
-    ),
-    Figure(
-        "causes",
-        "What the answer needs",
-        "Accuracy of the trained network with the attention of some rows made uniform: those of the sequential query above, "
-        "all others of a layer below.",
-        Bars("cuts", x="cut", y="accuracy", y_label="accuracy", lines=(Line(0.2, "one in five"),)),
-    ),
-    Figure(
-        "ladder",
-        "Three numbers follow the same curve",
-        "Loss of the network below guessing among the ends, and of gates fitted to it by their start alone, both from 1 to 0 "
-        "and aligned half-way. One gate "
-        "has no plateau.",
-        Lines("ladder", x="time", y="loss", by="model", x_label="steps, in units of the half-way step",
-              y_label="loss, normalised"),
-        names={"gates": "three gates", "one_gate": "one gate"},
-        further=True,
-    ),
-)  # fmt: skip
+# --------------------------------------------------------------------------------------------------------- a single chain
 
-SYMBOLIC = Experiment(
-    name="symbolic",
-    question="How does a small transformer learn to follow two edges, and which of its parts do it?",
-    claims=CLAIMS,
-    presets={
-        "quick": Preset(
-            SymbolicSettings(n_steps=20, n_eval=24, batch=16, d_model=16, n_chains=3, n_nodes=20, every=10, single_steps=20),
-            n_runs=2,
-        ),
-        "laptop": Preset(SymbolicSettings(), n_runs=5),
-        "paper": Preset(
-            SymbolicSettings(n_steps=10_000, batch=512, d_model=256, mlp=True, learning_rate=3e-4, every=5, give_up=1.0),
-            n_runs=5,
-        ),
-    },
-    measure=measure,
-    figures=FIGURES,
-    cost="about 12 min of one core, and 3 more for every start that does not solve the task",
-)
+
+def single_chain(settings: SymbolicSettings, seeds: Seeds, rng: np.random.Generator) -> dict[str, float]:
+    """How a network learns that sees one chain and nothing else, so that there is nothing to guess among."""
+    world = ChainWorld(1, 2, settings.n_nodes)
+    drawn = world.sequences(settings.n_eval, rng=rng)
+
+    def answered(model: Decoder) -> dict[str, float]:
+        return probabilities(model(torch.from_numpy(drawn.tokens), at=-1).numpy(), drawn)
+
+    _, trace = train_network(
+        "one chain", world, settings, seeds, n_steps=settings.single_steps, observe=answered,
+        observe_at=log_steps(settings.single_steps, per_decade=30),
+        stop=lambda step, row: step > 0 and bool(row["target"] >= settings.solved),
+    )  # fmt: skip
+    steps, target = np.array(trace.steps, dtype=float), trace.series("target")
+    jump = jump_of(steps, target, 0.5).step
+    return {"one-chain/guessing_share": guessing_share(steps, target, jump), "one-chain/cliff": cliff(steps, target)}

@@ -1,64 +1,31 @@
 """The paper's symbolic system: its network, its training, and what is measured of a network on fresh sequences."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, doc
+import torch
 from jaxtyping import Float
 
-from assay.core.progress import parts
 from assay.core.seeds import Seeds
+from assay.instruments.attention import attended, attention_on
+from assay.models.decoder import Decoder, DecoderConfig
+from assay.store.memo import memoised
 from assay.studies.mechanisms.two_hop_reasoning.chains import ChainSequences, ChainWorld
+from assay.studies.mechanisms.two_hop_reasoning.lens import diagonal_margin, value_lens
+from assay.studies.mechanisms.two_hop_reasoning.settings import Training
+from assay.training.losses import Batch, last_token_loss
+from assay.training.optimiser import Optimiser
+from assay.training.sequence import Stage, log_steps, train
+from assay.training.trace import Observation, Trace
 
-if TYPE_CHECKING:
-    from assay.models.decoder import Decoder, DecoderConfig
-    from assay.training.trace import Observation, Trace
-
-__all__ = ["PAPER", "Course", "Training", "copy_margin", "gates_of", "network", "probabilities", "solver", "train_network"]
-
-PAPER = "arXiv:2502.13913, "
-
-
-@dataclass(frozen=True)
-class Training:
-    """The network and how it is trained."""
-
-    n_steps: Annotated[int, Ge(1), doc("optimiser steps at the most; training stops once the task is solved")] = 5000
-    n_eval: Annotated[int, Ge(8), doc("sequences of each evaluation")] = 512
-    batch: Annotated[int, Ge(1), doc("sequences a step")] = 256
-    d_model: Annotated[int, Ge(8), doc("width")] = 64
-    mlp: Annotated[bool, doc("a ReLU MLP of four widths in each block, as in the released training command")] = False
-    network: Annotated[Literal["strict", "modern"], doc("the paper's parts, or RMS norm, rotary positions and a gated MLP")] = (
-        "strict"
-    )
-    learning_rate: Annotated[float, Gt(0), doc("of AdamW, constant")] = 2e-3
-    weight_decay: Annotated[float, Ge(0), doc("of AdamW")] = 1e-4
-    n_chains: Annotated[int, Ge(1), doc("chains in a sequence, one of which is asked")] = 5
-    n_nodes: Annotated[int, Ge(2), doc("node tokens to draw from")] = 30
-    every: Annotated[int, Ge(1), doc("steps between observations once training is under way")] = 20
-    solved: Annotated[float, doc("probability of the answer at which training stops")] = 0.99
-    give_up: Annotated[float, Gt(0), doc("share of the steps after which a start that is less than half sure is given up")] = (
-        0.4
-    )
-    n_starts: Annotated[int, Ge(1), doc("starts at the most, of which the first that solves the task is measured")] = 3
-
-    def __post_init__(self) -> None:
-        ChainWorld(self.n_chains, 2, self.n_nodes)  # refuses more chains than nodes before anything is trained
-
-    @property
-    def world(self) -> ChainWorld:
-        """What it is trained on."""
-        return ChainWorld(self.n_chains, 2, self.n_nodes)
+__all__ = ["Course", "copy_margin", "gates_of", "network", "observed", "probabilities", "train_network", "train_start"]
 
 
-def network(settings: Training, world: ChainWorld, *, n_layers: int = 3, n_heads: int = 1) -> "DecoderConfig":
+def network(settings: Training, world: ChainWorld, *, n_layers: int = 3, n_heads: int = 1) -> DecoderConfig:
     """`strict`: pre-LayerNorm blocks without biases, learned positions, free read-out; attention only unless `mlp`."""
-    from assay.models.decoder import DecoderConfig
-
     width, vocab = settings.d_model, world.vocab_size
     if settings.network == "modern":
         return DecoderConfig(
@@ -76,13 +43,13 @@ def train_network(
     settings: Training,
     seeds: Seeds,
     *,
-    observe: "Callable[[Decoder], Observation]",
+    observe: Callable[[Decoder], Observation],
     observe_at: Sequence[int],
     n_layers: int = 3,
     n_heads: int = 1,
     n_steps: int | None = None,
-    stop: "Callable[[int, Observation], bool] | None" = None,
-) -> "tuple[Decoder, Trace]":
+    stop: Callable[[int, Observation], bool] | None = None,
+) -> tuple[Decoder, Trace]:
     """A network trained from scratch on fresh sequences, and its trace.
 
     Args:
@@ -100,13 +67,6 @@ def train_network(
     Raises:
         Diverged: the loss left the finite numbers.
     """
-    import torch
-
-    from assay.models.decoder import Decoder
-    from assay.training.losses import Batch, last_token_loss
-    from assay.training.optimiser import Optimiser
-    from assay.training.sequence import Stage, train
-
     mine = seeds.child(name)
     batches = mine("batches")
 
@@ -129,68 +89,81 @@ class Course:
 
     Attributes:
         steps: rising; the last is where training stopped.
-        rows: what `gates_of` gives, and `copy_0` and `copy_2`, the `copy_margin` of the first and the third layer.
-        start: which of the run's starts this is, from 1.
+        rows: what `probabilities` gives; of three layers also the three gates of `gates_of`, and `copy_0` and `copy_2`, the
+            `copy_margin` of the first and the third layer.
+        solved: whether it had solved the task there.
     """
 
     steps: tuple[int, ...]
-    rows: tuple[dict[str, float], ...]
-    start: int
+    rows: tuple[Mapping[str, float], ...]
+    solved: bool
 
     def series(self, name: str) -> Float[np.ndarray, " observation"]:
         """One of the observed quantities."""
         return np.array([row[name] for row in self.rows])
 
+    @property
+    def curves(self) -> dict[str, np.ndarray]:
+        """All of them."""
+        return {name: self.series(name) for name in self.rows[0]}
 
-def solver(settings: Training, seeds: Seeds) -> "tuple[Decoder, Course, ChainSequences]":
-    """The three-layer network, trained until it has solved the task; its course; and the sequences it was observed on.
 
-    A start that has not solved it in all its steps, or has not jumped after `give_up` of them (all that ever solved it had),
-    gives way to the next; the last one is taken as it is. All this is a memoised step of the store, because two experiments
-    need the same network.
+def train_start(
+    settings: Training, seeds: Seeds, drawn: ChainSequences, *, n_layers: int = 3, n_heads: int = 1, start: int = 1
+) -> tuple[Decoder, Course]:
+    """A network of some depth, trained until it has solved the task, and its course.
+
+    It ends at the first observation that is sure enough, or after all steps; or after `give_up` of them where it is less than
+    half sure by then. A memoised step of the store, because two experiments need the same networks of three layers.
 
     Args:
         settings: network and optimiser; fields that a subclass adds do not count.
         seeds: of the run.
+        drawn: the sequences that it is observed on.
+        n_layers: depth.
+        n_heads: heads of each layer.
+        start: which of the run's networks of this kind, from 1.
     """
-    import torch
-
-    from assay.models.decoder import Decoder
-    from assay.store.memo import memoised
-    from assay.training.sequence import log_steps
-
     settings = Training(**{field.name: getattr(settings, field.name) for field in fields(Training)})
-    drawn = settings.world.sequences(settings.n_eval, rng=seeds("evaluation"))
-    few = drawn.first(64)  # enough for the copying, a mean over the ends of all chains
 
-    def observe(model: Decoder) -> dict[str, float]:
-        return gates_of(model, drawn) | {f"copy_{layer}": copy_margin(model, few, layer=layer) for layer in (0, 2)}
-
-    def solved(row: "Observation") -> bool:
+    def solved(row: Observation) -> bool:
         return bool(row["target"] >= settings.solved)
 
-    def ends(step: int, row: "Observation") -> bool:
-        return solved(row) or bool(step >= settings.give_up * settings.n_steps and row["target"] < 0.5)
+    def ends(step: int, row: Observation) -> bool:
+        given_up = step >= settings.give_up * settings.n_steps and row["target"] < 0.5
+        return step > 0 and (solved(row) or bool(given_up))
 
     def build(folder: Path) -> None:
-        looks = log_steps(settings.n_steps, per_decade=12, dense_from=settings.n_steps // 20, every=settings.every)
-        for start in parts(range(settings.n_starts), label=lambda start: f"start {start + 1}"):
-            model, trace = train_network(
-                f"three layers, start {start + 1}", settings.world, settings, seeds, observe=observe, observe_at=looks,
-                stop=ends,
-            )  # fmt: skip
-            if solved(trace.observations[-1]):
-                break
+        name = "three layers" if (n_layers, n_heads) == (3, 1) else f"{n_layers} layers, {n_heads} heads"
+        model, trace = train_network(
+            f"{name}, start {start}", settings.world, settings, seeds, n_layers=n_layers, n_heads=n_heads,
+            observe=lambda model: observed(model, drawn),
+            observe_at=log_steps(settings.n_steps, per_decade=12, dense_from=settings.n_steps // 20, every=settings.every),
+            stop=ends,
+        )  # fmt: skip
         np.savez(folder / "weights.npz", **{name: value.numpy() for name, value in model.state_dict().items()})
         rows = tuple({name: float(value) for name, value in row.items()} for row in trace.observations)
-        (folder / "course.json").write_text(json.dumps(asdict(Course(trace.steps, rows, start + 1))))
+        (folder / "course.json").write_text(json.dumps(asdict(Course(trace.steps, rows, solved(rows[-1])))))
 
-    folder = memoised("two-hop-network", {"settings": asdict(settings), "seed": seeds.root, "path": list(seeds.path)}, build)
+    key = {
+        "settings": asdict(settings), "seed": seeds.root, "path": list(seeds.path), "layers": n_layers, "heads": n_heads,
+        "start": start,
+    }  # fmt: skip
+    folder = memoised("two-hop-network", key, build)
     course = json.loads((folder / "course.json").read_text())
     with np.load(folder / "weights.npz") as weights:
         kept = {name: torch.from_numpy(weights[name]) for name in weights.files}
-    model = Decoder.from_weights(network(settings, settings.world), kept)
-    return model, Course(tuple(course["steps"]), tuple(course["rows"]), course["start"]), drawn
+    model = Decoder.from_weights(network(settings, settings.world, n_layers=n_layers, n_heads=n_heads), kept)
+    return model, Course(tuple(course["steps"]), tuple(course["rows"]), course["solved"])
+
+
+def observed(model: Decoder, drawn: ChainSequences) -> dict[str, float]:
+    """What is followed while a network is trained: see `Course`."""
+    if model.config.n_layers != 3:
+        with torch.no_grad():
+            return probabilities(model(torch.from_numpy(drawn.tokens), at=-1).numpy(), drawn)
+    few = drawn.first(64)  # enough for the copying, a mean over the ends of all chains
+    return gates_of(model, drawn) | {f"copy_{layer}": copy_margin(model, few, layer=layer) for layer in (0, 2)}
 
 
 def probabilities(logits: np.ndarray, drawn: ChainSequences) -> dict[str, float]:
@@ -211,16 +184,12 @@ def probabilities(logits: np.ndarray, drawn: ChainSequences) -> dict[str, float]
     }
 
 
-def gates_of(model: "Decoder", drawn: ChainSequences) -> dict[str, float]:
+def gates_of(model: Decoder, drawn: ChainSequences) -> dict[str, float]:
     """The three attention weights of the sequential query, and the probabilities of what is answered, from one pass.
 
     `parent`: layer 1, every child on its parent; `bridge`: layer 2, the query on the bridge where it is the source's child;
     `end`: layer 3, the query on the end of the asked chain. With several heads the most attentive one counts.
     """
-    import torch
-
-    from assay.instruments.attention import attended, attention_on
-
     logits, (first, second, third) = attended(model, torch.from_numpy(drawn.tokens))
     n, n_tokens = drawn.tokens.shape
     children = torch.arange(2, n_tokens - 1, 2).expand(n, -1)
@@ -233,12 +202,8 @@ def gates_of(model: "Decoder", drawn: ChainSequences) -> dict[str, float]:
     }
 
 
-def copy_margin(model: "Decoder", drawn: ChainSequences, *, layer: int) -> float:
+def copy_margin(model: Decoder, drawn: ChainSequences, *, layer: int) -> float:
     """How far the value vectors of a layer vote for their own token above the best other one, in logits, over all ends."""
-    import torch
-
-    from assay.studies.mechanisms.two_hop_reasoning.lens import diagonal_margin, value_lens
-
     tokens = torch.from_numpy(drawn.tokens)
     margins = [
         diagonal_margin(value_lens(model, tokens, layer=layer, head=head), tokens) for head in range(model.config.n_heads)
