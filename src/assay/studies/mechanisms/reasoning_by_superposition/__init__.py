@@ -1,48 +1,118 @@
-"""Reasoning by superposition: does a chain of continuous thought search a graph breadth-first in a single vector?
+"""Reasoning by superposition: does a chain of continuous thought search a graph breadth-first in a single vector?"""
 
-Paper   Zhu, Hao, Hu, Jiao, Russell and Tian 2025, "Reasoning by Superposition: A Theoretical Perspective on Chain of
-        Continuous Thought", NeurIPS 2025, arXiv:2505.12514; after Hao et al. 2024 (Coconut), arXiv:2412.06769.
-Scale   Theirs: two layers of width 768 on 14,785 symbolic ProsQA graphs of about 23 nodes, 3 or 4 steps, 300 epochs on two
-        A100. Ours: the theorem's weights at its own scale, up to 60 nodes; and two layers of width 64 on graphs of 16 nodes and
-        3 steps, 2,600 updates, five seeds. Not shown here: the paper's own training run, its 12-layer chain of thought, and
-        GSM8k, which need a GPU; a pretrained model thinking in vectors.
-
-Departs D1  Hand-built weights: RMS norm, no residual stream, three heads a layer in place of the paper's five and one. An
-            edge mark shares its head with [R] and [A] where their offsets agree, and one head carries a position's own
-            content.
-        D2  What the paper's first layer copies is given to trained networks: an edge is told as one vector (source, target
-            and a mark, without positions) before the second layer, which alone then looks up; and the mark that asks for the
-            answer is added to the last thought, or word, in place of a token after it. The paper tells three tokens an edge.
-            Claims about copying in layer 1 are not made. In C3.spare and C3.spare_optimal edges are told before the first
-            layer, so that two look-ups can follow each other, and attention is judged in the layer with the larger ratio on
-            other graphs. (In an earlier design, all edges told before the first layer, attention in the last did not tell the
-            frontier.)
-        D3  Graphs are told with new node numbers and a new order at every use; depth-matched graphs have equally deep
-            candidates and no shortcut. The benchmark's family is rebuilt from its description, 14 nodes, 3 steps and no more
-            than 24 edges.
-        D4  Two heads, MLP of two widths, AdamW at 0.003 falling to 0 with gradients clipped, batches of 128, embeddings of
-            length one at the start. The whole curriculum is first run on the smallest graphs (10 nodes), on which looking up
-            and answering form sooner, then on whole ones; the last stage is the longest; every tenth batch is of a stage in
-            turn. The paper: eight heads, four widths, 0.0001, batches of 256, one size of graphs.
-        D5  Networks without thoughts train for half as many updates again, so that computation is about equal; those that
-            speak, and those without the curriculum, for as many. All begin with the smallest graphs.
-        D6  Steps count as in the paper's table: attention at step c is what makes thought c. Candidates, which the prompt
-            names, are left out of what thoughts are said to hold. The pass that answers looks up as well: with one thought
-            fewer than steps most questions are answered, which the control of C2.longer did not foresee.
-        D7  Cuts and collapses (C7, C8) are judged by which candidate is preferred, for which chance is one half; accuracy by
-            the first token of all. So words that walk to neither candidate are wrong; by preference they were 0.28 behind in
-            one network of a seed that is not among the runs.
-        D8  Two runs of an earlier design (12 nodes, edges told before the first layer) have been seen: see the log. After
-            them, on a seed that is not among the runs, single trainings led to D2 and D4, and to graphs of 16 nodes in place
-            of 12, on which words had reached 0.97 and 0.99 in that seed: a root of 12 nodes has 1.5 children, of 16 nodes
-            2.2, in the paper 3. On that seed batches of 64 gave 0.90 and 0.95 exact answers in two trainings, half as many
-            steps more 0.93 and 0.98, batches of 128 0.99 and 0.99; thoughts fed back at the length of embeddings, or four
-            heads, were no better.
-"""
-
+from assay.claims.paper import Departure, Headline, Paper
 from assay.claims.study import Study
-from assay.studies.mechanisms.reasoning_by_superposition.construction import CONSTRUCTION
-from assay.studies.mechanisms.reasoning_by_superposition.shortcut import SHORTCUT
-from assay.studies.mechanisms.reasoning_by_superposition.trained import TRAINED
+from assay.studies.mechanisms.reasoning_by_superposition.claims import CONSTRUCTION, SHORTCUT, TRAINED
 
-STUDY = Study(slug="reasoning-by-superposition", doc=__doc__, experiments=(CONSTRUCTION, TRAINED, SHORTCUT))
+STUDY = Study(
+    "reasoning-by-superposition",
+    version=2,
+    first_seed=100,
+    title="Reasoning by superposition: does a chain of continuous thought search a graph breadth-first in a single vector?",
+    paper=Paper(
+        "Zhu, Hao, Hu, Jiao, Russell and Tian",
+        2025,
+        "Reasoning by Superposition: A Theoretical Perspective on Chain of Continuous Thought",
+        "NeurIPS 2025, arXiv:2505.12514; after Hao et al. 2024 (Coconut), arXiv:2412.06769",
+        headlines=(
+            Headline(
+                "A two-layer transformer decides whether a directed graph leads from one node to another with as many "
+                "continuous thoughts as the graph is deep.",
+                claims=("C1", "C1.answers", "C1.short", "C1.sharpness"),
+            ),
+            Headline(
+                "Transformers of constant depth that reason in words need, by the best known result, a number of steps that "
+                "grows with the square of the nodes.",
+                reason="a bound from the theory of circuits, about growing graphs; single networks on one size cannot show it",
+            ),
+            Headline(
+                "Reasoning in vectors solves graph reachability where the same network reasoning in words, or not at all, "
+                "often fails.",
+                claims=("C2", "C2.words", "C2.none", "C2.benchmark", "C2.benchmark_words", "C2.shortcut"),
+            ),
+            Headline(
+                "One thought is a superposition of all search frontiers, and the network uses it as such, while words must "
+                "choose one path.",
+                claims=("C4", "C4.others", "C7.branch", "C7.cut", "C8"),
+            ),
+            Headline(
+                "What training finds is the construction: a thought attends to the edges of the frontier, and holds what it "
+                "has reached.",
+                claims=("C3.spare", "C3.spare_optimal", "C4.older"),
+            ),
+            Headline(
+                "The superposition emerges although no label ever shows several paths at once.",
+                claims=("C5", "C6", "C6.flat"),
+            ),
+        ),
+    ),
+    scale="Theirs: two layers of width 768 on 14,785 symbolic ProsQA graphs of about 23 nodes, 3 or 4 steps, 300 epochs on two "
+    "A100. Ours: the theorem's weights at its own scale, up to 60 nodes; and two layers of width 64 on graphs of 16 nodes "
+    "and 3 steps, 2,600 updates, six seeds. Not shown here: the paper's own training run, its 12-layer chain of thought, and "
+    "GSM8k, which need a GPU; a pretrained model thinking in vectors.",
+    departures=(
+        Departure(
+            "D1",
+            "Hand-built weights: RMS norm, no residual stream, three heads a layer in place of the paper's five and one. An "
+            "edge mark shares its head with [R] and [A] where their offsets agree, and one head carries a position's own "
+            "content.",
+        ),
+        Departure(
+            "D2",
+            "What the paper's first layer copies is given to trained networks: an edge is told as one vector (source, target "
+            "and a mark, without positions), and the mark that asks for the answer is added to the last thought, or word, in "
+            "place of a token after it. The paper tells three tokens an edge. Claims about copying in layer 1 are not made. "
+            "Where a thought looks (C3.spare, C3.spare_optimal) is asked of a network that is told edges in both layers, as "
+            "the paper's is, in the layer with the larger ratio on other graphs. All other thinkers and words are told them "
+            "in the second layer, which alone can then look up: that their attention finds the frontier holds almost by "
+            "construction, and serves as the positive control.",
+        ),
+        Departure(
+            "D3",
+            "Graphs are told with new node numbers and a new order at every use; depth-matched graphs have equally deep "
+            "candidates and no shortcut. The benchmark's family is rebuilt from its description, 14 nodes, 3 steps and no "
+            "more than 24 edges.",
+        ),
+        Departure(
+            "D4",
+            "Two heads, MLP of two widths, AdamW at 0.003 falling to 0 with gradients clipped, batches of 128, embeddings of "
+            "length one at the start. The whole curriculum is first run on the smallest graphs (10 nodes), on which looking "
+            "up and answering form sooner, then on whole ones; the last stage is the longest; every tenth batch is of a "
+            "stage in turn. The paper: eight heads, four widths, 0.0001, batches of 256, one size of graphs.",
+        ),
+        Departure(
+            "D5",
+            "On depth-matched graphs networks without thoughts train for half as many updates again, so that computation is "
+            "about equal. On the benchmark's they are told edges in both layers, train for three times as many updates, and "
+            "meet whole graphs from the first: with one look-up they could not see how deep a candidate is (0.54 of the "
+            "questions, the paper 0.75). Networks that speak train for as many updates as those that think.",
+        ),
+        Departure(
+            "D6",
+            "Steps count as in the paper's table: attention at step c is what makes thought c. Candidates, which the prompt "
+            "names, are left out of what thoughts are said to hold. The pass that answers looks up as well: with one thought "
+            "fewer than steps most questions are answered.",
+        ),
+        Departure(
+            "D7",
+            "Accuracy is by which candidate is preferred, for which chance is one half in every arm. Exact answers, as in the "
+            "paper, count words that walk to neither candidate as wrong (0.48 where 0.71 are preferred); they are "
+            "measured beside it.",
+        ),
+        Departure(
+            "D8",
+            "What thoughts hold is judged as the excess over a network that says one path, from the second thought on: the "
+            "state from which a word is read tells off-path nodes of the frontier too (AUC 0.77 and 0.75 at the last word in "
+            "two networks, thoughts 0.70 to 0.73), since it holds the children of one node. And by frontier nodes to which "
+            "no shortest path leads, which one path has not met.",
+        ),
+        Departure(
+            "D9",
+            "Claims of the first version that are gone: without the curriculum (another paper's ablation; supported, 0.48), "
+            "longer questions (C2.longer, void; the figure stays), C3 and C3.optimal on one look-up (see D2), the cuts of a "
+            "node on the only path (C7, C7.others), which hold of a network that carries one path, and the random walk "
+            "(C8.walk, supported), a figure now. The log has their verdicts.",
+        ),
+    ),
+    experiments=(CONSTRUCTION, TRAINED, SHORTCUT),
+)

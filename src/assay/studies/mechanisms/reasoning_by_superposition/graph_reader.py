@@ -23,7 +23,7 @@ from assay.core.errors import SettingsError
 from assay.models.decoder import Decoder, DecoderConfig, DecoderParameters, Past, Visitor, looked_up
 from assay.models.runs import SideBySide
 
-__all__ = ["GraphReader", "Thinking", "reader_config"]
+__all__ = ["Edit", "GraphReader", "Speaking", "Thinking", "reader_config"]
 
 MARKS = ("edge", "candidate", "root", "answer")
 Edit = Callable[[int, Tensor], Tensor]
@@ -43,6 +43,21 @@ class Thinking(NamedTuple):
     logits: Tensor
     thoughts: Tensor
     attention: Tensor
+
+
+class Speaking(NamedTuple):
+    """What a reader says word by word, and in which state.
+
+    Attributes:
+        path: the nodes said, [batch, step].
+        logits: of the answer, [batch, vocab].
+        states: the last hidden state from which each word is read, [batch, step, d_model]; the first is the root's, as
+            thought 1 is.
+    """
+
+    path: Tensor
+    logits: Tensor
+    states: Tensor
 
 
 def reader_config(
@@ -186,18 +201,22 @@ class GraphReader(SideBySide):
         x = self._marked(torch.cat((asked, looked_up(self.embeddings, path)), -2))
         return self.decoder.read_out(self.hidden(x, edges=edges, n_read=path.shape[-1] + 1))
 
-    def speak(self, inputs: Tensor, n_steps: int) -> tuple[Tensor, Tensor]:
-        """The path a discrete chain of thought takes, greedily, [batch, step], and the logits of the answer [batch, vocab]."""
+    def speak(self, inputs: Tensor, n_steps: int) -> Speaking:
+        """The path a discrete chain of thought takes, greedily, and the answer at its last word."""
         past = Past()
         edges, asked = self.told(inputs)
         state = self.hidden(asked if n_steps else self._marked(asked), past, edges=edges)
-        said = []
+        said, states = [], []
         for step in range(1, n_steps + 1):
+            states.append(state)
             said.append(self.decoder.read_out(state).squeeze(-2).argmax(-1, keepdim=True))
             word = looked_up(self.embeddings, said[-1])
             state = self.hidden(self._marked(word) if step == n_steps else word, past)
-        path = torch.cat(said, -1) if said else inputs[..., :0]
-        return path, self.decoder.read_out(state).squeeze(-2)
+        return Speaking(
+            torch.cat(said, -1) if said else inputs[..., :0],
+            self.decoder.read_out(state).squeeze(-2),
+            torch.cat(states, -2) if states else state[..., :0, :],
+        )
 
     def _marked(self, x: Tensor) -> Tensor:
         """The vectors with the mark that asks for the answer on the last of them."""

@@ -1,39 +1,49 @@
 """What is read off trained thoughts, and what breaks when they are changed: attention, content, cuts, collapses (C3 to C8)."""
 
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from assay.claims.study import Table
+from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import Edit, GraphReader
 from assay.studies.mechanisms.reasoning_by_superposition.system import right, told
+from assay.studies.mechanisms.reasoning_by_superposition.thoughts import (
+    auc,
+    collapsed,
+    edge_groups,
+    node_groups,
+    onto,
+    without,
+)
 from assay.studies.mechanisms.reasoning_by_superposition.world import Questions
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import GraphReader
 
 __all__ = [
     "array",
     "attention_ratios",
     "attention_table",
+    "aucs",
+    "aucs_table",
     "collapse",
     "content_table",
     "cut",
     "cuts_table",
+    "excess",
     "growth_table",
-    "held",
+    "least",
+    "sampled",
 ]
 
 
-def array(tensor: "Tensor") -> np.ndarray:
+def array(tensor: Tensor) -> np.ndarray:
     """The numbers of a tensor in double precision."""
     return np.asarray(tensor.detach().double().numpy())
 
 
-def _ratio(above: float, below: float) -> float:
-    return above / below if below > 0 else float("nan")
+def _log_ratio(above: float, below: float) -> float:
+    return math.log(above / below) if above > 0 and below > 0 else float("nan")
 
 
 def _mean(values: np.ndarray, mask: np.ndarray) -> float:
@@ -41,22 +51,21 @@ def _mean(values: np.ndarray, mask: np.ndarray) -> float:
 
 
 def attention_ratios(attention: np.ndarray, questions: Questions) -> dict[str, float]:
-    """Smallest ratios over steps of mean attention [batch, thought, edge]: frontier to not reachable, optimal to frontier."""
-    from assay.studies.mechanisms.reasoning_by_superposition.thoughts import edge_groups
+    """Logarithms of the smallest ratios over steps of mean attention [batch, thought, edge].
 
+    Of a frontier edge to one that is not reachable; of an optimal edge to one of the frontier.
+    """
     frontier, optimal = [], []
     for c in range(1, attention.shape[1] + 1):
         groups = edge_groups(questions, c)
         mean = {name: _mean(attention[:, c - 1], mask) for name, mask in groups.items()}
-        frontier.append(_ratio(mean["frontier"], mean["not reachable"]))
-        optimal.append(_ratio(mean["optimal"], mean["frontier"]))
+        frontier.append(_log_ratio(mean["frontier"], mean["not reachable"]))
+        optimal.append(_log_ratio(mean["optimal"], mean["frontier"]))
     return {"frontier_ratio": min(frontier), "optimal_ratio": min(optimal)}
 
 
 def attention_table(attention: Mapping[str, np.ndarray], questions: Questions) -> Table:
     """Mean attention on an edge of each group at each step, for each named layer."""
-    from assay.studies.mechanisms.reasoning_by_superposition.thoughts import edge_groups
-
     rows: Table = []
     for layer, weights in attention.items():
         for c in range(1, weights.shape[1] + 1):
@@ -67,29 +76,49 @@ def attention_table(attention: Mapping[str, np.ndarray], questions: Questions) -
     return rows
 
 
-def held(scores: np.ndarray, questions: Questions) -> dict[str, float]:
-    """Smallest AUCs over thoughts of what inner products [batch, thought, node] tell apart; see the claims C4 to C6."""
-    from assay.studies.mechanisms.reasoning_by_superposition.thoughts import auc, node_groups
+def aucs(scores: np.ndarray, questions: Questions) -> dict[str, list[float]]:
+    """For each thought, how well inner products [batch, thought, node] tell groups of nodes apart; nan where a group is empty.
 
-    found: dict[str, list[float]] = {"frontier": [], "off_path": [], "older": [], "preference": []}
+    `frontier`, `off path`, `other branch` and `older` against the nodes not reachable; `preference`: optimal nodes against the
+    other frontier nodes.
+    """
+    found: dict[str, list[float]] = {"frontier": [], "off path": [], "other branch": [], "older": [], "preference": []}
     for c in range(1, scores.shape[1] + 1):
         groups, values = node_groups(questions, c), scores[:, c - 1]
         rest = values[groups["not reachable"]]
-        found["frontier"].append(auc(values[groups["frontier"]], rest))
-        found["off_path"].append(auc(values[groups["off path"]], rest))
-        if c > 1:
-            found["older"].append(auc(values[groups["older"]], rest))
-        if c < scores.shape[1]:
-            found["preference"].append(auc(values[groups["optimal"]], values[groups["off path"]]))
-    return {f"auc_{name}": min(values, default=float("nan")) for name, values in found.items()}
+        for name in ("frontier", "off path", "other branch", "older"):
+            found[name].append(auc(values[groups[name]], rest))
+        found["preference"].append(auc(values[groups["optimal"]], values[groups["off path"]]))
+    return found
 
 
-def cut(model: "GraphReader", questions: Questions, n_steps: int, rng: np.random.Generator) -> dict[str, float]:
+def least(found: Mapping[str, list[float]], group: str) -> float:
+    """The smallest AUC of a group over the thoughts that have one: older nodes from the second, preference before the last."""
+    values = found[group][1:] if group == "older" else found[group][:-1] if group == "preference" else found[group]
+    return min((value for value in values if not math.isnan(value)), default=float("nan"))
+
+
+def excess(found: Mapping[str, list[float]], words: Mapping[str, list[float]], group: str) -> float:
+    """By how much the AUC of a group is above that of the states from which words are read; the mean from the second thought.
+
+    The first is made before any way is taken: it is the state from which the first word is read.
+    """
+    return float(np.mean(np.subtract(found[group][1:], words[group][1:]))) if len(found[group]) > 1 else float("nan")
+
+
+def aucs_table(found: Mapping[str, Mapping[str, list[float]]]) -> Table:
+    """The AUCs of each named network, one row for each group and thought."""
+    rows: Table = []
+    for name, groups in found.items():
+        for group in ("frontier", "other branch", "older"):
+            rows += [
+                {"network": name, "nodes": group, "thought": c, "auc": value} for c, value in enumerate(groups[group], start=1)
+            ]
+    return rows
+
+
+def cut(model: GraphReader, questions: Questions, n_steps: int, rng: np.random.Generator) -> dict[str, float]:
     """How often the right candidate is preferred with one node taken out of one thought, on items with both kinds of nodes."""
-    import torch
-
-    from assay.studies.mechanisms.reasoning_by_superposition.thoughts import without
-
     nodes = model.embeddings[: questions.n_nodes]
     values: dict[str, list[float]] = {"intact": [], "on_path": [], "off_path": []}
     for c in range(1, n_steps):
@@ -105,25 +134,26 @@ def cut(model: "GraphReader", questions: Questions, n_steps: int, rng: np.random
         for name, node in chosen.items():
             taken = torch.from_numpy(node)
 
-            def edit(at: int, thought: "Tensor", c: int = c, taken: "Tensor" = taken) -> "Tensor":
+            def edit(at: int, thought: Tensor, c: int = c, taken: Tensor = taken) -> Tensor:
                 return without(thought, nodes, taken) if at == c else thought
 
             values[name].append(right(model.think(inputs, n_steps, edit=edit).logits, some)["preferred"])
-    mean = {name: float(np.mean(found)) if found else float("nan") for name, found in values.items()}
-    return mean | {f"{name}_drop": mean["intact"] - mean[name] for name in ("on_path", "off_path")}
+    return {name: float(np.mean(found)) if found else float("nan") for name, found in values.items()}
 
 
-def collapse(model: "GraphReader", questions: Questions, n_steps: int, rng: np.random.Generator) -> dict[str, float]:
+def sampled(model: GraphReader, n_nodes: int, rng: np.random.Generator) -> Edit:
+    """The edit that puts one node, drawn from the thought, in place of every thought: one path in place of many."""
+    nodes = model.embeddings[:n_nodes]
+    return lambda c, thought: collapsed(thought, nodes, rng=rng)
+
+
+def collapse(model: GraphReader, questions: Questions, n_steps: int, rng: np.random.Generator) -> dict[str, float]:
     """How often the right candidate is preferred when every thought is replaced by something simpler."""
-    import torch
-
-    from assay.studies.mechanisms.reasoning_by_superposition.thoughts import collapsed, onto
-
     nodes, inputs = model.embeddings[: questions.n_nodes], torch.from_numpy(told(questions))
-    edits = {
+    edits: dict[str, Edit | None] = {
         "intact": None,
         "nearest": lambda c, thought: collapsed(thought, nodes),
-        "sampled": lambda c, thought: collapsed(thought, nodes, rng=rng),
+        "sampled": sampled(model, questions.n_nodes, rng),
         "frontier": lambda c, thought: onto(thought, nodes, torch.from_numpy(questions.frontier(c))),
     }
     return {name: right(model.think(inputs, n_steps, edit=edit).logits, questions)["preferred"] for name, edit in edits.items()}
@@ -145,18 +175,17 @@ def content_table(scores: Mapping[str, np.ndarray], questions: Questions) -> Tab
     return rows
 
 
-def cuts_table(cuts: Mapping[str, float], collapses: Mapping[str, Mapping[str, float]]) -> Table:
-    """How often the right candidate is preferred after each change of the thoughts."""
-    rows: Table = [{"thoughts": name, "labels": "optimal", "preferred": cuts[name]} for name in ("on_path", "off_path")]
+def cuts_table(cuts: Mapping[str, float], collapses: Mapping[str, Mapping[str, float]], walk: float) -> Table:
+    """How often the right candidate is preferred after each change of the thoughts, and by one walk along the edges."""
+    rows: Table = [{"thoughts": name, "network": "thoughts", "preferred": cuts[name]} for name in ("on_path", "off_path")]
     for arm, found in collapses.items():
-        rows += [{"thoughts": name, "labels": arm, "preferred": value} for name, value in found.items()]
+        rows += [{"thoughts": name, "network": arm, "preferred": value} for name, value in found.items()]
+    rows += [{"thoughts": "walk", "network": arm, "preferred": walk} for arm in collapses]
     return rows
 
 
-def growth_table(model: "GraphReader", asked: Mapping[str, Questions], most_thoughts: int) -> Table:
+def growth_table(model: GraphReader, asked: Mapping[str, Questions], most_thoughts: int) -> Table:
     """How often the right candidate is preferred after 1..most_thoughts thoughts, on each named set of questions."""
-    import torch
-
     rows: Table = []
     for name, questions in asked.items():
         inputs = torch.from_numpy(told(questions))

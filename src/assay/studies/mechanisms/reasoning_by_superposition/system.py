@@ -2,88 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Le, doc
+import torch
+from torch import Tensor
 
-from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
-from assay.studies.mechanisms.reasoning_by_superposition.world import LayeredWorld, ProsqaWorld, Questions
+from assay.models.decoder import DecoderConfig
+from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import GraphReader, reader_config
+from assay.studies.mechanisms.reasoning_by_superposition.settings import Labels, Training
+from assay.studies.mechanisms.reasoning_by_superposition.world import LayeredWorld, Questions, adjacency
+from assay.training.losses import Batch, answer_loss, cross_entropy
+from assay.training.optimiser import Optimiser
+from assay.training.sequence import Stage, train
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from assay.models.decoder import DecoderConfig
-    from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import GraphReader
-    from assay.training.losses import Batch
-    from assay.training.sequence import Stage
-
-__all__ = ["PAPER", "Labels", "Training", "chance_of_a_walk", "guessing", "right", "speaking", "thinking", "told"]
-
-PAPER = "arXiv:2505.12514, "
-Labels = Literal["optimal", "fixed path", "breadth-first"]
+__all__ = ["Data", "chance_of_a_walk", "guessing", "network", "right", "speaking", "thinking", "told"]
 
 
-@dataclass(frozen=True)
-class Training:
-    """The network and its curriculum; every arm of a study shares them."""
-
-    small_steps: Annotated[int, Ge(1), doc("steps of each stage on the smallest graphs, on which the parts form")] = 150
-    stage_steps: Annotated[int, Ge(1), doc("steps of each stage but the last on whole graphs")] = 100
-    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 1700
-    guess_factor: Annotated[float, Gt(0), doc("steps of the network without thoughts, relative to the others'")] = 1.5
-    batch: Annotated[int, Ge(1), doc("questions a step")] = 128
-    n_pool: Annotated[int, Ge(1), doc("graphs to train on, told anew at every use")] = 5_000
-    n_eval: Annotated[int, Ge(8), doc("held-out questions of each evaluation")] = 1000
-    d_model: Annotated[int, Ge(8), doc("width; the MLP is twice as wide")] = 64
-    n_heads: Annotated[int, Ge(1), doc("attention heads of a layer")] = 2
-    learning_rate: Annotated[float, Gt(0), doc("of AdamW, falling to 0; weight decay 0.01, gradients clipped at norm 1")] = 3e-3
-    edges_at: Annotated[int, Ge(0), Le(1), doc("layer that edges enter: the second, or both")] = 1
-    mixing: Annotated[float, Ge(0), doc("share of batches from an earlier stage, drawn uniformly")] = 0.1
-    n_steps: Annotated[int, Ge(1), doc("edges from root to target, and thoughts")] = 3
-    n_nodes: Annotated[int, Ge(8), doc("of a graph")] = 16
-    n_extra: Annotated[int, Ge(0), doc("edges of a depth-matched graph beside its tree")] = 4
-    n_names: Annotated[int, Ge(8), doc("node tokens; a graph takes some of them")] = 18
-    family: Annotated[Literal["layered", "prosqa"], doc("depth-matched graphs, or the benchmark's with its shortcut")] = (
-        "layered"
-    )
-
-    def __post_init__(self) -> None:
-        if self.n_steps < 3:
-            raise SettingsError(
-                f"the curriculum needs questions of at least 3 steps, so that some stage is supervised by a node that is no "
-                f"candidate; got n_steps = {self.n_steps}"
-            )
-        if self.n_names < self.n_nodes:
-            raise SettingsError(f"graphs of {self.n_nodes} nodes need as many names; got n_names = {self.n_names}")
-        _ = self.world  # refuses graphs that cannot be before anything is trained
-
-    @property
-    def world(self) -> LayeredWorld | ProsqaWorld:
-        """What is asked about."""
-        if self.family == "layered":
-            return LayeredWorld(self.n_nodes, self.n_steps, self.n_extra)
-        return ProsqaWorld(
-            self.n_nodes, self.n_nodes, fewest_steps=self.n_steps, most_steps=self.n_steps, most_edges=2 * self.n_nodes - 4
-        )
-
-    @property
-    def network(self) -> "DecoderConfig":
-        """Two layers."""
-        from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import reader_config
-
-        return reader_config(self.n_names, n_heads=self.n_heads, d_model=self.d_model, d_mlp=2 * self.d_model)
-
-    @property
-    def total_steps(self) -> int:
-        """Steps of the whole curriculum."""
-        return self.all_small_steps + self.n_steps * self.stage_steps + self.last_steps
-
-    @property
-    def all_small_steps(self) -> int:
-        """Steps of the whole curriculum on the smallest graphs."""
-        return (self.n_steps + 1) * self.small_steps
+def network(settings: Training) -> DecoderConfig:
+    """The two layers that every arm trains."""
+    return reader_config(settings.n_names, n_heads=settings.n_heads, d_model=settings.d_model, d_mlp=2 * settings.d_model)
 
 
 @dataclass(frozen=True)
@@ -128,28 +66,19 @@ def thinking(
     settings: Training,
     seeds: Sequence[Seeds],
     labels: Sequence[Labels],
-    *,
-    curriculum: bool = True,
-) -> "list[list[GraphReader]]":
+) -> list[list[GraphReader]]:
     """Per seed the readers trained to think in vectors, one for each kind of label, all side by side.
 
     Stage s takes s thoughts and asks for one node s + 1 steps away; the last stage takes all thoughts, the last of them
-    marked, and asks for the target. Readers of one seed are told the same graphs. Without the curriculum every step is
-    of the last stage.
+    marked, and asks for the target. Readers of one seed are told the same graphs.
     """
-    import torch
-
-    from assay.training.losses import Batch, answer_loss
-    from assay.training.sequence import Stage
-
     n_steps, mixed = settings.n_steps, round(1 / settings.mixing) if settings.mixing else 0
-    name = "thinking" if curriculum else "thinking at once"
-    batches = [seed.child(name)("batches") for seed in seeds]
+    batches = [seed.child("thinking")("batches") for seed in seeds]
 
-    def stage(last: int, n: int) -> "Stage[GraphReader, Batch]":
+    def stage(last: int, n: int) -> Stage[GraphReader, Batch]:
         def draw(step: int) -> Batch:
             # All runs of a program think equally often in a step, and no run may depend on the others: a cycle, no draw.
-            k = step // mixed % (last + 1) if curriculum and mixed and step % mixed == 0 else last
+            k = step // mixed % (last + 1) if mixed and step % mixed == 0 else last
             rows, wanted = [], []
             for graphs, rng in zip(data, batches, strict=True):
                 questions = graphs.batch(settings, step, rng)
@@ -157,30 +86,22 @@ def thinking(
                 wanted += [questions.targets if k == n_steps else _label(questions, kind, k + 1, rng) for kind in labels]
             return Batch(torch.from_numpy(np.repeat(rows, len(labels), axis=0)), torch.from_numpy(np.stack(wanted)))
 
-        def loss(model: "GraphReader", batch: Batch) -> "Tensor":
+        def loss(model: GraphReader, batch: Batch) -> Tensor:
             k = int(batch.inputs[0, 0, -1])
             return answer_loss(model.think(batch.inputs[..., :-1], k, ask=k == n_steps).logits, batch.targets)
 
         return Stage(n, draw, loss)
 
-    if curriculum:
-        small = [stage(s, settings.small_steps) for s in range(n_steps + 1)]
-        middle = [stage(s, settings.stage_steps) for s in range(n_steps)]
-        stages = [*small, *middle, stage(n_steps, settings.last_steps)]
-    else:
-        stages = [stage(n_steps, settings.total_steps)]
-    rngs = [seed.child(name)(f"init {kind}") for seed in seeds for kind in labels]
+    small = [stage(s, settings.small_steps) for s in range(n_steps + 1)]
+    middle = [stage(s, settings.stage_steps) for s in range(n_steps)]
+    stages = [*small, *middle, stage(n_steps, settings.last_steps)]
+    rngs = [seed.child("thinking")(f"init {kind}") for seed in seeds for kind in labels]
     runs = _trained(settings, rngs, stages)
     return [runs[i : i + len(labels)] for i in range(0, len(runs), len(labels))]
 
 
-def speaking(data: Sequence[Data], settings: Training, seeds: Sequence[Seeds]) -> "list[GraphReader]":
+def speaking(data: Sequence[Data], settings: Training, seeds: Sequence[Seeds]) -> list[GraphReader]:
     """Per seed a reader trained to say the item's own shortest path node by node, then the answer."""
-    import torch
-
-    from assay.training.losses import Batch, cross_entropy
-    from assay.training.sequence import Stage
-
     n_steps = settings.n_steps
     batches = [seed.child("speaking")("batches") for seed in seeds]
 
@@ -193,7 +114,7 @@ def speaking(data: Sequence[Data], settings: Training, seeds: Sequence[Seeds]) -
         ]
         return Batch(torch.from_numpy(np.stack(prompts)), torch.from_numpy(np.stack(said)))
 
-    def loss(model: "GraphReader", batch: Batch) -> "Tensor":
+    def loss(model: GraphReader, batch: Batch) -> Tensor:
         logits = model.spoken(batch.inputs[..., :-n_steps], batch.inputs[..., -n_steps:])
         return cross_entropy(logits, batch.targets, over=2)
 
@@ -201,21 +122,19 @@ def speaking(data: Sequence[Data], settings: Training, seeds: Sequence[Seeds]) -
     return _trained(settings, rngs, [Stage(settings.total_steps, draw, loss)])
 
 
-def guessing(data: Sequence[Data], settings: Training, seeds: Sequence[Seeds]) -> "list[GraphReader]":
-    """Per seed a reader trained to answer at once."""
-    import torch
-
-    from assay.training.losses import Batch, answer_loss
-    from assay.training.sequence import Stage
-
+def guessing(
+    data: Sequence[Data], settings: Training, seeds: Sequence[Seeds], *, small_first: bool = True
+) -> list[GraphReader]:
+    """Per seed a reader trained to answer at once; from the first step on whole graphs without `small_first`."""
+    skipped = 0 if small_first else settings.all_small_steps
     batches = [seed.child("guessing")("batches") for seed in seeds]
 
     def draw(step: int) -> Batch:
-        asked = [graphs.batch(settings, step, rng) for graphs, rng in zip(data, batches, strict=True)]
+        asked = [graphs.batch(settings, step + skipped, rng) for graphs, rng in zip(data, batches, strict=True)]
         prompts, targets = [told(questions) for questions in asked], [questions.targets for questions in asked]
         return Batch(torch.from_numpy(np.stack(prompts)), torch.from_numpy(np.stack(targets)))
 
-    def loss(model: "GraphReader", batch: Batch) -> "Tensor":
+    def loss(model: GraphReader, batch: Batch) -> Tensor:
         return answer_loss(model.think(batch.inputs, 0).logits, batch.targets)
 
     n = max(1, round(settings.guess_factor * settings.total_steps))
@@ -226,27 +145,21 @@ def guessing(data: Sequence[Data], settings: Training, seeds: Sequence[Seeds]) -
 def _trained(
     settings: Training,
     rngs: Sequence[np.random.Generator],
-    stages: "Sequence[Stage[GraphReader, Batch]]",
-) -> "list[GraphReader]":
+    stages: Sequence[Stage[GraphReader, Batch]],
+) -> list[GraphReader]:
     """Readers that started from `rngs`, after their stages.
 
     Raises:
         Diverged: the loss of one of them left the finite numbers.
     """
-    from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import GraphReader
-    from assay.training.optimiser import Optimiser
-    from assay.training.sequence import train
-
-    model = GraphReader.init(settings.network, rngs, edges_at=settings.edges_at)
+    model = GraphReader.init(network(settings), rngs, edges_at=settings.edges_at)
     optimiser = Optimiser("adamw", settings.learning_rate, weight_decay=0.01, clip_norm=1.0, warmup_steps=20, schedule="linear")
     train(model, stages, optimiser).raise_if_diverged()
     return [model.run(i).requires_grad_(requires_grad=False) for i in range(len(rngs))]
 
 
-def right(logits: "Tensor", questions: Questions) -> Mapping[str, float]:
+def right(logits: Tensor, questions: Questions) -> Mapping[str, float]:
     """`exact`: share of answers that are the target among all tokens; `preferred`: that put it above the other candidate."""
-    import torch
-
     targets, candidates = torch.from_numpy(questions.targets), torch.from_numpy(questions.candidates)
     wrong = candidates.sum(1) - targets
     ahead = logits.gather(1, targets[:, None]) > logits.gather(1, wrong[:, None])
@@ -255,8 +168,6 @@ def right(logits: "Tensor", questions: Questions) -> Mapping[str, float]:
 
 def chance_of_a_walk(questions: Questions) -> float:
     """How often the right candidate is found by one walk that takes a random edge at every step, and else by a coin toss."""
-    from assay.studies.mechanisms.reasoning_by_superposition.world import adjacency
-
     ways = adjacency(questions.edges, questions.n_nodes).astype(float)
     onward = ways / np.maximum(1, ways.sum(2, keepdims=True))
     rows = np.arange(len(questions))

@@ -11,14 +11,15 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.stats import rankdata
 from torch import Tensor
 
 from assay.core.errors import InputError
-from assay.studies.mechanisms.reasoning_by_superposition.world import Questions
+from assay.studies.mechanisms.reasoning_by_superposition.world import Questions, adjacency
 
 __all__ = ["auc", "collapsed", "content", "edge_groups", "node_groups", "onto", "without"]
 
-Groups = dict[Literal["not reachable", "reachable", "frontier", "optimal", "off path", "older"], np.ndarray]
+Groups = dict[Literal["not reachable", "reachable", "frontier", "optimal", "off path", "other branch", "older"], np.ndarray]
 
 
 def content(
@@ -32,7 +33,8 @@ def node_groups(questions: Questions, c: int, *, but_candidates: bool = True) ->
     """Masks [batch, node] of what thought c may hold: groups overlap as in the paper's tables.
 
     `not reachable` from the root at all; `reachable` within c steps; `frontier` in exactly c; `optimal` those of them on a
-    shortest path to the target and `off path` the others; `older` reached before.
+    shortest path to the target and `off path` the others; `other branch` those of the others to which no optimal node of the
+    step before leads, so that a thought which follows one way to the target has not met them; `older` reached before.
 
     Args:
         questions: with node numbers as the embeddings have.
@@ -44,12 +46,15 @@ def node_groups(questions: Questions, c: int, *, but_candidates: bool = True) ->
         np.put_along_axis(counted, questions.candidates, False, axis=1)
     frontier, optimal = questions.frontier(c), questions.optimal(c)
     within = (questions.distance >= 0) & (questions.distance <= c)
+    joined = adjacency(questions.edges, questions.n_nodes)
+    met = (joined & questions.optimal(c - 1)[:, :, None]).any(1) if c > 1 else np.zeros_like(frontier)
     return {
         "not reachable": counted & (questions.distance < 0),
         "reachable": counted & within,
         "frontier": counted & frontier,
         "optimal": counted & optimal,
         "off path": counted & frontier & ~optimal,
+        "other branch": counted & frontier & ~optimal & ~met,
         "older": counted & within & ~frontier,
     }
 
@@ -78,8 +83,6 @@ def edge_groups(questions: Questions, c: int) -> Groups:
 
 def auc(above: Float[np.ndarray, " a"], below: Float[np.ndarray, " b"]) -> float:
     """Probability that a value of the first group is larger than one of the second, ties one half; nan for an empty group."""
-    from scipy.stats import rankdata
-
     if not len(above) or not len(below):
         return float("nan")
     ranks = rankdata(np.concatenate((above, below)))

@@ -23,12 +23,15 @@ __all__ = [
     "Questions",
     "Vocabulary",
     "adjacency",
+    "any_of",
     "asked_everywhere",
+    "asked_of",
     "deeper_candidate",
     "diameter",
     "distances",
     "is_acyclic",
     "random_dags",
+    "sources",
     "superposition",
 ]
 
@@ -180,6 +183,12 @@ class Questions:
         """Nodes of the graph that the root does not lead to."""
         return np.asarray(self.present & (self.distance < 0))
 
+    def from_the_other_root(self) -> Int[np.ndarray, "batch node"]:
+        """Edges from the roots that are not asked to every node, by the nearest of them; -1 where none leads."""
+        joined = adjacency(self.edges, self.n_nodes)
+        asked = self.roots[:, None] == np.arange(self.n_nodes)
+        return np.asarray(distances(joined, (sources(self.present, joined) & ~asked)[:, None])[:, 0])
+
     @classmethod
     def joined(cls, parts: "Sequence[Questions]") -> "Questions":
         """Several batches over the same node numbers as one; shorter lists of edges are padded."""
@@ -255,14 +264,20 @@ def _name(node: int) -> str:
     return name if node < 40 else name + _name(node // 40 - 1)
 
 
+def sources(
+    present: Bool[np.ndarray, "batch node"], joined: Bool[np.ndarray, "batch source target"]
+) -> Bool[np.ndarray, "batch node"]:
+    """Nodes of each graph to which no edge leads: its roots."""
+    return np.asarray(present & ~joined.any(1))
+
+
 def deeper_candidate(questions: Questions) -> float:
     """Accuracy of a guess that searches nothing for the root: the candidate farther from any node without incoming edges.
 
     Ties count one half. It measures a data set's shortcut.
     """
     joined = adjacency(questions.edges, questions.n_nodes)
-    start = questions.present & ~joined.any(1)
-    depth = distances(joined, start[:, None])[:, 0]
+    depth = distances(joined, sources(questions.present, joined)[:, None])[:, 0]
     rows = np.arange(len(questions))
     wrong = questions.candidates.sum(1) - questions.targets
     ahead = depth[rows, questions.targets] - depth[rows, wrong]
@@ -343,10 +358,10 @@ class LayeredWorld:
         if not np.any(fine):
             return None
         edges, joined, only = edges[fine], joined[fine], only[fine]
-        ends = _any_of(only, rng)
+        ends = any_of(only, rng)
         asked = rng.integers(2, size=len(edges))
         rows = np.arange(len(edges))
-        return _asked(
+        return asked_of(
             edges, joined, asked, ends[rows, asked], ends[rows, 1 - asked], np.ones(only[:, 0].shape, bool), depth, rng
         )
 
@@ -435,9 +450,9 @@ class ProsqaWorld:
         if not fine.any():
             return None
         joined, asked, present = joined[fine], asked[fine], present[fine]
-        ends = _any_of(np.stack((mine, theirs), axis=1)[fine], rng)
+        ends = any_of(np.stack((mine, theirs), axis=1)[fine], rng)
         edges = _edges(joined, self.most_edges)
-        return _asked(edges, joined, asked, ends[:, 0], ends[:, 1], present, self.most_steps, rng)
+        return asked_of(edges, joined, asked, ends[:, 0], ends[:, 1], present, self.most_steps, rng)
 
 
 def random_dags(
@@ -477,7 +492,7 @@ def asked_everywhere(edges: Int[np.ndarray, "edge 2"], n_nodes: int, n_edges: in
     elsewhere = (away < 0) & present
     roots = np.flatnonzero(present & (away > 0).any(1) & elsewhere.any(1))
     right = (away + rng.random(away.shape)).argmax(1)[roots]
-    wrong = _any_of(elsewhere, rng)[roots]
+    wrong = any_of(elsewhere, rng)[roots]
     told = np.full((len(roots), n_edges, 2), -1)
     told[:, : len(edges)] = edges
     flip = rng.integers(2, size=len(roots))[:, None]
@@ -493,7 +508,7 @@ def asked_everywhere(edges: Int[np.ndarray, "edge 2"], n_nodes: int, n_edges: in
     )
 
 
-def _asked(
+def asked_of(
     edges: np.ndarray, joined: np.ndarray, roots: np.ndarray, targets: np.ndarray, wrong: np.ndarray, present: np.ndarray,
     most_steps: int, rng: np.random.Generator,
 ) -> Questions:  # fmt: skip
@@ -511,12 +526,12 @@ def _asked(
     for c in range(1, most_steps + 1):
         onward = found.optimal(c) & joined[rows, here]
         going = onward.any(1)
-        here = np.where(going, _any_of(onward, rng), here)
+        here = np.where(going, any_of(onward, rng), here)
         paths[:, c - 1] = np.where(going, here, -1)
     return replace(found, paths=paths)
 
 
-def _any_of(mask: Bool[np.ndarray, "*batch node"], rng: np.random.Generator) -> Int[np.ndarray, "*batch"]:
+def any_of(mask: Bool[np.ndarray, "*batch node"], rng: np.random.Generator) -> Int[np.ndarray, "*batch"]:
     """One of the marked nodes of each row, uniformly."""
     return np.asarray(np.where(mask, rng.random(mask.shape, dtype=np.float32), -1).argmax(-1))
 
