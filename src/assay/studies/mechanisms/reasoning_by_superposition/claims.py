@@ -79,6 +79,7 @@ CONSTRUCTION = Experiment(
             at="ours", paper="as many thoughts as steps suffice (section 4)", unit="share of questions",
         ),
     ),
+    nulls=(Arm("blunt", "layer 2 hardly looks anything up"),),
     presets={
         "quick": Preset(ConstructionSettings(n_graphs=20, most_nodes=12, sizes=(8, 12), n_questions=8), n_runs=2),
         "laptop": Preset(ConstructionSettings(), n_runs=5),
@@ -157,6 +158,7 @@ TRAINED = Experiment(
             at="section 5, accuracy figure", paper="about 0.25 on ProsQA",
             negative=Arm("fixed-path", "another network that thinks in vectors is not behind"),
             positive=Arm("no-thoughts", "a network without thoughts, which is at chance, is behind"),
+            null_passes="untrained and words: what is claimed is a lack, of the network that says words; C2 is the other half",
         ),
         Claim(
             "C3.spare",
@@ -230,6 +232,7 @@ TRAINED = Experiment(
             at="section 5, breadth-first variant", paper="flatter",
             negative=Arm("fixed-path", "labels of one fixed path do not flatten it"),
             positive=Arm("built", "the construction prefers no node of a thought", power_only=True),
+            null_passes="untrained: what holds nothing prefers nothing; C6 is the other half",
         ),
         Claim(
             "C7.branch",
@@ -314,6 +317,7 @@ SHORTCUT = Experiment(
             at="section 5, accuracy figure", paper="about 0.25",
             negative=Arm("fixed-path", "another network that thinks in vectors is not behind"),
             positive=Arm("untrained", "a network that has learnt nothing is behind", power_only=True),
+            null_passes="untrained: what is claimed is a lack, of the network that says words; C2.benchmark is the other half",
         ),
         Claim(
             "C2.shortcut",
