@@ -41,6 +41,7 @@ from assay.worlds.games.pomdp_files import parse_pomdp
 
 ROOT = Path(__file__).parents[1]
 MAX_PAIRS = 2_000_000_000  # of policies, visited by enumeration
+MAX_PLANS = 100_000  # of one side: a matrix of some hundred megabytes
 BUDGET = 10.0
 
 
@@ -135,7 +136,8 @@ def enumerate_policies(game: DecPOMDP, horizon: int) -> float | None:
     n_x, n_y = game.observation.shape[3:]
     k_a, k_h = game.reward.shape[1:]
     spots = [sum(n**t for t in range(horizon)) for n in (n_x, n_y)]
-    if np.log(float(k_a)) * spots[0] + np.log(float(k_h)) * spots[1] > np.log(MAX_PAIRS):
+    sizes = np.log(float(k_a)) * spots[0], np.log(float(k_h)) * spots[1]
+    if sum(sizes) > np.log(MAX_PAIRS) or max(sizes) > np.log(MAX_PLANS):
         return None
     sides = [_plans(k, n, horizon) for k, n in ((k_a, n_x), (k_h, n_y))]
     payoff = np.zeros((len(sides[0][0]), len(sides[1][0])))

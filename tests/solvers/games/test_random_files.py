@@ -47,3 +47,16 @@ def disagreements(seed: int, kind: str, human: str) -> list[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_files_agree_with_the_enumerator(kind: str, human: str) -> None:
     assert [line for seed in range(6) for line in disagreements(seed, kind, human)] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "seed", "human"),
+    [
+        ("off-switch", 1065, "optimal"),  # never waiting, with a reply of H that is illegal where she is never asked
+        ("off-switch", 1138, "optimal"),
+        ("assistance", 1030, "boltzmann"),  # terms that cancel
+        ("human-first", 39, "boltzmann"),  # a loss of e to the minus 10^17
+    ],
+)
+def test_files_that_once_disagreed(kind: str, seed: int, human: str) -> None:
+    assert disagreements(seed, kind, human) == []

@@ -303,10 +303,12 @@ def _noisy(table: Table, mass: Table, form: TeamForm, beta: float, legal: npt.ND
 def _precisely(form: TeamForm, table: Table, mass: Table, beta: float, legal: npt.NDArray[np.bool_]) -> _Digits:
     """The payoff of one policy of A against the noisy reply to it, with many digits."""
     with decimal.localcontext(_CONTEXT):
-        value = _Digits(0)
+        value, size = _Digits(0), _Digits(0)
         for row, shares in zip(table.tolist(), _noisy(table, mass, form, beta, legal), strict=True):
             value += sum((p * _Digits(x) for p, x in zip(shares, row, strict=True)), _Digits(0))
-        return value / _Digits(form.denominator)
+            size += sum((p * abs(_Digits(x)) for p, x in zip(shares, row, strict=True)), _Digits(0))
+        # What is left after 250 digits is rounding: terms that cancel leave nothing.
+        return (value if abs(value) > size.scaleb(-250) else _Digits(0)) / _Digits(form.denominator)
 
 
 def _as_fraction(value: _Digits) -> Fraction:

@@ -178,9 +178,9 @@ def optimal_value(form: TeamForm, *, limit: int = DEFAULT_LIMIT, every: bool = F
     table: Table = payoff if side == "assistant" else payoff.transpose(2, 3, 0, 1)
     spread = np.argsort(-_spread(table), kind="stable")
     order = tuple(int(i) for i in spread if side == "assistant" or i in matters)
-    # What H would do where she is never asked changes nothing: those columns are a constant of A's actions.
+    # What H would do where she is never asked changes nothing: a constant (the maximum leaves out what is illegal).
     rest = [z for z in range(form.shape[2]) if z not in matters]
-    base = table[rest, 0].sum(axis=0) if side == "human" and rest else np.zeros_like(table[0, 0])
+    base = table[rest].max(axis=1).sum(axis=0) if side == "human" and rest else np.zeros_like(table[0, 0])
     if not order:  # nothing to decide on this side
         closed: list[tuple[Policy, int]] = []
         attained: list[Policy] = [()]
