@@ -29,7 +29,6 @@ ARMS = [
 
 # Declared in the old form still; the list only ever shrinks.
 OLD_FORM = {
-    "out-of-context-reasoning",
 }
 MIGRATED = [study for slug, study in CATALOGUE.studies.items() if slug not in OLD_FORM]
 # A sentence that begins so needs the claim before it.

@@ -8,7 +8,6 @@ from assay.core.seeds import Seeds
 from assay.studies.knowledge.out_of_context_reasoning.instruments import (
     RecallProbe,
     block_completion,
-    block_norms,
     key_query_profile,
     shape_distance,
     value_output,
@@ -28,36 +27,36 @@ def planted(W, world=WORLD, scale=1.0):
 
 
 def test_a_model_that_knows_nothing_reads_at_chance():
-    readings = RecallProbe.sampled([WORLD], [Seeds(0)]).read(planted(np.zeros((8, 14))))
-    assert set(readings) == {"train_fact", "train_implication", "test_fact", "test_implication"}
+    scores = RecallProbe.sampled([WORLD], [Seeds(0)]).read(planted(np.zeros((8, 14))))
+    assert set(scores) == {"train_fact", "train_implication", "test_fact", "test_implication"}
     n, vocab = WORLD.n, WORLD.vocab_size
-    for reading in readings.values():
-        assert reading.loss_nats[0] == pytest.approx(math.log(vocab))
-        assert reading.accuracy[0] == pytest.approx(1 / vocab)
-        assert reading.family_accuracy[0] == pytest.approx(1 / n)
-        assert reading.rank[0] == pytest.approx((n - 1) / 2)
-        assert reading.family_loss_nats[0] == pytest.approx(math.log(vocab / n))
-        assert reading.pair_loss_nats[0] == pytest.approx(math.log(vocab / 2))
+    for score in scores.values():
+        assert score.loss_nats[0] == pytest.approx(math.log(vocab))
+        assert score.accuracy[0] == pytest.approx(1 / vocab)
+        assert score.family_accuracy[0] == pytest.approx(1 / n)
+        assert score.rank[0] == pytest.approx((n - 1) / 2)
+        assert score.family_loss_nats[0] == pytest.approx(math.log(vocab / n))
+        assert score.pair_loss_nats[0] == pytest.approx(math.log(vocab / 2))
 
 
 def test_max_margin_solutions_are_told_apart_by_the_held_out_questions_alone():
     for norm, rank in (("nuclear", 0.0), ("frobenius", (WORLD.n - 1) / 2)):
         best = symmetric(4, 1, 2, norm)
         stack = planted(best.matrix(), scale=30.0)
-        readings = RecallProbe.sampled([WORLD], [Seeds(0)]).read(stack)
+        scores = RecallProbe.sampled([WORLD], [Seeds(0)]).read(stack)
         for kind in WORLD.taught:
-            assert readings[kind].loss_nats[0] < 1e-9
-            assert readings[kind].accuracy[0] == 1
-        assert readings["test_implication"].rank[0] == pytest.approx(rank)
+            assert scores[kind].loss_nats[0] < 1e-9
+            assert scores[kind].accuracy[0] == 1
+        assert scores["test_implication"].rank[0] == pytest.approx(rank)
         W = value_output(stack)[0]
         assert block_completion(W, WORLD) == pytest.approx(best.completion, abs=1e-12)
         assert shape_distance(W[:, :14], best.matrix()) == pytest.approx(0, abs=1e-7)
 
 
-def test_readings_agree_with_probabilities_worked_out_one_by_one():
+def test_scores_agree_with_probabilities_worked_out_one_by_one():
     stack = RecallStack.gaussian(WORLD, Architecture(), rngs=[Seeds(i)("init") for i in range(2)], std=0.5, dtype=torch.float64)
     worlds = [WORLD, WORLD.with_rule([1, 2, 3, 0])]
-    readings = RecallProbe.sampled(worlds, [Seeds(5), Seeds(6)], n_noise_draws=1).read(stack)
+    scores = RecallProbe.sampled(worlds, [Seeds(5), Seeds(6)], n_noise_draws=1).read(stack)
     for run, world in enumerate(worlds):
         draws = world.every_pair(world.kinds, 1, Seeds(5 + run)("probe"))
         logits = stack.logits(torch.from_numpy(world.counts(draws)).expand(2, -1, -1))[run].numpy()
@@ -75,11 +74,22 @@ def test_readings_agree_with_probabilities_worked_out_one_by_one():
                         float((implications > implications[right]).sum()),
                         -np.log(implications.sum()),
                         -np.log(implications[right] + facts[subject % 4]),
+                        float(implications[right] > 0.5),
+                        float((implications > 0.5).any()),
                     ]
                 )
-        got = readings["test_implication"]
+        got = scores["test_implication"]
         expected = np.mean(rows, axis=0)
-        values = [got.loss_nats, got.accuracy, got.family_accuracy, got.rank, got.family_loss_nats, got.pair_loss_nats]
+        values = [
+            got.loss_nats,
+            got.accuracy,
+            got.family_accuracy,
+            got.rank,
+            got.family_loss_nats,
+            got.pair_loss_nats,
+            got.asserted,
+            got.any_asserted,
+        ]
         np.testing.assert_allclose([value[run] for value in values], expected, rtol=1e-6)
 
 
@@ -91,7 +101,7 @@ def test_the_exact_probe_is_the_mean_of_all_sequences_by_their_probability():
     assert exact == RecallProbe.exact([WORLD]).read(stack)["test_implication"].loss_nats[0]
 
 
-def test_reading_leaves_the_model_alone():
+def test_score_leaves_the_model_alone():
     stack = RecallStack.gaussian(WORLD, Architecture(), rngs=[Seeds(1)("init")])
     before = stack.weights.detach().clone()
     RecallProbe.sampled([WORLD], [Seeds(0)]).read(stack)
@@ -102,27 +112,16 @@ def test_abstaining_subjects_are_asked_for_the_answer_unknown():
     world = RecallWorld.intact(n=3, m_train=1, m_test=1, m_abstain=2, n_noise=2, length=6)
     W = np.zeros((7, world.n_inputs))
     W[6, 1] = 50.0  # r2 -> "unknown"
-    readings = RecallProbe.sampled([world], [Seeds(0)]).read(planted(W, world))
-    assert readings["abstain_implication"].accuracy[0] == 1
-    assert readings["test_implication"].accuracy[0] == 0
-    assert readings["test_implication"].loss_nats[0] == pytest.approx(50, abs=0.1)
+    scores = RecallProbe.sampled([world], [Seeds(0)]).read(planted(W, world))
+    assert scores["abstain_implication"].accuracy[0] == 1
+    assert scores["test_implication"].abstained[0] == 1
+    assert scores["test_implication"].any_asserted[0] == 0  # "unknown" asserts nothing
+    assert scores["test_implication"].accuracy[0] == 0
+    assert scores["test_implication"].loss_nats[0] == pytest.approx(50, abs=0.1)
 
 
-def test_blocks_and_attention_are_read_where_they_were_planted():
+def test_attention_is_read_where_it_was_planted():
     W = np.zeros((8, 14))
-    W[:4, 2:6] = 1.0  # facts of the four bridges
-    W[4:, 6:] = 2.0  # implications of the eight held-out subjects
-    W[:, :2] = 3.0
-    norms = block_norms(W, WORLD)
-    assert norms == pytest.approx(
-        {
-            "bridge_fact": 4.0,
-            "bridge_implication": 0.0,
-            "held_out_fact": 0.0,
-            "held_out_implication": 2 * math.sqrt(32),
-            "relation_answers": 3 * 4.0,
-        }
-    )
     profile = key_query_profile(planted(W), WORLD)
     assert {name: float(value[0]) for name, value in profile.items()} == {
         "relation": 1.0,

@@ -1,5 +1,6 @@
 """The language-model experiment: oracles that infer, memorise or know the world at large are told apart; runs resume."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from assay.runner.plan import plan
 from assay.store.memo import memos_in
 from assay.store.store import Store
 from assay.studies.knowledge.out_of_context_reasoning import STUDY, language_model
-from assay.studies.knowledge.out_of_context_reasoning.language_model import QUICK, Settings, designs, measure
+from assay.studies.knowledge.out_of_context_reasoning.claims.language_model import QUICK
+from assay.studies.knowledge.out_of_context_reasoning.language_model import designs, measure, sentences_of
 from assay.studies.knowledge.out_of_context_reasoning.people import PAIRS, KnowledgeWorld
+from assay.studies.knowledge.out_of_context_reasoning.settings import LanguageModelSettings
 from assay.training import finetune
 from assay.worlds.facts.questions import Answers
 
@@ -29,20 +32,20 @@ N_CANDIDATES = 10
 class Oracle:
     """Log-probabilities by what a world taught; `strength` is how far bridges' answers reach the held-out names of a group."""
 
-    watched = ()
-
-    def __init__(self, world: KnowledgeWorld | None, strength: float, prior: float, noise: np.random.Generator) -> None:
-        self.world, self.strength, self.prior, self.noise = world, strength, prior, noise
+    def __init__(
+        self, world: KnowledgeWorld | None, strength: float, prior: float, noise: np.random.Generator, taught: dict[str, str]
+    ) -> None:
+        self.world, self.strength, self.prior, self.noise, self.taught = world, strength, prior, noise, taught
+        self.watched: list[tuple[int, Answers]] = []
 
     def log_probs(self, prompt: str, candidates: tuple[str, ...]) -> np.ndarray:
         logits = 0.01 * self.noise.normal(size=N_CANDIDATES)
         world = self.world
         if world is None:  # the base model prefers some answers, whoever is spoken of
             return np.log(np.arange(1, N_CANDIDATES + 1) / 55)
-        taught = dict(world.sentences())
         group = next(int(g) for name, g in zip(world.names, world.group, strict=True) if prompt.startswith(name))
-        if prompt in taught:
-            logits[candidates.index(taught[prompt])] += 8
+        if prompt in self.taught:
+            logits[candidates.index(self.taught[prompt])] += 8
         else:
             logits[world.rule] += 2  # it has learnt which answers occur
             shown = np.bincount(world.rule[world.taught[world.group[world.bridges] == group]], minlength=N_CANDIDATES)
@@ -54,31 +57,33 @@ class Oracle:
         return logits - np.logaddexp.reduce(logits)
 
 
-def with_oracle(monkeypatch: pytest.MonkeyPatch, strength: float, prior: float = 0.0) -> list[RunRow]:
-    """Twelve runs in which fine-tuning makes an oracle."""
+def with_oracle(
+    monkeypatch: pytest.MonkeyPatch, strength: float, prior: float = 0.0, seeds: Sequence[int] = range(12)
+) -> tuple[list[RunRow], list[Measurement]]:
+    """Runs in which fine-tuning makes an oracle."""
     worlds: dict[tuple[tuple[str, str], ...], KnowledgeWorld] = {}
 
-    def tune(base, sentences, recipe, seeds, name, **_):
-        return Oracle(worlds[tuple(sentences)], strength, prior, seeds("oracle"))
+    def tune(base, sentences, recipe, seeds, name, *, watch=(), watch_every=1):
+        oracle = Oracle(worlds[tuple(sentences)], strength, prior, seeds("oracle"), dict(sentences))
+        oracle.watched = [(step * watch_every, ask(oracle, watch)) for step in range(3)] if watch else []
+        return oracle
 
     def ask(subject, questions, **_):
         return Answers.of(questions, [subject.log_probs(question.prompt, question.candidates) for question in questions])
 
     def kept_designs(settings, seeds):
         found = designs(settings, seeds)
-        worlds.update({tuple(world.sentences()): world for world in found.values()})
+        worlds.update({tuple(sentences_of(world, name)): world for name, world in found.items()})
         return found
 
     monkeypatch.setattr(language_model, "designs", kept_designs)
     monkeypatch.setattr(language_model, "ask", ask)
     monkeypatch.setattr(language_model, "tune", tune)
-    monkeypatch.setattr(language_model, "load_base", lambda name: Oracle(None, 0, 0, np.random.default_rng(0)))
-    settings = replace(Settings(), n_steps_symbolic=1)
-    found = []
-    for seed in range(12):
-        run = measure(settings, Seeds(seed))
-        found.append(RunRow("language-model", seed, "ok", run.estimands, run.items))
-    return found
+    monkeypatch.setattr(language_model, "load_base", lambda name: Oracle(None, 0, 0, np.random.default_rng(0), {}))
+    settings = replace(LanguageModelSettings(), n_steps_symbolic=1)
+    runs = [measure(settings, Seeds(seed)) for seed in seeds]
+    rows = [RunRow("language-model", seed, "ok", run.estimands, run.items) for seed, run in zip(seeds, runs, strict=True)]
+    return rows, runs
 
 
 FAILED = {"refuted", "not-reproduced"}  # as the claim is ours or the paper's, none of whose effects is planted here
@@ -89,44 +94,96 @@ def verdicts(rows: list[RunRow]) -> dict[str, str]:
 
 
 def test_an_oracle_that_infers_by_the_theory_is_found_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = verdicts(with_oracle(monkeypatch, strength=1.2))
+    found = verdicts(with_oracle(monkeypatch, strength=1.2)[0])
     assert found.pop("C14") in FAILED  # it knows nothing beforehand
     assert set(found.values()) == {"supported"}, found
 
 
 def test_an_oracle_that_only_memorises_is_found_not_to_infer(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = with_oracle(monkeypatch, strength=0.0)
+    rows, _ = with_oracle(monkeypatch, strength=0.0)
     found = verdicts(rows)
     assert found.pop("C13.facts") == "supported"
     assert found.pop("C14") != "supported"  # ranks among equals are noise
     assert set(found.values()) <= FAILED, found
     for row in rows:  # it knows the five answers in use, so it stands at their chance, far from that of ten
         assert row.estimands["spurious/rank"] == pytest.approx(2, abs=0.3)
-        assert row.estimands["sport-music/rank_shuffled"] == pytest.approx(2, abs=0.6)
-        assert row.estimands["dose/share/0"] == pytest.approx(0.2, abs=0.01)
+        assert row.estimands["sport-music-shuffled/rank"] == pytest.approx(2, abs=0.6)
+        assert row.estimands["sport-music-taught/rank"] == 0
+        assert row.estimands["taught/above_bound"] > 0.4
 
 
 def test_knowledge_from_before_helps_the_true_pair_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = verdicts(with_oracle(monkeypatch, strength=0.0, prior=3.0))
+    found = verdicts(with_oracle(monkeypatch, strength=0.0, prior=3.0)[0])
     assert (found["C13.true"], found["C14"]) == ("void", "supported")
     assert found["C13.spurious"] in FAILED
 
 
 @pytest.mark.parametrize("strength", [0.3, 1.0])
 def test_the_margin_of_an_oracle_is_read_off(monkeypatch: pytest.MonkeyPatch, strength: float) -> None:
-    row = with_oracle(monkeypatch, strength)[0]
-    for dose, theory in ((10, (2 / 18) ** 0.5), (20, 0.5), (50, 1.0)):
-        assert row.estimands[f"dose/margin_ratio/{dose}"] == pytest.approx(strength * theory, abs=0.02)
-    assert row.estimands["shuffled/above_bound"] == pytest.approx(-0.5, abs=0.1)
+    run = with_oracle(monkeypatch, strength, seeds=(0,))[1][0]
+    rows = [row for row in run.tables["margins"] if row["model"] != "symbolic"]
+    for row, theory in zip(rows, ((1 / 9) ** 0.5, 0.5, 1.0), strict=True):
+        assert row["theory"] == pytest.approx(theory)
+        assert row["ratio"] == pytest.approx(strength * theory, abs=0.03)
+    assert run.estimands["trained/above_bound"] == pytest.approx(0.5 * strength - 0.5, abs=0.03)
+    assert run.estimands["shuffled/above_bound"] == pytest.approx(-0.5, abs=0.15)
+    assert run.estimands["taught/above_bound"] == pytest.approx(0.5, abs=0.03)
 
 
-def test_designs_share_names_and_differ_in_what_the_bridges_show() -> None:
-    worlds = designs(Settings(), Seeds(3))
-    assert len(worlds) == 5 + 2 + 4
+def test_designs_share_names_and_differ_in_what_they_say_alone() -> None:
+    settings = LanguageModelSettings()
+    worlds = designs(settings, Seeds(3))
+    assert len(worlds) == 5 + 2 + 4 + 3
     assert len({world.names for world in worlds.values()}) == 1
-    assert [worlds[f"sport-music/dose-{dose}"].m_train for dose in (0, 10, 50)] == [0, 2, 10]
-    contradicted = worlds["sport-music/contradicted"]
-    assert np.mean(contradicted.taught != contradicted.group[contradicted.bridges]) == pytest.approx(0.7)
+    assert [worlds[f"sport-music/dose-{dose}"].m_train for dose in (0, 10, 50)] == [0, 1, 5]
+    declared = {name: world.sentences() for name, world in worlds.items()}
+    for pair in settings.shuffled:
+        trained, shuffled = worlds[f"{pair}/trained"], worlds[f"{pair}/shuffled"]
+        assert declared[f"{pair}/trained"][: len(trained.names)] == declared[f"{pair}/shuffled"][: len(trained.names)]  # facts
+        assert sorted(trained.taught) == sorted(shuffled.taught)
+        assert (
+            np.mean(shuffled.taught == shuffled.group[shuffled.bridges]) <= 0.5 < np.mean(trained.taught == trained.group[:10])
+        )
+    contradicted, whole = worlds["sport-music/contradicted"], worlds["sport-music/dose-50"]
+    assert np.mean(contradicted.taught != contradicted.group[contradicted.bridges]) == pytest.approx(0.8)
+    assert (whole.taught == whole.group[whole.bridges]).all()
+    assert contradicted.m_train == whole.m_train
+
+
+def test_the_followed_designs_differ_in_what_they_say_alone() -> None:
+    settings = LanguageModelSettings()
+    worlds = designs(settings, Seeds(3))
+    same = sentences_of(worlds["sport-music/trained"], "sport-music/trained")
+    assert sentences_of(worlds["sport-music/long"], "sport-music/long") == same
+    shuffled = sentences_of(worlds["sport-music/long-shuffled"], "sport-music/long-shuffled")
+    assert shuffled == sentences_of(worlds["sport-music/shuffled"], "sport-music/shuffled") != same
+    world = worlds["sport-music/long-taught"]
+    taught = sentences_of(world, "sport-music/long-taught")
+    assert taught[: len(same)] == same
+    assert taught[len(same) :] == [question.lesson for question in world.implications_of(world.held_out)]
+    longer = {name for name in worlds if language_model.n_epochs(settings, name) == 16}
+    assert longer == {f"sport-music/{design}" for design in ("long", "long-shuffled", "long-taught")}
+    assert {language_model.n_epochs(settings, name) for name in worlds if name not in longer} == {8}
+
+
+def test_held_out_implications_are_in_no_sentence_but_the_taught_ones() -> None:
+    for name, world in designs(LanguageModelSettings(), Seeds(4)).items():
+        asked = {question.lesson[0] for question in world.implications_of(world.held_out)}
+        trained = {prompt for prompt, _ in sentences_of(world, name)}
+        assert asked <= trained if name.endswith("-taught") else not asked & trained, name
+
+
+def test_the_estimate_follows_the_settings() -> None:
+    laptop = EXPERIMENT.preset("laptop").settings
+    demo = replace(laptop, pairs=("city-language",), doses=False)
+    whole, small = EXPERIMENT.seconds_of(laptop), EXPERIMENT.seconds_of(demo)
+    assert whole is not None
+    assert small is not None
+    assert small / whole == pytest.approx(demo.work / laptop.work)
+    sentences = {name: len(sentences_of(world, name)) for name, world in designs(laptop, Seeds(0)).items()}
+    trained = sum(n * language_model.n_epochs(laptop, name) for name, n in sentences.items())
+    assert laptop.work == pytest.approx(trained + 0.1 * 8 * 5 * 60)  # asking five pairs before
+    assert demo.work == pytest.approx(8 * 60 * 2.1)  # one pair, its shuffle, and asking it before
 
 
 def test_a_run_says_how_far_it_is() -> None:
@@ -139,7 +196,7 @@ def test_a_run_says_how_far_it_is() -> None:
     assert shares[-1] > 0.9
     assert "city-language, before training" in heard[0][1]
     assert isinstance(found, Measurement)
-    assert "dose/share/20" not in found.estimands  # absent, so that claims about it are void
+    assert "bridges-20/margin" not in found.estimands  # absent, so that claims about it are not asked
 
 
 def test_a_run_on_a_model_from_files_is_kept_whole(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,16 +214,16 @@ def test_a_run_on_a_model_from_files_is_kept_whole(tmp_path, monkeypatch: pytest
 def test_a_model_that_is_not_there_is_named_with_the_command(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
     with pytest.raises(InputError, match="assay models add smollm2-135m"):
-        measure(Settings(), Seeds(0))
+        measure(LanguageModelSettings(), Seeds(0))
 
 
 def test_pairs_are_checked_and_may_be_chosen() -> None:
-    (found,) = resolve(Settings(), ["pairs=city-language", "model=gemma3-270m"], where="here")
+    (found,) = resolve(LanguageModelSettings(), ["pairs=city-language", "model=gemma3-270m"], where="here")
     assert (found.pairs, found.model) == (("city-language",), "gemma3-270m")
     with pytest.raises(SettingsError, match="did you mean 'city-language'"):
-        resolve(Settings(), ["pairs=city-languag"], where="here")
-    assert set(Settings().pairs) == set(PAIRS)
-    assert EXPERIMENT.preset("laptop").settings == Settings()
+        resolve(LanguageModelSettings(), ["pairs=city-languag"], where="here")
+    assert set(LanguageModelSettings().pairs) == set(PAIRS)
+    assert EXPERIMENT.preset("laptop").settings == LanguageModelSettings()
 
 
 def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

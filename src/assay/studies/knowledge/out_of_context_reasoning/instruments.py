@@ -1,11 +1,12 @@
 """What recall models know: losses, accuracies and ranks by kind of question, and the picture in their weights.
 
-A question has more readings than loss and accuracy, because a wrong answer can be wrong in two ways. The *family* of a
+A question has more scores than loss and accuracy, because a wrong answer can be wrong in two ways. The *family* of a
 relation is the set of answers it can have (facts, or implications); a subject's *pair* is its own fact and implication. A model
 that knows the relation but not the subject has a small family loss and a chance rank inside the family; one that knows the
 subject but not the relation has a small pair loss.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -19,18 +20,19 @@ from assay.studies.knowledge.out_of_context_reasoning.model import RecallStack
 from assay.studies.knowledge.out_of_context_reasoning.world import Draws, Kind, RecallWorld
 
 __all__ = [
-    "Reading",
     "RecallProbe",
+    "Scores",
     "block_completion",
-    "block_norms",
     "key_query_profile",
     "shape_distance",
     "value_output",
 ]
 
+ONE_HALF = math.log(0.5)
+
 
 @dataclass(frozen=True)
-class Reading:
+class Scores:
     """Means over the questions of one kind, for every run.
 
     Attributes:
@@ -40,6 +42,9 @@ class Reading:
         rank: answers of the family above the right one, ties counting half: 0 is best, half the family less one half is chance.
         family_loss_nats: -log of the probability on the family (the paper's relation loss).
         pair_loss_nats: -log of the probability on the subject's fact and implication (the paper's subject loss).
+        asserted: share of questions whose right answer has a probability above one half.
+        any_asserted: share of questions of which some answer of the family, right or wrong, has one; "unknown" is no answer.
+        abstained: share of questions of which "unknown" has one; 0 where the world has no such label.
     """
 
     loss_nats: Float[ndarray, " runs"]
@@ -48,6 +53,9 @@ class Reading:
     rank: Float[ndarray, " runs"]
     family_loss_nats: Float[ndarray, " runs"]
     pair_loss_nats: Float[ndarray, " runs"]
+    asserted: Float[ndarray, " runs"]
+    any_asserted: Float[ndarray, " runs"]
+    abstained: Float[ndarray, " runs"]
 
 
 class RecallProbe:
@@ -69,6 +77,7 @@ class RecallProbe:
         self._weights = torch.from_numpy(np.stack(weights))
         family = (np.arange(world.n_answers) >= world.n).astype(int)
         self._family = torch.from_numpy(family) == self._relation[:, :, None]
+        self._says_something = torch.from_numpy(np.arange(world.n_answers) < 2 * world.n)
         self._kind_of = self._kinds_of(world, draws[0])
 
     @classmethod
@@ -83,32 +92,36 @@ class RecallProbe:
         draws, weights = zip(*(world.population(world.kinds) for world in worlds), strict=True)
         return cls(worlds, draws, weights)
 
-    def read(self, stack: RecallStack) -> dict[Kind, Reading]:
-        """Readings of every kind of question; the stack is left as it is."""
+    def read(self, stack: RecallStack) -> dict[Kind, Scores]:
+        """Scores of every kind of question; the stack is left as it is."""
         logits = stack.logits(self._counts.to(stack.dtype)).double()
         log_all = torch.logsumexp(logits + torch.log(stack.multiplicity.double()), dim=2)
         answers = logits[:, :, stack.answer_rows]
         right = answers.gather(2, self._labels.unsqueeze(2))
         pair = torch.logsumexp(answers.gather(2, self._pairs), dim=2)
         in_family = answers.masked_fill(~self._family, -torch.inf)
+        sure = answers - log_all.unsqueeze(2) > ONE_HALF
         above, level = _standing(logits, right, stack.multiplicity)
         family_above, family_level = _standing(in_family, right, torch.ones(()))
-        values = Reading(
+        values = Scores(
             loss_nats=(log_all - right[:, :, 0]).numpy(),
             accuracy=((above == 0) / level).numpy(),
             family_accuracy=((family_above == 0) / family_level).numpy(),
             rank=(family_above + (family_level - 1) / 2).numpy(),
             family_loss_nats=(log_all - torch.logsumexp(in_family, dim=2)).numpy(),
             pair_loss_nats=(log_all - pair).numpy(),
+            asserted=sure.gather(2, self._labels.unsqueeze(2))[:, :, 0].double().numpy(),
+            any_asserted=(sure & self._family & self._says_something).any(dim=2).double().numpy(),
+            abstained=(sure & ~self._says_something).any(dim=2).double().numpy(),
         )
         weights = self._weights.numpy()
         return {kind: self._mean(values, weights * (self._kind_of == i)) for i, kind in enumerate(self.kinds)}
 
     @staticmethod
-    def _mean(values: Reading, weights: Float[ndarray, "runs draws"]) -> Reading:
+    def _mean(values: Scores, weights: Float[ndarray, "runs draws"]) -> Scores:
         weights = weights / weights.sum(axis=1, keepdims=True)
         with np.errstate(invalid="ignore"):  # a run that left the finite numbers reads as nan
-            return Reading(**{field.name: (getattr(values, field.name) * weights).sum(axis=1) for field in fields(Reading)})
+            return Scores(**{field.name: (getattr(values, field.name) * weights).sum(axis=1) for field in fields(Scores)})
 
     def _kinds_of(self, world: RecallWorld, draws: Draws) -> Float[ndarray, " draws"]:
         kind_of = np.empty(draws.subject.shape, dtype=int)
@@ -148,17 +161,6 @@ def block_completion(W: Float[ndarray, "n_answers n_inputs"], world: RecallWorld
     projected = (W[world.n : 2 * world.n, 2 : 2 + world.n_subjects] * pattern).sum(axis=0)
     bridges, held_out = world.subjects("train_implication"), world.subjects("test_implication")
     return float(projected[held_out].mean() / projected[bridges].mean())
-
-
-def block_norms(W: Float[ndarray, "n_answers n_inputs"], world: RecallWorld) -> dict[str, float]:
-    """Frobenius norms of the blocks subject -> fact, subject -> implication (bridges, held-out) and relation -> answers."""
-    facts, implications = slice(0, world.n), slice(world.n, 2 * world.n)
-    blocks = {"relation_answers": W[:, :2]}
-    for name, kind in (("bridge", "train_fact"), ("held_out", "test_fact")):
-        subjects = world.subjects(kind)  # type: ignore[arg-type]
-        blocks[f"{name}_fact"] = W[facts][:, 2 + subjects]
-        blocks[f"{name}_implication"] = W[implications][:, 2 + subjects]
-    return {name: float(np.linalg.norm(block)) for name, block in blocks.items()}
 
 
 def key_query_profile(stack: RecallStack, world: RecallWorld) -> dict[str, Float[ndarray, " runs"]]:

@@ -22,15 +22,16 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
-from types import ModuleType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from scipy.optimize import minimize, nnls
+from scipy.sparse import csr_array
 
-from assay.core.errors import InputError, MissingExtra, SettingsError, WorkError
+from assay.core.errors import InputError, SettingsError, WorkError
+from assay.core.extras import load_extra
 from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 Norm = Literal["nuclear", "frobenius"]
+PURPOSE = "the conic max-margin program"
 LARGEST_SYSTEM = 30_000_000  # entries of the dense system that `multipliers_for` solves; 240 MB
 
 
@@ -167,8 +169,6 @@ def multipliers_for(
     Raises:
         InputError: some training margin is not positive, or the problem is too large for a dense system.
     """
-    from scipy.optimize import nnls
-
     margins = problem.margins(W)
     least = margins[problem.others].min()
     if least <= 0:
@@ -209,10 +209,8 @@ def solve(problem: MarginProblem, norm: Norm) -> Solution:
         MissingExtra: cvxpy or clarabel is not installed (extra `opt`).
         WorkError: no matrix separates the problem, or the solver gave up.
     """
-    cvxpy: Any = _solver_package("cvxpy")
-    _solver_package("clarabel")
-    from scipy.sparse import csr_array
-
+    cvxpy = load_extra("cvxpy", "opt", PURPOSE)
+    load_extra("clarabel", "opt", PURPOSE)
     query, other = np.nonzero(problem.others)
     label, constraint = problem.labels[query], np.arange(len(query))
     rows, entries, signs = [], [], []
@@ -240,13 +238,6 @@ def solve(problem: MarginProblem, norm: Norm) -> Solution:
     found = np.asarray(W.value)
     found = found / problem.least_margin(found)
     return Solution(found, multipliers, certify(problem, found, multipliers, norm))
-
-
-def _solver_package(name: str) -> ModuleType:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise MissingExtra(name, "opt", "the conic max-margin program") from error
 
 
 @dataclass(frozen=True)
@@ -388,8 +379,6 @@ def least_schatten(n: int, m_train: int, m_test: int, p: float) -> SchattenSolut
     Raises:
         SettingsError: sizes outside the family, or p not positive.
     """
-    from scipy.optimize import minimize
-
     symmetric(n, m_train, m_test, "nuclear")  # the same sizes are refused
     if p <= 0:
         raise SettingsError(f"a Schatten norm needs p > 0; got p={p}")

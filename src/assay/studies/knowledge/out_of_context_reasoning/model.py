@@ -44,7 +44,7 @@ class Architecture:
         depth: matrices whose product is W_OV: 1 is the combined model, 2 the factorised one, more is deeper still.
         d_hidden: width between the factors; None is the width of the model, which limits no rank.
         attention: `linear` (scores as they are) or `softmax`.
-        key_query: `trained`, or `fixed` to weight one on subject and relation and nought on the rest, as the theory assumes.
+        key_query: `trained`, or `fixed` to weight one on subject and relation and zero on the rest, as the theory assumes.
     """
 
     depth: int = 2
@@ -59,7 +59,7 @@ class Architecture:
             raise SettingsError(f"the width between factors must be at least 1; got d_hidden={self.d_hidden}")
         if self.attention == "softmax" and self.key_query == "fixed":
             raise SettingsError(
-                "softmax attention cannot put weight nought on a token; use attention='linear' with key_query='fixed'"
+                "softmax attention cannot put weight zero on a token; use attention='linear' with key_query='fixed'"
             )
 
 
@@ -73,7 +73,7 @@ class RecallStack(SideBySide):
     No run reads another's numbers, and a run does not depend on its stack mates, to the bit. For that, each run's part of each
     product must begin at the same place of a cache line: on some processors the library adds up in another order where the
     result begins at another multiple of 16 bytes. So the rows of W_OV and the width between factors are filled up to whole
-    cache lines, with weights that are nought and stay so and output tokens that are never predicted. Whole lines are also what
+    cache lines, with weights that are zero and stay so and output tokens that are never predicted. Whole lines are also what
     vector instructions like best: the filling costs no time at the paper's sizes.
 
     Attributes:

@@ -165,6 +165,15 @@ class RecallWorld:
         implication[: self.n * n_counter] = self.rule[(self.group[: self.n * n_counter] + 1) % self.n]
         return replace(self, implication=implication)
 
+    def asked_for_rivals(self) -> "RecallWorld":
+        """The same world in which the right implication of held-out subjects is the one that counter-examples show.
+
+        Training never shows them, so a model trained on either world is trained on both; only what is asked differs.
+        """
+        implication, held_out = self.implication.copy(), self.subjects("test_implication")
+        implication[held_out] = self.rule[(self.group[held_out] + 1) % self.n]
+        return replace(self, implication=implication)
+
     # ------------------------------------------------------------------------------------------ subjects and vocabulary
 
     @property
