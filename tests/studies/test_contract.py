@@ -28,8 +28,7 @@ ARMS = [
 ]
 
 # Declared in the old form still; the list only ever shrinks.
-OLD_FORM = {
-}
+OLD_FORM: set[str] = set()
 MIGRATED = [study for slug, study in CATALOGUE.studies.items() if slug not in OLD_FORM]
 # A sentence that begins so needs the claim before it.
 LEANING = re.compile(
