@@ -45,13 +45,11 @@ def test_ways_differ_from_full_fine_tuning_in_what_they_say_only() -> None:
         "full": set(),
         "unstored": {"blank"},
         "rank-1": {"rank"},
-        "rank-2": {"rank"},
         "rank-4": {"rank"},
         "question-embeddings": {"embeddings"},
         "full-untrue": {"untrue"},
         "unstored-untrue": {"blank", "untrue"},
         "rank-1-untrue": {"rank", "untrue"},
-        "rank-2-untrue": {"rank", "untrue"},
         "rank-4-untrue": {"rank", "untrue"},
         "question-embeddings-untrue": {"embeddings", "untrue"},
         "full-again": {"draw"},
@@ -62,7 +60,7 @@ def test_ways_differ_from_full_fine_tuning_in_what_they_say_only() -> None:
         "replay-untrue": {"replay", "untrue"},
     }
     assert {name: way.rank for name, way in WAYS.items() if way.rank and not way.untrue} == {
-        "rank-1": 1, "rank-2": 2, "rank-4": 4,
+        "rank-1": 1, "rank-4": 4,
     }  # fmt: skip
     assert WAYS["decay"].path_of == WAYS["rise"].path_of == "full"
     assert WAYS["decay-replay"].rate_of == "decay"

@@ -85,11 +85,11 @@ ACQUISITION = Experiment(
                 n_subjects=12, n_values=4, d_model=8, pretrain_steps=20, pretrain_batch=32, n_templates=4, multiplicity=2,
                 n_draws=1,
             ), 2),
-        "laptop": Preset(AcquisitionSettings(), 12),
+        "laptop": Preset(AcquisitionSettings(), 10),
     },
     measure=f"{__package__}.acquisition:measure",
     figures=ACQUISITION_FIGURES,
-    cost=Cost(9, cores=1),
+    cost=Cost(6, cores=1),
 )  # fmt: skip
 
 EXTRACTION = Experiment(
@@ -221,7 +221,7 @@ EXTRACTION = Experiment(
     },
     measure=f"{__package__}.extraction:measure",
     figures=EXTRACTION_FIGURES,
-    cost=Cost(16, cores=1),
+    cost=Cost(14, cores=1),
 )  # fmt: skip
 
 FINE_TUNING = Experiment(
@@ -322,7 +322,7 @@ FINE_TUNING = Experiment(
     },
     measure=f"{__package__}.fine_tuning:measure",
     figures=FINE_TUNING_FIGURES,
-    cost=Cost(13, cores=1),
+    cost=Cost(11, cores=1),
 )  # fmt: skip
 
 LANGUAGE_MODEL = Experiment(

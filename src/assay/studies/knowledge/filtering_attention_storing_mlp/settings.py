@@ -57,7 +57,6 @@ class ExtractionSettings(Scale):
     templates: Annotated[tuple[int, ...], doc("templates of each type (|R|), rising")] = (4, 16, 64)
     multiplicities: Annotated[tuple[int, ...], doc("wordings of each fact (K), rising; those above |R| are left out")] = (
         1,
-        2,
         4,
         16,
     )
@@ -82,7 +81,7 @@ class ExtractionSettings(Scale):
         """The world in which N_f is varied: the middle |R|, and a K between one and all."""
         r = self.templates[len(self.templates) // 2]
         fitting = [k for k in self.multiplicities if k <= r]
-        return r, fitting[(len(fitting) + 1) // 2]
+        return r, fitting[len(fitting) // 2]
 
     @property
     def single(self) -> tuple[int, int]:
@@ -99,10 +98,11 @@ class ExtractionSettings(Scale):
 class FineTuningSettings(Scale):
     """One stored world, fine-tuned in many ways."""
 
+    pretrain_steps: Annotated[int, Ge(1), doc("steps on statements")] = 1000
     n_templates: Annotated[int, Ge(1), doc("templates of each type (|R|)")] = 16
     multiplicity: Annotated[int, Ge(1), doc("templates in which each fact is stated (K)")] = 4
     n_taught: Annotated[int, Ge(1), doc("subjects fine-tuned on (N_f)")] = 100
-    ranks: Annotated[tuple[int, ...], doc("ranks of low-rank updates, two or more; the first must be 1")] = (1, 2, 4)
+    ranks: Annotated[tuple[int, ...], doc("ranks of low-rank updates, two or more; the first must be 1")] = (1, 4)
     path_tolerance: Annotated[float, Gt(0), doc("by which share the paths of schedules may differ in length")] = 0.02
 
     def __post_init__(self) -> None:
