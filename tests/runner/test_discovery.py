@@ -91,6 +91,20 @@ def test_a_study_of_the_tree_without_study_is_reported(tmp_path: Path, monkeypat
         studies.cache_clear()
 
 
+def test_a_study_of_the_tree_without_claims_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import assay.studies.games
+
+    (tmp_path / "no_claims_here").mkdir()
+    (tmp_path / "no_claims_here" / "__init__.py").write_text("raise RuntimeError('not even loaded')\n")
+    monkeypatch.setattr(assay.studies.games, "__path__", [*assay.studies.games.__path__, str(tmp_path)])
+    studies.cache_clear()
+    try:
+        assert "must declare its claims and estimands in claims.py" in studies().broken["no-claims-here"]
+    finally:
+        monkeypatch.undo()
+        studies.cache_clear()
+
+
 def test_the_address_of_a_study_leads_back_to_it(coins: Study) -> None:
     address = address_of(coins)
     assert address == Address("coins_study.coins", "STUDY")

@@ -11,11 +11,13 @@ What cannot be loaded is reported in `Catalogue.broken` and skipped; asking for 
 
 import functools
 import importlib
+import importlib.util
 import pkgutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.core.errors import InputError, UsageError, unknown_name
@@ -151,6 +153,18 @@ def _installed() -> list[tuple[str, str, "functools.partial[object]"]]:
 
 
 def _attribute(module: str) -> object:
+    """The STUDY of a module of the tree.
+
+    Raises:
+        InputError: the module has none, or its folder lacks `claims.py`, where a study of the tree declares.
+    """
+    spec = importlib.util.find_spec(module)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if not (Path(folder) / "claims.py").is_file() and not (Path(folder) / "claims").is_dir():
+            raise InputError(
+                f"a study of the tree must declare its claims and estimands in claims.py; {module} has none. Add it beside "
+                "__init__.py (a plug-in's study may be one file)"
+            )
     loaded = importlib.import_module(module)
     if not hasattr(loaded, "STUDY"):
         raise InputError(f"a study's module must define STUDY; {module} does not")
@@ -174,7 +188,7 @@ def _checked(study: object, slug: str) -> "Study":
 
 def modules_of(experiment: "Experiment") -> list[str]:
     """The modules that define what an experiment computes; of a partial function also those of its function arguments."""
-    waiting: list[object] = [experiment.measure, experiment.measure_many]
+    waiting: list[object] = [experiment.measure, experiment.measure_many, experiment.check, experiment.measure_nulls]
     names = set[str]()
     while waiting:
         function = waiting.pop()
