@@ -214,7 +214,12 @@ def _tables(found: Mapping[str, Any]) -> list[_Table]:
         ]
     else:
         replies = [
-            (name, " or ".join(f"{a} ({p if isinstance(p, str) else format(p, '.3g')})" for a, p in row.items()))
+            (
+                name,
+                " or ".join(
+                    a if p == "1" else f"{a} ({p if isinstance(p, str) else format(p, '.3g')})" for a, p in row.items()
+                ),
+            )
             for name, row in found["human_reply"].items()
         ]
     return [*tables, _cut("What H does", ("H sees", "does"), replies)]
