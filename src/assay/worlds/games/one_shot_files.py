@@ -211,7 +211,7 @@ class _Stage:
             paid = _by_action(state.get("reward"), acts, where, "assistant action")
             self.reward.append(tuple(_row(row, replies, where, "human action") for row in paid))
             if finish:
-                state.done(second_reward=f"{state.where}: 'second_reward' belongs to the kind 'two-stage-assistance'")
+                state.done(second_reward="'second_reward' belongs to the kind 'two-stage-assistance'")
         check_kernel(self.prior, where=f"{fields.where}: the prior")
         self.live = [s for s, p in enumerate(self.prior) if p]
 
