@@ -1,5 +1,7 @@
 """The arms of extraction are what their names say, and its numbers are found again where they were planted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -253,3 +255,52 @@ def test_each_arms_number_is_made_of_the_networks_that_it_names(
     if arm != "stored":
         assert all(before[f"stored/{other}"] == after[f"stored/{other}"] for other in ("subjects_excess", "wordings_excess"))
         assert before["stored/coverage_slope"] == after["stored/coverage_slope"]
+
+
+def test_what_is_said_before_fine_tuning_is_said_by_the_stored_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.Tensor] = []
+    starts: list[torch.Tensor] = []
+    answers, train_on = extraction.answers, extraction.train_on
+
+    def look(model, sequences):  # type: ignore[no-untyped-def]
+        asked.append(model.W_U.detach().clone())
+        return answers(model, sequences)
+
+    def begin(model, lessons, optimiser, **sizes):  # type: ignore[no-untyped-def]
+        starts.append(model.W_U.detach().clone())
+        return train_on(model, lessons, optimiser, **sizes)
+
+    monkeypatch.setattr(extraction, "answers", look)
+    monkeypatch.setattr(extraction, "train_on", begin)
+    run = extraction.tuned(SMALL, Seeds(0), tunings(SMALL))
+    stored = torch.stack([starts[1][tunings(SMALL).index(Tuning(cell, 2))] for cell in SMALL.worlds])
+    assert [len(weights) for weights in asked] == [
+        len(tunings(SMALL)),
+        len(SMALL.worlds),
+        len(SMALL.worlds),
+        len(tunings(SMALL)),
+    ]
+    assert torch.equal(asked[1], stored)
+    assert torch.equal(asked[2], stored)
+    assert not torch.equal(asked[0], starts[1])
+    few = run.found[Tuning(SMALL.middle, 2)]
+    assert (run.before[SMALL.middle].others == few.others).all()
+    rows = {(row["R"], row["K"], row["N_f"], row["what"]) for row in run.rows}
+    assert len(rows) == len(run.rows) == len(tunings(SMALL))
+
+
+def test_plausible_errors_are_those_of_the_smallest_set_and_their_control_comes_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arms = tunings(SMALL)
+    found = {one: outcome(0.5, 0.2, n=120) for one in arms}
+    right, wrong = ({"said": np.tile(said, (1, 40))} for said in (np.arange(3) * 4, (np.arange(3) + 1) % 3 * 4))
+    found[Tuning(SMALL.middle, 2)] = replace(found[arms[0]], wrong=np.ones((1, 120), dtype=bool), **right)
+    before = {cell: replace(found[arms[0]], wrong=np.ones((1, 120), dtype=bool), **wrong) for cell in SMALL.worlds}
+    worlds = {cell: SMALL.world(Seeds(1), n_templates=cell[0], multiplicity=cell[1]) for cell in SMALL.worlds}
+    run = Run(worlds, found, {one: np.ones(120) for one in arms}, before, [])
+    monkeypatch.setattr(extraction, "tuned", lambda *args, **kwargs: run)
+    monkeypatch.setattr(extraction, "_tables", lambda *args: {})
+    estimands = extraction.measure(SMALL, Seeds(0)).estimands
+    assert (estimands["stored/right_type"], estimands["before/right_type"]) == (1.0, 0.0)
+    assert extraction.measure_nulls(SMALL, Seeds(0)).estimands["nothing-stored/right_type"] == 1.0

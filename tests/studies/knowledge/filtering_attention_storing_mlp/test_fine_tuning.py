@@ -214,14 +214,16 @@ def test_energies_along_the_question_are_those_of_a_gradient_by_hand() -> None:
     for name in ("own-question", "other-question"):
         assert 0 < found[f"{name}/energy_along_question"] < found["shared-token/first_share"]
     assert 0 < found["own-tokens/first_share"] < 1
-    asked = world.questions(64 * 3 * 5, rng=np.random.default_rng(1), subjects=np.arange(20))
+    rng = np.random.default_rng(1)
+    asked = world.questions(64 * 3 * 5, rng=rng, subjects=np.arange(20))
     w = {name: value.detach().double().numpy()[0] for name, value in base.named_parameters()}
+    marks = w["W_E"][world.question_tokens(np.arange(3))]
+    own_tokens = rng.standard_normal((len(asked.types), 16), dtype=np.float32).astype(float)
+    own_tokens *= np.linalg.norm(marks, axis=1).mean() / np.linalg.norm(own_tokens, axis=1, keepdims=True)
     q, k, v = (w[f"blocks.0.W_{x}"][0] for x in "QKV")
-    images = w["W_E"][world.question_tokens(np.arange(3))] @ v
-    energies = np.zeros((3, 3))
-    for j in range(3):
-        own = asked.types == j
-        x = w["W_E"][asked.tokens[own]]
+    images = marks @ v
+
+    def slope(x: np.ndarray, answers: np.ndarray) -> np.ndarray:
         scores = np.einsum("bd,bkd->bk", x[:, -1] @ q, x @ k) / np.sqrt(q.shape[1])
         pattern = np.exp(scores - scores.max(1, keepdims=True))
         mix = np.einsum("bk,bkd->bd", pattern / pattern.sum(1, keepdims=True), x @ v)
@@ -229,9 +231,61 @@ def test_energies_along_the_question_are_those_of_a_gradient_by_hand() -> None:
         logits = np.maximum(hidden, 0) @ w["blocks.0.W_out"] @ w["W_U"]
         odds = np.exp(logits - logits.max(1, keepdims=True))
         odds /= odds.sum(1, keepdims=True)
-        odds[np.arange(len(odds)), asked.answers[own]] -= 1
-        gradient = mix.T @ ((odds @ w["W_U"].T @ w["blocks.0.W_out"].T) * (hidden > 0)) / len(odds)
+        odds[np.arange(len(odds)), answers] -= 1
+        gradient: np.ndarray = mix.T @ ((odds @ w["W_U"].T @ w["blocks.0.W_out"].T) * (hidden > 0)) / len(odds)
+        return gradient
+
+    energies, shares = np.zeros((3, 3)), np.zeros((2, 3))
+    for j in range(3):
+        own = asked.types == j
+        x = w["W_E"][asked.tokens[own]]
+        gradient = slope(x, asked.answers[own])
         energies[j] = ((images @ gradient) ** 2).sum(1) / (images**2).sum(1) / (gradient**2).sum()
+        apart = x.copy()
+        apart[:, -1] = own_tokens[own]
+        for row, one in enumerate((gradient, slope(apart, asked.answers[own]))):
+            shares[row, j] = np.linalg.norm(one, 2) ** 2 / (one**2).sum()
     assert found["own-question/energy_along_question"] == pytest.approx(np.diag(energies).mean(), rel=1e-4)
     others = [energies[j, (j + 1) % 3] for j in range(3)]
+    assert found["shared-token/first_share"] == pytest.approx(np.mean(shares[0]), rel=1e-4)
+    assert found["own-tokens/first_share"] == pytest.approx(np.mean(shares[1]), rel=1e-4)
     assert found["other-question/energy_along_question"] == pytest.approx(np.mean(others), rel=1e-4)
+
+
+def test_low_rank_ways_have_the_rank_in_their_name() -> None:
+    world = world_of()
+    for name, way in WAYS.items():
+        if way.rank:
+            model = learner_of(base_of(world), world, way, np.random.default_rng(0))
+            assert f"rank-{model.rank}" == name.removesuffix("-untrue")
+            assert model.names == tuple(f"blocks.0.W_{x}" for x in ("Q", "K", "V", "in", "out"))
+
+
+def test_others_are_asked_before_and_after_and_gradients_are_those_of_the_networks_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[tuple[torch.Tensor | None, np.ndarray]] = []
+    sloped: list[torch.Tensor] = []
+    fates, gradient = fine_tuning._fates, fine_tuning.gradient_along_questions
+
+    def look(model, asked, stated, seen, stored):  # type: ignore[no-untyped-def]
+        told.append((model.W_U.detach().clone() if isinstance(model, Decoder) else None, seen))
+        return fates(model, asked, stated, seen, stored)
+
+    def slope(base, world, chosen, rng):  # type: ignore[no-untyped-def]
+        sloped.append(base.W_U.detach().clone())
+        return {name: value + len(sloped) for name, value in gradient(base, world, chosen, rng).items()}
+
+    monkeypatch.setattr(fine_tuning, "_fates", look)
+    monkeypatch.setattr(fine_tuning, "gradient_along_questions", slope)
+    found = fine_tuning.measure(SETTINGS, Seeds(0)).estimands
+    chosen = chosen_subjects(world_of(), 20, Seeds(0))
+    assert len(told) == len(WAYS) + 1
+    for _, seen in told:
+        assert seen.reshape(40, 3).all(1).nonzero()[0].tolist() == chosen.tolist()
+        assert seen.sum() == 60
+    before = told[0][0]
+    assert before is not None
+    assert torch.equal(before, sloped[0])
+    assert not torch.equal(before, sloped[1])
+    assert 1 < found["own-question/energy_along_question"] < 2 < found["unstored/energy_along_question"] < 3
