@@ -9,6 +9,7 @@ PUBLISHED = {
     "recycling": {2: "7", 3: "10.660125", 4: "13.38"},
     "broadcast": {2: "2", 3: "2.99", 4: "3.89"},
     "grid": {3: "1.550444", 4: "2.241577"},
+    "fire fighting": {2: "-4.383496", 3: "-5.736969", 4: "-6.578834"},
     "boxes": {2: "17.6", 3: "66.081", 4: "98.593613"},
 }
 
@@ -135,12 +136,16 @@ def meeting_in_a_grid() -> str:
     return "\n".join(lines)
 
 
-def fire_fighting(n_houses: int = 3, n_levels: int = 3) -> str:
+def fire_fighting(n_houses: int = 3, n_levels: int = 3, *, as_published: bool = True) -> str:
     """Two agents choose houses of a row to fight fire at; every level of fire left costs 1 a step.
 
     Two at a house put its fire out. One lowers it by a level, with 60 % where a neighbour burns. Where nobody is, it grows
     by a level with 80 % where a neighbour burns (it may also spread so) and with 40 % alone. An agent sees flames with 20, 50
     or 80 % at level 0, 1 or more. All levels are equally likely at first.
+
+    The definition is the MADP toolbox's (ProblemFireFighting). The file that circulates with it (fireFighting_2_3_3) rounds the
+    probabilities of the next levels to two decimals (0.29 for 0.6 x 0.6 x 0.8), and the published values are that file's;
+    `as_published=False` leaves the products exact.
     """
     levels = list(product(range(n_levels), repeat=n_houses))
 
@@ -168,6 +173,8 @@ def fire_fighting(n_houses: int = 3, n_levels: int = 3) -> str:
             p = Fraction(1)
             for k, level in enumerate(then):
                 p *= each[k][level]
+            if as_published:
+                p = Fraction(round(100 * p), 100)
             if p:
                 lines.append(f"T: h{a} h{h} : {name(state)} : {name(then)} : {number(p)}")
         flames = [(Fraction(2, 10), Fraction(5, 10), Fraction(8, 10))[min(state[k], 2)] for k in (a, h)]
