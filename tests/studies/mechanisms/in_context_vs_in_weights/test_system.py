@@ -34,15 +34,13 @@ def test_contrasts_have_the_sign_of_what_is_claimed() -> None:
         "burst": "K=512 B=4",
         "noisy": "K=512 B=1 eps=0.75",
     }
-    looks_up, remembers = {"ic": 0.9, "iw": 0.1}, {"ic": 0.1, "iw": 0.8}
-    final = {
-        cell: {**(looks_up if role in ("many", "burst", "noisy") else remembers), "scrambled": 0.1, "stranger": 0.0}
-        for role, cell in corners.items()
-    }
+    context = {"ic": 0.9, "cost": 0.6, "scrambled": 0.1, "stranger_cost": 0.0}
+    weights = {"ic": 0.1, "cost": -0.1, "scrambled": 0.1, "stranger_cost": 0.0}
+    final = {cell: context if role in ("many", "burst", "noisy") else weights for role, cell in corners.items()}
     found = contrasts(final, corners)
     assert found["classes/ic_gain"] == found["bursts/ic_gain"] == found["noise/ic_gain"] == pytest.approx(0.8)
-    assert found["classes/iw_loss"] == found["bursts/iw_loss"] == found["noise/iw_loss"] == pytest.approx(0.7)
-    assert found["classes-scrambled/ic_gain"] == found["noise-stranger/iw_loss"] == 0
+    assert found["classes/iw_cost"] == found["bursts/iw_cost"] == found["noise/iw_cost"] == pytest.approx(0.7)
+    assert found["classes-scrambled/ic_gain"] == found["noise-stranger/iw_cost"] == 0
 
 
 @pytest.mark.parametrize("kind", ["strict", "modern"])

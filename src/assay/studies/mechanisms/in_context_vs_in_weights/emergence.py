@@ -7,7 +7,7 @@ import torch
 
 from assay.claims.study import Measurement, Table
 from assay.core.seeds import Seeds
-from assay.instruments.abruptness import cliff_ratio, crossing, jump_of, lag
+from assay.instruments.abruptness import cliff_ratio, crossing, jump_of
 from assay.instruments.attention import Uniform, attention_on, knocked_out, patterns
 from assay.models.decoder import Decoder
 from assay.studies.mechanisms.in_context_vs_in_weights.settings import EmergenceSettings
@@ -19,6 +19,11 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     train_regimes,
 )
 from assay.training.sequence import log_steps
+
+ONE_IN_N = 1 / 8
+SHARES = (0.1, 0.25, 0.5)  # of their rises, at which the order of the measures is shown
+CLAIMED = 0.5  # the share that is claimed of
+SHOWN = ("ic", "ic2", "context_labels", "previous_item", "target_label")
 
 
 def _of_context(logits: np.ndarray, setting: Setting) -> dict[str, float]:
@@ -70,14 +75,31 @@ def _cut(done: Trained) -> dict[str, float]:
     }
 
 
-def _rise(steps: np.ndarray, values: np.ndarray) -> float:
-    """The step by which a curve has gone a tenth of its way from start to end."""
+def half_rises(steps: np.ndarray, curves: Mapping[str, np.ndarray], share: float = 0.5) -> dict[str, float]:
+    """The step by which each curve has gone that share of its way from start to end."""
+    return {name: crossing(steps, values, values[0] + share * (values[-1] - values[0])) for name, values in curves.items()}
 
-    return crossing(steps, values, values[0] + 0.1 * (values[-1] - values[0]))
+
+def leads(rises: Mapping[str, float]) -> dict[str, float]:
+    """Steps by which each measure is ahead of accuracy, all read at one share of their rises.
+
+    `attention` is the later of the induction head's two patterns: both must be there.
+    """
+    attention = max(rises["previous_item"], rises["target_label"])
+    return {
+        "attention": rises["ic"] - attention,
+        "context-labels": rises["ic"] - rises["context_labels"],
+        "shifted-labels": rises["ic"] - rises["ic2"],
+    }
+
+
+def share_at_guessing(steps: np.ndarray, accuracy: np.ndarray, context_labels: np.ndarray) -> float:
+    """Probability of the context's labels when accuracy first is that of guessing among them, one in N."""
+    return float(np.interp(crossing(steps, accuracy, ONE_IN_N), steps, context_labels))
 
 
 def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
-    """One seed: the isolated network, the variant with L = N and the memoriser."""
+    """One seed: the isolated network, the guesser, the memoriser and the variant with L = N."""
 
     regimes, n_steps = settings.regimes, settings.n_steps
     looks = log_steps(n_steps, per_decade=settings.per_decade)
@@ -85,50 +107,71 @@ def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
     def observe(name: str, model: Decoder, sets: Mapping[str, Setting]) -> dict[str, float]:
         if name == "isolated":
             return _measures(model, sets, settings.n_attended)
-        return accuracies(model, sets, ("ic" if name == "equal" else "iw",))
+        if name == "equal":
+            return accuracies(model, sets, ("ic",))
+        found = _of_context(answers(model, sets["ic"].batch), sets["ic"])
+        return found if name == "guesser" else found | accuracies(model, sets, ("iw",))
 
     done = train_regimes(regimes, settings, seeds, observe=observe, observe_at=looks)
-    isolated, equal, memoriser = done["isolated"], done["equal"], done["memoriser"]
+    isolated = done["isolated"]
     steps = np.array(isolated.trace.steps, dtype=float)
-    ic, ic2 = isolated.curve("ic"), isolated.curve("ic2")
-    quarter, half = crossing(steps, ic, 0.25), crossing(steps, ic, 0.5)
-    rises = {name: _rise(steps, isolated.curve(name)) for name in ("previous_item", "target_label", "context_labels")}
-    attention = max(rises["previous_item"], rises["target_label"])
-    other = memoriser.sets["ic"]
+    asked = {name: done[name].curve("iw" if name == "memoriser" else "ic") for name in regimes}  # by what they are trained on
+    shares = {
+        name: share_at_guessing(steps, asked[name], done[name].curve("context_labels"))
+        for name in ("isolated", "guesser", "memoriser")
+    }
     cuts = _cut(isolated)
+    curves = {name: isolated.curve(name) for name in SHOWN}
+    rises = {share: half_rises(steps, curves, share) for share in SHARES}
     estimands = {
-        "isolated/cliff": cliff_ratio(steps, ic, 0.25, 0.9),
-        "memoriser/cliff": cliff_ratio(steps, memoriser.curve("iw"), 0.25, 0.9),
-        "isolated/context_label_share": float(np.interp(quarter, steps, isolated.curve("context_labels"))),
-        "memoriser/last_context_label_share": _of_context(answers(memoriser.model, other.batch), other)["context_labels"],
+        "isolated/cliff": cliff_ratio(steps, asked["isolated"], 0.25, 0.9),
+        "memoriser/cliff": cliff_ratio(steps, asked["memoriser"], 0.25, 0.9),
+        **{f"{name}/context_label_share": share for name, share in shares.items()},
         "isolated/ic": isolated.last("ic"),
-        "equal/ic": equal.last("ic"),
-        "head-uniform/ic": max(cuts["layer 1, label rows"], cuts["layer 1, all rows"], cuts["layer 2, query row"]),
-        "other-rows-uniform/ic": cuts["layer 2, other rows"],
-        "attention/lead": half - attention,
-        "shifted-labels/half_lead": half - crossing(steps, ic2, 0.5),
-        "context-labels/lead_over_attention": min(rises["previous_item"], rises["target_label"]) - rises["context_labels"],
-        "accuracy/half_lead_over_attention": min(rises["previous_item"], rises["target_label"]) - half,
-        "previous-item/lag": lag(steps, isolated.curve("previous_item"), ic),
-        "shifted-labels/lag": lag(steps, ic2, ic),
+        "equal/ic": done["equal"].last("ic"),
+        "head-uniform/cut_ic": max(cuts["layer 1, label rows"], cuts["layer 1, all rows"], cuts["layer 2, query row"]),
+        "item-rows-uniform/cut_ic": cuts["layer 1, item rows"],
+        **{f"{name}/lead": lead for name, lead in leads(rises[CLAIMED]).items()},
     }
     jumps: Table = [
         {"arm": name, "step": jump.step, "seen": jump.seen}
         for name in ("isolated", "equal")
         for jump in [jump_of(done[name].trace.steps, done[name].curve("ic"), 0.5)]
     ]
-    shown = ("ic", "context_labels", "previous_item", "target_label")
-    curves: Table = [
+    shown: Table = [
         {"step": int(step), "measure": name, "value": float(value)}
-        for name in shown
+        for name in SHOWN
+        if name != "ic2"
         for step, value in zip(isolated.trace.steps, isolated.curve(name), strict=True)
         if step
     ]
     accuracy: Table = [
         {"step": int(step), "arm": name, "accuracy": float(value)}
-        for name, key in (("isolated", "ic"), ("equal", "ic"), ("memoriser", "iw"))
-        for step, value in zip(done[name].trace.steps, done[name].curve(key), strict=True)
+        for name, curve in asked.items()
+        for step, value in zip(done[name].trace.steps, curve, strict=True)
         if step
     ]
+    order: Table = [
+        {"share": f"{share:.0%}", "measure": name, "lead": lead}
+        for share, found in rises.items()
+        for name, lead in leads(found).items()
+    ]
     cut_rows: Table = [{"cut": name, "accuracy": value} for name, value in cuts.items()]
-    return Measurement(estimands, {"curves": curves, "accuracy": accuracy, "cuts": cut_rows, "jumps": jumps})
+    return Measurement(estimands, {"curves": shown, "accuracy": accuracy, "cuts": cut_rows, "jumps": jumps, "order": order})
+
+
+def measure_nulls(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
+    """A learner without parts: everything about it rises evenly from chance to the end, and no cut touches it."""
+    steps = np.linspace(0.0, settings.n_steps, 400)
+    even = steps / settings.n_steps
+    chance, of_context = 1 / 32, 1 / 4
+    accuracy, labels = chance + (1 - chance) * even, of_context + (1 - of_context) * even
+    lead = leads(half_rises(steps, dict.fromkeys(SHOWN, accuracy), CLAIMED))
+    found = {
+        "cliff": cliff_ratio(steps, accuracy, 0.25, 0.9),
+        "context_label_share": share_at_guessing(steps, accuracy, labels),
+        "ic": float(accuracy[-1]),
+        "cut_ic": float(accuracy[-1]),
+        "lead": max(lead["attention"], lead["context-labels"]),
+    }
+    return Measurement({f"even/{name}": value for name, value in found.items()})

@@ -1,18 +1,23 @@
 """What the report draws of the experiments."""
 
-from assay.claims.charts import Bars, Figure, Heat, Line, Lines
+from assay.claims.charts import Bars, Figure, Line, Lines
 
-READINGS = {"ic": "in context (new classes)", "iw": "in weights"}
+READINGS = {
+    "ic": "in context (new classes)",
+    "iw": "in weights",
+    "twin_iw": "in weights, cannot look up",
+    "twin_ic": "in context, cannot look up",
+}
 
 
 GRID_FIGURES = (
     Figure(
         "grid",
         "Classes and burstiness decide",
-        "Accuracy on new classes (only the context can tell) and on independent sequences (only the weights can), after the "
-        "same number of steps. Many classes or bursty contexts: looked up. Few classes, no bursts: remembered.",
-        Heat("grid", row="K", column="B", value="accuracy", panel="evaluation", row_label="classes (K)",
-             column_label="copies of a class in the context (B)", value_label="accuracy", annotate=True),
+        "Accuracy by the number of classes (K) and of copies of a class in the context (B): on new classes, where only the "
+        "context can tell, at the end; on independent sequences, where only the weights can, when each class has been asked "
+        "equally often, beside a twin that cannot look up.",
+        Bars("cells", x="cell", y="accuracy", by="evaluation", y_label="accuracy"),
         names=READINGS,
     ),
 )  # fmt: skip
@@ -23,7 +28,7 @@ NOISE_FIGURES = (
         "noise",
         "Noise makes remembering harder",
         "Accuracy by the spread of items inside a class, at 512 classes without bursts.",
-        Bars("noise", x="eps", y="accuracy", by="evaluation", x_label="noise inside a class (eps)", y_label="accuracy"),
+        Bars("cells", x="eps", y="accuracy", by="evaluation", x_label="noise inside a class (eps)", y_label="accuracy"),
         names=READINGS,
         further=True,
     ),
@@ -49,6 +54,15 @@ EMERGENCE_FIGURES = (
         Bars("cuts", x="cut", y="accuracy", y_label="accuracy on new classes", lines=(Line(1 / 8, "one in N"),)),
         further=True,
     ),
+    Figure(
+        "order",
+        "What rises before accuracy",
+        "Steps by which both attention patterns, the probability of the context's labels and another accuracy (labels shifted) "
+        "are ahead of accuracy, all read when 10, 25 and 50% of their rise are done.",
+        Bars("order", x="share", y="lead", by="measure", x_label="share of the rise", y_label="steps before accuracy",
+             lines=(Line(0.0, "together"),)),
+        further=True,
+    ),
 )  # fmt: skip
 
 
@@ -61,7 +75,8 @@ SKEW_FIGURES = (
         "remembers little.",
         Bars("skew", x="exponent", y="accuracy", by="evaluation", x_label="exponent of the class frequencies",
              y_label="accuracy"),
-        names={"ic": "in context", "iw": "in weights, as frequent as trained", "iw_uniform": "in weights, all classes alike"},
+        names={"ic": "in context", "iw": "in weights, as frequent as trained", "iw_uniform": "in weights, all classes alike",
+               "constant": "best constant answer"},
     ),
 )  # fmt: skip
 
@@ -73,7 +88,12 @@ MINIMAL_FIGURES = (
         "Accuracy of the two-parameter model by classes (K), burst (B) and noise (eps). Many classes, bursts or noise: looked "
         "up; else remembered. With both numbers held at zero it can only guess among the context's labels.",
         Bars("cells", x="cell", y="accuracy", by="reading", y_label="accuracy"),
-        names={"ic": "in context", "iw": "in weights", "held": "in context, both numbers held at zero"},
+        names={
+            "ic": "in context",
+            "iw": "in weights",
+            "held_ic": "in context, both numbers held at zero",
+            "held_iw": "in weights, both numbers held at zero",
+        },
         further=True,
     ),
     Figure(
@@ -82,6 +102,13 @@ MINIMAL_FIGURES = (
         "Accuracy on new classes and the two attention logits during training on mostly new classes.",
         Lines("curves", x="step", y="value", by="measure", x_label="step", y_label="accuracy, or logit", x_scale="log"),
         names={"ic": "accuracy on new classes", "beta_1": "layer 1: previous token", "alpha": "layer 2: match"},
+    ),
+    Figure(
+        "two-parameters-rates",
+        "The jump needs fast numbers",
+        "Accuracy on new classes when the two numbers move as fast as the classifier's weights, and 3 and 10 times as fast.",
+        Lines("rates", x="step", y="accuracy", by="rate", x_label="step", y_label="accuracy", x_scale="log"),
+        further=True,
     ),
 )
 

@@ -21,7 +21,7 @@ def measure_many(settings: GateSettings, seeds: Sequence[Seeds]) -> list[Measure
     starts = np.abs(np.stack([seed("start").normal(0.0, settings.spread, size=size) for seed in seeds]))
     rows = Rows(len(seeds))
     for depth in range(1, size + 1):
-        for form, label in (("chain", "nested"), ("apart", "apart")):
+        for form, label in (("chain", "gates"), ("apart", "apart-gates")):
             gates = Gates(settings.others[-depth:], form)  # type: ignore[arg-type]
             found = descend(gates, starts[:, -depth:], learning_rate=settings.learning_rate, n_steps=settings.n_steps, every=2)
             kept = np.unique(np.geomspace(1, len(found.steps) - 1, 120).astype(int))

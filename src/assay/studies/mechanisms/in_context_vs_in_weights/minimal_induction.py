@@ -27,10 +27,13 @@ class MinimalInduction(SideBySide):
     Attributes:
         gates: beta_1, alpha and beta_2 (used with `label_bias` only, the three-parameter model).
         held: whether the gates stay where they are, [*run].
+        rates: what the gates count in attention, [*run]: under Adam, whose steps have one size, they move so many times as fast
+            as the classifier's weights.
     """
 
     gates: Tensor
     held: Tensor
+    rates: Tensor
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class MinimalInduction(SideBySide):
         draw = Parameters(self.n_runs, rngs)
         self.gates = draw.zeros(3)
         self.register_buffer("held", torch.zeros(draw.lead, dtype=torch.bool))
+        self.register_buffer("rates", torch.ones(draw.lead))
         self.label_bias = label_bias
         sizes = [2 * d_content, *(width for _ in range(n_readout))]
         self.weights = nn.ParameterList(draw.normal(math.sqrt(2 / a), a, b) for a, b in pairwise(sizes))
@@ -58,15 +62,20 @@ class MinimalInduction(SideBySide):
         """The gates of the runs for which it is true stay where they are from now on."""
         self.held[...] = torch.as_tensor(which)
 
+    def set_rates(self, rates: float | Float[np.ndarray, " run"]) -> None:
+        """The gates of each run count so many times in attention from now on."""
+        self.rates[...] = torch.as_tensor(rates)
+
     @property
     def parameters_by_name(self) -> dict[str, float]:
         """The attention logits by name, of a single run."""
-        return dict(zip(("beta_1", "alpha", "beta_2"), self.gates.detach().tolist(), strict=True))
+        logits = (self.rates[..., None] * self.gates).detach()
+        return dict(zip(("beta_1", "alpha", "beta_2"), logits.tolist(), strict=True))
 
     def attention(self, content: Float[Tensor, "*run batch pos d_content"]) -> Float[Tensor, "*run batch pos"]:
         """How the query attends to every token."""
         n_pos = content.shape[-2]
-        gates = torch.where(self.held[..., None], self.gates.detach(), self.gates)
+        gates = self.rates[..., None] * torch.where(self.held[..., None], self.gates.detach(), self.gates)
         beta_1, alpha, beta_2 = gates[..., None, None].unbind(-3)
         places = torch.arange(n_pos)
         previous = (places[None, :] == places[:, None] - 1).to(content.dtype)

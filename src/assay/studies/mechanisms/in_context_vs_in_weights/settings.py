@@ -1,7 +1,8 @@
 """The settings of the experiments, and the data regimes that they speak of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
@@ -37,6 +38,9 @@ class Regime:
         p_bursty: p_B.
         p_fresh: p_C.
         n_labels: L.
+        shown: the labels that stand in the context while training (ours): the items' own; the same ones `dealt` out again among
+            the items, so that a label of the context is right and none says which; or drawn at `random` from all labels, so
+            that nothing can be looked up and every question must be answered from the weights.
     """
 
     n_classes: int
@@ -46,6 +50,12 @@ class Regime:
     p_bursty: float = 1.0
     p_fresh: float = 0.0
     n_labels: int = 32
+    shown: Literal["own", "dealt", "random"] = "own"
+
+    @property
+    def without_look_up(self) -> "Regime":
+        """The same questions about the same items with nothing to look up."""
+        return replace(self, shown="random")
 
 
 def check_regimes(regimes: Sequence[Regime]) -> None:
@@ -64,11 +74,12 @@ def check_regimes(regimes: Sequence[Regime]) -> None:
 
 @dataclass(frozen=True)
 class DataSettings(Training):
-    """A grid of classes and burstiness, and noisy cells beside one of it; the claims compare its corners."""
+    """Numbers of classes and of copies in the context, and noise inside a class; the claims compare the ends of each."""
 
     classes: Annotated[tuple[int, ...], doc("numbers of classes (K), rising")] = (128, 512, 2048)
     bursts: Annotated[tuple[int, ...], doc("copies of a class in a sequence (B), rising")] = (1, 2, 4)
     noises: Annotated[tuple[float, ...], doc("standard deviations inside a class (eps), rising")] = (0.1, 0.75)
+    whole: Annotated[bool, doc("every pair of classes and bursts, not only each varied at the other's middle")] = False
     n_looks: Annotated[int, Ge(1), doc("observations of each network on the way")] = 6
 
     def __post_init__(self) -> None:
@@ -76,10 +87,19 @@ class DataSettings(Training):
 
     @property
     def regimes(self) -> dict[str, Regime]:
-        """All cells by name: the grid, then the noisy ones."""
-        middle, single = self.classes[len(self.classes) // 2], self.bursts[0]
-        grid = {f"K={k} B={b}": Regime(k, b, self.noises[0]) for k in self.classes for b in self.bursts}
+        """All cells by name: classes and bursts, then the noisy ones."""
+        middle, single, pair = self.classes[len(self.classes) // 2], self.bursts[0], self.bursts[len(self.bursts) // 2]
+        grid = {
+            f"K={k} B={b}": Regime(k, b, self.noises[0])
+            for k in self.classes
+            for b in self.bursts
+            if self.whole or k == middle or b == pair
+        }
         return grid | {f"K={middle} B={single} eps={e:g}": Regime(middle, single, e) for e in self.noises[1:]}
+
+    def equal_step(self, regime: Regime) -> int:
+        """The step by which each class has been asked as often as each of the most numerous at the end."""
+        return max(1, round(self.n_steps * regime.n_classes / self.classes[-1]))
 
     @property
     def corners(self) -> dict[str, str]:
@@ -97,13 +117,28 @@ class DataSettings(Training):
 
 @dataclass(frozen=True)
 class MinimalSettings(DataSettings):
-    """The corners of the data grid, for the two-parameter model."""
+    """The corners of the data settings, for the two-parameter model, and how fast its two numbers move."""
+
+    rates: Annotated[tuple[float, ...], doc("learning rates of the two numbers, in the classifier's; falling")] = (
+        10.0,
+        3.0,
+        1.0,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.rates) < 2 or any(slow >= fast for fast, slow in pairwise(self.rates)) or self.rates[-1] <= 0:
+            raise SettingsError(f"rates must be positive, at least two, and fall; got {self.rates}")
+
+    @property
+    def roles(self) -> dict[str, Regime]:
+        """The regimes that the claims compare, by role."""
+        return {role: self.regimes[cell] for role, cell in self.corners.items()}
 
     @property
     def arms(self) -> dict[str, Regime]:
         """The corners, the isolated regime and one that can only be remembered."""
-        corners = {role: self.regimes[cell] for role, cell in self.corners.items()}
-        return corners | {"isolated": Regime(256, 1, p_fresh=0.8), "memoriser": Regime(32, 0, p_bursty=0.0)}
+        return self.roles | {"isolated": Regime(256, 1, p_fresh=0.8), "memoriser": Regime(32, 0, p_bursty=0.0)}
 
 
 @dataclass(frozen=True)
@@ -132,12 +167,18 @@ class EmergenceSettings(Training):
 
     @property
     def regimes(self) -> dict[str, Regime]:
-        """The arms: the paper's isolation, its variant with as many labels as items, and one that can only be remembered."""
+        """The arms.
+
+        `isolated` is the paper's isolation, `equal` its variant with as many labels as items. `guesser` is isolated with each
+        context's labels dealt out again, so that nothing but guessing among them can be learnt; `memoriser` has contexts that
+        never hold the answer.
+        """
         isolated = Regime(self.n_classes, self.burst, p_fresh=self.p_fresh)
         return {
             "isolated": isolated,
-            "equal": Regime(self.n_classes, self.burst, p_fresh=self.p_fresh, n_labels=8),
+            "guesser": replace(isolated, shown="dealt"),
             "memoriser": Regime(32, 0, p_bursty=0.0),
+            "equal": replace(isolated, n_labels=8),
         }
 
 
@@ -149,10 +190,13 @@ class SkewSettings(Training):
     burst: Annotated[int, Ge(1), doc("copies of each class in a bursty sequence (B)")] = 2
     p_bursty: Annotated[float, doc("share of bursty sequences (p_B)")] = 0.5
     exponents: Annotated[tuple[float, ...], doc("of the rank-frequency law (alpha); the first must be 0")] = (0.0, 1.0, 2.0)
+    claimed: Annotated[float, doc("the exponent that the paper's claim is judged at, one of them")] = 1.0
 
     def __post_init__(self) -> None:
         if len(self.exponents) < 2 or self.exponents[0] != 0:
             raise SettingsError(f"exponents must start with 0, the comparison, and name another; got {self.exponents}")
+        if self.claimed not in self.exponents[1:]:
+            raise SettingsError(f"claimed must be one of the exponents above 0, {self.exponents[1:]}; got {self.claimed}")
         check_regimes(list(self.regimes.values()))
 
     @property

@@ -10,6 +10,7 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     Setting,
     accuracies,
     train_regimes,
+    untrained,
 )
 from assay.training.sequence import log_steps
 
@@ -38,3 +39,8 @@ def measure(settings: FidelitySettings, seeds: Seeds) -> Measurement:
         },
         {"course": rows},
     )
+
+
+def measure_nulls(settings: FidelitySettings, seeds: Seeds) -> Measurement:
+    """One seed of the same network before training."""
+    return Measurement({"untrained/ic": measure(untrained(settings), seeds).estimands["trained/ic"]})

@@ -13,14 +13,23 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     Setting,
     Trained,
     accuracies,
+    constant_accuracy,
     train_regimes,
+    untrained,
 )
 
+HEAD = ("layer 1 uniform", "layer 2 uniform")
 
-def _iw_after_cuts(done: Trained) -> dict[str, float]:
-    """In-weights accuracy with each half of the induction head made uniform, and with the query exchanged."""
 
-    drawn, batch = done.sets["iw"]
+def lesser_excess(done: Trained, *, context: str = "ic", weights: str = "iw") -> float:
+    """The smaller of in-context and in-weights accuracy at the end, each less the best constant answer to its questions."""
+    return min(done.last(key) - constant_accuracy(done.sets[key]) for key in (context, weights))
+
+
+def after_cuts(done: Trained, key: str) -> dict[str, float]:
+    """An accuracy with each half of the induction head made uniform, with the other rows made so, and with another query."""
+
+    drawn, batch = done.sets[key]
     query = drawn.content.shape[1] - 1
 
     def accuracy(inputs: torch.Tensor, *cuts: Uniform) -> float:
@@ -33,6 +42,7 @@ def _iw_after_cuts(done: Trained) -> dict[str, float]:
         "whole": accuracy(batch.inputs),
         "layer 1 uniform": accuracy(batch.inputs, Uniform(0)),
         "layer 2 uniform": accuracy(batch.inputs, Uniform(1, rows=(query,))),
+        "layer 1 uniform, item rows": accuracy(batch.inputs, Uniform(0, rows=tuple(range(0, query, 2)))),
         "query exchanged": accuracy(exchanged),
     }
 
@@ -41,29 +51,32 @@ def measure(settings: SkewSettings, seeds: Seeds) -> Measurement:
     """One seed: a network for every exponent."""
 
     def observe(name: str, model: Decoder, sets: Mapping[str, Setting]) -> dict[str, float]:
-        return accuracies(model, sets, ("ic", "ic2", "iw", "iw_uniform"))
+        return accuracies(model, sets, ("ic", "iw", "iw_uniform", "stranger"))
 
     looks = sorted({round(settings.n_steps * i / 6) for i in range(1, 7)})
     regimes = {f"alpha={exponent:g}": regime for exponent, regime in settings.regimes.items()}
     cells = train_regimes(regimes, settings, seeds, observe=observe, observe_at=looks)
     done = dict(zip(settings.exponents, cells.values(), strict=True))
-    both, both_uniform = (
-        {a: min(cell.last("ic"), cell.last(weights)) for a, cell in done.items()} for weights in ("iw", "iw_uniform")
-    )
-    best = max(both, key=both.__getitem__)
-    cuts = _iw_after_cuts(done[settings.exponents[-1]])
-    changes = [cuts[name] - cuts["whole"] for name in ("layer 1 uniform", "layer 2 uniform")]
-    estimands = {
-        "frequent/gain": max(both[a] for a in settings.exponents[1:]) - both[0.0],
-        "uniform/gain": max(both_uniform[a] for a in settings.exponents[1:]) - both_uniform[0.0],
-        "frequent/best_exponent": best,
+    gains = {
+        f"{arm}/gain": lesser_excess(done[settings.claimed], weights=weights) - lesser_excess(done[0.0], weights=weights)
+        for arm, weights in (("frequent", "iw"), ("uniform", "iw_uniform"), ("stranger", "stranger"))
+    }
+    steepest = done[settings.exponents[-1]]
+    weights, context = (after_cuts(steepest, key) for key in ("iw", "ic"))
+    changes = [weights[name] - weights["whole"] for name in HEAD]
+    estimands = gains | {
         "head-uniform/iw_change": float(max(changes, key=abs)),
-        "query-exchanged/iw_change": cuts["query exchanged"] - cuts["whole"],
+        "query-exchanged/iw_change": weights["query exchanged"] - weights["whole"],
+        "head-uniform/ic_loss": min(context["whole"] - context[name] for name in HEAD),
+        "item-rows-uniform/ic_loss": context["whole"] - context["layer 1 uniform, item rows"],
     }
     rows: Table = [
         {"exponent": f"{a:g}", "evaluation": key, "accuracy": cell.last(key)}
         for a, cell in done.items()
         for key in ("ic", "iw", "iw_uniform")
+    ] + [
+        {"exponent": f"{a:g}", "evaluation": "constant", "accuracy": constant_accuracy(cell.sets["iw"])}
+        for a, cell in done.items()
     ]
     course: Table = [
         {"exponent": f"{a:g}", "step": step, "evaluation": key, "accuracy": float(value)}
@@ -71,5 +84,16 @@ def measure(settings: SkewSettings, seeds: Seeds) -> Measurement:
         for key in ("ic", "iw")
         for step, value in zip(cell.trace.steps, cell.curve(key), strict=True)
     ]
-    cut_rows: Table = [{"cut": name, "accuracy": value} for name, value in cuts.items()]
+    cut_rows: Table = [
+        {"cut": name, "evaluation": key, "accuracy": value}
+        for key, cuts in (("iw", weights), ("ic", context))
+        for name, value in cuts.items()
+    ]
     return Measurement(estimands, {"skew": rows, "course": course, "cuts": cut_rows})
+
+
+def measure_nulls(settings: SkewSettings, seeds: Seeds) -> Measurement:
+    """One seed of the same networks before training."""
+    found = measure(untrained(settings), seeds).estimands
+    arms = {"gain": "frequent", "iw_change": "head-uniform", "ic_loss": "head-uniform"}
+    return Measurement({f"untrained/{name}": found[f"{arm}/{name}"] for name, arm in arms.items()})

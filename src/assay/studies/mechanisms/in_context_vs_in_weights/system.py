@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -25,11 +25,15 @@ __all__ = [
     "Trained",
     "accuracies",
     "answers",
+    "constant_accuracy",
     "network",
     "optimiser_of",
     "prepare",
     "train_regimes",
+    "untrained",
 ]
+
+Settings = TypeVar("Settings", bound=Training)
 
 N_PLACES = 65  # positions of the paper: 2 * 32 + 1, in which the 17 tokens stand at a random offset
 TOGETHER = 192  # sequences that a step of one program holds: with more, its activations leave the cache and nothing is won
@@ -89,9 +93,7 @@ def _evaluations(world: ItemLabelWorld, regime: Regime, n: int, rng: np.random.G
     """
     burst = regime.burst
     ic = world.in_context(n, rng=rng, burst=burst)
-    dealt = rng.random(ic.item_labels.shape).argsort(axis=1)
-    content = ic.content.copy()
-    content[:, 1::2] = np.take_along_axis(content[:, 1::2], dealt[..., None], axis=1)
+    scrambled = world.shown_otherwise(ic, "dealt", rng=rng)
     others = ItemLabelWorld.sample(
         rng=rng, n_classes=world.n_classes, n_labels=world.n_labels, n_items=world.n_items, d_content=world.labels.shape[1],
         noise=world.noise,
@@ -102,7 +104,7 @@ def _evaluations(world: ItemLabelWorld, regime: Regime, n: int, rng: np.random.G
         "iw": world.in_weights(n, rng=rng),
         "iw_uniform": world.in_weights(n, rng=rng, uniform=True),
         "known": world.sequences(n, rng=rng, burst=burst or world.n_items // 2),
-        "scrambled": replace(ic, content=content),
+        "scrambled": scrambled,
         "stranger": replace(others, labels=world.labels).in_weights(n, rng=rng),
     }
 
@@ -110,6 +112,11 @@ def _evaluations(world: ItemLabelWorld, regime: Regime, n: int, rng: np.random.G
 def accuracies(model: nn.Module, sets: Mapping[str, Setting], names: Sequence[str]) -> dict[str, float]:
     """Share of right answers on each of the named evaluations."""
     return {name: float((answers(model, sets[name].batch).argmax(-1) == sets[name].drawn.answers).mean()) for name in names}
+
+
+def constant_accuracy(setting: Setting) -> float:
+    """Share of right answers of the best constant answer."""
+    return float(np.bincount(setting.drawn.answers).max() / len(setting.drawn.answers))
 
 
 def answers(model: nn.Module, batch: Batch) -> Float[np.ndarray, "batch label"]:
@@ -147,7 +154,7 @@ def prepare(name: str, regime: Regime, settings: Training, seeds: Seeds, *, d_co
         rng=mine("world"), n_classes=regime.n_classes, n_labels=regime.n_labels, d_content=d_content, noise=regime.noise,
         zipf=regime.zipf,
     )  # fmt: skip
-    places, batches = mine("places"), mine("batches")
+    places, batches, shown = mine("places"), mine("batches"), mine("shown labels")
     drawn_sets = _evaluations(world, regime, settings.n_eval, mine("evaluations"))
     sets = {key: Setting(drawn, _as_batch(drawn, places, placed=placed)) for key, drawn in drawn_sets.items()}
 
@@ -155,9 +162,16 @@ def prepare(name: str, regime: Regime, settings: Training, seeds: Seeds, *, d_co
         drawn = world.sequences(
             settings.batch, rng=batches, burst=regime.burst, p_bursty=regime.p_bursty, p_fresh=regime.p_fresh
         )
+        if regime.shown != "own":  # from a stream of its own, so that items and questions are those of the regime beside it
+            drawn = world.shown_otherwise(drawn, regime.shown, rng=shown)
         return _as_batch(drawn, batches, placed=placed)
 
     return Arm(sets, draw)
+
+
+def untrained(settings: Settings) -> Settings:
+    """The settings under which nothing is learnt: a single step of no length."""
+    return replace(settings, n_steps=1, learning_rate=1e-12)
 
 
 def optimiser_of(settings: Training) -> Optimiser:
@@ -177,6 +191,7 @@ def train_regimes(
     *,
     observe: Observe,
     observe_at: Sequence[int],
+    twins: Mapping[str, str] | None = None,
 ) -> dict[str, Trained]:
     """By name, the settings' network trained from scratch in each regime, several in one program where that is faster.
 
@@ -186,6 +201,7 @@ def train_regimes(
         seeds: of the run.
         observe: what is measured at the observed steps, from an arm's name, its model and its evaluations.
         observe_at: those steps.
+        twins: of an arm that is another's twin the other's name: both have one world, one start and the same questions.
 
     Raises:
         Diverged: the loss of an arm left the finite numbers.
@@ -193,7 +209,8 @@ def train_regimes(
     programs = _programs(regimes, settings.batch)
     done: dict[str, Trained] = {}
     for names in parts(programs, label=", ".join, weights=[len(names) for names in programs]):
-        done |= _train_together({name: regimes[name] for name in names}, settings, seeds, observe, observe_at)
+        streams = {name: (twins or {}).get(name, name) for name in names}
+        done |= _train_together({name: regimes[name] for name in names}, settings, seeds, observe, observe_at, streams)
     return done
 
 
@@ -215,13 +232,14 @@ def _train_together(
     seeds: Seeds,
     observe: Observe,
     observe_at: Sequence[int],
+    streams: Mapping[str, str],
 ) -> dict[str, Trained]:
     """The arms of one program; see `train_regimes`."""
 
     config = network(settings.network, next(iter(regimes.values())).n_labels)
     placed = config.positions == "one-hot"
     arms = {
-        name: prepare(name, regime, settings, seeds, d_content=config.d_content, placed=placed)
+        name: prepare(streams[name], regime, settings, seeds, d_content=config.d_content, placed=placed)
         for name, regime in regimes.items()
     }
 
@@ -232,7 +250,7 @@ def _train_together(
             for key, value in observe(name, models.run(i), arm.sets).items()
         }
 
-    models = Decoder.init(config, [seeds.child(name)("init") for name in arms])
+    models = Decoder.init(config, [seeds.child(streams[name])("init") for name in arms])
     stage = Stage(settings.n_steps, draw_together([arm.draw for arm in arms.values()]), last_token_loss)
     trace = train(models, stage, optimiser_of(settings), observe=look, observe_at=observe_at)
     trace.raise_if_diverged()

@@ -7,9 +7,10 @@ Source: Reddy 2023, arXiv:2312.03002, section 2 and appendix A.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -202,6 +203,26 @@ class ItemLabelWorld:
     def in_weights(self, n: int, *, rng: np.random.Generator, uniform: bool = False) -> ItemLabelSequences:
         """Sequences of independent items: the answer is hardly ever in the context and must be remembered (IW)."""
         return self.sequences(n, rng=rng, burst=0, uniform=uniform)
+
+    def shown_otherwise(
+        self, drawn: ItemLabelSequences, how: Literal["dealt", "random"], *, rng: np.random.Generator
+    ) -> ItemLabelSequences:
+        """The same sequences, questions and answers with other labels in the context.
+
+        Args:
+            drawn: sequences of this world.
+            how: `dealt` deals each context's labels out again among its items; `random` draws them anew from all labels, so
+                that the context says nothing at all.
+            rng: where the labels are drawn from.
+        """
+        if how == "dealt":
+            places = rng.random(drawn.item_labels.shape).argsort(axis=1)
+            shown = np.take_along_axis(drawn.item_labels, places, axis=1)
+        else:
+            shown = rng.integers(self.n_labels, size=drawn.item_labels.shape)
+        content = drawn.content.copy()
+        content[:, 1::2] = self.labels[shown]
+        return replace(drawn, content=content, item_labels=shown)
 
     @property
     def _shrink(self) -> float:
