@@ -265,7 +265,7 @@ TRAINED = Experiment(
         Exact(
             "C2.none",
             "On depth-matched graphs the best answer that does not read which root is asked is right in {value:.0%} of the "
-            "questions: the other root leads to the other candidate, and which is asked is a coin toss.",
+            "questions: the other root leads to the other candidate in as many steps, and which is asked is a coin toss.",
             Equals(0.5), why="how the graphs are drawn: no shortcut is left", at="section 5, accuracy figure",
             paper="about 0.75 on ProsQA, where depth gives the answer away", unit="share of questions",
         ),
@@ -291,7 +291,7 @@ TRAINED = Experiment(
     measure_many=f"{__package__}.trained:measure_many",
     check=f"{__package__}.trained:check",
     batch=3,
-    cost=Cost(49, cores=1, work=_work),
+    cost=Cost(57, cores=1, work=_work),
     figures=TRAINED_FIGURES,
 )  # fmt: skip
 
@@ -338,6 +338,6 @@ SHORTCUT = Experiment(
     },
     measure_many=f"{__package__}.shortcut:measure_many",
     batch=3,
-    cost=Cost(36, cores=1, work=_work),
+    cost=Cost(59, cores=1, work=_work),
     figures=SHORTCUT_FIGURES,
 )  # fmt: skip

@@ -120,8 +120,10 @@ class GraphReader(SideBySide):
         table, n = self.embeddings, self.n_nodes
         edge, candidate, root = (table[..., None, n + i : n + i + 1, :] for i in range(3))
         blank = F.pad(table[..., :n, :], (0, 0, 1, 0))  # row 0 stands for -1
-        sources, targets = inputs[..., :-3:2] + 1, inputs[..., 1:-3:2] + 1
-        edges = looked_up(blank @ self.W_source, sources) + looked_up(blank @ self.W_target, targets) + edge
+        # One row for each pair of nodes: there are fewer pairs than edges in a batch, so that one look-up is cheaper than two.
+        pairs = (blank @ self.W_source).unsqueeze(-2) + (blank @ self.W_target).unsqueeze(-3) + edge
+        places = (inputs[..., :-3:2] + 1) * (n + 1) + inputs[..., 1:-3:2] + 1
+        edges = looked_up(pairs.flatten(-3, -2), places)
         return edges, torch.cat(
             (looked_up(table, inputs[..., -3:-1]) + candidate, looked_up(table, inputs[..., -1:]) + root), -2
         )

@@ -55,11 +55,12 @@ LABELS: dict[str, Labels] = {"thoughts": "optimal", "fixed-path": "fixed path", 
 def check(settings: TrainedSettings) -> Mapping[str, float]:
     """The best share of right answers that a guess can have which reads the graph and the candidates, but not the root."""
     drawn = settings.world.questions(settings.n_eval, rng=np.random.default_rng(0))
-    # Which root is asked is a coin toss after the graph; if the other root leads to the other candidate, a guess is right
-    # for one of the two and wrong for the other, whatever it is.
-    turned = drawn.from_the_other_root()
+    # The turned question, asked from the other root about the same candidates, is one that could have been drawn as well if the
+    # other candidate is the only one in its reach, as many steps away. A guess is then right in one of the two and wrong in
+    # the other, whatever it is.
+    turned, rows = drawn.from_the_other_root(), np.arange(len(drawn))
     wrong = drawn.candidates.sum(1) - drawn.targets
-    exchanged = (turned[np.arange(len(drawn)), wrong] >= 0) & (turned[np.arange(len(drawn)), drawn.targets] < 0)
+    exchanged = (turned[rows, wrong] == drawn.n_steps) & (turned[rows, drawn.targets] < 0)
     return {"C2.none": float(np.where(exchanged, 0.5, 1.0).mean())}
 
 

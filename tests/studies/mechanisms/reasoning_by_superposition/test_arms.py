@@ -1,0 +1,342 @@
+"""Every arm, switch and control of the study is what its name says, and differs from its neighbour in nothing else."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from assay.core.seeds import Seeds
+from assay.studies.mechanisms.reasoning_by_superposition import shortcut, system, trained
+from assay.studies.mechanisms.reasoning_by_superposition.branches import (
+    Pairs,
+    answer_with,
+    other_drops,
+    other_preferred,
+    pairs_of,
+    thoughts_fed,
+    words_preferred,
+)
+from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import Edit, GraphReader, Speaking, Thinking
+from assay.studies.mechanisms.reasoning_by_superposition.readouts import array, aucs, collapse, sampled
+from assay.studies.mechanisms.reasoning_by_superposition.settings import ShortcutSettings, TrainedSettings, Training
+from assay.studies.mechanisms.reasoning_by_superposition.system import Data, guessing, network, right, speaking, thinking, told
+from assay.studies.mechanisms.reasoning_by_superposition.thoughts import content
+from assay.studies.mechanisms.reasoning_by_superposition.world import LayeredWorld, Questions, adjacency, deeper_candidate
+
+TINY = {"small_steps": 2, "stage_steps": 3, "last_steps": 30, "batch": 6, "n_pool": 40, "n_eval": 64, "d_model": 16}
+SETTINGS = TrainedSettings(**TINY, n_grown=16, n_branching=600)  # type: ignore[arg-type]
+
+
+def reader(settings: Training, seed: int, edges_at: int | None = None) -> GraphReader:
+    at = settings.edges_at if edges_at is None else edges_at
+    made = GraphReader.init(network(settings), np.random.default_rng(seed), edges_at=at)
+    return made.requires_grad_(requires_grad=False)
+
+
+# --- what each network is trained on
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Training, int, list[Any]]]:
+    """What would have been trained: settings, number of networks, stages; the networks stay as they began."""
+    caught: list[tuple[Training, int, list[Any]]] = []
+
+    def instead(settings: Training, rngs: list[np.random.Generator], stages: list[Any]) -> list[GraphReader]:
+        caught.append((settings, len(rngs), stages))
+        return [reader(settings, i) for i in range(len(rngs))]
+
+    monkeypatch.setattr(system, "_trained", instead)
+    return caught
+
+
+def test_thinkers_of_a_seed_see_the_same_graphs_and_differ_in_their_labels(programs: list[Any]) -> None:
+    data = [Data.drawn(SETTINGS, Seeds(i)) for i in (0, 1)]
+    thinking(data, SETTINGS, [Seeds(0), Seeds(1)], ("optimal", "fixed path", "breadth-first"))
+    ((_, n_networks, stages),) = programs
+    assert n_networks == 6
+    assert [stage.n_steps for stage in stages] == [2, 2, 2, 2, 3, 3, 3, 30]
+    batch = stages[-2].draw(9)  # two thoughts, then a node three steps away
+    inputs, targets = batch.inputs.numpy(), batch.targets.numpy()
+    assert (inputs[:, :, -1] == 2).all()
+    for first in (0, 3):
+        assert (inputs[first : first + 3] == inputs[first]).all()
+    assert not (inputs[0] == inputs[3]).all()
+    drawn = data[0]  # the frontier's own labels come from wherever the search is after three steps
+    assert drawn.pool.paths.shape == (40, 3)
+    last = stages[-1].draw(25)
+    assert (last.inputs.numpy()[:, :, -1] == 3).all()
+    assert (last.targets.numpy()[:3] == last.targets.numpy()[0]).all(), "the answer is the same for all labels"
+    assert not (targets[0] == targets[2]).all(), "labels of the whole frontier are not those of shortest paths"
+
+
+def test_every_tenth_batch_is_of_an_earlier_stage(programs: list[Any]) -> None:
+    thinking([Data.drawn(SETTINGS, Seeds(0))], SETTINGS, [Seeds(0)], ("optimal",))
+    stages = programs[0][2]
+    thoughts = [int(stages[-1].draw(step).inputs[0, 0, -1]) for step in range(20, 60)]
+    assert [thoughts[i] for i in (0, 10, 20, 30)] == [2, 3, 0, 1]
+    assert {k for i, k in enumerate(thoughts) if i % 10} == {3}
+    unmixed = replace(SETTINGS, mixing=0.0)
+    thinking([Data.drawn(unmixed, Seeds(0))], unmixed, [Seeds(0)], ("optimal",))
+    assert {int(programs[1][2][-1].draw(step).inputs[0, 0, -1]) for step in (20, 30, 40)} == {3}
+
+
+def test_words_are_taught_the_item_s_own_shortest_path(programs: list[Any]) -> None:
+    speaking([Data.drawn(SETTINGS, Seeds(0))], SETTINGS, [Seeds(0)])
+    ((settings, _, (stage,)),) = programs
+    assert settings == SETTINGS
+    assert stage.n_steps == SETTINGS.total_steps
+    batch = stage.draw(SETTINGS.all_small_steps)
+    inputs, said = batch.inputs.numpy()[0], batch.targets.numpy()[0]
+    path, asked = inputs[:, -3:], inputs[:, :-3]
+    np.testing.assert_array_equal(said[:, :3], path)
+    np.testing.assert_array_equal(said[:, 3], path[:, -1])
+    for row, nodes in zip(asked, path, strict=True):
+        edges = {tuple(edge) for edge in row[:-3].reshape(-1, 2).tolist()}
+        assert {(int(row[-1]), int(nodes[0])), (int(nodes[0]), int(nodes[1])), (int(nodes[1]), int(nodes[2]))} <= edges
+        assert nodes[2] in row[-3:-1]
+
+
+@pytest.mark.parametrize("small_first", [True, False])
+def test_a_guesser_meets_small_graphs_first_or_never(programs: list[Any], small_first: bool) -> None:
+    guessing([Data.drawn(SETTINGS, Seeds(0))], SETTINGS, [Seeds(0)], small_first=small_first)
+    ((_, _, (stage,)),) = programs
+    assert stage.n_steps == round(1.5 * SETTINGS.total_steps)
+    edges = [int((stage.draw(step).inputs[0, :, :-3] >= 0).sum(1)[0]) // 2 for step in (0, SETTINGS.all_small_steps)]
+    assert edges == [10 if small_first else 18, 18]
+
+
+def test_what_is_held_out_was_drawn_apart_from_what_is_trained_on() -> None:
+    data, other = Data.drawn(SETTINGS, Seeds(0)), Data.drawn(SETTINGS, Seeds(1))
+    seen = {edges.tobytes() for edges in np.sort(data.pool.edges, axis=1)}
+    drawn = SETTINGS.world.questions(SETTINGS.n_eval, rng=Seeds(0)("held out"))
+    assert not seen & {edges.tobytes() for edges in np.sort(drawn.edges, axis=1)}
+    assert sorted(drawn.n_steps.tolist()) == sorted(data.held_out.n_steps.tolist())
+    assert not (data.held_out.edges == other.held_out.edges).all()
+
+
+# --- which settings each arm is given
+
+
+class Recorder:
+    """Stands for training: remembers what it was asked for, and returns networks as they begin."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
+        self.calls: list[tuple[str, Training, Any]] = []
+        self.models: list[GraphReader] = []
+        for name in ("thinking", "speaking", "guessing"):
+            monkeypatch.setattr(module, name, self._stand_in(name))
+
+    def _stand_in(self, name: str) -> Any:
+        def instead(data: Any, settings: Training, seeds: Any, *labels: Any, **options: Any) -> Any:
+            self.calls.append((name, settings, labels[0] if labels else options))
+            made = [reader(settings, 10 * len(self.calls) + i) for i in range(len(labels[0]) if labels else 1)]
+            self.models += made
+            return [made] if labels else made
+
+        return instead
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[tuple[Recorder, Mapping[str, float]]]:
+    with pytest.MonkeyPatch.context() as patch:
+        recorder = Recorder(patch, trained)
+        (found,) = trained.measure_many(SETTINGS, [Seeds(0)])
+        yield recorder, found.estimands
+
+
+def test_arms_of_trained_are_given_what_their_names_say(run: tuple[Recorder, Mapping[str, float]]) -> None:
+    recorder, _ = run
+    assert recorder.calls == [
+        ("thinking", SETTINGS, ("optimal", "fixed path", "breadth-first")),
+        ("thinking", replace(SETTINGS, edges_at=0), ("optimal",)),
+        ("speaking", SETTINGS, {}),
+        ("guessing", SETTINGS, {}),
+    ]
+    assert SETTINGS.edges_at == 1
+    assert list(trained.LABELS) == ["thoughts", "fixed-path", "breadth-first"]
+    assert tuple(trained.LABELS.values()) == recorder.calls[0][2]
+
+
+def test_numbers_of_trained_are_of_the_arm_they_are_named_after(run: tuple[Recorder, Mapping[str, float]]) -> None:
+    recorder, found = run
+    networks = dict(zip(("thoughts", "fixed-path", "breadth-first", "spare"), recorder.models[:4], strict=True))
+    speaker, guesser = recorder.models[4:]
+    questions = Data.drawn(SETTINGS, Seeds(0)).held_out
+    inputs = torch.from_numpy(told(questions))
+    seen = {name: model.think(inputs, 3) for name, model in networks.items()}
+    preferred = {name: right(thought.logits, questions)["preferred"] for name, thought in seen.items()}
+    preferred["words"] = right(speaker.speak(inputs, 3).logits, questions)["preferred"]
+    preferred["no-thoughts"] = right(guesser.think(inputs, 0).logits, questions)["preferred"]
+    for name, value in preferred.items():
+        assert found[f"{name}/preferred"] == value
+        if name != "thoughts":
+            assert found[f"{name}/behind"] == pytest.approx(preferred["thoughts"] - value)
+    states = {name: thought.thoughts for name, thought in seen.items()} | {"words": speaker.speak(inputs, 3).states}
+    read = {
+        name: aucs(array(content(state, {**networks, "words": speaker}[name].embeddings[:18])), questions)
+        for name, state in states.items()
+    }
+    for name in ("thoughts", "fixed-path", "breadth-first"):
+        for group, estimand in (("frontier", "frontier_excess"), ("other branch", "branch_excess")):
+            ahead = np.mean(read[name][group][1:]) - np.mean(read["words"][group][1:])
+            assert found[f"{name}/{estimand}"] == pytest.approx(ahead)
+        if name != "thoughts":
+            lean = min(read["thoughts"]["preference"][:-1]) - min(read[name]["preference"][:-1])
+            assert found[f"{name}/flattened"] == pytest.approx(lean)
+    assert found["thoughts/auc_older"] == pytest.approx(min(read["thoughts"]["older"][1:]))
+    assert found["built/auc_older"] == 1
+    assert found["shuffled/auc_older"] != found["thoughts/auc_older"]
+    for arm in ("thoughts", "fixed-path"):
+        assert found[f"{arm}-walk/branch_excess"] != found[f"{arm}/branch_excess"]
+    drops = {
+        name: collapse(networks["thoughts"], questions, 3, Seeds(0)("collapse thoughts")) for name in ("nearest", "frontier")
+    }
+    for name, changed in drops.items():
+        assert found[f"{name}/collapse_drop"] == pytest.approx(changed["intact"] - changed[name])
+
+
+def test_arms_of_shortcut_are_given_what_their_names_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ShortcutSettings(**TINY)  # type: ignore[arg-type]
+    recorder = Recorder(monkeypatch, shortcut)
+    (found,) = shortcut.measure_many(settings, [Seeds(0)])
+    assert recorder.calls == [
+        ("thinking", settings, ("optimal", "fixed path")),
+        ("speaking", settings, {}),
+        ("guessing", replace(settings, edges_at=0), {"small_first": False}),
+    ]
+    assert settings.family == "prosqa"
+    questions = Data.drawn(settings, Seeds(0)).held_out
+    inputs = torch.from_numpy(told(questions))
+    thinker, other, speaker, guesser = recorder.models
+    preferred = {
+        "thoughts": right(thinker.think(inputs, 3).logits, questions)["preferred"],
+        "fixed-path": right(other.think(inputs, 3).logits, questions)["preferred"],
+        "words": right(speaker.speak(inputs, 3).logits, questions)["preferred"],
+        "no-thoughts": right(guesser.think(inputs, 0).logits, questions)["preferred"],
+        "deeper": deeper_candidate(questions),
+    }
+    for name, value in preferred.items():
+        assert found.estimands[f"{name}/preferred"] == value
+    assert found.estimands["words/behind"] == pytest.approx(preferred["thoughts"] - preferred["words"])
+    assert deeper_candidate(questions) > 0.7
+
+
+def test_the_graphs_without_a_shortcut_have_none_and_the_benchmark_s_have_it() -> None:
+    assert trained.check(SETTINGS) == {"C2.none": 0.5}
+    assert trained.check(ShortcutSettings(n_eval=200))["C2.none"] > 0.5  # type: ignore[arg-type]
+
+
+# --- a second target on another branch
+
+
+def drawn_pairs(n: int = 2500) -> Pairs:
+    rng = np.random.default_rng(0)
+    return pairs_of(LayeredWorld(16, 3, 4).questions(n, rng=rng).retold(18, rng=rng), rng)
+
+
+def test_a_second_question_is_about_another_branch_of_the_same_graph() -> None:
+    pairs = drawn_pairs()
+    assert len(pairs) > 60
+    first, second = pairs.first, pairs.second
+    np.testing.assert_array_equal(first.edges, second.edges)
+    np.testing.assert_array_equal(first.roots, second.roots)
+    np.testing.assert_array_equal(second.distance, first.distance)
+    assert (second.n_steps == 3).all()
+    for item in range(len(pairs)):
+        edges = [(int(s), int(t)) for s, t in first.edges[item]]
+        assert not set(first.candidates[item]) & set(second.candidates[item])
+        wrong = int(second.candidates[item].sum() - second.targets[item])
+        assert first.distance[item, wrong] == -1
+        parents = {s for s, t in edges if t == second.targets[item]}
+        on_the_way = {s for s, t in edges if t == first.targets[item] and first.distance[item, s] == 2}
+        assert on_the_way
+        assert not parents & on_the_way
+    joined = adjacency(second.edges, 18).sum(1)
+    rows = np.arange(len(pairs))
+    gap = joined[rows, second.targets] - joined[rows, second.candidates.sum(1) - second.targets]
+    assert abs(np.mean(np.sign(gap))) < 0.3, "edges into the candidates hardly tell"
+
+
+class Planted:
+    """Stands for a network whose thoughts are sets of nodes: the whole frontier, or the one way to the shown target."""
+
+    def __init__(self, *, many: bool) -> None:
+        self.many, self.embeddings = many, torch.eye(22)
+
+    def think(self, inputs: torch.Tensor, n_thoughts: int, *, edit: Edit | None = None) -> Thinking:
+        joined = torch.from_numpy(adjacency(inputs[:, :-3].numpy().reshape(len(inputs), -1, 2), 22)).float()
+        ahead = [torch.nn.functional.one_hot(inputs[:, -3:-1], 22).sum(1).float()]  # nodes that lead to a shown candidate
+        for _ in range(n_thoughts - 1):
+            ahead.insert(0, (joined @ ahead[0].unsqueeze(-1)).squeeze(-1))
+        here = torch.nn.functional.one_hot(inputs[:, -1], 22).float()
+        made = []
+        for c in range(1, n_thoughts + 1):
+            here = ((here.unsqueeze(1) @ joined).squeeze(1) > 0).float()
+            if not self.many:
+                best = (here * ahead[c - 1]).argmax(-1)
+                here = torch.nn.functional.one_hot(best, 22).float() * here
+            made.append(here)
+            here = here if edit is None else edit(c, here)
+        return Thinking(here, torch.stack(made, 1), torch.empty(0))
+
+    def speak(self, inputs: torch.Tensor, n_steps: int) -> Speaking:
+        states = self.think(inputs, n_steps).thoughts
+        return Speaking(states.argmax(-1), states[:, -1], states)
+
+    def spoken(self, inputs: torch.Tensor, path: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.one_hot(path, 22).float()
+
+
+def test_only_a_thought_that_holds_many_paths_answers_about_another_branch() -> None:
+    pairs = drawn_pairs()
+    many, one = Planted(many=True), Planted(many=False)
+    for model in (many, one):
+        answered = model.think(torch.from_numpy(told(pairs.first)), 3).logits
+        assert right(answered, pairs.first)["preferred"] == 1, "both answer the question that they think about"
+    assert other_preferred(many, pairs, 3) == 1  # type: ignore[arg-type]
+    assert other_preferred(one, pairs, 3) == 0  # type: ignore[arg-type]
+    assert words_preferred(one, pairs, 3) == 0  # type: ignore[arg-type]
+    rng = np.random.default_rng(0)
+    assert other_drops(many, pairs, 3, rng) == {"cut": 1.0, "cut-elsewhere": 0.0}  # type: ignore[arg-type]
+    assert other_drops(one, pairs, 3, rng) == {"cut": 0.0, "cut-elsewhere": 0.0}  # type: ignore[arg-type]
+
+
+def test_no_pairs_have_no_number() -> None:
+    none = drawn_pairs(400).take(np.zeros(0, dtype=int))
+    assert np.isnan(other_preferred(Planted(many=True), none, 3))  # type: ignore[arg-type]
+    assert np.isnan(other_drops(Planted(many=True), none, 3, np.random.default_rng(0))["cut"])  # type: ignore[arg-type]
+
+
+def test_thoughts_fed_back_are_those_that_were_made_and_edited() -> None:
+    model, questions = reader(SETTINGS, 0), drawn_pairs(400).first
+    inputs = torch.from_numpy(told(questions))
+    plain = model.think(inputs, 3)
+    fed = thoughts_fed(model, questions, 3)
+    torch.testing.assert_close(fed, plain.thoughts)
+    torch.testing.assert_close(answer_with(model, questions, fed), plain.logits)
+    assert not torch.allclose(answer_with(model, questions, fed.roll(1, 0)), plain.logits)
+    torch.testing.assert_close(thoughts_fed(model, questions, 3, lambda c, thought: c * thought)[:, 0], fed[:, 0])
+    assert not torch.allclose(thoughts_fed(model, questions, 3, lambda c, thought: c * thought)[:, 1], fed[:, 1])
+
+
+def test_a_walk_carries_one_node_at_a_time() -> None:
+    model, questions = reader(SETTINGS, 0), drawn_pairs(400).first
+    walk = sampled(model, 18, np.random.default_rng(0))
+    fed, plain = thoughts_fed(model, questions, 3, walk), thoughts_fed(model, questions, 3)
+    nodes = model.embeddings[:18] / model.embeddings[:18].norm(dim=-1, keepdim=True)
+    along = (fed @ nodes.T).max(-1).values / fed.norm(dim=-1)
+    torch.testing.assert_close(along, torch.ones_like(along), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(fed[:, 0].norm(dim=-1), plain[:, 0].norm(dim=-1))
+
+
+def test_questions_from_the_other_root_lead_to_the_other_candidate() -> None:
+    rng = np.random.default_rng(0)
+    questions: Questions = LayeredWorld(16, 3, 4).questions(50, rng=rng).retold(18, rng=rng)
+    turned, rows = questions.from_the_other_root(), np.arange(50)
+    wrong = questions.candidates.sum(1) - questions.targets
+    assert (turned[rows, wrong] == 3).all()
+    assert (turned[rows, questions.targets] == -1).all()
+    assert (turned[rows, questions.roots] == -1).all()
