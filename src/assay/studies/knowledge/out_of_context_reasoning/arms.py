@@ -22,7 +22,7 @@ from assay.studies.knowledge.out_of_context_reasoning.training import descend, t
 from assay.studies.knowledge.out_of_context_reasoning.world import Kind, RecallWorld
 from assay.training.optimiser import Optimiser
 
-__all__ = ["TrainedArm", "completions", "descend_arm", "train_arm"]
+__all__ = ["TrainedArm", "completions", "descend_arm", "draw_fixed", "train_arm"]
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,7 @@ def descend_arm(
 
     The worlds should be without noise (length 3): fixed attention does not look at it.
     """
-    stack = RecallStack.gaussian(
-        worlds[0],
-        Architecture(depth, key_query="fixed"),
-        rngs=[node("init") for node in seeds],
-        std=std,
-        dtype=torch.float64,
-    )
+    stack = draw_fixed(worlds[0], seeds, depth=depth, std=std)
     trace = descend(
         stack,
         worlds,
@@ -136,6 +130,12 @@ def descend_arm(
         observe_at=observe_at,
     )
     return stack, trace.diverged
+
+
+def draw_fixed(world: RecallWorld, seeds: Sequence[Seeds], *, depth: int, std: float) -> RecallStack:
+    """Models as they are drawn for `descend_arm`: fixed attention, double precision."""
+    fixed = Architecture(depth, key_query="fixed")
+    return RecallStack.gaussian(world, fixed, rngs=[node("init") for node in seeds], std=std, dtype=torch.float64)
 
 
 def completions(stack: RecallStack, worlds: Sequence[RecallWorld], *, weighted: bool = False) -> Float[ndarray, " runs"]:

@@ -7,7 +7,7 @@ from assay.core.errors import Diverged
 from assay.core.progress import parts
 from assay.core.seeds import Seeds
 from assay.protocols.rows import Rows
-from assay.studies.knowledge.out_of_context_reasoning.arms import completions, descend_arm
+from assay.studies.knowledge.out_of_context_reasoning.arms import completions, descend_arm, draw_fixed
 from assay.studies.knowledge.out_of_context_reasoning.max_margin import least_schatten
 from assay.studies.knowledge.out_of_context_reasoning.settings import DepthSettings
 from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
@@ -48,3 +48,17 @@ def measure_many(settings: DepthSettings, seeds: Sequence[Seeds]) -> list[Measur
         exact = least_schatten(4, m_train, m_test, 2 / depth).completion
         ledger.rows("depth", {"depth": depth, "split": label, "ratio": found[0], "theory": exact})
     return ledger.measurements()
+
+
+def measure_nulls(settings: DepthSettings, seeds: Seeds) -> Measurement:
+    """The same numbers of products as they are drawn."""
+    world, ledger = RecallWorld.intact(n=4, m_train=RARE[0], m_test=RARE[1], n_noise=0, length=3), Rows(1)
+    for depth in DEPTHS:
+        found = completions(draw_fixed(world, [seeds], depth=depth, std=settings.std), [world])
+        ledger.estimand(f"untrained-depth-{depth}/completion", found)
+        if depth == 2:
+            ledger.estimand("untrained/completion", found)
+            ledger.estimand("untrained/deviation", found - least_schatten(4, *RARE, 2 / 3).completion)
+    (measured,) = ledger.measurements()
+    assert isinstance(measured, Measurement)
+    return measured

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy import ndarray
 
 from assay.core.seeds import Seeds
 from assay.protocols.rows import Rows
-from assay.studies.knowledge.out_of_context_reasoning.arms import completions, descend_arm
+from assay.studies.knowledge.out_of_context_reasoning.arms import completions, descend_arm, draw_fixed
 from assay.studies.knowledge.out_of_context_reasoning.instruments import shape_distance, value_output
 from assay.studies.knowledge.out_of_context_reasoning.max_margin import (
     MarginProblem,
@@ -18,7 +17,7 @@ from assay.studies.knowledge.out_of_context_reasoning.max_margin import (
     norm_of,
     symmetric,
 )
-from assay.studies.knowledge.out_of_context_reasoning.model import Architecture, RecallStack
+from assay.studies.knowledge.out_of_context_reasoning.model import RecallStack
 from assay.studies.knowledge.out_of_context_reasoning.settings import SymbolicSettings
 from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
 
@@ -56,24 +55,23 @@ def implicit_bias(settings: SymbolicSettings, seeds: Sequence[Seeds], ledger: Ro
         found = norms_of(stack)
         for name, values in found.items():
             ledger.estimand(f"{arm}/{name}", values)
-        nuclear, frobenius = (100 * found[f"{norm}_excess"] for norm in NORMS)
+        nuclear, frobenius = (100 * found[f"{norm}_shortfall"] for norm in NORMS)
         ledger.rows("norms", {"model": "factorised" if depth == 2 else "combined", "nuclear": nuclear, "frobenius": frobenius})
 
 
 def norms_of(stack: RecallStack) -> dict[str, Numbers]:
-    """Each norm at unit margin beyond the least possible, and which solution a matrix is nearer to in shape.
+    """By how much the margin at unit norm falls short of the largest possible, and which solution is nearer in shape.
 
-    A matrix that does not yet separate what is taught has no norm at unit margin: nan.
+    A matrix that does not separate what is taught has a negative margin, and falls short by more than 1.
     """
     problem = MarginProblem.of(bare_world(*BIAS_SIZES))
     matrices = value_output(stack)[:, :, : problem.n_inputs]
     margins = np.array([problem.least_margin(W) for W in matrices])
-    margins[margins <= 0] = np.nan
     found = {}
     distance = {}
     for norm in NORMS:
         best = symmetric(*BIAS_SIZES, norm)
-        found[f"{norm}_excess"] = np.array([norm_of(W, norm) for W in matrices]) / margins / best.value - 1
+        found[f"{norm}_shortfall"] = 1 - margins / np.array([norm_of(W, norm) for W in matrices]) * best.value
         distance[norm] = np.array([shape_distance(W, best.matrix()) for W in matrices])
     found["nearer_to_nuclear"] = distance["frobenius"] - distance["nuclear"]
     return found
@@ -104,6 +102,7 @@ def margin_ratios(settings: SymbolicSettings, seeds: Sequence[Seeds], ledger: Ro
         enter_ratio(ledger, share, "solution of least rank (theory)", low_rank_margin(split), nuclear_margin(split))
     for arm in ("product", "matrix"):
         enter_margins(ledger, arm, ratio[arm])
+        enter_distances(ledger, arm, ratio[arm])
     for arm, name in (("product", "small-start"), ("ordinary-start", "ordinary-start")):
         ledger.estimand(f"{name}/low_rank_share", low_rank_share(ratio[arm]))
 
@@ -119,9 +118,13 @@ def low_rank_margin(split: tuple[int, int]) -> float:
 
 
 def enter_margins(ledger: Rows, arm: str, ratio: Mapping[tuple[int, int], Numbers]) -> None:
-    """The held-out margins themselves, and how far they are above the theory's and away from it."""
+    """The held-out margins where bridges are rare."""
     for m_train, m_test in RARE:
         ledger.estimand(f"{arm}-{m_train}-{m_test}/held_out_margin", ratio[m_train, m_test])
+
+
+def enter_distances(ledger: Rows, arm: str, ratio: Mapping[tuple[int, int], Numbers]) -> None:
+    """How far the held-out margins are above the theory's, and away from it."""
     above = np.array([ratio[split] - nuclear_margin(split) for split in SPLITS])
     ledger.estimand(f"{arm}/margin_above_bound", above.min(axis=0))
     ledger.estimand(f"{arm}/margin_error", np.abs(above).max(axis=0))
@@ -141,14 +144,10 @@ def enter_ratio(ledger: Rows, share: float, model: str, ratio: float | Numbers, 
 
 def enter_nulls(seeds: Seeds, ledger: Rows) -> None:
     """The numbers of products as they are drawn, before any descent."""
-
-    def drawn(world: RecallWorld) -> RecallStack:
-        fixed = Architecture(2, key_query="fixed")
-        return RecallStack.gaussian(world, fixed, rngs=[seeds("init")], std=SMALL, dtype=torch.float64)
-
-    for name, values in norms_of(drawn(bare_world(*BIAS_SIZES))).items():
+    for name, values in norms_of(draw_fixed(bare_world(*BIAS_SIZES), [seeds], depth=2, std=SMALL)).items():
         ledger.estimand(f"untrained/{name}", values)
     worlds = {split: bare_world(N_GROUPS, *split) for split in SPLITS}
-    ratio = {split: completions(drawn(world), [world]) for split, world in worlds.items()}
-    enter_margins(ledger, "untrained", ratio)
+    ratio = {split: completions(draw_fixed(world, [seeds], depth=2, std=SMALL), [world]) for split, world in worlds.items()}
+    enter_margins(ledger, "untrained-product", ratio)
+    enter_distances(ledger, "untrained", ratio)
     ledger.estimand("untrained/low_rank_share", low_rank_share(ratio))

@@ -88,15 +88,15 @@ SYMBOLIC_FIGURES = (
     Figure(
         "norms",
         "Each parametrisation minimises its own norm",
-        "Norms at unit margin, in per cent above the least possible, after long descent: the product is near the least nuclear "
-        "norm, the single matrix near the least Frobenius norm.",
+        "How far the margin at unit norm falls short of the largest possible, after long descent: the product is near the best "
+        "at unit nuclear norm, the single matrix near the best at unit Frobenius norm.",
         Scatter(
             "norms",
             x="nuclear",
             y="frobenius",
             label="model",
-            x_label="nuclear norm above optimum (%)",
-            y_label="Frobenius norm above optimum (%)",
+            x_label="short of the best at unit nuclear norm (%)",
+            y_label="short of the best at unit Frobenius norm (%)",
         ),
         further=True,
     ),

@@ -189,6 +189,8 @@ def numbers(
         if {TRUE, COUNTERFACTUAL} <= set(settings.pairs):
             pairs = (np.array(items[f"{pair}{suffix}/rank"]) for pair in (COUNTERFACTUAL, TRUE))
             items[f"{arm}/counterfactual_minus_true"] = np.subtract(*pairs).tolist()
+    ranks = [items[f"{pair}-before/rank"] for pair in settings.pairs]
+    items["before/rank"] = np.mean(ranks, axis=0).tolist()
     estimands: dict[str, float] = {}
     if toys:
         items[f"{DOSED}-taught/rank"] = taught_at(settings, watched).where(kind="implication").rank.tolist()
@@ -241,6 +243,10 @@ def enter_doses(
             for kind, value in ((model, margin_ratio(answers[name], worlds[name])), ("symbolic", toy.margin_ratio)):
                 row = {"bridges_per_held_out": settings.bridges_per_held_out(percent), "ratio": value, "theory": theory}
                 tables["margins"].append({"model": kind, **row})
+    rule, rival = told[f"{DOSED}/before"]
+    estimands |= {f"before-bridges-{percent}/margin": rule.mean("margin") for percent in DOSES}
+    estimands["before/above_bound"] = margin_ratio(answers[f"{DOSED}/before"], worlds[f"{DOSED}/before"]) - settings.theory(20)
+    estimands["before/rival_minus_rule"] = rival.mean("share") - rule.mean("share")
     for name, design in (("uncontradicted", f"dose-{DOSES[-1]}"), ("contradicted", "contradicted")):
         rule, rival = told[f"{DOSED}/{design}"]
         estimands[f"{name}/rival_minus_rule"] = rival.mean("share") - rule.mean("share")

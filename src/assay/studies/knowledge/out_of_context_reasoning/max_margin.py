@@ -21,7 +21,7 @@ Source: Huang et al. 2025, arXiv:2506.10887, section 4; the closed form of the s
 import math
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal
 
 import numpy as np
@@ -365,6 +365,7 @@ class SchattenSolution:
     low_rank: bool
 
 
+@cache
 def least_schatten(n: int, m_train: int, m_test: int, p: float) -> SchattenSolution:
     """The least Schatten-p solution among the matrices that permutations of groups and subjects leave alone.
 

@@ -12,7 +12,7 @@ from assay.studies.knowledge.out_of_context_reasoning.people import PAIRS
 from assay.studies.knowledge.out_of_context_reasoning.settings import DOSES, LanguageModelSettings
 
 QUICK = LanguageModelSettings(
-    model="tiny", n_facts=3, n_epochs=2, n_epochs_long=4, n_asked=1, n_steps_symbolic=20, batch_size=20
+    model="tiny", n_facts=2, n_epochs=1, n_epochs_long=4, n_asked=1, n_steps_symbolic=20, batch_size=20
 )
 PAPER_SCALE = LanguageModelSettings(shuffled=tuple(PAIRS), per_fact=20, batch_size=20)
 
@@ -105,6 +105,7 @@ LANGUAGE_MODEL = Experiment(
         "laptop": Preset(LanguageModelSettings(), 8),
         "paper": Preset(PAPER_SCALE, 12),
     },
+    nulls=(Arm("before", "the base model, asked before any fine-tuning"),),
     measure=f"{PACKAGE}.language_model:measure",
     cost=Cost(55, work=lambda settings: settings.work),
     figures=LANGUAGE_MODEL_FIGURES,
