@@ -153,7 +153,7 @@ def lag(steps: Curve, leader: Curve, follower: Curve, *, n_grid: int = 400) -> f
     return float((int(products.argmax()) - (n_grid - 1)) * (grid[1] - grid[0]))
 
 
-def normalised(steps: Curve, loss: Curve, at: Curve) -> Float[np.ndarray, " at"]:
+def normalised(steps: Curve, loss: Curve, at: Sequence[float] | Float[np.ndarray, " at"]) -> Float[np.ndarray, " at"]:
     """A loss curve from 1 (its start) to 0 (its least), read at multiples `at` of the step where it is half-way.
 
     nan everywhere when the curve never falls half-way; values past its last step are its last.

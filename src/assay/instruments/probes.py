@@ -24,12 +24,12 @@ class LinearProbe:
         classes: the labels in the columns' order.
     """
 
-    weights: Float[np.ndarray, "feature+1 class"]
+    weights: Float[np.ndarray, "row class"]
     classes: Int[np.ndarray, " class"]
 
     @classmethod
     def fit(
-        cls, features: Float[np.ndarray, "item feature"], labels: Int[np.ndarray, " item"], *, ridge: float = 1e-3
+        cls, features: Float[np.ndarray, "item feature"], labels: Int[np.ndarray, " label"], *, ridge: float = 1e-3
     ) -> "LinearProbe":
         """The exact minimiser of squared error plus ridge times squared weights, features taken relative to their spread.
 

@@ -49,8 +49,8 @@ class CompletionScores:
 
     log_prob: Float[np.ndarray, " item"]
     n_tokens: Int[np.ndarray, " item"]
-    token_log_probs: tuple[Float[np.ndarray, " token"], ...]
-    token_ranks: tuple[Float[np.ndarray, " token"], ...]
+    token_log_probs: tuple[Float[np.ndarray, " _token"], ...]
+    token_ranks: tuple[Float[np.ndarray, " _token"], ...]
 
     @property
     def vocabulary_rank(self) -> Float[np.ndarray, " item"]:

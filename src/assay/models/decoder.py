@@ -526,7 +526,7 @@ class Decoder(SideBySide):
 
     def forward(
         self, inputs: Tensor, *, at: int | None = None, offset: Tensor | None = None, visit: Visitor | None = None
-    ) -> Float[Tensor, "*run batch pos n_outputs"]:
+    ) -> Float[Tensor, "*run batch pos n_outputs"] | Float[Tensor, "*run batch n_outputs"]:
         """Logits at every position [batch, pos, n_outputs], or at position `at` alone [batch, n_outputs].
 
         Args:

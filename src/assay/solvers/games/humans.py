@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, product
 from math import lcm, prod
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ MAX_LISTED = 20_000
 CHUNK = 4096
 
 
+@runtime_checkable
 class Human(Protocol):
     """How a human replies to many policies of A at once."""
 

@@ -72,7 +72,7 @@ class Answers:
     """
 
     questions: tuple[Question, ...]
-    log_probs: tuple[Float[ndarray, " candidate"], ...]
+    log_probs: tuple[Float[ndarray, " _candidate"], ...]
 
     def __post_init__(self) -> None:
         for question, found in zip(self.questions, self.log_probs, strict=True):
@@ -84,7 +84,7 @@ class Answers:
 
     @classmethod
     def of(
-        cls, questions: Sequence[Question], log_probs: Sequence[Sequence[float] | Float[ndarray, " candidate"]]
+        cls, questions: Sequence[Question], log_probs: Sequence[Sequence[float] | Float[ndarray, " _candidate"]]
     ) -> "Answers":
         """Answers with these log-probabilities of the candidates."""
         return cls(tuple(questions), tuple(np.asarray(found, dtype=float) for found in log_probs))
