@@ -1,5 +1,8 @@
 """What open claims need: from a pilot where nothing is stored, else from what counts."""
 
+import dataclasses
+
+from assay.claims.paper import Cost
 from assay.claims.study import Study
 from assay.runner.executors import Local
 from assay.runner.plan import plan
@@ -24,3 +27,12 @@ def test_what_counts_goes_before_a_pilot_and_decided_claims_need_nothing(coins: 
     execute(plan(coins, store), store, executor=Local())
     lines = planned(coins, store, pilot=2, most=64)
     assert {(line.rests_on, line.need.verdict, line.need.more) for line in lines} == {("counted", "supported", 0)}
+
+
+def test_without_a_run_the_presets_runs_are_told_at_the_stated_cost(coins: Study, store: Store) -> None:
+    told = dataclasses.replace(coins, experiments=(dataclasses.replace(coins.experiments[0], cost=Cost(3, cores=2)),))
+    (line,) = planned(told, store, pilot=0, most=64)
+    assert (line.need.verdict, line.need.more, line.minutes, line.rests_on) == ("not run", 8, 6, "the stated cost")
+    assert store.runs() == []
+    (unstated,) = planned(dataclasses.replace(coins, experiments=coins.experiments[:1]), store, pilot=0, most=64)
+    assert (unstated.need.more, unstated.minutes) == (8, None)

@@ -185,6 +185,25 @@ def test_before_anything_was_run_the_stated_cost_is_the_estimate(coins: Study, s
     assert later == pytest.approx(2 * 240 / runs * pace, rel=0.2)
 
 
+def test_a_cost_that_says_how_it_follows_the_settings_is_the_estimate_at_every_preset(coins: Study, store: Store) -> None:
+    following = Cost(2, cores=1, work=lambda settings: settings.n_tosses)
+    n_runs, n_tosses = coins.experiments[0].presets["laptop"].n_runs, coins.experiments[0].presets["laptop"].settings.n_tosses
+
+    def first_estimate(cost: Cost, preset: str, overrides: Sequence[str] = ()) -> float | None:
+        told = dataclasses.replace(coins, experiments=(dataclasses.replace(coins.experiments[0], claims=(), cost=cost),))
+        events: list[Event] = []
+        asked = plan(told, store, n_runs=2, preset=preset, overrides=overrides, fresh=True)
+        asked = dataclasses.replace(
+            asked, points=tuple(tuple(dataclasses.replace(cell, seconds_per_run=None) for cell in one) for one in asked.points)
+        )
+        execute(asked, store, executor=Local(), on_event=events.append)
+        return next(event.remaining_s for event in events if event.kind == "progress")
+
+    assert first_estimate(following, "quick") == pytest.approx(2 * 120 / n_runs * 10 / n_tosses)
+    assert first_estimate(following, "laptop", ["n_tosses=40"]) == pytest.approx(2 * 120 / n_runs * 40 / n_tosses)
+    assert first_estimate(Cost(2, cores=1), "quick") is None
+
+
 def test_progress_is_told_from_within_a_run_with_the_time_that_remains(coins: Study, store: Store) -> None:
     _, _, events = run(coins, store, experiments=["one-by-one"], n_runs=3, overrides=["pause_s=0.6"])
     inside = [event for event in events if event.kind == "progress" and event.remaining_s is not None]

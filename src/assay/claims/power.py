@@ -15,7 +15,7 @@ from assay.stats import power
 from assay.stats.families import ERROR
 from assay.stats.intervals import Interval, proportion
 
-__all__ = ["Need", "needs"]
+__all__ = ["Need", "needs", "needs_unseen"]
 
 DECIDED = ("supported", "refuted", "not-reproduced", "holds", "fails")
 
@@ -93,6 +93,23 @@ def needs(
                     planned.distance, rate, n_runs, planned.needed, more, len(seen[experiment.name]), planned.why,
                 )
             )  # fmt: skip
+    return found
+
+
+def needs_unseen(study: Study, counted: Mapping[str, Sequence[RunRow]], seen: Mapping[str, Sequence[RunRow]]) -> list[Need]:
+    """The findings of experiments of which no run is seen: nothing tells what they need but the preset's number of runs."""
+    rates, found = error_rates(study, counted), []
+    for experiment in study.experiments:
+        n_runs, preset = len(counted.get(experiment.name, ())), experiment.presets["laptop"].n_runs
+        for claim in experiment.claims if experiment.name not in seen else ():
+            if claim.kind == "finding":
+                why = "nothing is stored of it: the preset's runs"
+                found.append(
+                    Need(
+                        study.slug, experiment.name, claim.name, experiment.family, tier_of(claim), "not run", None, None,
+                        rates[claim.name], n_runs, preset, max(1, preset - n_runs), 0, why,
+                    )
+                )  # fmt: skip
     return found
 
 

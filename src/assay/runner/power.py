@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from assay.claims.power import Need, needs
+from assay.claims.power import Need, needs, needs_unseen
 from assay.claims.study import Study
 from assay.claims.verdict import PILOT_SEEDS, RunRow
 from assay.runner.executors import Local
@@ -23,9 +23,10 @@ class Planned:
 
 
 def planned(study: Study, store: Store, *, pilot: int, most: int) -> list[Planned]:
-    """The needs of all findings of which runs are stored, after a pilot of the experiments without any.
+    """The needs of all findings of the study, after a pilot of the experiments without any run.
 
-    Runs that count come first, then a pilot's, then stale ones of the same preset: the first kind with two runs or more.
+    Runs that count come first, then a pilot's, then stale ones of the same preset: the first kind with two runs or more. Where
+    there are none, the preset's number of runs is told, at the cost that the experiment states.
     """
     unseen = [one.name for one in study.experiments if one.has_runs and not store.runs(study.slug, experiment=one.name)]
     if pilot and unseen:
@@ -44,11 +45,18 @@ def planned(study: Study, store: Store, *, pilot: int, most: int) -> list[Planne
                 break
     counted = {name: _rows(runs) for name, runs in judged.runs.items() if runs}
     found = needs(study, counted, {name: _rows(runs) for name, runs in seen.items()}, most=most, looks=judged.looks)
-    return [Planned(need, _minutes(need, seen[need.experiment]), kinds[need.experiment]) for need in found]
+    found += needs_unseen(study, counted, seen)
+    return [
+        Planned(need, _minutes(study, need, seen.get(need.experiment, [])), kinds.get(need.experiment, "the stated cost"))
+        for need in found
+    ]
 
 
-def _minutes(need: Need, runs: list[StoredRun]) -> float | None:
-    return None if need.more is None else need.more * sum(run.wall_s for run in runs) / len(runs) / 60
+def _minutes(study: Study, need: Need, runs: list[StoredRun]) -> float | None:
+    """Of one core, from the runs; from the stated cost where there are none."""
+    stated = study.experiment(need.experiment).seconds_per_run
+    seconds = sum(run.wall_s for run in runs) / len(runs) if runs else stated
+    return None if need.more is None or seconds is None else need.more * seconds / 60
 
 
 def _rows(runs: list[StoredRun]) -> list[RunRow]:

@@ -408,7 +408,7 @@ class _Session:
             cell, task = self._tasks[index]
             if known.get(cell.key) is None and share > 0.01:
                 seen = (now - began) / share / len(task.seeds)
-                stated = cell.experiment.seconds_of(cell.settings) if self.plan.preset == "laptop" else None
+                stated = self._stated(cell)
                 # The beginning of a run (loading, first questions) says little about the rest of it.
                 trust = 1.0 if stated is None else min(share / _TELLING, 1.0)
                 known[cell.key] = trust * seen + (1 - trust) * (stated or 0.0)
@@ -423,17 +423,27 @@ class _Session:
             work += seconds * len(task.seeds) * (1 - share)
         return work / max(1, min(self.executor.workers, len(self._open)))
 
+    def _stated(self, cell: Cell) -> float | None:
+        """Seconds that a run is stated to take; None where the statement does not follow the settings to another preset."""
+        cost = cell.experiment.stated_cost
+        follows = self.plan.preset == "laptop" or (cost is not None and cost.work is not None)
+        return cell.experiment.seconds_of(cell.settings) if follows else None
+
     def _guesses(self, known: Mapping[tuple[str, str], float | None]) -> dict[tuple[str, str], float]:
         """Seconds a run of each cell may take: as long as its experiment states, times how this machine and preset compare.
 
-        How they compare is seen in the cells of which a speed is known. Before any is, stated costs hold at the laptop preset,
-        for which they are stated; where nothing is stated, a run takes as long as the others do.
+        How they compare is seen in the cells of which a speed is known. Before any is, stated costs hold as they are: at the
+        laptop preset, and at all settings where they say how they follow them (`Cost.work`). Where nothing is stated, a run
+        takes as long as the others do.
         """
         stated = {cell.key: cell.experiment.seconds_of(cell.settings) for cell, _ in self._tasks}
         seen = [(speed, stated.get(key)) for key, speed in known.items() if speed is not None]
         paces = [speed / cost for speed, cost in seen if cost]
-        pace = statistics.median(paces) if paces else 1.0 if self.plan.preset == "laptop" else None
-        guesses = {key: cost * pace for key, cost in stated.items() if cost and pace is not None}
+        if paces:
+            pace = statistics.median(paces)
+            guesses = {key: cost * pace for key, cost in stated.items() if cost}
+        else:
+            guesses = {cell.key: cost for cell, _ in self._tasks if (cost := self._stated(cell))}
         if seen:
             typical = statistics.fmean(speed for speed, _ in seen)
             guesses |= {key: typical for key in stated if key not in guesses}
