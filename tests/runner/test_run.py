@@ -1,10 +1,12 @@
 """A plan says what it will do, does it once, resumes, and never lets a row speak that may not."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from assay.claims.paper import Cost
 from assay.claims.study import Study
 from assay.claims.verdict import counts
 from assay.core.errors import Diverged, InputError, MissingExtra, SettingsError, UsageError

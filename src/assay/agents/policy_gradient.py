@@ -8,15 +8,13 @@ or at a pair from which neither side gains alone. With sampled episodes the grad
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from assay.core.arrays import Floats, Ints
 from assay.core.errors import Diverged, SettingsError
 from assay.solvers.games.humans import Human
 from assay.worlds.games.team import TeamForm
 
 __all__ = ["Learned", "train"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +33,7 @@ class Learned:
     human: Floats
     value: Floats
     curve: Floats
-    steps: npt.NDArray[np.int64]
+    steps: Ints
 
     def greedy(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
         """The most probable action at every observation, for each seed: (A's policy, H's policy)."""
@@ -149,7 +147,7 @@ def _reinforce(
     return grad_a, grad_h, 0.9 * baseline + 0.1 * payoff.mean(axis=1)
 
 
-def _draw(weights: Floats, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def _draw(weights: Floats, rng: np.random.Generator) -> Ints:
     """Indices along the last axis, drawn in proportion to weights (which need not sum to one)."""
     edges = np.cumsum(weights, axis=-1)
     return np.asarray((rng.random(edges.shape[:-1])[..., None] * edges[..., -1:] > edges).sum(axis=-1))

@@ -8,10 +8,10 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from assay.claims.claim import Summary
 from assay.claims.rules import Judgement, Ordered, Rule
+from assay.core.arrays import Floats
 from assay.core.seeds import Seeds
 from assay.stats import intervals, sequential
 from assay.stats.intervals import Interval, IntervalAt
@@ -19,7 +19,6 @@ from assay.stats.intervals import Interval, IntervalAt
 __all__ = ["Decision", "Evidence", "Look", "RunRow", "Runs", "decide", "look_at"]
 
 FEW_EQUAL = 10
-Values = npt.NDArray[np.float64]
 Names = str | tuple[str, ...]
 
 
@@ -40,10 +39,10 @@ class Runs:
     def __init__(self, rows: Sequence[RunRow]) -> None:
         self.rows = list(rows)
         self.statuses = Counter(run.status for run in rows)
-        self._columns: dict[str, Values] = {}
+        self._columns: dict[str, Floats] = {}
         self.looks: dict[object, Look] = {}  # that many claims share, such as one control's
 
-    def column(self, name: str) -> Values:
+    def column(self, name: str) -> Floats:
         """An estimand of every run; nan where a run lacks it."""
         if name not in self._columns:
             column = np.array([run.estimands.get(name) for run in self.rows], dtype=float)
@@ -51,7 +50,7 @@ class Runs:
             self._columns[name] = column
         return self._columns[name]
 
-    def clusters(self, name: str) -> list[Values]:
+    def clusters(self, name: str) -> list[Floats]:
         """The items of every run under this name; empty where a run lacks them."""
         return [np.atleast_1d(np.asarray(run.items.get(name, ()), dtype=float)) for run in self.rows]
 
@@ -189,7 +188,7 @@ def _look_at(names: Names, summary: Summary, runs: Runs, seeds: Seeds, anytime: 
     return Look(tuple(steps), tuple(_spread(values) for values in series), part, len(runs.rows))
 
 
-def _fixed(values: Values, summary: Summary, seeds: Seeds) -> IntervalAt:
+def _fixed(values: Floats, summary: Summary, seeds: Seeds) -> IntervalAt:
     """The interval for a number of runs fixed beforehand; each of its ends is wrong at most at the error rate."""
     if summary == "every":
         return lambda error: intervals.every(values)
@@ -209,7 +208,7 @@ def _per_end(at_level: IntervalAt) -> IntervalAt:
     return lambda error: at_level(1 - 2 * error)
 
 
-def _anytime(values: Values, summary: Summary) -> IntervalAt:
+def _anytime(values: Floats, summary: Summary) -> IntervalAt:
     """The sequence that may be looked at whenever one likes.
 
     Its ends are not known to share the error equally, so each is given the whole of it: level 1 - error. BCa is an interval of
@@ -239,5 +238,5 @@ def _seen_to_vary(step: IntervalAt) -> IntervalAt:
     return at
 
 
-def _spread(values: Values) -> float:
+def _spread(values: Floats) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan

@@ -1,6 +1,6 @@
 """Planning: how many runs the open claims of a study need, from the runs that are there."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,8 +96,8 @@ def needs(
     return found
 
 
-def needs_unseen(study: Study, counted: Mapping[str, Sequence[RunRow]], seen: Mapping[str, Sequence[RunRow]]) -> list[Need]:
-    """The findings of experiments of which no run is seen: nothing tells what they need but the preset's number of runs."""
+def needs_unseen(study: Study, counted: Mapping[str, Sequence[RunRow]], seen: Collection[str]) -> list[Need]:
+    """The findings of experiments that are not in `seen`: nothing tells what they need but the preset's number of runs."""
     rates, found = error_rates(study, counted), []
     for experiment in study.experiments:
         n_runs, preset = len(counted.get(experiment.name, ())), experiment.presets["laptop"].n_runs

@@ -19,10 +19,11 @@ from matplotlib.ticker import MaxNLocator
 
 from assay.claims.charts import Bars, Figure, Heat, Lines, Scatter
 from assay.claims.study import Scalar, Table
+from assay.core.arrays import Floats
 from assay.core.errors import InputError
 from assay.report.numbers import general, level_text, typeset
 from assay.report.palette import INK, PAPER, RULE, SOFT, STRONG
-from assay.report.points import LEVEL, Floats, Mean, group, label
+from assay.report.points import LEVEL, Mean, group, label
 from assay.report.sketch import (
     DASHED,
     SINGLE,

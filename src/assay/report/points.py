@@ -5,16 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from assay.claims.study import Scalar, Table
+from assay.core.arrays import Floats, Ints
 from assay.core.errors import InputError
 from assay.stats import intervals
 
 __all__ = ["LEVEL", "Grouped", "Mean", "group", "label"]
 
 LEVEL = 0.95  # pointwise, of every interval a chart draws
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,9 @@ class Grouped:
 
     keys: tuple[tuple[Scalar, ...], ...]
     n_runs: int
-    _codes: NDArray[np.int64]  # group of each row, -1 where a key is missing
-    _runs: NDArray[np.int64]  # run of each row, rising
-    _order: NDArray[np.int64]  # rows of the table in the order of the runs
+    _codes: Ints  # group of each row, -1 where a key is missing
+    _runs: Ints  # run of each row, rising
+    _order: Ints  # rows of the table in the order of the runs
     _table: Table
     _where: str
 
@@ -137,8 +136,8 @@ def label(value: Scalar, names: Mapping[str, str]) -> str:
 
 
 def _factorised(
-    column: Sequence[Scalar | None], order: NDArray[np.int64], key: str, table: Table, where: str
-) -> tuple[tuple[Scalar, ...], NDArray[np.int64]]:
+    column: Sequence[Scalar | None], order: Ints, key: str, table: Table, where: str
+) -> tuple[tuple[Scalar, ...], Ints]:
     """The distinct values of a column in drawing order, and each row's position among them (-1 where it is missing)."""
     _present(key, column, table, where)
     seen: dict[tuple[bool, Scalar], None] = {}  # True and 1 are equal as keys of a mapping, but are two values to a reader

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from assay.core.arrays import Floats, Ints
 from assay.core.errors import SettingsError, WorkError
 from assay.worlds.mdps import FiniteMDP
 
@@ -18,9 +18,6 @@ __all__ = [
     "residual_bound",
     "value_iteration",
 ]
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
+from assay.core.arrays import Floats
 from assay.core.errors import InputError
 from assay.stats import resample
 from assay.stats.noncentral import noncentrality
 from assay.stats.resample import N_RESAMPLES
 from assay.stats.scaling import log_log_slope
-from assay.stats.units import Array, counts, pairs, tail, units
+from assay.stats.units import counts, pairs, tail, units
 
 __all__ = [
     "Interval",
@@ -401,14 +402,14 @@ def effect_size(values: ArrayLike, reference: ArrayLike, *, level: float = 0.95,
     return Interval(correction * d, low, high, level, n, method)
 
 
-def welch_error(*samples: Array) -> tuple[float, float]:
+def welch_error(*samples: Floats) -> tuple[float, float]:
     """The standard error of a sum or difference of independent means, and Welch-Satterthwaite's degrees of freedom."""
     parts = [sample.var(ddof=1) / len(sample) for sample in samples]
     df = sum(parts) ** 2 / sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, samples, strict=True))
     return math.sqrt(sum(parts)), float(df)
 
 
-def _t_mean(x: Array, method: str) -> IntervalAt:
+def _t_mean(x: Floats, method: str) -> IntervalAt:
     if np.ptp(x) == 0:
         return lambda level: _no_spread(float(x[0]), level, len(x), method)
     estimate, error = float(x.mean()), float(x.std(ddof=1)) / math.sqrt(len(x))
@@ -432,12 +433,12 @@ def _t_quantile(df: float, level: float) -> float:
     return -float(stdtrit(df, tail(level) / 2))  # from the lower tail, where levels near 1 keep their digits
 
 
-def _mean_and_error(x: Array) -> tuple[Array, Array]:
+def _mean_and_error(x: Floats) -> tuple[Floats, Floats]:
     """Means [k] of resamples [k, n] and their standard errors [k]."""
     return x.mean(axis=-1), x.std(axis=-1, ddof=1) / math.sqrt(x.shape[-1])
 
 
-def _interquartile(x: Array) -> tuple[Array, Array]:
+def _interquartile(x: Floats) -> tuple[Floats, Floats]:
     """Interquartile means [k] of resamples [k, n] and their winsorised standard errors [k]."""
     n = x.shape[-1]
     cut = n // 4
@@ -448,7 +449,7 @@ def _interquartile(x: Array) -> tuple[Array, Array]:
     return estimates, winsorised.std(axis=-1, ddof=1) * math.sqrt((n - 1) / (kept * (kept - 1)))
 
 
-def _spearman(rows: Array) -> Array:
+def _spearman(rows: Floats) -> Floats:
     """Rank correlations [k] of pairs [k, n, 2], ties at their mean rank; nan where a column does not vary."""
     from scipy.stats import rankdata
 

@@ -4,7 +4,8 @@ import functools
 import math
 
 import numpy as np
-import numpy.typing as npt
+
+from assay.core.arrays import Floats
 
 __all__ = ["noncentrality"]
 
@@ -13,7 +14,7 @@ _OUTSIDE = 1e-17  # mass of the chi distribution left out at either end
 
 
 @functools.cache  # a tenth of a second that only those who ask for an effect size should pay
-def _quadrature() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _quadrature() -> tuple[Floats, Floats]:
     """Nodes and weights of Gauss-Legendre quadrature on [-1, 1]."""
     nodes, weights = np.polynomial.legendre.leggauss(160)
     return nodes, weights

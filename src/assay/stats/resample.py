@@ -8,10 +8,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from assay.core.arrays import Floats, Ints
 from assay.core.errors import InputError
-from assay.stats.units import Array, tail, units
+from assay.stats.units import tail, units
 
 __all__ = [
     "N_RESAMPLES",
@@ -27,10 +28,10 @@ __all__ = [
 N_RESAMPLES = 9_999  # so that (B + 1) p is a whole number for the usual p; resolves tails down to 1e-4
 _CHUNK = 4_000_000  # numbers drawn at once: bounds the memory, whatever the number of units
 
-Statistic = Callable[[Array], Array]
+Statistic = Callable[[Floats], Floats]
 
 
-def bootstrap(values: Array, statistic: Statistic, *, rng: np.random.Generator, n_resamples: int = N_RESAMPLES) -> Array:
+def bootstrap(values: Floats, statistic: Statistic, *, rng: np.random.Generator, n_resamples: int = N_RESAMPLES) -> Floats:
     """Replicates [n_resamples] of a statistic over units drawn with replacement.
 
     Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 6.
@@ -47,12 +48,12 @@ def bootstrap(values: Array, statistic: Statistic, *, rng: np.random.Generator, 
 
 def bootstrap_clusters(
     clusters: Sequence[ArrayLike],
-    statistic: Callable[[list[Array]], float],
+    statistic: Callable[[list[Floats]], float],
     *,
     rng: np.random.Generator,
     items_too: bool = False,
     n_resamples: int = N_RESAMPLES,
-) -> Array:
+) -> Floats:
     """Replicates [n_resamples] of a statistic over clusters drawn whole, with replacement.
 
     `items_too` draws items inside every drawn cluster as well (the two-stage bootstrap). Cluster-only is the default because
@@ -75,7 +76,7 @@ def bootstrap_clusters(
         raise InputError(f"a bootstrap over clusters needs at least 2 clusters; got {len(clusters)}. Add clusters (runs)")
     checked = [units(items, what=f"cluster {i} of a bootstrap", needs=1) for i, items in enumerate(clusters)]
 
-    def resample(chosen: NDArray[np.int64]) -> list[Array]:
+    def resample(chosen: Ints) -> list[Floats]:
         drawn = [checked[i] for i in chosen]
         return [items[rng.integers(len(items), size=len(items))] for items in drawn] if items_too else drawn
 
@@ -83,7 +84,7 @@ def bootstrap_clusters(
     return np.array([statistic(resample(rng.integers(k, size=k))) for _ in range(n_resamples)])
 
 
-def jackknife(values: Array, statistic: Statistic) -> Array:
+def jackknife(values: Floats, statistic: Statistic) -> Floats:
     """The statistic with each unit left out in turn, [n]; `values` and `statistic` as for `bootstrap`."""
     n = len(values)
     others, parts, start = np.arange(n - 1), [], 0
@@ -94,7 +95,7 @@ def jackknife(values: Array, statistic: Statistic) -> Array:
     return np.concatenate(parts)
 
 
-def order_ends(replicates: Array, low: float, high: float, *, finest: float = 0.0) -> tuple[float, float]:
+def order_ends(replicates: Floats, low: float, high: float, *, finest: float = 0.0) -> tuple[float, float]:
     """The replicates at the tail probabilities `low` and 1 - `high`, as order statistics rounded outwards.
 
     An end is infinite where the replicates cannot tell: below one in B + 1, or below `finest`, the probability of the most
@@ -109,7 +110,7 @@ def order_ends(replicates: Array, low: float, high: float, *, finest: float = 0.
     )
 
 
-def bca_ends(estimate: float, replicates: Array, left_out: Array, *, level: float, n: int) -> tuple[float, float]:
+def bca_ends(estimate: float, replicates: Floats, left_out: Floats, *, level: float, n: int) -> tuple[float, float]:
     """Bias-corrected and accelerated ends from bootstrap replicates and jackknife values of n units.
 
     Source: Efron 1987, Better bootstrap confidence intervals, JASA 82; acceleration by the jackknife as in Efron & Tibshirani
@@ -136,8 +137,8 @@ def bca_ends(estimate: float, replicates: Array, left_out: Array, *, level: floa
 
 
 def studentised(
-    values: Array,
-    estimate_and_error: Callable[[Array], tuple[Array, Array]],
+    values: Floats,
+    estimate_and_error: Callable[[Floats], tuple[Floats, Floats]],
     *,
     rng: np.random.Generator,
     n_resamples: int = N_RESAMPLES,
@@ -158,7 +159,7 @@ def studentised(
     """
     estimate, error = (float(part[0]) for part in estimate_and_error(values[None]))
 
-    def statistic(resamples: Array) -> Array:
+    def statistic(resamples: Floats) -> Floats:
         estimates, errors = estimate_and_error(resamples)
         spread = errors > 1e-9 * error  # a resample of equal values leaves rounding, not zero
         return np.where(spread, (estimates - estimate) / np.where(spread, errors, 1.0), np.inf)

@@ -13,9 +13,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
+from assay.core.arrays import Floats
 from assay.core.errors import InputError
 from assay.stats.intervals import Interval
-from assay.stats.units import Array, counts, tail, units
+from assay.stats.units import counts, tail, units
 
 __all__ = [
     "bounded_mean_anytime",
@@ -131,7 +132,7 @@ def bounded_mean_anytime(values: ArrayLike, low: float, high: float, *, level: f
     alpha = tail(level)
     scaled = (x - low) / (high - low)
 
-    def lower_end(y: Array) -> float:
+    def lower_end(y: Floats) -> float:
         """The largest mean that bets on larger values of y refute, with half of the capital; 0 if none is refuted."""
 
         def surplus(mean: float) -> float:
@@ -143,7 +144,7 @@ def bounded_mean_anytime(values: ArrayLike, low: float, high: float, *, level: f
     return Interval(float(x.mean()), *ends, level, len(x), "hedged betting sequence")
 
 
-def log_capital(values: Array, mean: float, *, alpha: float) -> Array:
+def log_capital(values: Floats, mean: float, *, alpha: float) -> Floats:
     """Log capital [..., n] of a gambler who bets that values [..., n] within [0, 1] have a mean above `mean`, after each value.
 
     Fair or losing if it is not, so an e-process. It falls as `mean` rises. Bets are sized by what was seen before, to grow
@@ -156,7 +157,7 @@ def log_capital(values: Array, mean: float, *, alpha: float) -> Array:
     stakes = np.sqrt(2 * math.log(2 / alpha) / (known * t * np.log1p(t)))
     if mean > 0:
         stakes = np.minimum(stakes, MOST_AT_STAKE / mean)
-    capital: Array = np.cumsum(np.log1p(stakes * (values - mean)), axis=-1)
+    capital: Floats = np.cumsum(np.log1p(stakes * (values - mean)), axis=-1)
     return capital
 
 

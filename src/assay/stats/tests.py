@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from assay.core.arrays import Floats
 from assay.core.errors import InputError
 from assay.stats import resample
 from assay.stats.intervals import Interval, difference, welch_error
-from assay.stats.units import Array, pairs, tail, units
+from assay.stats.units import pairs, tail, units
 
 __all__ = [
     "Equivalence",
@@ -174,7 +175,7 @@ def equivalence(a: ArrayLike, b: ArrayLike, low: float, high: float, *, paired: 
     return Equivalence(p_value, interval, low, high)
 
 
-def holm(p_values: ArrayLike) -> Array:
+def holm(p_values: ArrayLike) -> Floats:
     """Adjusted p-values [m], in the order given: reject where at most alpha, and any false rejection has probability <= alpha.
 
     Source: Holm 1979, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
@@ -189,7 +190,7 @@ def holm(p_values: ArrayLike) -> Array:
     return adjusted
 
 
-def holm_levels(p_values: ArrayLike, alpha: float) -> Array:
+def holm_levels(p_values: ArrayLike, alpha: float) -> Floats:
     """The confidence level [m] at which Holm's procedure looks at each hypothesis, in the order given.
 
     The k-th smallest of m p-values is looked at with 1 - alpha / (m - k + 1), up to and including the first that fails; the
@@ -212,20 +213,20 @@ def holm_levels(p_values: ArrayLike, alpha: float) -> Array:
     return levels
 
 
-def _probabilities(p_values: ArrayLike) -> Array:
+def _probabilities(p_values: ArrayLike) -> Floats:
     p = units(p_values, what="Holm's procedure", needs=1)
     if p.min() < 0 or p.max() > 1:
         raise InputError(f"p-values lie within [0, 1]; got {p.min()} to {p.max()}. Pass probabilities")
     return p
 
 
-def _flipped(differences: Array, rng: np.random.Generator, n_permutations: int) -> Iterator[Array]:
+def _flipped(differences: Floats, rng: np.random.Generator, n_permutations: int) -> Iterator[Floats]:
     """Mean differences after flipping signs at random, in chunks."""
     for size in resample.chunks(len(differences), n_permutations):
         yield (rng.integers(2, size=(size, len(differences))) * 2 - 1) @ differences / len(differences)
 
 
-def _reshuffled(values: Array, n_first: int, rng: np.random.Generator, n_permutations: int) -> Iterator[Array]:
+def _reshuffled(values: Floats, n_first: int, rng: np.random.Generator, n_permutations: int) -> Iterator[Floats]:
     """Differences of means after reshuffling the arms, in chunks."""
     n = len(values)
     for size in resample.chunks(n, n_permutations):

@@ -3,16 +3,15 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from assay.core.arrays import Floats
 from assay.core.errors import InputError
 
-__all__ = ["Array", "counts", "pairs", "tail", "units"]
-
-Array = NDArray[np.float64]
+__all__ = ["counts", "pairs", "tail", "units"]
 
 
-def units(values: ArrayLike, *, what: str, needs: int = 2) -> Array:
+def units(values: ArrayLike, *, what: str, needs: int = 2) -> Floats:
     """The values as a float64 array [n], one per unit (run, item, episode).
 
     Args:
@@ -40,7 +39,7 @@ def units(values: ArrayLike, *, what: str, needs: int = 2) -> Array:
     return array
 
 
-def pairs(a: ArrayLike, b: ArrayLike, *, what: str, needs: int = 2) -> tuple[Array, Array]:
+def pairs(a: ArrayLike, b: ArrayLike, *, what: str, needs: int = 2) -> tuple[Floats, Floats]:
     """Two arrays [n] whose i-th values belong to the same unit.
 
     Raises:
@@ -76,7 +75,7 @@ def tail(level: float) -> float:
     return 1 - level
 
 
-def _floats(values: Any, what: str) -> Array:
+def _floats(values: Any, what: str) -> Floats:
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:

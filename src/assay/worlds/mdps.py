@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from assay.core.arrays import Floats
 from assay.core.errors import InputError
 
 __all__ = ["FiniteMDP", "random_trap_mdp"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

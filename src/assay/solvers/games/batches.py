@@ -18,8 +18,8 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from assay.core.arrays import Floats, Ints, Numbers
 from assay.core.errors import InputError
 
 __all__ = [
@@ -38,8 +38,6 @@ __all__ = [
     "wait_table",
 ]
 
-Floats = npt.NDArray[np.float64]
-Numbers = npt.NDArray[Any]  # payoffs: integers for exact results, or floats
 MAX_OBSERVATIONS = 16  # of the enumerated side: 65,536 sets a game
 CHUNK = 4096  # games held in cache at once
 
@@ -99,7 +97,7 @@ def wait_table(on: Numbers, off: Numbers) -> WaitTable:
     return WaitTable(wait, alone, n)
 
 
-def optimal_values(on: Numbers, off: Numbers) -> tuple[Numbers, npt.NDArray[np.int64]]:
+def optimal_values(on: Numbers, off: Numbers) -> tuple[Numbers, Ints]:
     """The optimal value of every game and one optimal policy of the enumerated side as a bit set.
 
     Enumerates the wait sets of A or the policies of H, whichever side has fewer observations; the other side answers in closed
@@ -235,7 +233,7 @@ def team_payoffs(on: Numbers, off: Numbers, n_messages: int = 1) -> Numbers:
     return payoff.reshape(n_games, n_a, n_messages + 2, n_h * n_messages, 2)
 
 
-def alternating_values(payoff: Numbers, human: npt.NDArray[np.int64]) -> Numbers:
+def alternating_values(payoff: Numbers, human: Ints) -> Numbers:
     """The value that best replies in turn reach in every game from given replies of H: a person-by-person optimum.
 
     Args:
@@ -262,13 +260,13 @@ def alternating_values(payoff: Numbers, human: npt.NDArray[np.int64]) -> Numbers
         value = reached
 
 
-def policies(n_observations: int, n_actions: int) -> npt.NDArray[np.int64]:
+def policies(n_observations: int, n_actions: int) -> Ints:
     """All deterministic policies, [policy, observation]; the last observation runs fastest."""
     grids = np.meshgrid(*[np.arange(n_actions)] * n_observations, indexing="ij")
     return np.stack([grid.ravel() for grid in grids], axis=1)
 
 
-def assistance_values(payoff: Numbers, plans: npt.NDArray[np.int64]) -> Numbers:
+def assistance_values(payoff: Numbers, plans: Ints) -> Numbers:
     """Value of every policy of A in every game, H answering in closed form.
 
     Args:
@@ -284,7 +282,7 @@ def assistance_values(payoff: Numbers, plans: npt.NDArray[np.int64]) -> Numbers:
     return np.asarray(_best_option(table).sum(axis=2))
 
 
-def naive_values(payoff: Numbers, plans: npt.NDArray[np.int64]) -> Floats:
+def naive_values(payoff: Numbers, plans: Ints) -> Floats:
     """Value of every policy of A in every game against a human who takes A's action to say nothing; ties are split evenly.
 
     Args:
@@ -301,7 +299,7 @@ def naive_values(payoff: Numbers, plans: npt.NDArray[np.int64]) -> Floats:
     return np.asarray(np.take_along_axis(worth[:, None], plans[None, :, :, None], axis=3)[..., 0].sum(axis=2))
 
 
-def boltzmann_values(payoff: Numbers, mass: Numbers, plans: npt.NDArray[np.int64], *, beta: float) -> Floats:
+def boltzmann_values(payoff: Numbers, mass: Numbers, plans: Ints, *, beta: float) -> Floats:
     """Value of every policy of A in every game against a noisy human who knows it.
 
     Args:

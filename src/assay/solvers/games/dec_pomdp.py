@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import numpy.typing as npt
 
+from assay.core.arrays import Floats
 from assay.core.errors import InputError
 from assay.worlds.games.dec_pomdp import DecPOMDP
 
 __all__ = ["DEFAULT_WORK", "DecPOMDPSolution", "evaluate", "solve_dec_pomdp"]
 
-Floats = npt.NDArray[np.float64]
 History = tuple[int, ...]
 Rule = tuple[int, ...]
 DEFAULT_WORK = 50_000_000  # partial decision rules, pairs of rules and beliefs; some minutes

@@ -14,8 +14,8 @@ from math import lcm, prod
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
+from assay.core.arrays import Bools, Floats, Ints
 from assay.core.errors import InputError
 from assay.solvers.games.pairs import DEFAULT_LIMIT, optimal_pairs, refuse_policies
 from assay.worlds.games.team import Table, TeamForm, fits_64_bits, total_magnitude
@@ -23,7 +23,6 @@ from assay.worlds.games.team import Table, TeamForm, fits_64_bits, total_magnitu
 __all__ = ["Boltzmann", "Human", "Naive", "Optimal", "Reply", "best_assistant", "payoff_against"]
 
 Policy = tuple[int, ...]
-Floats = npt.NDArray[np.float64]
 MAX_LISTED = 20_000
 CHUNK = 4096
 
@@ -260,7 +259,7 @@ _Digits = decimal.Decimal
 _CONTEXT = decimal.Context(prec=320, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN, traps=[decimal.InvalidOperation])
 
 
-def _sums(form: TeamForm, policies: npt.NDArray[np.int64]) -> tuple[Table, Table]:
+def _sums(form: TeamForm, policies: Ints) -> tuple[Table, Table]:
     """[policy, z, h] payoff times probability and [policy, z] probability under each policy of A; integers."""
     tables = np.zeros((len(policies), *form.shape[2:]), dtype=form.payoff.dtype)
     masses = np.zeros((len(policies), form.shape[2]), dtype=form.mass.dtype)
@@ -270,14 +269,14 @@ def _sums(form: TeamForm, policies: npt.NDArray[np.int64]) -> tuple[Table, Table
     return tables, masses
 
 
-def _parts(tables: Table, legal: npt.NDArray[np.bool_]) -> tuple[Table, Table]:
+def _parts(tables: Table, legal: Bools) -> tuple[Table, Table]:
     """What a best reply earns under each policy, and how much worse each reply is; both integers."""
     lowest = tables.min()
     best = np.where(legal, tables, lowest).max(axis=2, keepdims=True)
     return np.asarray(best[..., 0].astype(object).sum(axis=1)), np.asarray(best - tables)
 
 
-def _loss(regrets: Floats, masses: Floats, beta: float, legal: npt.NDArray[np.bool_]) -> Floats:
+def _loss(regrets: Floats, masses: Floats, beta: float, legal: Bools) -> Floats:
     expected = regrets / np.where(masses > 0, masses, 1.0)[..., None]
     weights = np.where(legal, np.exp(-(beta * np.where(expected > 0, expected, 0.0))), 0.0)
     weights = np.where(masses[..., None] > 0, weights, legal.astype(float))
@@ -285,7 +284,7 @@ def _loss(regrets: Floats, masses: Floats, beta: float, legal: npt.NDArray[np.bo
     return np.asarray((shares * np.where(legal, regrets, 0.0)).sum(axis=(1, 2)))
 
 
-def _noisy(table: Table, mass: Table, form: TeamForm, beta: float, legal: npt.NDArray[np.bool_]) -> list[list[_Digits]]:
+def _noisy(table: Table, mass: Table, form: TeamForm, beta: float, legal: Bools) -> list[list[_Digits]]:
     """[z][h]: the noisy reply to one policy of A, with many digits."""
     with decimal.localcontext(_CONTEXT):
         found = []
@@ -301,7 +300,7 @@ def _noisy(table: Table, mass: Table, form: TeamForm, beta: float, legal: npt.ND
         return found
 
 
-def _precisely(form: TeamForm, table: Table, mass: Table, beta: float, legal: npt.NDArray[np.bool_]) -> _Digits:
+def _precisely(form: TeamForm, table: Table, mass: Table, beta: float, legal: Bools) -> _Digits:
     """The payoff of one policy of A against the noisy reply to it, with many digits."""
     with decimal.localcontext(_CONTEXT):
         value, size = _Digits(0), _Digits(0)

@@ -21,8 +21,8 @@ from itertools import product
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from assay.core.arrays import Bools, Exacts, Floats, Numbers
 from assay.core.errors import InputError, WorkError
 
 __all__ = [
@@ -34,9 +34,7 @@ __all__ = [
     "may_be_garbling",
 ]
 
-Floats = npt.NDArray[np.float64]
-Exact = npt.NDArray[np.object_]
-Kernel = Sequence[Sequence[Fraction]] | npt.NDArray[Any]
+Kernel = Sequence[Sequence[Fraction]] | Numbers
 MAX_MAPS = 100_000  # products of deterministic maps in the coordinated test
 TOLERANCE = 1e-9
 
@@ -54,8 +52,8 @@ class GarblingTest:
     """
 
     holds: bool
-    garbling: Exact | Floats | None
-    witness: Exact | Floats | None
+    garbling: Exacts | Floats | None
+    witness: Exacts | Floats | None
     advantage: Fraction | float
     exact: bool
 
@@ -75,7 +73,7 @@ class CoordinatedGarblingTest:
 
     holds: bool
     mixture: tuple[tuple[tuple[tuple[int, ...], tuple[int, ...]], Fraction | float], ...]
-    witness: Exact | Floats | None
+    witness: Exacts | Floats | None
     advantage: Fraction | float
     exact: bool
 
@@ -131,7 +129,7 @@ def compare(first: Kernel, second: Kernel) -> Literal["equal", "finer", "coarser
     return "coarser" if below else "finer" if above else "incomparable"
 
 
-def coordinated_garbling_test(coarse: npt.NDArray[Any], fine: npt.NDArray[Any]) -> CoordinatedGarblingTest:
+def coordinated_garbling_test(coarse: Numbers, fine: Numbers) -> CoordinatedGarblingTest:
     """Whether the structure `coarse` is a coordinated garbling of `fine`, with the mixture of maps or a separating game.
 
     Args:
@@ -141,8 +139,8 @@ def coordinated_garbling_test(coarse: npt.NDArray[Any], fine: npt.NDArray[Any]) 
     Raises:
         InputError: the states differ, a table does not sum to one, or there are too many products of maps.
     """
-    k: npt.NDArray[Any] = _kernel(coarse.reshape(len(coarse), -1), "coarse").reshape(coarse.shape)
-    f: npt.NDArray[Any] = _kernel(fine.reshape(len(fine), -1), "fine").reshape(fine.shape)
+    k: Numbers = _kernel(coarse.reshape(len(coarse), -1), "coarse").reshape(coarse.shape)
+    f: Numbers = _kernel(fine.reshape(len(fine), -1), "fine").reshape(fine.shape)
     if len(k) != len(f):
         raise InputError(f"both structures must have the same states; got {len(k)} and {len(f)}")
     n_maps = k.shape[1] ** f.shape[1] * k.shape[2] ** f.shape[2]
@@ -219,7 +217,7 @@ def _require_solved(found: Any) -> None:
         )
 
 
-def _kernel(kernel: Kernel, name: str) -> npt.NDArray[Any]:
+def _kernel(kernel: Kernel, name: str) -> Numbers:
     array = np.array([list(row) for row in kernel], dtype=object)
     exact = all(isinstance(x, (int, Fraction, np.integer)) for x in array.flat)
     array = array if exact else array.astype(float)
@@ -230,17 +228,17 @@ def _kernel(kernel: Kernel, name: str) -> npt.NDArray[Any]:
     return array
 
 
-def _rational(values: Floats) -> Exact:
+def _rational(values: Floats) -> Exacts:
     out = np.empty(values.shape, dtype=object)
     out.ravel()[:] = [Fraction(float(x)).limit_denominator(1024) for x in values.flat]
     return out
 
 
-def _advantage(k: Exact, f: Exact, y: Exact) -> Fraction:
+def _advantage(k: Exacts, f: Exacts, y: Exacts) -> Fraction:
     return Fraction((k * y).sum() - sum(max(column.dot(y)) for column in f.T))
 
 
-def _garbling_on_support(k: Exact, f: Exact, support: npt.NDArray[np.bool_]) -> Exact | None:
+def _garbling_on_support(k: Exacts, f: Exacts, support: Bools) -> Exacts | None:
     """The exact garbling with that support, if a unique or consistent one exists and is non-negative."""
     cells = [(j, o) for j in range(support.shape[0]) for o in range(support.shape[1]) if support[j, o]]
     index = {cell: i for i, cell in enumerate(cells)}
@@ -266,7 +264,7 @@ def _garbling_on_support(k: Exact, f: Exact, support: npt.NDArray[np.bool_]) -> 
     return g
 
 
-def _solve_exactly(matrix: Exact, right: Exact) -> list[Fraction] | None:
+def _solve_exactly(matrix: Exacts, right: Exacts) -> list[Fraction] | None:
     """A rational solution of matrix x = right with free variables at zero, or None if there is none (Gauss-Jordan)."""
     rows = [[Fraction(x) for x in row] + [Fraction(r)] for row, r in zip(matrix, right, strict=True)]
     n, pivots, at = matrix.shape[1], [], 0
@@ -291,9 +289,7 @@ def _solve_exactly(matrix: Exact, right: Exact) -> list[Fraction] | None:
     return solution
 
 
-def _push(
-    table: npt.NDArray[Any], human: tuple[int, ...], assistant: tuple[int, ...], shape: tuple[int, ...]
-) -> npt.NDArray[Any]:
+def _push(table: Numbers, human: tuple[int, ...], assistant: tuple[int, ...], shape: tuple[int, ...]) -> Numbers:
     """The structure that two deterministic maps make of `table`, in the given shape."""
     out = np.full(shape, Fraction(0), dtype=object) if table.dtype == object else np.zeros(shape)
     for x, to_x in enumerate(human):

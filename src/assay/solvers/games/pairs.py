@@ -18,8 +18,8 @@ from math import log10, prod
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from assay.core.arrays import Floats, Ints
 from assay.core.errors import InputError
 from assay.solvers.games.ties import Policy, count_pairs, list_policies, marked_sets, replies
 from assay.worlds.games.team import Table, TeamForm
@@ -279,8 +279,8 @@ def _search(table: Table, base: Table, best: int) -> tuple[list[tuple[Policy, in
         shared.append(shared[-1] + table[i].max(axis=0))
         separate.append(separate[-1] + int(table[i].max(axis=2).sum(axis=1).max()))
     shared, separate = shared[::-1], separate[::-1]
-    closed: list[tuple[npt.NDArray[np.int64], Table]] = []
-    leaves: list[tuple[npt.NDArray[np.int64], Table]] = []
+    closed: list[tuple[Ints, Table]] = []
+    leaves: list[tuple[Ints, Table]] = []
     stack = [(np.zeros((1, 0), dtype=np.int64), base[None])]
     while stack:
         prefixes, sums = stack.pop()
@@ -342,7 +342,7 @@ def _keep(options: tuple[tuple[int, ...], ...], current: Policy | None) -> Polic
     return tuple(now if now in actions else actions[0] for actions, now in zip(options, current, strict=True))
 
 
-def _spread(table: Table) -> npt.NDArray[np.float64]:
+def _spread(table: Table) -> Floats:
     """How much an observation's decision can matter, to decide the important ones first."""
     return np.asarray((table.max(axis=(1, 3)) - table.min(axis=(1, 3))).sum(axis=1), dtype=np.float64)
 

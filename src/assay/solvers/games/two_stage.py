@@ -19,8 +19,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from assay.core.arrays import Exacts, Ints, Numbers
 from assay.core.errors import InputError
 from assay.solvers.games.humans import Boltzmann, Human, Naive, Optimal
 from assay.solvers.games.pairs import DEFAULT_LIMIT, Certificate, refuse_policies
@@ -67,7 +67,7 @@ class TwoStageSolution:
     plans: tuple[Plan, ...]
     n_plans: int
     by_action: tuple[tuple[Fraction, ...], ...]
-    human: npt.NDArray[Any]
+    human: Numbers
     certificate: Certificate
     exact: bool
 
@@ -185,7 +185,7 @@ def _tables(game: TwoStageGame) -> tuple[Table, Table, int, list[Fraction]]:
     return both[: f1.size].reshape(f1.shape), both[f1.size :].reshape(f2.shape), denominator, seen
 
 
-def _behaviour(game: TwoStageGame, human: Human) -> npt.NDArray[np.object_]:
+def _behaviour(game: TwoStageGame, human: Human) -> Exacts:
     """[human observation, human action] exact probabilities; both look at stage 1 only and take A's action to tell nothing."""
     form = game.first.team_form()
     if isinstance(human, Naive):
@@ -196,7 +196,7 @@ def _behaviour(game: TwoStageGame, human: Human) -> npt.NDArray[np.object_]:
 
 
 def _worths(
-    f1: Table, f2: Table, behaviour: npt.NDArray[np.object_] | None, n_m: int, legal: Legal
+    f1: Table, f2: Table, behaviour: Exacts | None, n_m: int, legal: Legal
 ) -> tuple[tuple[Table, Table], int, list[list[int]]]:
     """What one observation of H brings, by what she does there.
 
@@ -295,8 +295,8 @@ class _Search:
         n_z = len(self.options)
         stack = [(np.zeros((1, 0), dtype=np.int64), np.zeros_like(self.one[0, 0])[None], np.zeros_like(self.two[0, 0])[None])]
         size = max(1, CELLS // (self.two[0].size + 1))
-        leaves: list[tuple[npt.NDArray[np.int64], Table]] = []
-        cut: list[tuple[npt.NDArray[np.int64], Table]] = []
+        leaves: list[tuple[Ints, Table]] = []
+        cut: list[tuple[Ints, Table]] = []
         while stack:
             prefixes, one, two = stack.pop()
             depth = prefixes.shape[1]

@@ -7,14 +7,12 @@ first observation.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from assay.core.arrays import Floats
 from assay.core.errors import InputError
 from assay.worlds.games.assistance import TwoStageGame
 
 __all__ = ["DecPOMDP", "two_stage_as_dec_pomdp"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from assay.core.arrays import Numbers
 from assay.core.errors import InputError
 from assay.worlds.games.rationals import Exact, check_kernel, exact_row
 from assay.worlds.games.team import MAX_CELLS, Legal, Table, TeamForm, integers, refuse_above
@@ -247,7 +246,7 @@ def check_legal(legal: Legal, n_observations: int, n_actions: int, *, where: str
 
 def off_switch_from_table(
     name: str,
-    act: Sequence[Sequence[Exact]] | npt.NDArray[Any],
+    act: Sequence[Sequence[Exact]] | Numbers,
     *,
     human: Sequence[str] | None = None,
     assistant: Sequence[str] | None = None,
@@ -328,9 +327,7 @@ def uncoordinated_garbling_pair() -> tuple[OffSwitchGame, OffSwitchGame]:
     return first, second
 
 
-def original_off_switch(
-    utilities: Sequence[Exact] | npt.NDArray[Any], prior: Sequence[Exact] | npt.NDArray[Any] | None = None
-) -> OffSwitchGame:
+def original_off_switch(utilities: Sequence[Exact] | Numbers, prior: Sequence[Exact] | Numbers | None = None) -> OffSwitchGame:
     """The off-switch game with a fully informed human (Hadfield-Menell et al. 2017): H sees the state, A sees nothing.
 
     Args:

@@ -20,10 +20,11 @@ from typing import NoReturn
 
 import numpy as np
 
+from assay.core.arrays import Exacts
 from assay.core.errors import InputError, unknown_name
 from assay.core.text import visible
 from assay.worlds.games.rationals import exact
-from assay.worlds.games.sequential import MAX_ENTRIES, Exacts, SequentialGame
+from assay.worlds.games.sequential import MAX_ENTRIES, SequentialGame
 from assay.worlds.games.team import refuse_above
 
 __all__ = ["parse_pomdp"]

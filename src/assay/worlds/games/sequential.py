@@ -6,8 +6,8 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from assay.core.arrays import Exacts
 from assay.core.errors import InputError
 from assay.worlds.games.dec_pomdp import DecPOMDP
 from assay.worlds.games.off_switch import check_names
@@ -17,7 +17,6 @@ __all__ = ["MAX_ENTRIES", "SequentialGame"]
 
 MAX_ENTRIES = 2_000_000  # of the exact tables together: some seconds to read
 History = tuple[int, ...]
-Exacts = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from assay.core.arrays import Exacts
 from assay.core.errors import InputError
 from assay.worlds.games.fields import Fields, index, kind_of, law
 from assay.worlds.games.rationals import check_kernel, exact, shown
-from assay.worlds.games.sequential import MAX_ENTRIES, Exacts, SequentialGame
+from assay.worlds.games.sequential import MAX_ENTRIES, SequentialGame
 from assay.worlds.games.team import refuse_above
 
 __all__ = ["sequential_document", "sequential_from"]

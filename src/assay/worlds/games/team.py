@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm, prod
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from assay.core.arrays import Floats, Numbers
 from assay.core.errors import InputError
 
 __all__ = [
@@ -35,7 +34,7 @@ __all__ = [
 MAX_CELLS = 20_000_000  # of a payoff table: 160 MB as 64-bit integers
 MAX_EXACT_CELLS = 2_000_000  # of a game's observation tables, kept as rationals: some seconds to read
 Legal = tuple[tuple[bool, ...], ...]
-Table = npt.NDArray[Any]  # integers: int64 where all sums fit, Python integers otherwise
+Table = Numbers  # integers: int64 where all sums fit, Python integers otherwise
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +152,7 @@ class TeamForm:
         cells = chosen[:, np.arange(self.shape[2]), np.asarray(human)]
         return Fraction(int(cells.sum()), self.denominator)
 
-    def weights(self) -> npt.NDArray[np.float64]:
+    def weights(self) -> Floats:
         """The payoff table as floats in the game's own unit, same axes."""
         return np.asarray(self.payoff / self.denominator, dtype=np.float64)
 
