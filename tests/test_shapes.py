@@ -7,9 +7,9 @@ import pkgutil
 import jaxtyping
 import pytest
 import torch
+from tests.conftest import ROOMS, says_arrays
 
 from assay.training.losses import answer_loss
-from tests.conftest import ROOMS, says_arrays
 
 LOGITS = torch.zeros(3, 5)
 
