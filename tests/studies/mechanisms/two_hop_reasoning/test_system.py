@@ -73,7 +73,7 @@ def test_a_cliff_that_has_not_come_down_by_the_end_is_at_least_so_long() -> None
     assert cliff(steps, np.where(steps < 500, 0.2, 1.0)) == pytest.approx(0.6 * 10 / 0.8 / 500, rel=0.05)
     assert cliff(steps, steps / 1000) == pytest.approx(0.6 / 0.5)
     assert cliff(steps, np.where(steps < 500, 0.2, 0.6)) == pytest.approx((1000 - 492) / 497.5, rel=0.01)
-    assert np.isnan(cliff(steps, np.full(101, 0.2)))
+    assert cliff(steps, np.full(101, 0.2)) == 1
 
 
 def test_half_way_is_where_a_curve_stays_past_the_middle_of_its_rise() -> None:
@@ -83,7 +83,7 @@ def test_half_way_is_where_a_curve_stays_past_the_middle_of_its_rise() -> None:
     assert np.isnan(last_rise(steps, np.ones(5)))
     curves = {"one": np.array([0.0, 0.25, 0.75, 1, 1]), "other": np.array([0.0, 0, 0.25, 0.75, 1])}
     assert coincidence(steps, curves, ("one", "other"), 20.0) == pytest.approx(10 / 20)
-    assert np.isnan(coincidence(steps, curves | {"flat": np.ones(5)}, ("one", "flat", "other"), 20.0))
+    assert coincidence(steps, curves | {"flat": np.ones(5)}, ("one", "flat", "other"), 20.0) == 1
 
 
 def planted_course(right: np.ndarray, first: np.ndarray, second: np.ndarray) -> Course:
@@ -312,10 +312,10 @@ def test_the_cut_arms_are_the_circuit_s_and_the_others(monkeypatch: pytest.Monke
     monkeypatch.setattr(symbolic, "accuracy_of", lambda model, drawn, cut=None: by_cut.get(cut, 1.0))
     model = Decoder.init(network(QUICK, QUICK.world), np.random.default_rng(0))
     found, _ = symbolic.model_numbers(model, drawn_for(QUICK), QUICK, np.random.default_rng(1))
-    assert found["circuit/largest_accuracy_cut"] == 0.3
-    assert found["circuit/least_accuracy_cut"] == 0.1
-    assert found["other-rows/least_accuracy_cut"] == 0.7
-    assert found["other-rows/largest_accuracy_cut"] == 0.9
+    assert found["circuit/least_lost"] == pytest.approx(1 - 0.3)
+    assert found["circuit/most_lost"] == pytest.approx(1 - 0.1)
+    assert found["other-rows/least_lost"] == pytest.approx(1 - 0.9)
+    assert found["other-rows/most_lost"] == pytest.approx(1 - 0.7)
     assert found["fewer-chains/least_accuracy"] == 1.0
     assert found["fewer-chains-cut/least_accuracy"] == 0.2  # the query's row of layer 2
 

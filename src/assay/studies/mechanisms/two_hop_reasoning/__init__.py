@@ -34,6 +34,10 @@ STUDY = Study(
                 claims=("C3", "C3.others", "C3.route", "C4", "C4.first", "C5", "C8"),
             ),
             Headline(
+                "The mechanism found in the small transformer is that of large language models.",
+                claims=("C9.reads.lm", "C9.cut.lm"),
+            ),
+            Headline(
                 "A model of three parameters, one nested gate a layer, repeats the slow phase and the jump.",
                 claims=("C6", "C6.cliff", "C6.nesting", "C6.guess"),
             ),
@@ -100,6 +104,12 @@ STUDY = Study(
             "D12",
             "Half-way steps (C2) are those from which on a curve stays above the middle of its rise: in one of the first five "
             "networks children looked at their parents early, let go, and did so again at the jump.",
+        ),
+        Departure(
+            "D13",
+            "That large models work alike (C9) is asked of attention and of cuts in the fine-tuned model, not of its accuracy "
+            "with more chains. Heads are chosen on one half of the prompts and judged on the other, by the first token of the "
+            "answer.",
         ),
     ),
     experiments=(SYMBOLIC, DEPTH, GATES, LANGUAGE_MODEL),

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.claims.study import Measurement, Table
-from assay.core.progress import part
+from assay.core.progress import part, parts
 from assay.core.seeds import Seeds
 from assay.protocols.language_model import Subject, ask, load_base, tune
+from assay.studies.mechanisms.two_hop_reasoning.heads import look
 from assay.studies.mechanisms.two_hop_reasoning.prompts import (
     TOPICS,
     WORDINGS,
@@ -58,9 +59,24 @@ def measure(settings: ModelSettings, seeds: Seeds) -> Measurement:
     base = load_base(settings.model)
     with part(0.0, 0.2, "before training"):
         before = answers_to(base, BEFORE, settings, seeds, names)
-    with part(0.2, 1.0):
-        after = answers_to(tuned(base, settings, seeds, names), AFTER, settings, seeds, names)
-    return Measurement(*numbers(before | after))
+    taught = tuned(base, settings, seeds, names)
+    with part(0.2, 0.9):
+        after = answers_to(taught, AFTER, settings, seeds, names)
+    estimands, tables, items = numbers(before | after)
+    with part(0.9, 1.0):
+        items |= looks(taught, settings, seeds, names)
+    estimands |= {name: float(np.mean(items[name])) for name in items if name not in estimands}
+    return Measurement(estimands, tables, items)
+
+
+def looks(model: Subject, settings: ModelSettings, seeds: Seeds, names: Names) -> dict[str, list[float]]:
+    """Where heads look, prompt by prompt, in prompts that can be followed and in cut ones, and what cutting heads leaves."""
+    found = {
+        kind: look(model, prompts_of(kind, 2, settings, seeds, names), settings.cut_share, seeds(f"heads {kind}"))
+        for kind in parts(["in order", "cut"])
+    }
+    items = {"path/end_margin": found["in order"].end_margin, "no-path/end_margin": found["cut"].end_margin}
+    return items | {f"{cut}/right_first": right for cut, right in found["in order"].right.items()}
 
 
 def tuned(base: Subject, settings: ModelSettings, seeds: Seeds, names: Names) -> Subject:
@@ -101,18 +117,25 @@ def answers_to(
 
 
 def measure_nulls(settings: ModelSettings, seeds: Seeds) -> Measurement:
-    """The same prompts answered by who follows nothing: all ends alike, or by place."""
-    prompts = prompts_of("in order", 2, settings, seeds, Names.split(seeds("names")))
+    """The same prompts answered by who follows nothing: all ends alike, by place, and a small model that was never trained."""
+    names = Names.split(seeds("names"))
+    prompts = prompts_of("in order", 2, settings, seeds, names)
     asked = [(prompt, chain) for prompt in prompts for chain in range(2)]
-    found: dict[str, float] = {}
+    items: dict[str, list[float]] = {}
     for arm in ("constant", "place"):
         odds = np.zeros((len(asked), 3))
         if arm == "place":
             odds[np.arange(len(asked)), [by_place(prompt, chain) for prompt, chain in asked]] = math.log(2)
         log_probs = odds - np.logaddexp.reduce(odds, axis=1, keepdims=True)
         fare = fares(Answers.of([prompt.asked(chain) for prompt, chain in asked], list(log_probs)), 2)
-        found |= {f"{arm}/right": float(np.mean(fare.right)), f"{arm}/log_ratio": float(np.mean(fare.log_ratio))}
-    return Measurement(found)
+        items |= {f"{arm}/right": fare.right, f"{arm}/log_ratio": fare.log_ratio}
+    blank = load_base("tiny")
+    said = answers_to(blank, {"untrained-2": ("in order", 2, 2)}, settings, seeds, names)
+    fare = fares(said["untrained-2"], 2)
+    seen = looks(blank, settings, seeds, names)
+    items |= {"untrained/right": fare.right, "untrained/log_ratio": fare.log_ratio}
+    items |= {"untrained/end_margin": seen["path/end_margin"], "untrained/right_first": seen["bridge-heads/right_first"]}
+    return Measurement({name: float(np.mean(values)) for name, values in items.items()}, items=items)
 
 
 def by_place(prompt: ChainPrompt, chain: int) -> int:

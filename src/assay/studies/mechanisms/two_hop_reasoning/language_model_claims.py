@@ -30,10 +30,20 @@ LANGUAGE_MODEL = Experiment(
         Estimand("each_other_end", "mean probability of another end", "probability", 0, 1),
         Estimand("own_bridge", "probability of the asked chain's bridge", "probability", 0, 1),
         Estimand("ends", "probability of all ends together", "probability", 0, 1),
+        Estimand(
+            "end_margin",
+            "attention from the last token on the asked end above that on the mean other end, of the twentieth of heads "
+            "in which it is largest on the other half of the prompts", "", -1, 1,
+        ),
+        Estimand(
+            "right_first", "questions answered right by the first token, with some heads' attention uniform in the question",
+            "share of questions", 0, 1,
+        ),
     ),
     nulls=(
         Arm("constant", "an answer that does not depend on the question: the same probability for every end"),
         Arm("place", "an answer by place: the first source has the first end, and so on; it follows nothing"),
+        Arm("untrained", "a small random model, asked the same"),
     ),
     measure_nulls=f"{__package__}.language_model:measure_nulls",
     claims=(
@@ -45,7 +55,7 @@ LANGUAGE_MODEL = Experiment(
             why="above every model of the paper", at="section 3, figure of next-token probabilities",
             paper="0.29/0.27, 0.39/0.36 and 0.36/0.32 for three models of 7 to 8 billion parameters",
             negative=Arm("after-2", "the same prompts after fine-tuning"),
-            null_passes="constant, place: the claim is of a lack, which they have too; its other half is C7.after.lm",
+            null_passes="constant, place, untrained: the claim is of a lack, which they share; its other half is C7.after.lm",
         ),
         Claim(
             "C7.after.lm",
@@ -79,6 +89,25 @@ LANGUAGE_MODEL = Experiment(
             "wording-2/right", Above(0.75), summary="every", run_is=RUN, why="half-way from guessing to knowing",
             at="ours", paper="the templates are the same in training and test",
             negative=Arm("wording-before-2", "the same prompts before fine-tuning"),
+        ),
+        Claim(
+            "C9.reads.lm",
+            "In a fine-tuned model attention reads the path: heads chosen on half of the prompts give the asked chain's end "
+            "more than {bound} more attention from the last token than another end, on the other half.",
+            "path/end_margin", Above(0.1), summary="clustered", run_is=RUN, why="a tenth of a head's attention",
+            at="ours", paper="the mechanism of the small transformer is said to be that of large models",
+            negative=Arm("no-path", CUT),
+        ),
+        Claim(
+            "C9.cut.lm",
+            "A fine-tuned model needs the heads that look from the question at the bridge: with the twentieth of heads that do "
+            "so most made uniform it is right in less than {bound:.0%} of questions about two chains.",
+            "bridge-heads/right_first", Below(0.75), summary="clustered", run_is=RUN,
+            why="half-way from knowing to guessing", at="ours",
+            paper="the mechanism of the small transformer is said to be that of large models",
+            negative=Arm("other-heads", "as many other heads of the same layers made uniform"),
+            null_passes="untrained: who knows nothing has nothing to lose; its other half is C7.after.lm, and the arm `whole`, "
+            "the same first tokens without a cut",
         ),
     ),
     presets={

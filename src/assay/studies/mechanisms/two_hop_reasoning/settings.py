@@ -75,6 +75,7 @@ class ModelSettings(language_model.Settings):
     learning_rate: Annotated[float, Gt(0), doc("of AdamW; rises over 5% of the steps, then falls to zero on a line")] = 1e-3
     lora_rank: Annotated[int, Ge(1), doc("of the updates of the attention's four matrices")] = 16
     n_asked: Annotated[int, Ge(2), doc("prompts of each kind and number of chains that are asked")] = 16
+    cut_share: Annotated[float, Gt(0), doc("of all heads that are chosen and cut")] = 0.05
     precision: Annotated[
         Precision,
         doc("of the arithmetic of training and answers; auto: bfloat16 where the processor multiplies it, else float32"),

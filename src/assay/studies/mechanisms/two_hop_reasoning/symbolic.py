@@ -118,15 +118,21 @@ def guessing_share(steps: np.ndarray, target: np.ndarray, jump: float) -> float:
 
 
 def cliff(steps: np.ndarray, target: np.ndarray) -> float:
-    """Steps from 0.35 to 0.95 as a share of those to 0.5; a level that has not come by the end counts as coming there."""
+    """Steps from 0.35 to 0.95 as a share of those to 0.5; 1 where it never comes to 0.35.
+
+    A level that has not come by the end counts as coming there.
+    """
     start, jump, end = (jump_of(steps, target, level) for level in (0.35, 0.5, 0.95))
-    return (end.step - start.step) / jump.step if start.seen and jump.step > 0 else math.nan
+    return (end.step - start.step) / jump.step if start.seen and jump.step > 0 else 1.0
 
 
 def coincidence(steps: np.ndarray, curves: Mapping[str, np.ndarray], names: tuple[str, ...], jump: float) -> float:
-    """Largest distance between the steps from which on each curve stays past half of its rise, in steps to the jump."""
+    """Largest distance between the steps from which on each curve stays past half of its rise, in steps to the jump.
+
+    1 where one of them does not rise.
+    """
     halves = [last_rise(steps, curves[name]) for name in names]
-    return float(np.ptp(halves)) / jump if jump > 0 else math.nan
+    return float(np.ptp(halves)) / jump if jump > 0 and np.isfinite(halves).all() else 1.0
 
 
 def last_rise(steps: np.ndarray, values: np.ndarray) -> float:
@@ -155,11 +161,9 @@ def model_numbers(
         found = [float(row["accuracy"]) for row in fewer if row["rest"] == rest and row["chains"] != world.n_chains]
         return min(found, default=math.nan)
 
-    estimands = {
-        f"{arm}/{what}": of(accuracy[name] for name in names)
-        for arm, names in (("circuit", CIRCUIT), ("other-rows", OTHERS))
-        for what, of in (("largest_accuracy_cut", max), ("least_accuracy_cut", min))
-    } | {
+    whole = accuracy_of(model, drawn)
+    lost = {arm: [whole - accuracy[name] for name in names] for arm, names in (("circuit", CIRCUIT), ("other-rows", OTHERS))}
+    estimands = {f"{arm}/{what}": of(lost[arm]) for arm in lost for what, of in (("least_lost", min), ("most_lost", max))} | {
         **{f"{route}/route_share": share for route, share in shares.items()},
         "fewer-chains/least_accuracy": least("unrelated edges"),
         "fewer-chains-cut/least_accuracy": least("unrelated edges, layer 2 cut"),
