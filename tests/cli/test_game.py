@@ -133,6 +133,47 @@ def test_a_template_is_in_order_and_solved_and_has_a_page(kind: str, tmp_path: P
     assert (tmp_path / "page" / "table.tex").read_text().startswith(r"\begin{tabular}")
 
 
+@pytest.mark.parametrize(("human", "says"), [("optimal", "point, say 1"), ("naive", "point, saying 1")])
+def test_where_h_moves_first_she_comes_first_and_what_a_cannot_see_is_said(human: str, says: str, tmp_path: Path) -> None:
+    sees = {"point": "saw it", "turn": "saw nothing"}
+    states = [
+        {
+            "name": room,
+            "prior": "1/2",
+            "human_sees": f"cold in {room}",
+            "assistant_sees": sees,
+            "reward": {f"heat {other}": {"point": 3 if other == room else -1, "turn": -2} for other in "KS"},
+        }
+        for room in "KS"
+    ]
+    game = {
+        "format": "assay-game/1",
+        "kind": "assistance",
+        "first": "human",
+        "human_observations": ["cold in K", "cold in S"],
+        "human_actions": ["point", "turn"],
+        "assistant_observations": ["saw it", "saw nothing"],
+        "assistant_actions": ["heat K", "heat S"],
+        "messages": {"to_assistant": 2},
+        "states": states,
+    }
+    path = tmp_path / "rooms.json"
+    path.write_text(json.dumps(game))
+    text = run(path, "--human", human)
+    assert text.index("H on cold in K") < text.index("A on saw it")
+    assert "shown once" in text
+    assert "best without words (costs 2)" in text
+    found = json.loads(run(path, "--human", human, "--json"))
+    unseen = found if human == "naive" else found["optimal_policies"][0]
+    assert unseen["assistant_unreached"] == ["saw nothing, told 1", "saw nothing, told 2"]
+    run(path, "--human", human, "--out", tmp_path / "page")
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert page.index("What H does") < page.index("What A does")
+    assert page.count("(not reached)") == 2
+    assert says in page
+    assert "H can say one of 2 words to A" in page
+
+
 def test_the_page_of_a_hostile_name_shows_it_as_text(tmp_path: Path) -> None:
     game = json.loads(GAME.read_text()) | {"name": "<script>alert(1)</script>\u001b[31m"}
     (tmp_path / "mine.json").write_text(json.dumps(game))

@@ -7,6 +7,7 @@ from assay.cli.output import table
 __all__ = ["PRICES", "as_text", "digits"]
 
 MAX_ROWS = 40  # of a table for people; --json prints everything
+NOT_REACHED = "(not reached)"
 MAX_COLUMNS = 8  # beyond which a policy is written into one cell
 
 PRICES = {
@@ -39,6 +40,8 @@ def as_text(found: dict[str, Any]) -> str:
     text = "\n".join(lines) + "\n" + (table(rows[:MAX_ROWS], list(rows[0])) if rows else "")
     if len(rows) > MAX_ROWS:
         text += f"... and {len(rows) - MAX_ROWS} more; --json prints all\n"
+    if found.get("first") == "human" and len(rows) < len(found["optimal_policies"]):
+        text += "Policies that differ only where nothing leads are shown once.\n"
     return text + _certificate(found)
 
 
@@ -59,20 +62,31 @@ def _rows(found: dict[str, Any]) -> list[dict[str, object]]:
             }
             for name, actions in plan["first_actions"].items()
         ]
-    rows: list[dict[str, object]] = []
-    for i, policies in enumerate(found["optimal_policies"]):
+    from assay.solvers.games.summary import replies_told
+
+    told = replies_told(found) if "human_reply" in found else {}
+    shown: list[dict[str, object]] = []
+    for policies in found["optimal_policies"]:
         assistant = policies["assistant"]
         human = {
-            name: "(not reached)" if name in policies["unreached"] else " or ".join(options)
+            name: NOT_REACHED if name in policies["unreached"] else " or ".join(options)
             for name, options in policies.get("human", {}).items()
         }
+        human = human or told
+        unseen = policies.get("assistant_unreached", found.get("assistant_unreached", ()))
+        assistant = {name: NOT_REACHED if name in unseen else action for name, action in assistant.items()}
         if len(assistant) + len(human) <= MAX_COLUMNS:
-            cells = {f"A on {name}": action for name, action in assistant.items()}
-            cells |= {f"H on {name}": action for name, action in human.items()}
+            sides = (
+                {f"A on {name}": action for name, action in assistant.items()},
+                {f"H on {name}": action for name, action in human.items()},
+            )
         else:
-            cells = {"A": _listed(assistant), "H": _listed(human)}
-        rows.append({"optimal": i + 1, **cells})
-    return rows
+            sides = {"A": _listed(assistant)}, {"H": _listed(human)}
+        first, second = reversed(sides) if found.get("first") == "human" else sides
+        cells = first | second
+        if cells not in shown:  # they may differ where nothing comes
+            shown.append(cells)
+    return [{"optimal": i + 1, **cells} for i, cells in enumerate(shown)]
 
 
 def _listed(policy: dict[str, str]) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 from assay.report.page import put_in_place, rendered
 from assay.report.tables import latex_text
-from assay.worlds.games.assistance import HumanFirstGame, TwoStageGame
+from assay.solvers.games.summary import replies_told
+from assay.worlds.games.assistance import AssistanceGame, HumanFirstGame, TwoStageGame
 from assay.worlds.games.files import Game, document
 from assay.worlds.games.gambit_files import TreeGame
 from assay.worlds.games.matrix import MatrixGame
@@ -60,7 +61,7 @@ class _Table:
     hidden: int = 0
 
 
-def write_game_page(game: Game, found: Mapping[str, Any], out: Path) -> Path:
+def write_game_page(game: Game, found: dict[str, Any], out: Path) -> Path:
     """Write `index.html`, `solution.json`, `table.tex` and, where the game has a JSON form, `game.json`; the page's path.
 
     Raises:
@@ -79,7 +80,7 @@ def write_game_page(game: Game, found: Mapping[str, Any], out: Path) -> Path:
     return out / "index.html"
 
 
-def game_page(game: Game, found: Mapping[str, Any]) -> str:
+def game_page(game: Game, found: dict[str, Any]) -> str:
     """The page as one HTML text."""
     value = found.get("value_decimal", found.get("value"))
     trees = _trees(found)
@@ -119,6 +120,7 @@ def _in_words(game: Game) -> list[str]:
             f"One of {len(game.states)} states holds. A sees one of {_listed(game.assistant_observations)}; "
             f"H sees one of {_listed(game.human_observations)}.",
             "A acts, shuts down, or waits. If A waits, H says ON (the action goes through) or OFF (it does not).",
+            *_words(game),
             "Both want the same payoff." + (" Waiting costs something." if game.waiting_cost else ""),
         ]
     if isinstance(game, TreeGame):
@@ -132,7 +134,17 @@ def _in_words(game: Game) -> list[str]:
     ]
     if isinstance(game, TwoStageGame):
         says.append(f"A saw what H did, and acts again: one of {_listed(game.second_actions)}.")
-    return [*says, "Both want the same payoff."]
+    return [*says, *_words(game), "Both want the same payoff."]
+
+
+def _words(game: OffSwitchGame | AssistanceGame | HumanFirstGame | TwoStageGame) -> list[str]:
+    """Who can say how much, where somebody can."""
+    says = []
+    for field, speaker, hearer in (("to_human", "A", "H"), ("to_assistant", "H", "A")):
+        n_words = getattr(game, field, 1)
+        if n_words > 1:
+            says.append(f"{speaker} can say one of {n_words} words to {hearer}, free of charge.")
+    return says
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -177,7 +189,7 @@ def _bars(found: Mapping[str, Any]) -> list[_Bar]:
     ]
 
 
-def _tables(found: Mapping[str, Any]) -> list[_Table]:
+def _tables(found: dict[str, Any]) -> list[_Table]:
     """The optimum as tables."""
     if found["kind"] == "matrix":
         return _matrix_tables(found)
@@ -206,23 +218,21 @@ def _tables(found: Mapping[str, Any]) -> list[_Table]:
         ]
         return [*tables, _cut("What H does", ("H sees", "does"), replies)]
     policies = found["optimal_policies"][0]
-    tables = [_cut("What A does", ("A sees", "does"), list(policies["assistant"].items()))]
+    unseen = policies.get("assistant_unreached", found.get("assistant_unreached", ()))
+    acts = [(name, "(not reached)" if name in unseen else action) for name, action in policies["assistant"].items()]
     if "human" in policies:
         unreached = set(policies["unreached"])
         replies = [
-            (name, "not asked" if name in unreached else " or ".join(options)) for name, options in policies["human"].items()
+            (name, "(not reached)" if name in unreached else " or ".join(options))
+            for name, options in policies["human"].items()
         ]
     else:
-        replies = [
-            (
-                name,
-                " or ".join(
-                    a if p == "1" else f"{a} ({p if isinstance(p, str) else format(p, '.3g')})" for a, p in row.items()
-                ),
-            )
-            for name, row in found["human_reply"].items()
-        ]
-    return [*tables, _cut("What H does", ("H sees", "does"), replies)]
+        replies = list(replies_told(found).items())
+    first, second = (
+        _cut("What A does", ("A sees", "does"), acts),
+        _cut("What H does", ("H sees", "does"), replies),
+    )
+    return [second, first] if found.get("first") == "human" else [first, second]
 
 
 def _matrix_tables(found: Mapping[str, Any]) -> list[_Table]:
@@ -285,7 +295,9 @@ def _certificate(found: Mapping[str, Any]) -> list[str]:
         ]
     certificate = found["certificate"]
     if certificate is None:
-        return ["None: every policy of A was evaluated, or A’s observations fall apart."]
+        if "human_says" in found:
+            return ["None: whatever H can say at each observation was tried, with the best reply of A to each."]
+        return ["None: every policy of A was evaluated."]
     if "worth" in certificate:
         return ["Her reply is fixed, so that each observation of A is a maximisation of its own; solution.json lists them."]
     if found["kind"] == "sequential":

@@ -25,7 +25,7 @@ from assay.worlds.games.rationals import shown
 from assay.worlds.games.sequential import SequentialGame
 from assay.worlds.games.team import TeamForm
 
-__all__ = ["count", "spelled", "summary"]
+__all__ = ["count", "replies_told", "spelled", "summary"]
 
 MAX_LISTED_PAIRS = 10_000  # explicit pairs in a summary; the policies with all their replies say the same more briefly
 WORD_LIMIT = 20_000  # policies a search may cover to say what one more word would be worth
@@ -113,10 +113,16 @@ def _optimal(game: OneShot, limit: int) -> dict[str, Any]:
                 "unreached": [
                     name for name, reached in zip(form.human_observations, policies.reached, strict=True) if not reached
                 ],
+                **(
+                    {"assistant_unreached": _unreached(form, [list(options) for options in policies.human])}
+                    if form.human_reach
+                    else {}
+                ),
                 "n_pairs": count(policies.n_pairs),
             }
             for policies in solution.policies
         ],
+        **({"first": "human"} if form.human_reach else {}),
         **(
             {f"{form.mark}_sets": [sorted(found, key=form.assistant_observations.index) for found in solution.marked_sets]}
             if form.mark
@@ -125,6 +131,15 @@ def _optimal(game: OneShot, limit: int) -> dict[str, Any]:
         **_prices(game, form, Optimal(), solution.value, limit),
         "certificate": _certificate(form, solution.certificate),
     }
+
+
+def _unreached(form: TeamForm, replies: list[list[int]]) -> list[str]:
+    """What A cannot come to see where H, moving first, keeps to these actions at each of her observations."""
+    seen = 0
+    for reach, actions in zip(form.human_reach, replies, strict=True):
+        for action in actions:
+            seen |= reach[action]
+    return [name for i, name in enumerate(form.assistant_observations) if not seen >> i & 1]
 
 
 @dataclass(frozen=True)
@@ -180,6 +195,7 @@ def _behavioural(game: OneShot, human: Human, limit: int) -> dict[str, Any]:
         for policy in found.assistants
     }
     exact = found.exact is not None
+    chances = found.chances if found.chances is not None else found.human
     if answer.words is None:
         replies = form.human_actions
     else:
@@ -191,11 +207,10 @@ def _behavioural(game: OneShot, human: Human, limit: int) -> dict[str, Any]:
         "n_optimal_policies": count(found.n_best),
         "all_listed": found.n_best == len(found.assistants),
         "optimal_policies": [{"assistant": _assistant(form, policy)} for policy in found.assistants],
+        **_human_first(form, answer, chances),
         "human_reply": {
             name: {action: shown(p) if exact else float(p) for action, p in zip(replies, row, strict=True) if p or not exact}
-            for name, row in zip(
-                form.human_observations, found.chances if found.chances is not None else found.human, strict=True
-            )
+            for name, row in zip(form.human_observations, chances, strict=True)
         },
         **(
             {"human_says": {name: m + 1 for name, m in zip(form.human_observations, answer.words, strict=True)}}
@@ -210,6 +225,26 @@ def _behavioural(game: OneShot, human: Human, limit: int) -> dict[str, Any]:
         **_prices(game, form, human, found.precise, limit),
         "certificate": None if found.worth is None or answer.words is not None else _fixed_certificate(form, found.worth),
     }
+
+
+def _human_first(form: TeamForm, answer: _Answer, chances: Any) -> dict[str, Any]:
+    """Where H moves first: that she does, and what A cannot come to see."""
+    if not form.human_reach:
+        return {}
+    n_words = 1 if answer.words is None else form.shape[3] // len(chances[0])
+    words = answer.words or (0,) * len(chances)
+    taken = [[h * n_words + word for h, p in enumerate(row) if p] for row, word in zip(chances, words, strict=True)]
+    return {"first": "human", "assistant_unreached": _unreached(form, taken)}
+
+
+def replies_told(found: dict[str, Any]) -> dict[str, str]:
+    """What a behavioural H does at each observation, for people: "ON", "ON (2/3) or OFF (1/3)", "ON, saying 1"."""
+    said = found.get("human_says", {})
+    told = {}
+    for name, row in found["human_reply"].items():
+        parts = [a if p in ("1", 1) else f"{a} ({p if isinstance(p, str) else format(p, '.3g')})" for a, p in row.items()]
+        told[name] = " or ".join(parts) + (f", saying {said[name]}" if name in said else "")
+    return told
 
 
 def _fixed_certificate(form: TeamForm, worth: list[list[Fraction]]) -> dict[str, Any]:
@@ -250,8 +285,14 @@ def _prices(game: OneShot, form: TeamForm, human: Human, value: Fraction, limit:
             worth = solve(other, other.team_form(), WORD_LIMIT)
         except InputError:
             continue
-        prices |= {f"{says}_value": spelled(worth, exact), f"worth_of_{says}": spelled(worth - value, exact)}
+        prices |= _worth(says, worth, value, exact)
     return prices
+
+
+def _worth(says: str, other: Fraction, value: Fraction, exact: bool) -> dict[str, str]:
+    """What another set of words would give, beside what it is worth or, for none at all, what it costs."""
+    difference = {"price_of_silence": value - other} if says == "silence" else {f"worth_of_{says}": other - value}
+    return {f"{says}_value": spelled(other, exact)} | {name: spelled(x, exact) for name, x in difference.items()}
 
 
 def _other_words(game: Any) -> Iterator[tuple[Any, str]]:
@@ -284,7 +325,7 @@ def _two_stage(game: TwoStageGame, human: Human, limit: int) -> dict[str, Any]:
     if len(first.human_observations) * np.log2(options) <= np.log2(WORD_LIMIT):
         worth = solve_two_stage(other, human, limit=WORD_LIMIT).value
         says = "silence" if silent else "a_word_to_assistant"
-        prices |= {f"{says}_value": spelled(worth, exact), f"worth_of_{says}": spelled(worth - found.value, exact)}
+        prices |= _worth(says, worth, found.value, exact)
     return {
         "value": spelled(found.value, exact),
         "value_float": float(found.value),
