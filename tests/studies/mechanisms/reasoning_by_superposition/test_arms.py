@@ -20,11 +20,12 @@ from assay.studies.mechanisms.reasoning_by_superposition.branches import (
     words_preferred,
 )
 from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import Edit, GraphReader, Speaking, Thinking
+from assay.studies.mechanisms.reasoning_by_superposition.graphs import adjacency
 from assay.studies.mechanisms.reasoning_by_superposition.readouts import array, aucs, collapse, sampled
 from assay.studies.mechanisms.reasoning_by_superposition.settings import ShortcutSettings, TrainedSettings, Training
 from assay.studies.mechanisms.reasoning_by_superposition.system import Data, guessing, network, right, speaking, thinking, told
 from assay.studies.mechanisms.reasoning_by_superposition.thoughts import content
-from assay.studies.mechanisms.reasoning_by_superposition.world import LayeredWorld, Questions, adjacency, deeper_candidate
+from assay.studies.mechanisms.reasoning_by_superposition.world import LayeredWorld, Questions, deeper_candidate
 
 TINY = {"small_steps": 2, "stage_steps": 3, "last_steps": 30, "batch": 6, "n_pool": 40, "n_eval": 64, "d_model": 16}
 SETTINGS = TrainedSettings(**TINY, n_grown=16, n_branching=600)  # type: ignore[arg-type]

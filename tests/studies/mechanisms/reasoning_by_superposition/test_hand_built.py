@@ -7,6 +7,7 @@ import torch
 from assay.core.errors import InputError, SettingsError
 from assay.models.decoder import Decoder
 from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import GraphReader, reader_config
+from assay.studies.mechanisms.reasoning_by_superposition.graphs import adjacency, distances, random_dags
 from assay.studies.mechanisms.reasoning_by_superposition.hand_built import (
     MARKS,
     Search,
@@ -18,10 +19,7 @@ from assay.studies.mechanisms.reasoning_by_superposition.world import (
     SPECIAL,
     ProsqaWorld,
     Questions,
-    adjacency,
     asked_everywhere,
-    distances,
-    random_dags,
     superposition,
 )
 

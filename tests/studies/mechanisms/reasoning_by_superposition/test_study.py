@@ -10,6 +10,7 @@ from assay.core.settings import resolve
 from assay.studies.mechanisms.reasoning_by_superposition import STUDY
 from assay.studies.mechanisms.reasoning_by_superposition.claims import CONSTRUCTION
 from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import Thinking
+from assay.studies.mechanisms.reasoning_by_superposition.graphs import adjacency, distances
 from assay.studies.mechanisms.reasoning_by_superposition.readouts import (
     attention_ratios,
     attention_table,
@@ -26,13 +27,7 @@ from assay.studies.mechanisms.reasoning_by_superposition.settings import (
 )
 from assay.studies.mechanisms.reasoning_by_superposition.system import Data, _label, chance_of_a_walk, right
 from assay.studies.mechanisms.reasoning_by_superposition.trained import _larger, _layer_that_looks_up
-from assay.studies.mechanisms.reasoning_by_superposition.world import (
-    LayeredWorld,
-    Questions,
-    adjacency,
-    distances,
-    superposition,
-)
+from assay.studies.mechanisms.reasoning_by_superposition.world import LayeredWorld, Questions, superposition
 
 SMALL = TrainedSettings(stage_steps=2, last_steps=2, batch=4, n_pool=40, n_eval=64, d_model=16, n_grown=16)
 

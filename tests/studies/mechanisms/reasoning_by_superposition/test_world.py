@@ -9,18 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.core.errors import InputError, SettingsError
+from assay.studies.mechanisms.reasoning_by_superposition.graphs import adjacency, diameter, distances, is_acyclic, random_dags
 from assay.studies.mechanisms.reasoning_by_superposition.world import (
     LayeredWorld,
     ProsqaWorld,
     Questions,
     Vocabulary,
-    adjacency,
     asked_everywhere,
     deeper_candidate,
-    diameter,
-    distances,
-    is_acyclic,
-    random_dags,
     superposition,
 )
 

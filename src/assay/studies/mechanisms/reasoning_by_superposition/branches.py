@@ -12,16 +12,10 @@ import torch
 from torch import Tensor
 
 from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import Edit, GraphReader
+from assay.studies.mechanisms.reasoning_by_superposition.graphs import adjacency, any_of, distances, sources
 from assay.studies.mechanisms.reasoning_by_superposition.system import right, told
 from assay.studies.mechanisms.reasoning_by_superposition.thoughts import without
-from assay.studies.mechanisms.reasoning_by_superposition.world import (
-    Questions,
-    adjacency,
-    any_of,
-    asked_of,
-    distances,
-    sources,
-)
+from assay.studies.mechanisms.reasoning_by_superposition.world import Questions, asked_of
 
 __all__ = ["Pairs", "answer_with", "other_drops", "other_preferred", "pairs_of", "thoughts_fed", "words_preferred"]
 

@@ -8,9 +8,10 @@ import torch
 from assay.claims.study import Measurement, Table
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
+from assay.studies.mechanisms.reasoning_by_superposition.graphs import random_dags
 from assay.studies.mechanisms.reasoning_by_superposition.hand_built import search, superposition_network
 from assay.studies.mechanisms.reasoning_by_superposition.settings import ConstructionSettings
-from assay.studies.mechanisms.reasoning_by_superposition.world import Questions, asked_everywhere, random_dags, superposition
+from assay.studies.mechanisms.reasoning_by_superposition.world import Questions, asked_everywhere, superposition
 
 __all__ = ["check", "measure"]
 

@@ -10,8 +10,9 @@ from torch import Tensor
 from assay.core.seeds import Seeds
 from assay.models.decoder import DecoderConfig
 from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import GraphReader, reader_config
+from assay.studies.mechanisms.reasoning_by_superposition.graphs import adjacency
 from assay.studies.mechanisms.reasoning_by_superposition.settings import Labels, Training
-from assay.studies.mechanisms.reasoning_by_superposition.world import LayeredWorld, Questions, adjacency
+from assay.studies.mechanisms.reasoning_by_superposition.world import LayeredWorld, Questions
 from assay.training.losses import Batch, answer_loss, cross_entropy
 from assay.training.optimiser import Optimiser
 from assay.training.sequence import Stage, train

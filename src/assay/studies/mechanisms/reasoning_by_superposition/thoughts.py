@@ -15,7 +15,8 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from assay.core.errors import InputError
-from assay.studies.mechanisms.reasoning_by_superposition.world import Questions, adjacency
+from assay.studies.mechanisms.reasoning_by_superposition.graphs import adjacency
+from assay.studies.mechanisms.reasoning_by_superposition.world import Questions
 
 __all__ = ["auc", "collapsed", "content", "edge_groups", "node_groups", "onto", "without"]
 
