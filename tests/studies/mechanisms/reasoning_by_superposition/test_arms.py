@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from assay.core.seeds import Seeds
-from assay.studies.mechanisms.reasoning_by_superposition import shortcut, system, trained
+from assay.studies.mechanisms.reasoning_by_superposition import branches, shortcut, system, trained
 from assay.studies.mechanisms.reasoning_by_superposition.branches import (
     Pairs,
     answer_with,
@@ -20,12 +20,15 @@ from assay.studies.mechanisms.reasoning_by_superposition.branches import (
     words_preferred,
 )
 from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import Edit, GraphReader, Speaking, Thinking
-from assay.studies.mechanisms.reasoning_by_superposition.graphs import adjacency
-from assay.studies.mechanisms.reasoning_by_superposition.readouts import array, aucs, collapse, sampled
+from assay.studies.mechanisms.reasoning_by_superposition.graphs import adjacency, distances
+from assay.studies.mechanisms.reasoning_by_superposition.readouts import array, attention_ratios, aucs, collapse, sampled
 from assay.studies.mechanisms.reasoning_by_superposition.settings import ShortcutSettings, TrainedSettings, Training
 from assay.studies.mechanisms.reasoning_by_superposition.system import Data, guessing, network, right, speaking, thinking, told
 from assay.studies.mechanisms.reasoning_by_superposition.thoughts import content
 from assay.studies.mechanisms.reasoning_by_superposition.world import LayeredWorld, Questions, deeper_candidate
+from assay.training.losses import answer_loss
+from assay.training.optimiser import Optimiser
+from assay.training.sequence import train
 
 TINY = {"small_steps": 2, "stage_steps": 3, "last_steps": 30, "batch": 6, "n_pool": 40, "n_eval": 64, "d_model": 16}
 SETTINGS = TrainedSettings(**TINY, n_grown=16, n_branching=600)  # type: ignore[arg-type]
@@ -65,12 +68,42 @@ def test_thinkers_of_a_seed_see_the_same_graphs_and_differ_in_their_labels(progr
     for first in (0, 3):
         assert (inputs[first : first + 3] == inputs[first]).all()
     assert not (inputs[0] == inputs[3]).all()
-    drawn = data[0]  # the frontier's own labels come from wherever the search is after three steps
-    assert drawn.pool.paths.shape == (40, 3)
+    for row, labels in zip(inputs[0], targets.T[:, :3], strict=True):
+        edges = row[:-4].reshape(1, -1, 2)
+        away = distances(adjacency(edges, 18), np.eye(18, dtype=bool)[[row[-2]]][None])[0, 0]
+        assert away[labels].tolist() == [3, 3, 3], "after two thoughts the label is three steps away"
     last = stages[-1].draw(25)
     assert (last.inputs.numpy()[:, :, -1] == 3).all()
     assert (last.targets.numpy()[:3] == last.targets.numpy()[0]).all(), "the answer is the same for all labels"
     assert not (targets[0] == targets[2]).all(), "labels of the whole frontier are not those of shortest paths"
+
+
+def test_the_answer_is_asked_for_after_the_last_thought_alone(programs: list[Any]) -> None:
+    thinking([Data.drawn(SETTINGS, Seeds(0))], SETTINGS, [Seeds(0)], ("optimal",))
+    stages, model = programs[0][2], GraphReader.init(network(SETTINGS), [np.random.default_rng(0)], edges_at=1)
+    for stage, asked in ((stages[-1], True), (stages[-2], False)):
+        batch = stage.draw(11)
+        k = int(batch.inputs[0, 0, -1])
+        assert (k == 3) == asked
+        expected = answer_loss(model.think(batch.inputs[..., :-1], k, ask=asked).logits, batch.targets)
+        torch.testing.assert_close(stage.loss(model, batch), expected)
+
+
+@pytest.mark.parametrize("edges_at", [0, 1])
+def test_training_takes_its_settings(monkeypatch: pytest.MonkeyPatch, edges_at: int) -> None:
+    asked: list[Optimiser] = []
+
+    def watched(model: Any, stages: Any, optimiser: Optimiser) -> Any:
+        asked.append(optimiser)
+        return train(model, stages, optimiser)
+
+    monkeypatch.setattr(system, "train", watched)
+    settings = replace(SETTINGS, edges_at=edges_at, small_steps=1, stage_steps=1, last_steps=1, learning_rate=0.002)
+    (model,) = speaking([Data.drawn(settings, Seeds(0))], settings, [Seeds(0)])
+    assert model.edges_at == edges_at
+    (optimiser,) = asked
+    assert (optimiser.learning_rate, optimiser.weight_decay, optimiser.clip_norm) == (0.002, 0.01, 1.0)
+    assert (optimiser.kind, optimiser.schedule, optimiser.warmup_steps) == ("adamw", "linear", 20)
 
 
 def test_every_tenth_batch_is_of_an_earlier_stage(programs: list[Any]) -> None:
@@ -199,6 +232,46 @@ def test_numbers_of_trained_are_of_the_arm_they_are_named_after(run: tuple[Recor
         assert found[f"{name}/collapse_drop"] == pytest.approx(changed["intact"] - changed[name])
 
 
+def test_where_a_thought_looks_is_read_in_the_layer_that_looks_up(run: tuple[Recorder, Mapping[str, float]]) -> None:
+    recorder, found = run
+    data = Data.drawn(SETTINGS, Seeds(0))
+    inputs = torch.from_numpy(told(data.held_out))
+    fresh = {at: GraphReader.init(network(SETTINGS), Seeds(0)(f"untrained {at}"), edges_at=at) for at in (0, 1)}
+    for name, model in (
+        ("thoughts", recorder.models[0]), ("spare", recorder.models[3]), ("untrained", fresh[1]), ("untrained-spare", fresh[0])
+    ):  # fmt: skip
+        attention = array(model.think(inputs, 3, look=True).attention)
+        layer = trained._layer_that_looks_up(model, data, SETTINGS, Seeds(0))
+        assert attention.shape[2] == (2 if "spare" in name else 1)
+        expected = attention_ratios(attention[:, :, layer], data.held_out)
+        assert {what: found[f"{name}/{what}"] for what in expected} == pytest.approx(expected)
+
+
+def test_numbers_of_second_targets_are_of_the_arm_they_are_named_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    arms = ("thoughts", "fixed-path", "breadth-first", "spare", "untrained")
+    models: dict[str, Any] = {name: reader(SETTINGS, i) for i, name in enumerate(arms)}
+    number = {id(model): float(i) for i, model in enumerate(models.values())}
+    words = reader(SETTINGS, 9)
+
+    def preferred(model: Any, pairs: Any, n: int, edit: Any = None) -> float:
+        return number[id(model)] + (100 if edit else 0)
+
+    monkeypatch.setattr(trained, "other_preferred", preferred)
+    monkeypatch.setattr(trained, "words_preferred", lambda model, pairs, n: 7.0 if model is words else -1.0)
+    monkeypatch.setattr(
+        trained, "other_drops", lambda model, pairs, n, rng: {"cut": number[id(model)], "cut-elsewhere": number[id(model)] + 10}
+    )
+    assert trained._of_pairs(SETTINGS, Seeds(0), drawn_pairs(400), models, words) == {
+        **{f"{name}/other_preferred": float(i) for i, name in enumerate(arms)},
+        "words/other_preferred": 7.0,
+        "thoughts-walk/other_preferred": 100.0,
+        "cut/other_drop": 0.0,
+        "cut-elsewhere/other_drop": 10.0,
+        "breadth-first/other_drop": 2.0,
+        "untrained/other_drop": 4.0,
+    }
+
+
 def test_arms_of_shortcut_are_given_what_their_names_say(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ShortcutSettings(**TINY)  # type: ignore[arg-type]
     recorder = Recorder(monkeypatch, shortcut)
@@ -221,6 +294,12 @@ def test_arms_of_shortcut_are_given_what_their_names_say(monkeypatch: pytest.Mon
     }
     for name, value in preferred.items():
         assert found.estimands[f"{name}/preferred"] == value
+    world = LayeredWorld(settings.n_nodes, 3)
+    matched = world.questions(64, rng=Seeds(0)("matched")).retold(settings.n_names, rng=Seeds(0)("matched names"))
+    assert deeper_candidate(matched) == 0.5
+    answered = right(guesser.think(torch.from_numpy(told(matched)), 0).logits, matched)
+    assert found.estimands["no-thoughts-matched/exact"] == answered["exact"]
+    assert found.estimands["no-thoughts-matched/preferred"] == answered["preferred"]
     assert found.estimands["words/behind"] == pytest.approx(preferred["thoughts"] - preferred["words"])
     assert deeper_candidate(questions) > 0.7
 
@@ -303,6 +382,31 @@ def test_only_a_thought_that_holds_many_paths_answers_about_another_branch() -> 
     rng = np.random.default_rng(0)
     assert other_drops(many, pairs, 3, rng) == {"cut": 1.0, "cut-elsewhere": 0.0}  # type: ignore[arg-type]
     assert other_drops(one, pairs, 3, rng) == {"cut": 0.0, "cut-elsewhere": 0.0}  # type: ignore[arg-type]
+
+
+def test_what_is_taken_out_lies_on_the_way_it_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs, taken = drawn_pairs(), []
+    monkeypatch.setattr(branches, "without", lambda thought, nodes, chosen: (taken.append(chosen.numpy()), thought)[1])
+    other_drops(Planted(many=True), pairs, 3, np.random.default_rng(0))  # type: ignore[arg-type]
+    on_second, elsewhere = taken[-2], taken[-1]  # of the second thought
+    way, first = pairs.second.optimal(2), pairs.first.optimal(2)
+    neither = pairs.first.frontier(2) & ~first & ~way
+    fine = (way.sum(1) == 1) & ~(way & first).any(1) & neither.any(1)
+    rows = np.arange(int(fine.sum()))
+    assert way[fine][rows, on_second].all()
+    assert neither[fine][rows, elsewhere].all()
+
+
+def test_what_replaces_a_thought_is_what_the_arm_says() -> None:
+    rng = np.random.default_rng(0)
+    questions = LayeredWorld(16, 3, 4).questions(200, rng=rng).retold(18, rng=rng)
+    found = collapse(Planted(many=True), questions, 3, rng)  # type: ignore[arg-type]
+    assert found["intact"] == found["frontier"] == 1
+    assert found["nearest"] < 0.8
+    assert found["sampled"] < 0.8
+    model = reader(SETTINGS, 0)
+    first, again = (thoughts_fed(model, questions, 3, sampled(model, 18, np.random.default_rng(i))) for i in (0, 1))
+    assert not torch.allclose(first[:, 0], again[:, 0]), "drawn, not nearest"
 
 
 def test_no_pairs_have_no_number() -> None:
