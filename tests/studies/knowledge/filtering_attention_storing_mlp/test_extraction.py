@@ -304,3 +304,28 @@ def test_plausible_errors_are_those_of_the_smallest_set_and_their_control_comes_
     estimands = extraction.measure(SMALL, Seeds(0)).estimands
     assert (estimands["stored/right_type"], estimands["before/right_type"]) == (1.0, 0.0)
     assert extraction.measure_nulls(SMALL, Seeds(0)).estimands["nothing-stored/right_type"] == 1.0
+
+
+def test_permuted_controls_lose_what_is_planted_and_the_planted_collapse_does_not_look_at_the_networks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every network tells as much as the bound says, and the facts whose wordings are covered more."""
+    arms, rng = tunings(SETTINGS), np.random.default_rng(0)
+    worlds = {cell: SETTINGS.world(Seeds(1), n_templates=cell[0], multiplicity=cell[1]) for cell in SETTINGS.worlds}
+
+    def numbers(shares: ndarray) -> dict[str, float]:
+        right = {arm: np.tile(rng.permutation(300) < share * 300, 2) for arm, share in zip(arms, shares, strict=True)}
+        coverage = {arm: np.where(told, 0.5, 0.0) + rng.integers(2, size=600) / 2 for arm, told in right.items()}
+        run = run_of(right, coverage)
+        whole = Run(worlds, run.found, coverage, {cell: run.found[arms[0]] for cell in worlds}, [])
+        monkeypatch.setattr(extraction, "tuned", lambda *args, **kwargs: whole)
+        monkeypatch.setattr(extraction, "_tables", lambda *args: {})
+        return dict(extraction.measure(SETTINGS, Seeds(0)).estimands)
+
+    along = numbers(bound(arms))
+    assert along["stored/collapse"] > 0.9
+    assert along["dealt-anew/collapse"] < 0.3
+    assert along["stored/coverage_slope"] > 3
+    assert abs(along["dealt-anew/coverage_slope"]) < 0.5
+    other = numbers(np.full(len(arms), 0.5))
+    assert other["planted/collapse"] == along["planted/collapse"] > 0.9

@@ -14,7 +14,6 @@ from assay.training.recipe import Recipe
 from assay.worlds.facts.questions import Answers
 
 pytest.importorskip("transformers", reason="needs the extra lm")
-pytest.importorskip("peft", reason="needs the extra lm")
 
 SETTINGS = LanguageModelSettings(model="tiny", frozen=1)
 WAYS = [way for ways in study.WAYS.values() for way in ways.values()]
