@@ -86,7 +86,10 @@ def _about_facts(found: Audit) -> list[str]:
         )
     spurious = [one for one in found.forecast if (one.hallucinates or 0.0) > 0.25]
     if spurious:
-        remedy = "" if found.arms else " counter-examples are the remedy to compare (--mitigate)."
+        compared = (
+            " counter-examples can be compared (--mitigate); in a symbolic model they exchanged one hallucination for another."
+        )
+        remedy = "" if found.arms else compared
         lines.append(
             f"For {len(spurious)} facts the file teaches a pairing that does not follow to a part of the subjects; it may be "
             f"made up of the others too.{remedy}"
