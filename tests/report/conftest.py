@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from assay.claims.charts import Figure
+from assay.claims.claim import Arm, Claim
+from assay.claims.paper import Departure, Paper
 from assay.claims.rules import Above
-from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Study, Table
+from assay.claims.study import Experiment, Measurement, Preset, Study, Table
 from assay.claims.verdict import RunRow, Verdict, judge
 from assay.report.page import ExperimentData, study_page, write_report
 
@@ -75,14 +77,29 @@ def hostile_page() -> Callable[..., str]:
 
 def _hostile_page(texts: list[str], figures: tuple[Figure, ...] = ()) -> str:
     """A page of a study whose every text is hostile."""
-    control = Control(texts[0], "b")
-    claim = Claim(texts[1], texts[2], texts[3], "a", Above(0.5), control, margin=texts[4], paper_value=texts[5])
+    planted = Arm("planted", texts[7], power_only=True)
+    claim = Claim(
+        texts[1], texts[2], "told/a", Above(0.5), texts[4], texts[3], Arm("untold", texts[0]), planted, paper=texts[5]
+    )
     presets = {name: Preset(Size(), 3) for name in ("quick", "laptop")}
-    experiment = Experiment("arm", texts[6], (claim,), presets, lambda *_: Measurement({}), figures=figures)
-    lines = [" ".join(text.split()) or "-" for text in texts]
-    doc = f"{lines[7]}: {lines[8]}\n\nPaper   x {lines[9]}\nScale   x {lines[0]}\nDeparts D1  x {lines[1]}\n"
-    study = Study("hostile", doc, (experiment,))
-    found = judge(study, {"arm": [RunRow("arm", seed, "ok", {"a": 1.0 + seed / 9, "b": seed / 90}) for seed in range(3)]})
+    experiment = Experiment("arm", texts[6], (claim,), presets, lambda *_: Measurement({}), figures=figures, family=texts[8])
+    study = Study(
+        "hostile",
+        title=f"x {texts[7]}: {texts[8]}",
+        paper=Paper(f"x {texts[9]}", 2020, f"x {texts[0]}", texts[1]),
+        scale=f"x {texts[0]}",
+        departures=(Departure("D1", f"x {texts[1]}"),),
+        experiments=(experiment,),
+    )
+    found = judge(
+        study,
+        {
+            "arm": [
+                RunRow("arm", seed, "ok", {"told/a": 1.0 + seed / 9, "untold/a": seed / 90, "planted/a": 2.0})
+                for seed in range(3)
+            ]
+        },
+    )
     rows: Table = [{"run": run, "x": x, "g": texts[run], "y": 1.0 + x} for run in range(3) for x in range(3)]
     data = ExperimentData(
         experiment, "laptop", {"size": texts[2]}, True, 3, 1, (texts[1],), {texts[3]: rows}, {texts[4]: texts[5]}, 1.0, texts[6]

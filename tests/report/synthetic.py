@@ -7,20 +7,13 @@ import numpy as np
 from annotated_types import Ge, doc
 
 from assay.claims.charts import Bars, Figure, Heat, Line, Lines, Scatter
-from assay.claims.claim import Arm
-from assay.claims.claim import Claim as ClaimRecord
+from assay.claims.claim import Arm, Claim
+from assay.claims.estimand import Estimand
+from assay.claims.paper import Cost, Departure, Paper
 from assay.claims.rules import Above, Below, Equals, Ordered, Within
-from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Study, Table
+from assay.claims.study import Experiment, Measurement, Preset, Study, Table
 from assay.claims.verdict import RunRow
 from assay.core.seeds import Seeds
-
-DOC = """Recall of hidden pairs: does a synthetic learner complete what it was never told?
-
-Paper   Nobody and No-one 2020, "A system that does not exist", Journal of Examples 7, arXiv:2001.00001.
-Scale   Theirs: nothing. Ours: draws from named random streams, so that every page of the report can be looked at.
-Departs D1  There is no learner; each number is drawn around a planted value, because the report is under test here.
-        D2  The curves are exponentials with noise, so that their bands have a known width.
-"""
 
 
 @dataclass(frozen=True)
@@ -32,26 +25,27 @@ class Settings:
 
 
 PLANTED = {  # mean and standard deviation over runs
-    "factorised_loss": (0.031, 0.006),
-    "combined_loss": (3.03, 0.02),
-    "shuffled_loss": (3.4, 0.05),
-    "completion": (0.71, 0.05),
-    "combined_completion": (0.003, 0.006),
-    "step_1": (0.12, 0.04),
-    "step_2": (0.55, 0.05),
-    "step_3": (0.93, 0.03),
-    "lift": (0.019, 0.02),
-    "planted_lift": (0.4, 0.05),
-    "gap": (2e-6, 1e-6),
-    "shuffled_gap": (0.3, 0.1),
-    "margin": (0.74, 0.01),
-    "no_cause": (0.73, 0.02),
+    "factorised/loss": (0.031, 0.006),
+    "combined/loss": (3.03, 0.02),
+    "shuffled/loss": (3.4, 0.05),
+    "factorised/completion": (0.71, 0.05),
+    "combined/completion": (0.003, 0.006),
+    "one-bridge/accuracy": (0.12, 0.04),
+    "two-bridges/accuracy": (0.55, 0.05),
+    "three-bridges/accuracy": (0.93, 0.03),
+    "other-order/lift": (0.019, 0.02),
+    "planted/lift": (0.4, 0.05),
+    "combined/gap": (2e-6, 1e-6),
+    "other-run/gap": (0.3, 0.1),
+    "factorised/margin": (0.74, 0.01),
+    "no-cause/margin": (0.73, 0.02),
 }
 
 
 def measure(settings: Settings, seeds: Seeds) -> Measurement:
     rng = seeds("draws")
     estimands = {name: abs(float(rng.normal(mean, sd))) for name, (mean, sd) in PLANTED.items()}
+    estimands["optimum/loss"] = 0.02 + 0.001 * float(seeds("optimum").random())
     return Measurement(
         estimands,
         {
@@ -127,68 +121,76 @@ def _weights(rng: np.random.Generator) -> Table:
     return rows
 
 
-def claim(name: str, estimand: str | tuple[str, ...], rule: Any, control: Arm, says: str, **more: Any) -> ClaimRecord:
-    fixed = {"source": "§4, Fig. 2", "margin": "the paper's own threshold"}
-    return Claim(name, says, estimand=estimand, rule=rule, control=control, **(fixed | more))
+def claim(name: str, says: str, estimand: str | tuple[str, ...], rule: Any, negative: Arm, **more: Any) -> Claim:
+    return Claim(name, says, estimand, rule, why="the paper's own threshold", at="§4, Fig. 2", negative=negative, **more)
 
 
+ESTIMANDS = (
+    Estimand("loss", "loss on held-out implications after the last step", "nats", low=0),
+    Estimand("completion", "accuracy on the held-out block", "share of items", low=0, high=1),
+    Estimand("accuracy", "accuracy on subjects that were never shown", "share of items", low=0, high=1),
+    Estimand("lift", "accuracy above guessing", low=-1, high=1),
+    Estimand("gap", "relative difference of the two losses", low=0),
+    Estimand("margin", "smallest margin over the largest singular value", low=0),
+)
 CLAIMS = (
     claim(
         "C1",
-        "factorised_loss",
+        "With separate output and value matrices, the loss on held-out implications falls below {bound} nats.",
+        "factorised/loss",
         Below(0.1),
-        Control("Shuffling the association removes the cause; the loss must stay above the bound.", "shuffled_loss"),
-        "With separate output and value matrices, the loss on held-out implications falls below 0.1 nats.",
-        paper_value="≈ 0",
+        Arm("shuffled", "Shuffling the association removes the cause; the loss must stay above the bound."),
+        positive=Arm("optimum", "The solution of the theory, put in as weights."),
+        paper="≈ 0",
     ),
     claim(
         "C2",
-        "combined_loss",
+        "With one combined matrix the loss on held-out implications stays above {bound} nats, log 20 − 0.05.",
+        "combined/loss",
         Above(2.946),
-        Control("The factorised model has the cause that the combined one lacks.", "factorised_loss"),
-        "With one combined matrix it never falls below log 20 − 0.05.",
-        paper_value="≥ 2.996",
+        Arm("factorised", "The factorised model has the cause that the combined one lacks."),
+        paper="≥ 2.996",
     ),
     claim(
         "C3",
-        "gap",
+        "The combined model, given the trained product, differs in loss by {value}: it is bias, not capacity.",
+        "combined/gap",
         Equals(0.0, 1e-5),
-        Control("The weights of another run.", "shuffled_gap"),
-        "The combined model, given the trained product, has the same loss: it is bias, not capacity.",
-        paper_value=0.0,
+        Arm("other-run", "The weights of another run."),
+        paper=0.0,
         summary="every",
     ),
     claim(
         "C4",
-        "lift",
+        "Asked in the other order, recall is within {margin} of guessing.",
+        "other-order/lift",
         Within(-0.02, 0.02),
-        Control("Planted: both orders are shown, so a lift must appear.", "planted_lift", Above(0.2)),
-        "Asked in the other order, recall is no better than guessing.",
-        paper_value=0.0,
+        Arm("planted", "Planted: both orders are shown, so a lift must appear.", Above(0.2)),
+        paper=0.0,
     ),
     claim(
         "C5",
-        "completion",
+        "The factorised model completes more than {bound:.0%} of the held-out block.",
+        "factorised/completion",
         Above(0.9),
-        Control("The combined model completes nothing.", "combined_completion"),
-        "The held-out block is completed to at least nine tenths of the trained block.",
-        paper_value=0.95,
+        Arm("combined", "The combined model completes nothing."),
+        paper=0.95,
     ),
     claim(
         "C6",
-        ("step_1", "step_2", "step_3"),
+        "With each further bridge subject accuracy rises by more than {margin}.",
+        ("one-bridge/accuracy", "two-bridges/accuracy", "three-bridges/accuracy"),
         Ordered(0.1),
-        Control("The same in reverse.", ("step_3", "step_2", "step_1")),
-        "Accuracy rises with the number of bridge subjects.",
-        paper_value="rising",
+        Arm(("three-bridges", "two-bridges", "one-bridge"), "The same in reverse."),
+        paper="rising",
     ),
     claim(
         "C7",
-        "margin",
+        "The margin on held-out implications exceeds {bound}, the optimum's.",
+        "factorised/margin",
         Above(0.7),
-        Control("Without the cause, the margin must vanish.", "no_cause"),
-        "The test margin exceeds the optimum's.",
-        paper_value=0.707,
+        Arm("no-cause", "Without the cause, the margin must vanish."),
+        paper=0.707,
     ),
 )
 
@@ -255,16 +257,28 @@ FIGURES = (
 SETTINGS = Settings()
 PRESETS = {"quick": Preset(Settings(n_facts=4, n_steps=100), 2), "laptop": Preset(SETTINGS, 10)}
 QUESTION = "Does the learner complete what it was never told, and is it bias or capacity?"
-SYMBOLIC = Experiment("symbolic", QUESTION, CLAIMS, PRESETS, measure, figures=FIGURES, cost="40 s")
+SYMBOLIC = Experiment("symbolic", QUESTION, CLAIMS, PRESETS, measure, figures=FIGURES, cost=Cost(40 / 60), estimands=ESTIMANDS)
 DEEPER = claim(
     "B1",
-    "completion",
+    "Three factors complete more than {bound:.0%} of the held-out block.",
+    "factorised/completion",
     Above(0.5),
-    Control("The combined model completes nothing.", "combined_completion"),
-    "Three factors still complete.",
+    Arm("combined", "The combined model completes nothing."),
 )
-DEPTH = Experiment("depth", "Does a deeper factorisation complete more?", (DEEPER,), PRESETS, measure)
-STUDY = Study("recall-of-hidden-pairs", DOC, (SYMBOLIC, DEPTH))
+DEPTH = Experiment("depth", "Does a deeper factorisation complete more?", (DEEPER,), PRESETS, measure, estimands=ESTIMANDS[1:2])
+STUDY = Study(
+    "recall-of-hidden-pairs",
+    title="Recall of hidden pairs: does a synthetic learner complete what it was never told?",
+    paper=Paper("Nobody and No-one", 2020, "A system that does not exist", "Journal of Examples 7, arXiv:2001.00001"),
+    scale="Theirs: nothing. Ours: draws from named random streams, so that every page of the report can be looked at.",
+    departures=(
+        Departure(
+            "D1", "There is no learner; each number is drawn around a planted value, because the report is under test here."
+        ),
+        Departure("D2", "The curves are exponentials with noise, so that their bands have a known width."),
+    ),
+    experiments=(SYMBOLIC, DEPTH),
+)
 
 
 def rows(n_runs: int, experiment: str = "symbolic") -> tuple[list[RunRow], dict[str, Table]]:

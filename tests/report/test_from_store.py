@@ -113,9 +113,9 @@ def test_rows_of_other_sources_are_counted_and_not_judged(study: Study, tmp_path
         store.remove(run.run_id for run in store.runs(study.slug) if run.fingerprint != "0" * 16)
         bare = report_study(study, store, tmp_path / "out").read_text(encoding="utf-8")
         atlas = report_atlas([study], store, tmp_path / "out").read_text(encoding="utf-8")
-    assert "2 stored runs were made by an earlier version of the code" in text
+    assert "2 stored runs were made by other code" in text
     assert "<li>3 runs</li>" in text
-    assert "2 stored runs were made by an earlier version of the code" in bare
+    assert "2 stored runs were made by other code" in bare
     assert "8 not run of 8 claims." in bare
     assert "<figure" not in bare
     assert "2 stale runs<br>" in atlas

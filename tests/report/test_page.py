@@ -1,6 +1,7 @@
 """A page says everything a reviewer asks, as text; it is one file, valid, closed to scripts, and the same for the same rows."""
 
 import base64
+import csv
 import dataclasses
 import errno
 import hashlib
@@ -24,6 +25,7 @@ from assay.claims.verdict import Verdict, judge
 from assay.core.errors import StoreError
 from assay.report import page as pages
 from assay.report.page import AtlasEntry, ExperimentData, index_page, study_page, write_atlas, write_report
+from assay.report.tables import VerdictTable
 
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 SVG_LEAVES = {"path", "circle", "rect", "use", "image"}
@@ -160,6 +162,10 @@ def test_a_reviewer_finds_everything(written: Path, verdicts: list[Verdict], dat
         "0.05 (preset: 0.03)",
         "Supported; it had to be refuted (> 0.7)",
         "laptop preset, changed",
+        "In expectation, at most 0.05 of the one family of claims holds a false verdict.",
+        "10 runs; nats, at least 0",  # what the number is
+        "Positive: The solution of the theory, put in as weights.",
+        "Negative: Shuffling the association removes the cause",
         "Means over n = 10 runs; bands are 95 % t intervals over runs, point by point.",
         "assay run recall-of-hidden-pairs --experiment depth",
     ):
@@ -174,6 +180,22 @@ def test_files_stand_beside_the_page_and_every_link_leads_to_one(written: Path) 
     assert names == linked | {"index.html"}
     assert {Path(name).suffix for name in names} == {".html", ".svg", ".pdf", ".csv", ".json", ".md", ".tex"}
     assert b"\r" not in (written / "verdicts.csv").read_bytes()
+    for table in ("verdicts.csv", "figures/symbolic-verdicts.csv"):
+        first = next(csv.DictReader((written / table).read_text().splitlines()))
+        assert (first.get("unit") if "figures" in table else first["estimand_unit"], first["range"]) == ("nats", "at least 0")
+
+
+def test_what_was_not_asked_is_counted_once_and_is_not_void(synthetic: Any, data: ExperimentData) -> None:
+    runs, _ = synthetic.rows(10)
+    left_out = [
+        dataclasses.replace(run, estimands={name: value for name, value in run.estimands.items() if "/lift" not in name})
+        for run in runs
+    ]
+    found = judge(synthetic.STUDY, {"symbolic": left_out})
+    told = "4 supported, 1 not-reproduced, 1 void, 1 not-asked, 1 not run of 8 claims."
+    assert told in read(study_page(synthetic.STUDY, found, [data])).words
+    assert told in read(index_page([AtlasEntry(synthetic.STUDY, found, n_runs=10)])).words
+    assert [record["verdict"] for record in VerdictTable(tuple(found)).records()].count("not-asked") == 1
 
 
 def test_quick_runs_are_void_and_the_page_says_so(synthetic: Any, data: ExperimentData) -> None:

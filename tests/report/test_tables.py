@@ -146,3 +146,6 @@ def test_records_tell_kind_family_both_controls_and_what_the_number_is() -> None
     assert positive["says"] == "planted"
     assert positive["flips"] is True
     assert VerdictTable((verdict(),)).records()[0]["positive"] is None
+    with_it, without = csv.DictReader(io.StringIO(VerdictTable((one, verdict())).csv()))
+    assert (with_it["kind"], with_it["estimand_unit"], with_it["range"]) == ("every", "nats", "at least 0")
+    assert (with_it["positive_says"], with_it["positive_flips"], without["positive_says"]) == ("planted", "true", "")

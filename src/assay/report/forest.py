@@ -22,7 +22,7 @@ _MARKS = {
     "fails": "X",
 }  # fmt: skip
 _COLUMNS = (
-    "claim", "rule", "estimate", "low", "high", "level", "verdict",
+    "claim", "rule", "estimate", "low", "high", "level", "verdict", "unit", "range",
     "control_rule", "control_must_be", "control_estimate", "control_low", "control_high", "control_judgement",
 )  # fmt: skip
 
@@ -87,6 +87,7 @@ def forest(study: Study, verdicts: Sequence[Verdict], *, ident: str) -> Picture:
 
 def _row(verdict: Verdict) -> tuple[Cell, ...]:
     own = (verdict.claim, verdict.rule, verdict.estimate, verdict.low, verdict.high, verdict.level, verdict.verdict)
+    own += (verdict.estimand_unit, verdict.range)
     control = verdict.control
     return (*own, control.rule, control.expected, control.estimate, control.low, control.high, control.judgement)
 

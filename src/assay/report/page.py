@@ -21,7 +21,7 @@ from assay import __version__
 from assay.claims.charts import Figure
 from assay.claims.exact import ExactVerdict
 from assay.claims.study import Experiment, Study, Table
-from assay.claims.verdict import VERDICTS, ControlVerdict, Verdict
+from assay.claims.verdict import VERDICTS, ControlVerdict, Verdict, expected_false
 from assay.core.errors import InputError, StoreError
 from assay.core.settings import fields_of
 from assay.core.text import visible
@@ -253,6 +253,7 @@ class _Item:
 
 @dataclass(frozen=True)
 class _ControlCell:
+    what: str  # "Negative" or "Positive"
     says: str
     estimate: str
     interval: str
@@ -273,7 +274,7 @@ class _ClaimRow:
     basis: str
     effect: str
     paper: str
-    control: _ControlCell
+    controls: tuple[_ControlCell, ...]
     verdict: str
     reason: str
 
@@ -338,6 +339,7 @@ def _compose(
         quick=any(item.preset == "quick" and item.n_runs for item in data),
         tally=_tally([mark.verdict for own_marks in marks for mark in own_marks]),
         headlines=_headlines(study, [mark for own_marks in marks for mark in own_marks], exact),
+        promise=_promise(study),
         glance=[
             {"name": experiment.name, "marks": own_marks}
             for experiment, own_marks in zip(study.experiments, marks, strict=True)
@@ -348,6 +350,15 @@ def _compose(
         created=created,
     )
     return _Composed(page, files)
+
+
+def _promise(study: Study) -> str:
+    """How many false verdicts a reader must reckon with; empty where nothing is inferred."""
+    false, n = expected_false(study), len(study.families)
+    if not false:
+        return ""
+    of = "the one family" if n == 1 else f"the {n} families"
+    return f"In expectation, at most {false:.2g} of {of} of claims holds a false verdict."
 
 
 def _headlines(study: Study, marks: Sequence[_Mark], exact: Sequence[ExactVerdict]) -> list[dict[str, object]]:
@@ -395,6 +406,7 @@ def _arm(
         question=experiment.question,
         command=data.command,
         facts=(
+            *([f"family: {experiment.family}"] if experiment.family else []),
             _count(data.n_runs, "run"),
             f"{data.preset} preset{', changed' if data.custom else ''}",
             f"{_time(data.wall_s)} of computing",
@@ -463,7 +475,11 @@ def _claim_row(ident: str, verdict: Verdict, margin: str) -> _ClaimRow:
         basis=_basis(verdict),
         effect=_effect(verdict),
         paper="–" if paper is None else paper if isinstance(paper, str) else typeset(general(paper)),
-        control=_control_cell(verdict.control),
+        controls=tuple(
+            _control_cell(what, control)
+            for what, control in (("Negative", verdict.control), ("Positive", verdict.positive))
+            if control is not None
+        ),
         verdict=verdict.verdict,
         reason=verdict.reason,
     )
@@ -472,6 +488,8 @@ def _claim_row(ident: str, verdict: Verdict, margin: str) -> _ClaimRow:
 def _basis(verdict: Verdict) -> str:
     """What the interval is: its level and method, and over how many units."""
     over = f"{_count(verdict.n_runs, 'run')}" + ("" if verdict.unit == "run" else f", unit: {verdict.unit}")
+    quantity = ", ".join(filter(None, (verdict.estimand_unit, verdict.range)))
+    over += f"; {quantity}" if quantity else ""
     if verdict.level is None or verdict.level >= 1:
         return f"{verdict.method or 'no interval'}, {over}"
     return f"{level_text(verdict.level)} interval ({verdict.method}), {over}"
@@ -483,7 +501,7 @@ def _effect(verdict: Verdict) -> str:
     return f"{typeset(general(abs(verdict.effect), 2))} SD {'inside the rule' if verdict.effect >= 0 else 'short of the rule'}"
 
 
-def _control_cell(control: ControlVerdict) -> _ControlCell:
+def _control_cell(what: str, control: ControlVerdict) -> _ControlCell:
     estimate, interval = interval_text(control.estimate, control.low, control.high)
     if control.judgement is None:
         outcome = "No number to judge"
@@ -495,7 +513,8 @@ def _control_cell(control: ControlVerdict) -> _ControlCell:
         outcome += f" ({typeset(control.rule)})"
     found = control.estimate is not None
     failed = control.judgement is not None and not control.flips
-    return _ControlCell(control.says, typeset(estimate) if found else "", typeset(interval) if found else "", failed, outcome)
+    numbers = (typeset(estimate), typeset(interval)) if found else ("", "")
+    return _ControlCell(what, control.says, *numbers, failed, outcome)
 
 
 def _settings(experiment: Experiment, data: ExperimentData) -> Iterable[_Setting]:

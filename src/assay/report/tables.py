@@ -23,6 +23,7 @@ _FIELDS = (
     "study", "experiment", "claim", "says", "source", "rule", "estimate", "low", "high", "level", "n_runs", "unit",
     "paper_value", "control", "verdict", "reason", "effect", "method",
 )  # fmt: skip
+_MORE = ("kind", "family", "tier", "estimand_unit", "range")
 _HEAD = ("Experiment", "Claim", "Says", "Rule", "Ours", "Level", "Paper", "Control", "Verdict")
 
 
@@ -45,14 +46,14 @@ class VerdictTable:
         return text.encode("utf-8", "backslashreplace").decode()
 
     def csv(self) -> str:
-        """One line per claim with full precision; the control's fields are columns `control_*`."""
+        """One line per claim with full precision; the fields of its two controls are columns `control_*` and `positive_*`."""
         records = [_flat(record) for record in self.records()]
         names = [
-            f"control_{inner}" if inner else name
-            for name in _FIELDS
-            for inner in (_CONTROL_FIELDS if name == "control" else ("",))
+            f"{name}_{inner}" if inner else name
+            for name in (*_FIELDS, *_MORE, "positive")
+            for inner in (_CONTROL_FIELDS if name in ("control", "positive") else ("",))
         ]
-        return csv_text(names, ([record[name] for name in names] for record in records))
+        return csv_text(names, ([record.get(name) for name in names] for record in records))
 
     def cells(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """The head and the rows as short texts for people: estimate with its interval, control with its outcome."""
@@ -99,7 +100,7 @@ def _record(verdict: Verdict) -> dict[str, object]:
     control = dataclasses.asdict(verdict.control) | {"flips": verdict.control.flips}
     positive = None if verdict.positive is None else dataclasses.asdict(verdict.positive) | {"flips": verdict.positive.flips}
     record = {name: control if name == "control" else getattr(verdict, name) for name in _FIELDS}
-    more = {name: getattr(verdict, name) for name in ("kind", "family", "tier", "estimand_unit", "range")}
+    more = {name: getattr(verdict, name) for name in _MORE}
     return record | more | {"at": verdict.source, "paper": verdict.paper_value, "negative": control, "positive": positive}
 
 
