@@ -87,9 +87,18 @@ def forest(study: Study, verdicts: Sequence[Verdict], *, ident: str) -> Picture:
 
 def _row(verdict: Verdict) -> tuple[Cell, ...]:
     own = (verdict.claim, verdict.rule, verdict.estimate, verdict.low, verdict.high, verdict.level, verdict.verdict)
-    own += (verdict.estimand_unit, verdict.range)
     control = verdict.control
-    return (*own, control.rule, control.expected, control.estimate, control.low, control.high, control.judgement)
+    return (
+        *own,
+        verdict.estimand_unit,
+        verdict.range,
+        control.rule,
+        control.expected,
+        control.estimate,
+        control.low,
+        control.high,
+        control.judgement,
+    )
 
 
 @dataclass(frozen=True)
