@@ -193,13 +193,14 @@ def test_depths_differ_in_layers_and_heads_alone_and_three_layers_are_the_first_
         _, course = train_start(QUICK_DEPTH, Seeds(0), drawn)
         found = depth.measure(QUICK_DEPTH, Seeds(0))
     assert [name for name, _ in trained] == [
-        "three layers, start 1", "2 layers, 1 heads, start 1", "2 layers, 2 heads, start 1", "1 layers, 1 heads, start 1",
+        "three layers, start 1", "2 layers, 1 heads, start 1", "1 layers, 1 heads, start 1", "2 layers, 2 heads, start 1",
     ]  # fmt: skip
     shapes = [(how.pop("n_layers"), how.pop("n_heads")) for _, how in trained]
-    assert shapes == [(3, 1), (2, 1), (2, 2), (1, 1)]
+    assert shapes == [(3, 1), (2, 1), (1, 1), (2, 2)]
     for _, how in trained[1:]:
         for key in ("world", "settings", "seeds", "observe_at"):
             assert how[key] == trained[0][1][key]
+    assert set(depth.depths(DEPTH.preset("laptop").settings)) == {"three-layers", "two-layers", "one-layer"}
     assert found.estimands["three-layers/best_accuracy"] == max(course.series("accuracy"))
     for n_layers, n_heads in shapes:
         config = network(QUICK_DEPTH, QUICK_DEPTH.world, n_layers=n_layers, n_heads=n_heads)

@@ -166,7 +166,7 @@ SYMBOLIC = Experiment(
         ),
     },
     measure=f"{__package__}.symbolic:measure",
-    cost=Cost(15, work=lambda settings: settings.n_starts * settings.n_steps * settings.batch * settings.d_model),
+    cost=Cost(13, work=lambda settings: settings.n_starts * settings.n_steps * settings.batch * settings.d_model),
     figures=SYMBOLIC_FIGURES,
 )  # fmt: skip
 
@@ -194,14 +194,17 @@ DEPTH = Experiment(
         ),
     ),
     presets={
-        "quick": Preset(DepthSettings(n_steps=20, n_eval=24, batch=16, d_model=16, n_chains=3, n_nodes=20, every=10), 2),
+        "quick": Preset(
+            DepthSettings(n_steps=20, n_eval=24, batch=16, d_model=16, n_chains=3, n_nodes=20, every=10, heads=2), 2
+        ),
         "laptop": Preset(DepthSettings(), n_runs=24),
         "paper": Preset(
-            DepthSettings(n_steps=10_000, batch=512, d_model=256, mlp=True, learning_rate=3e-4, every=5, give_up=1.0), 24
+            DepthSettings(n_steps=10_000, batch=512, d_model=256, mlp=True, learning_rate=3e-4, every=5, give_up=1.0, heads=2),
+            24,
         ),
     },
     measure=f"{__package__}.depth:measure",
-    cost=Cost(20, work=lambda settings: settings.n_steps * settings.batch * settings.d_model),
+    cost=Cost(18, work=lambda settings: settings.n_steps * settings.batch * settings.d_model),
     figures=DEPTH_FIGURES,
 )  # fmt: skip
 

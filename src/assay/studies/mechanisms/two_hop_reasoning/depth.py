@@ -13,7 +13,8 @@ from assay.studies.mechanisms.two_hop_reasoning.system import network, probabili
 
 def depths(settings: DepthSettings) -> dict[str, tuple[int, int]]:
     """(layers, heads) of each arm."""
-    return {"three-layers": (3, 1), "two-layers": (2, 1), "two-layers-more-heads": (2, settings.heads), "one-layer": (1, 1)}
+    further = {"two-layers-more-heads": (2, settings.heads)} if settings.heads else {}
+    return {"three-layers": (3, 1), "two-layers": (2, 1), "one-layer": (1, 1), **further}
 
 
 def measure(settings: DepthSettings, seeds: Seeds) -> Measurement:

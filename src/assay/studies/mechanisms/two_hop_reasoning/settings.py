@@ -53,7 +53,7 @@ class SymbolicSettings(Training):
 class DepthSettings(Training):
     """One start of each depth, all with the same steps and the same stopping."""
 
-    heads: Annotated[int, Ge(2), doc("heads of another two-layer network, reported beside")] = 2
+    heads: Annotated[int, Ge(0), doc("heads of another two-layer network, reported beside; 0 leaves it out")] = 0
 
 
 @dataclass(frozen=True)
