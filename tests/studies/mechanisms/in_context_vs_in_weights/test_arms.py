@@ -1,6 +1,6 @@
 """Every arm is what its name says: it differs from the arm beside it in that and in nothing else."""
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
 from assay.models.decoder import Decoder
 from assay.studies.mechanisms.in_context_vs_in_weights import emergence, gates, skew
-from assay.studies.mechanisms.in_context_vs_in_weights.claims import DATA, EMERGENCE, NOISE, SGD, SKEW, TWO_PARAMETERS
+from assay.studies.mechanisms.in_context_vs_in_weights.claims import DATA, EMERGENCE, GATES, NOISE, SGD, SKEW, TWO_PARAMETERS
 from assay.studies.mechanisms.in_context_vs_in_weights.settings import (
     DataSettings,
     EmergenceSettings,
@@ -112,6 +112,28 @@ def test_sentences_speak_of_the_laptop_s_settings() -> None:
     assert emergence.ONE_IN_N == 1 / 8
     for experiment in (DATA, NOISE, SKEW, EMERGENCE, TWO_PARAMETERS):
         assert experiment.presets["laptop"].settings.optimiser == "adamw"
+
+
+def test_the_laptop_s_protocol_is_the_one_that_was_written_down() -> None:
+    network = {"network": "strict", "optimiser": "adamw", "learning_rate": 1e-3, "n_eval": 1000}
+    grid = network | {"whole": False, "n_looks": 6}
+    fast = grid | {"n_steps": 2000, "batch": 64}
+    protocol = {
+        DATA.name: fast | {"classes": (128, 512, 2048), "bursts": (1, 2, 4), "noises": (0.1,)},
+        NOISE.name: grid | {"n_steps": 3000, "batch": 128, "classes": (512,), "bursts": (1,), "noises": (0.1, 0.75)},
+        TWO_PARAMETERS.name: fast
+        | {"classes": (128, 512, 2048), "bursts": (1, 2, 4), "noises": (0.1, 0.75), "rates": (10.0, 3.0, 1.0)},
+        EMERGENCE.name: network
+        | {"n_steps": 1200, "batch": 128, "n_attended": 256, "n_classes": 256, "burst": 1, "p_fresh": 0.8, "per_decade": 30},
+        SKEW.name: network
+        | {"n_steps": 1500, "batch": 64, "n_classes": 1024, "burst": 2, "p_bursty": 0.5, "exponents": (0.0, 1.0, 2.0)}
+        | {"claimed": 1.0},
+        SGD.name: network
+        | {"n_steps": 10_000, "batch": 128, "optimiser": "sgd", "learning_rate": 0.03, "n_classes": 512, "burst": 2},
+        GATES.name: {"others": (16.0, 16.0, 7.0), "n_steps": 6000, "learning_rate": 0.4, "spread": 0.3},
+    }  # fmt: skip
+    for experiment in (DATA, NOISE, TWO_PARAMETERS, EMERGENCE, SKEW, SGD, GATES):
+        assert asdict(experiment.presets["laptop"].settings) == protocol[experiment.name]
 
 
 def test_optimisers_are_adam_without_decay_and_the_paper_s_sgd() -> None:
@@ -330,7 +352,12 @@ def test_progress_measures_read_the_attention_they_name(monkeypatch: pytest.Monk
     matches = torch.from_numpy(one.sets["ic"].drawn.matches)
     second[:, 0, QUERY, 1::2] = matches * 0.2  # two labels of the query's class
     second[:, 0, QUERY, :-1:2] = matches * 0.3  # and its items, which do not count
-    monkeypatch.setattr(emergence, "patterns", lambda model, inputs, *, offset: (first[: len(inputs)], second[: len(inputs)]))
+
+    def patterns(model: Any, inputs: Tensor, *, offset: Tensor) -> tuple[Tensor, Tensor]:
+        assert len(inputs) == len(offset) == 4
+        return first[:4], second[:4]
+
+    monkeypatch.setattr(emergence, "patterns", patterns)
     found = emergence._measures(one.model, one.sets, 4)
     assert found["previous_item"] == pytest.approx(0.75)
     assert found["target_label"] == pytest.approx(0.4)

@@ -369,6 +369,7 @@ def test_the_two_numbers_move_at_their_own_rate(rate: float) -> None:
     after = model.parameters_by_name
     for name in ("beta_1", "alpha"):
         assert abs(after[name] - before[name]) == pytest.approx(1e-3 * rate, rel=0.01)
+    assert after["beta_2"] == 0  # of the three-parameter model alone
     assert (model.W_U - weights).abs().max().item() == pytest.approx(1e-3, rel=0.01)
 
 

@@ -124,6 +124,8 @@ def test_the_strict_network_is_the_paper_s() -> None:
         (EmergenceSettings(), "burst=5", "burst must divide"),
         (EmergenceSettings(), "p_fresh=1.5", "shares"),
         (SkewSettings(), "exponents=1,2", "must start with 0"),
+        (SkewSettings(), "exponents=0,1,-1", "not negative"),
+        (DataSettings(), "noises=-0.1,0.75", "not negative"),
     ],
 )
 def test_impossible_settings_are_refused_before_anything_is_trained(settings: object, override: str, message: str) -> None:

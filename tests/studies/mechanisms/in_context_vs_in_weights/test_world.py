@@ -72,6 +72,7 @@ def test_evaluations_ask_what_they_say() -> None:
     w, rng = world(n_classes=512), np.random.default_rng(4)
     novel = w.in_context(200, rng=rng, burst=2)
     assert (novel.classes >= 512).all()
+    assert len(np.unique(novel.classes)) == novel.classes.max() - 511 == 128  # as many new ones a call as in the author's
     swapped = w.swapped(200, rng=rng, burst=2)
     assert (swapped.classes < 512).all()
     np.testing.assert_array_equal(swapped.answers, (swapped.classes[:, -1] + 1) % 32)
@@ -91,6 +92,8 @@ def test_a_sequence_depends_on_its_stream_alone() -> None:
         ({"n_classes": 0}, "multiple"),
         ({"noise": -1.0}, "noise"),
         ({"n_items": 0}, "n_items"),
+        ({"d_content": 0}, "d_content"),
+        ({"zipf": -1.0}, "zipf"),
     ],
 )
 def test_refuses_impossible_worlds(changes: dict[str, object], message: str) -> None:
