@@ -18,8 +18,11 @@ from unittest import mock
 import numpy as np
 
 from assay.claims.charts import Figure, Lines
+from assay.claims.claim import Arm, Claim
+from assay.claims.estimand import Estimand
+from assay.claims.paper import Paper
 from assay.claims.rules import Above
-from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Study
+from assay.claims.study import Experiment, Measurement, Preset, Study
 from assay.core.settings import digest
 from assay.runner.environment import environment
 from assay.runner.fingerprint import fingerprint
@@ -31,11 +34,6 @@ N_RUNS = 100_000
 N_CLAIMS = 10
 N_STEPS = 10
 BUDGET_S = 10.0
-STORY = """Rows: how long do a hundred thousand take?
-
-Paper   Nobody 2020, a benchmark.
-Scale   Ours alone.
-"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,23 +50,30 @@ def measure(settings: Settings, seeds: object) -> Measurement:
 
 def _study() -> Study:
     claims = tuple(
-        Claim(f"C{i}", f"Estimand {i} is positive.", "ours", f"e{i}", Above(0.0), Control("its negative", f"n{i}"), "none")
+        Claim(
+            f"C{i}", f"Number {i} is above {{bound}}.", f"drawn/e{i}", Above(0.0), why="none", at="ours",
+            negative=Arm("negative", "the same number with its sign changed"),
+        )
         for i in range(N_CLAIMS)
-    )
+    )  # fmt: skip
+    estimands = tuple(Estimand(f"e{i}", f"the number drawn as number {i}") for i in range(N_CLAIMS))
     figure = Figure("curve", "The loss falls", "Mean loss over runs.", Lines("curve", "step", "loss"))
     preset = Preset(Settings(), N_RUNS)
+    presets = {"quick": preset, "laptop": preset}
     return Study(
         "rows",
-        STORY,
-        (Experiment("one", "How long?", claims, {"quick": preset, "laptop": preset}, measure, figures=(figure,)),),
+        title="Rows: how long do a hundred thousand take?",
+        paper=Paper("Nobody", 2020, "A benchmark", ""),
+        scale="Ours alone.",
+        experiments=(Experiment("one", "How long?", claims, presets, measure, figures=(figure,), estimands=estimands),),
     )
 
 
 def _numbers(seed: int) -> tuple[dict[str, float], list[dict[str, float]]]:
     rng = np.random.Generator(np.random.PCG64(seed))
     values, losses = rng.normal(0.5, 1.0, N_CLAIMS), rng.random(N_STEPS).cumsum()[::-1]
-    estimands = {f"e{i}": float(value) for i, value in enumerate(values)} | {
-        f"n{i}": -float(value) for i, value in enumerate(values)
+    estimands = {f"drawn/e{i}": float(value) for i, value in enumerate(values)} | {
+        f"negative/e{i}": -float(value) for i, value in enumerate(values)
     }
     return estimands, [{"step": step, "loss": float(loss)} for step, loss in enumerate(losses)]
 
@@ -105,7 +110,7 @@ def _plain(path: Path) -> None:
     runs = [json.loads(estimands) for _, estimands, _ in rows]
     curves = [row for _, _, curve in rows for row in json.loads(curve)]
     for i in range(N_CLAIMS):
-        mean(np.array([run[f"e{i}"] for run in runs]), level=0.95)
+        mean(np.array([run[f"drawn/e{i}"] for run in runs]), level=0.95)
     losses = np.array([row["loss"] for row in curves]).reshape(N_RUNS, N_STEPS)
     for step in range(N_STEPS):
         mean(losses[:, step], level=0.95)

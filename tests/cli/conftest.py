@@ -9,13 +9,7 @@ from pathlib import Path
 import pytest
 
 STUDY = '''
-"""Tides\\u202e<script>alert(1)</script>: does the moon pull?
-
-Paper   Newton 1687, Principia.
-Scale   Theirs: seas. Ours: numbers.
-
-Departs D1  No seas.
-"""
+"""Tides: does the moon pull?"""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -23,8 +17,11 @@ from typing import Annotated
 from annotated_types import Ge
 
 from assay.claims.charts import Figure, Lines
+from assay.claims.claim import Arm, Claim
+from assay.claims.estimand import Estimand
+from assay.claims.paper import Cost, Departure, Paper
 from assay.claims.rules import Above, Below
-from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Study
+from assay.claims.study import Experiment, Measurement, Preset, Study
 from assay.core.errors import Diverged
 
 
@@ -43,22 +40,30 @@ def measure(settings, seeds):
     noise = seeds("noise").standard_normal(settings.n_days) * 0.01
     height = float(settings.pull + noise.mean())
     rows = [{"day": day, "height": settings.pull + float(noise[day])} for day in range(settings.n_days)]
-    return Measurement({"height": height, "height_without": float(noise.mean())}, {"days": rows})
+    return Measurement({"moon/height": height, "none/height": float(noise.mean()), "two/height": 2 * height}, {"days": rows})
 
 
 CLAIMS = (
-    Claim("rise", says="The moon <b>lifts</b> the sea.", source="book 3", estimand="height", rule=Above(0.5),
-          margin="half a unit", control=Control("no moon", "height_without"), paper_value="it does"),
-    Claim("fall", says="It is low.", source="ours", estimand="height", rule=Below(0.5), margin="half a unit",
-          control=Control("two moons", "height", rule=Above(0.5))),
+    Claim("rise", "The moon <b>lifts</b> the sea by more than {bound}.", "moon/height", Above(0.5), why="half a unit",
+          at="book 3", negative=Arm("none", "no moon"), paper="it does"),
+    Claim("fall", "It is lower than {bound}.", "moon/height", Below(0.5), why="half a unit", at="ours",
+          negative=Arm("two", "two moons")),
 )
-STUDY = Study("tides", __doc__, (
-    Experiment("pull", "Does it?", CLAIMS, {"quick": Preset(Settings(n_days=2), 2), "laptop": Preset(Settings(), 6)},
-               measure,
-               figures=(Figure("days", "Days", "By day.", Lines("days", x="day", y="height")),), cost="1 s"),
-    Experiment("other", "And else?", (), {"quick": Preset(Settings(n_days=2), 2), "laptop": Preset(Settings(n_days=7), 2)},
-               measure),
-))
+ESTIMANDS = (Estimand("height", "how high the sea stands"),)
+STUDY = Study(
+    "tides",
+    title="Tides\\u202e<script>alert(1)</script>: does the moon pull?",
+    paper=Paper("Newton", 1687, "Principia", "London"),
+    scale="Theirs: seas. Ours: numbers.",
+    departures=(Departure("D1", "No seas."),),
+    experiments=(
+        Experiment("pull", "Does it?", CLAIMS, {"quick": Preset(Settings(n_days=2), 2), "laptop": Preset(Settings(), 6)},
+                   measure, estimands=ESTIMANDS, cost=Cost(1 / 60),
+                   figures=(Figure("days", "Days", "By day.", Lines("days", x="day", y="height")),)),
+        Experiment("other", "And else?", (), {"quick": Preset(Settings(n_days=2), 2),
+                   "laptop": Preset(Settings(n_days=7), 2)}, measure, estimands=ESTIMANDS),
+    ),
+)
 '''
 
 Assay = Callable[..., subprocess.CompletedProcess[str]]

@@ -13,11 +13,7 @@ from assay.claims.study import Study
 from assay.runner.discovery import find, studies
 from assay.store.store import Store
 
-STUDY = '''"""Coins: does a fair coin come up heads half of the time?
-
-Paper   Nobody, "Coins", a test.
-Scale   A few tosses.
-"""
+STUDY = '''"""Coins: does a fair coin come up heads half of the time?"""
 
 import os
 import time
@@ -28,20 +24,23 @@ import numpy as np
 from annotated_types import Ge
 
 from assay.claims.charts import Figure, Lines
+from assay.claims.claim import Arm, Claim
+from assay.claims.estimand import Estimand
+from assay.claims.paper import Paper
 from assay.claims.rules import Within
-from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Study
+from assay.claims.study import Experiment, Measurement, Preset, Study
 from assay.core.errors import Diverged
 from assay.core.progress import progress
 
 CLAIMS = (
     Claim(
         "C1",
-        says="Heads come up in half of the tosses.",
-        source="ours",
-        estimand="heads",
-        rule=Within(0.4, 0.6),
-        control=Control("a coin that always shows heads", "heads_of_a_trick_coin"),
-        margin="a tenth either way",
+        "Heads come up in {low:.0%} to {high:.0%} of the tosses.",
+        "fair/heads",
+        Within(0.4, 0.6),
+        why="a tenth either way",
+        at="ours",
+        negative=Arm("trick", "a coin that always shows heads"),
     ),
 )
 
@@ -68,7 +67,7 @@ def measure(settings, seeds):
     heads = seeds("tosses").random(settings.n_tosses) < 0.5
     running = np.cumsum(heads) / np.arange(1, len(heads) + 1)
     return Measurement(
-        {"heads": heads.mean(), "heads_of_a_trick_coin": 1.0},
+        {"fair/heads": heads.mean(), "trick/heads": 1.0},
         tables={"tosses": [{"toss": i, "heads": running[i]} for i in range(0, len(running), 40)]},
     )
 
@@ -92,24 +91,30 @@ def experiment(name, claims, many):
         measure=measure,
         measure_many=measure_many if many else None,
         batch=3,
+        estimands=(Estimand("heads", "heads among the tosses", "share of tosses", low=0, high=1),),
         figures=(Figure("tosses", "Heads so far", "The share of heads.", Lines("tosses", "toss", "heads")),),
     )
 
 
-STUDY = Study("coins", __doc__, (experiment("one-by-one", CLAIMS, False), experiment("together", (), True)))
+STUDY = Study(
+    "coins",
+    title="Coins: does a fair coin come up heads half of the time?",
+    paper=Paper("Nobody", 2020, "Coins", "a test"),
+    scale="A few tosses.",
+    experiments=(experiment("one-by-one", CLAIMS, False), experiment("together", (), True)),
+)
 '''
 
 
-TORCH_STUDY = '''"""Slopes: does a line fit a line?
-
-Paper   Nobody, "Slopes", a test.
-Scale   A few steps.
-"""
+TORCH_STUDY = '''"""Slopes: does a line fit a line?"""
 
 from dataclasses import dataclass
 
+from assay.claims.claim import Arm, Claim
+from assay.claims.estimand import Estimand
+from assay.claims.paper import Paper
 from assay.claims.rules import Within
-from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Study
+from assay.claims.study import Experiment, Measurement, Preset, Study
 
 
 @dataclass(frozen=True)
@@ -136,13 +141,21 @@ def measure_many(settings, many):
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        found.append(Measurement({"slope": w[1].item(), "flat": 0.0, "threads": float(torch.get_num_threads())}))
+        found.append(Measurement({"data/slope": w[1].item(), "none/slope": 0.0, "all/threads": float(torch.get_num_threads())}))
     return found
 
 
-CLAIM = Claim("C1", "It does.", "ours", "slope", Within(0.5, 1.5), Control("no data", "flat"), "wide")
+SAYS = "The slope is {low} to {high}."
+CLAIM = Claim("C1", SAYS, "data/slope", Within(0.5, 1.5), why="wide", at="ours", negative=Arm("none", "no data"))
+ESTIMANDS = (Estimand("slope", "the fitted slope"), Estimand("threads", "threads of a run"))
 PRESETS = {"quick": Preset(Settings(n_steps=2), 2), "laptop": Preset(Settings(), 6)}
-STUDY = Study("slopes", __doc__, (Experiment("fit", "?", (CLAIM,), PRESETS, measure, measure_many, batch=4),))
+STUDY = Study(
+    "slopes",
+    title="Slopes: does a line fit a line?",
+    paper=Paper("Nobody", 2020, "Slopes", "a test"),
+    scale="A few steps.",
+    experiments=(Experiment("fit", "?", (CLAIM,), PRESETS, measure, measure_many, batch=4, estimands=ESTIMANDS),),
+)
 '''
 
 

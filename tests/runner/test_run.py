@@ -144,10 +144,10 @@ def test_rows_of_another_version_are_stale(coins: Study, store: Store) -> None:
 def test_rows_judged_under_edited_claims_say_so(coins: Study, store: Store) -> None:
     run(coins, store, experiments=["one-by-one"], n_runs=2)
     experiment = coins.experiments[0]
-    claim = dataclasses.replace(experiment.claims[0], says="Reworded.")
+    claim = dataclasses.replace(experiment.claims[0], says="Reworded: {low:.0%} to {high:.0%}.")
     reworded = dataclasses.replace(coins, experiments=(dataclasses.replace(experiment, claims=(claim,)),))
     assert judge_stored(reworded, store)[0].edited == ()
-    claim = dataclasses.replace(claim, estimand="heads_of_a_trick_coin")
+    claim = dataclasses.replace(claim, estimand="fair/heads", negative=dataclasses.replace(claim.negative, name="other"))
     changed = dataclasses.replace(coins, experiments=(dataclasses.replace(experiment, claims=(claim,)),))
     # A study that only this process knows is fingerprinted as a whole, so it is asked with the rows' own fingerprint.
     with pytest.MonkeyPatch.context() as patch:
