@@ -373,5 +373,12 @@ def _sizes() -> Iterator[Odd]:
         "a.json",
         changed("sequential", lambda g: None),
         ("--horizon", "1000", "--limit", "1000"),
-        "--limit",
+        "at most 1,000 joint histories of observations; it meets at least",
+    )
+    yield (
+        "two doors for forty steps",
+        "a.json",
+        changed("sequential", lambda g: None),
+        ("--horizon", "40"),
+        "at most 50,000,000 joint histories of observations.*--limit",
     )

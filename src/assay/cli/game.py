@@ -77,15 +77,12 @@ def solve(
       assay game solve examples/hiding-as-query-game.json --human naive --json
       assay game solve examples/two-doors.dpomdp --horizon 3 --out doors
     """
-    from assay.solvers.games.humans import Boltzmann, Human, Naive, Optimal
-    from assay.solvers.games.summary import summary
     from assay.worlds.games.files import read_game
     from assay.worlds.games.rationals import exact
 
     if (beta is not None) != (human is HumanModel.boltzmann):
         raise UsageError("--beta goes with --human boltzmann and with nothing else. Give both or neither")
-    chosen: Human = Boltzmann(beta) if beta is not None else Naive() if human is HumanModel.naive else Optimal()
-    game = read_game(file)
+    game = read_game(file)  # before the solvers are loaded: what is wrong with a file is said at once
     kind = kind_name(game)
     if kind in ("sequential", "matrix") and human is not HumanModel.optimal:
         raise UsageError(f"--human {human.value} has no place in a game of kind '{kind}'. Leave it out")
@@ -94,6 +91,10 @@ def solve(
     factor = None if discount is None else exact(discount, where="--discount")
     if factor is not None and not 0 <= factor <= 1:
         raise UsageError(f"--discount must lie in [0, 1]; got {discount}")
+    from assay.solvers.games.humans import Boltzmann, Human, Naive, Optimal
+    from assay.solvers.games.summary import summary
+
+    chosen: Human = Boltzmann(beta) if beta is not None else Naive() if human is HumanModel.naive else Optimal()
     found = escaped(summary(game, chosen, limit=limit, horizon=horizon, discount=factor) | {"kind": kind})
     if out is not None:
         from assay.report.game_page import write_game_page

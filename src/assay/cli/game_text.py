@@ -157,8 +157,9 @@ def _sequential(found: dict[str, Any]) -> str:
         text += "\n"
     certificate = found["certificate"]
     return text + (
-        f"certificate  no joint policy earns {certificate['slack']:.1g} more; "
-        f"{certificate['n_occupancy_states']:,} occupancy states visited, every other branch is bounded below the value\n"
+        "certificate  the value is exactly what these policies earn; that none earns "
+        f"{certificate['slack']:.1g} more was found in floating point:\n"
+        f"  {certificate['n_occupancy_states']:,} occupancy states visited, every other branch is bounded below the value\n"
     )
 
 

@@ -302,9 +302,10 @@ def _certificate(found: Mapping[str, Any]) -> list[str]:
         return ["Her reply is fixed, so that each observation of A is a maximisation of its own; solution.json lists them."]
     if found["kind"] == "sequential":
         return [
-            f"No joint policy earns more than the value and {certificate['slack']:.1g}. {certificate['n_occupancy_states']:,} "
-            "joint distributions of state and histories were visited; every other branch is bounded by what both could earn if "
-            "they shared what they see."
+            "The value is exactly what these policies earn, in rational arithmetic.",
+            f"That no joint policy earns {certificate['slack']:.1g} more was found in floating point: "
+            f"{certificate['n_occupancy_states']:,} joint distributions of state and histories were visited, and every other "
+            "branch is bounded by what both could earn if they shared what they see.",
         ]
     side = "A" if certificate["side"] == "assistant" else "H"
     closed, attained = len(certificate["closed"]), len(certificate["attained"])

@@ -10,7 +10,7 @@ import pytest
 from assay.core.errors import InputError
 from assay.solvers.games.dec_pomdp import evaluate, solve_dec_pomdp
 from assay.solvers.games.humans import Optimal
-from assay.solvers.games.sequential import solve_sequential
+from assay.solvers.games.sequential import _least_histories, solve_sequential
 from assay.solvers.games.two_stage import solve_two_stage
 from assay.worlds.games.assistance import hiding_as_query
 from assay.worlds.games.dec_pomdp import DecPOMDP, two_stage_as_dec_pomdp
@@ -129,3 +129,28 @@ def test_fire_fighting_with_exact_products_is_worth_a_little_less_than_published
     found = solve_sequential(game, horizon)["value_float"]
     assert found == pytest.approx(value, abs=1e-8)
     assert 5e-5 < float(PUBLISHED["fire fighting"][horizon]) - found < 5e-4
+
+
+@pytest.mark.parametrize(("name", "least"), [("recycling", 1), ("broadcast", 64), ("two generals", 64), ("grid", 1)])
+def test_no_policy_found_meets_fewer_joint_histories_than_the_bound_that_refuses(name: str, least: int) -> None:
+    game, horizon = published(name), 4
+    found = solve_dec_pomdp(game.dec_pomdp(), horizon)
+    table = game.dec_pomdp()
+    live = {((oa,), (oh,)): table.start * table.first[:, oa, oh] for oa, oh in np.ndindex(*table.first.shape[1:])}
+    for _ in range(horizon - 1):
+        following = {}
+        for (ha, hh), weight in live.items():
+            a, h = found.assistant[ha], found.human[hh]
+            for oa, oh in np.ndindex(*table.observation.shape[3:]):
+                then = (weight @ table.transition[:, a, h]) * table.observation[a, h, :, oa, oh]
+                if then.any():
+                    following[(*ha, oa), (*hh, oh)] = then
+        live = following
+    assert _least_histories(table, horizon, 10**9) == least <= len(live)
+
+
+def test_a_horizon_that_no_policy_can_be_written_down_for_is_refused_before_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.solvers.games.sequential.solve_dec_pomdp", lambda *_, **__: pytest.fail("searched"))
+    for horizon in (14, 10_000):
+        with pytest.raises(InputError, match=r"at most 50,000,000 joint histories.*at least 67,108,864\..*--limit"):
+            solve_sequential(published("broadcast"), horizon)

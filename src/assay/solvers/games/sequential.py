@@ -4,12 +4,18 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
+from assay.core.errors import InputError
 from assay.solvers.games.dec_pomdp import DEFAULT_WORK, solve_dec_pomdp
+from assay.worlds.games.dec_pomdp import DecPOMDP
 from assay.worlds.games.rationals import shown
 from assay.worlds.games.sequential import SequentialGame
 
 __all__ = ["decimal_text", "solve_sequential"]
 
+MAX_LOOK_AHEAD = 64  # steps; the number of histories never falls with more
+LOOK_AHEAD_WORK = 30_000_000  # entries to go through: some tenths of a second
 MAX_EXACT_DIGITS = 3_000  # beyond which a value's fraction is given by its first digits only
 
 
@@ -28,9 +34,11 @@ def solve_sequential(
         limit: how much work the search may take.
 
     Raises:
-        InputError: the search would take more work than `limit`.
+        InputError: the search would take more work than `limit`, or any policy more histories.
     """
-    found = solve_dec_pomdp(game.dec_pomdp(discount), horizon, limit=limit)
+    searched = game.dec_pomdp(discount)
+    _refuse_long(searched, horizon, limit)
+    found = solve_dec_pomdp(searched, horizon, limit=limit)
     value = game.value(horizon, found.assistant, found.human, discount)
     factor = game.discount if discount is None else discount
     size = max((abs(float(x)) for x in game.reward.flat), default=0.0) * horizon
@@ -54,13 +62,47 @@ def solve_sequential(
         "assistant": assistant,
         "human_policy": human if len(game.human_actions) > 1 else None,
         "certificate": {
-            "says": "no joint policy earns more than `value` and `slack`; every branch not visited is bounded by what both "
-            "could earn if they shared what they see",
+            "says": "`value` is what these policies earn, in rational arithmetic; that no joint policy earns more than `value` "
+            "and `slack` was found in floating point, every branch not visited being bounded by what both could earn if they "
+            "shared what they see",
             "slack": slack,
             "n_occupancy_states": found.n_nodes,
             "work": found.work,
         },
     }
+
+
+def _refuse_long(game: DecPOMDP, horizon: int, limit: int) -> None:
+    """Refuse, before any search, what no policy can be written down and evaluated for within the limit."""
+    least = _least_histories(game, horizon, limit)
+    if least > limit:
+        raise InputError(
+            f"'{game.name}': every policy of {horizon:,} steps must meet at most {limit:,} joint histories of observations; it "
+            f"meets at least {least:,.0f}. Shorten the horizon, merge observations, or raise the limit (--limit)"
+        )
+
+
+def _least_histories(game: DecPOMDP, horizon: int, enough: int) -> float:
+    """How many joint histories of observations lead to the last step at least, whatever both do; stops counting at `enough`.
+
+    After each joint observation, as many follow as from the possible next state that leads to the most; the actions that lead
+    to the fewest are assumed to be taken.
+    """
+    if not game.discount:
+        return 1.0
+    moves = game.transition > 0
+    seen = (game.observation > 0).reshape(*game.observation.shape[:3], -1)
+    steps = min(horizon - 1, MAX_LOOK_AHEAD, max(2, LOOK_AHEAD_WORK // (moves.size * seen.shape[3])))
+    from_here = np.ones(len(game.start))
+    for _ in range(steps):
+        following = np.zeros(moves.shape[:3])
+        for kind in np.moveaxis(seen, 3, 0):
+            following += ((moves & kind) * from_here).max(axis=3)
+        from_here = following.min(axis=(1, 2))
+        if from_here.min() > enough:
+            break
+    first = (game.first > 0).sum(axis=(1, 2))
+    return float((from_here * first)[game.start > 0].max())
 
 
 def decimal_text(value: Fraction, digits: int = 15) -> str:
