@@ -373,7 +373,7 @@ def _sizes() -> Iterator[Odd]:
         "a.json",
         changed("sequential", lambda g: None),
         ("--horizon", "1000", "--limit", "1000"),
-        "at most 1,000 joint histories of observations; it meets at least",
+        "at most 1,000 entries together; they have 500,500",
     )
     yield (
         "two doors for forty steps",

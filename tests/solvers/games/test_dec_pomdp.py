@@ -151,6 +151,15 @@ def test_no_policy_found_meets_fewer_joint_histories_than_the_bound_that_refuses
 
 def test_a_horizon_that_no_policy_can_be_written_down_for_is_refused_before_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assay.solvers.games.sequential.solve_dec_pomdp", lambda *_, **__: pytest.fail("searched"))
-    for horizon in (14, 10_000):
+    for horizon in (14, 9_000):
         with pytest.raises(InputError, match=r"at most 50,000,000 joint histories.*at least 67,108,864\..*--limit"):
             solve_sequential(published("broadcast"), horizon)
+    with pytest.raises(InputError, match="at most 50,000,000 entries together; they have 500,000,000,500,000,000"):
+        solve_sequential(published("broadcast"), 10**9)
+
+
+def test_a_long_horizon_is_no_traceback() -> None:
+    toggles = """discount: 1\nvalues: reward\nstates: a b\nactions: go stay\nobservations: x\nstart: a
+T: go : a : b : 1\nT: go : b : a : 1\nT: stay : a : a : 1\nT: stay : b : b : 1\nO: * : * : x : 1\nR: go : a : * : * : 1\n"""
+    found = solve_sequential(parse_pomdp(toggles, where="toggles.pomdp"), 301)
+    assert found["value"] == "151"  # the switch pays at every other step

@@ -12,6 +12,7 @@ Sources: Oliehoek et al. 2013 (incremental clustering and expansion), Dibangoye 
 """
 
 import heapq
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -29,6 +30,8 @@ Rule = tuple[int, ...]
 DEFAULT_WORK = 50_000_000  # partial decision rules, pairs of rules and beliefs; some minutes
 SLACK = 1e-9  # a branch must promise this much more than the best value known
 MAX_BELIEFS = 20_000  # at once, in the bound; beyond it the state is taken to be seen
+MAX_KNOWN = 256  # numbers in a set of beliefs whose worth is remembered, and how many sets are
+MAX_KNOWN_SETS = 100_000
 MAX_FLOATS = 30_000_000  # of the tables of one stage
 
 
@@ -84,7 +87,12 @@ def solve_dec_pomdp(game: DecPOMDP, horizon: int, *, limit: int = DEFAULT_WORK) 
             tuple(((o,),) for o in range(n_h)),
         )
     )
-    search.visit(root, 0, 0.0, [])
+    depth = sys.getrecursionlimit()
+    try:  # the search goes one call deeper with every step, and its bounds four
+        sys.setrecursionlimit(max(depth, 1_000 + 10 * horizon))
+        search.visit(root, 0, 0.0, [])
+    finally:
+        sys.setrecursionlimit(depth)
     assert search.best_rules is not None
     assistant: dict[History, int] = {}
     human: dict[History, int] = {}
@@ -93,7 +101,7 @@ def solve_dec_pomdp(game: DecPOMDP, horizon: int, *, limit: int = DEFAULT_WORK) 
             for histories, action in zip(merged, rule, strict=True):
                 for history in histories:
                     policy[history] = action
-    return DecPOMDPSolution(search.best, assistant, human, search.n_nodes, search.work, SLACK * horizon)
+    return DecPOMDPSolution(search.best, assistant, human, search.n_nodes, search.work, max(SLACK * horizon, search.slack))
 
 
 def evaluate(game: DecPOMDP, horizon: int, assistant: Mapping[History, int], human: Mapping[History, int]) -> float:
@@ -125,6 +133,8 @@ class _Search:
     def __init__(self, game: DecPOMDP, horizon: int, limit: int) -> None:
         self.game, self.horizon, self.limit = game, horizon, limit
         self.best, self.n_nodes, self.work = -np.inf, 0, 0
+        # The bounds are raised by a little for every step to come (see `_worth`); a branch must promise more than that too.
+        self.slack = max(SLACK, 1e-11 * (horizon + float(np.abs(game.reward).max()) * horizon * (horizon + 1) / 2))
         self.best_rules: list[tuple[_Stage, Rule, Rule]] | None = None
         n_s, k_a, k_h = game.reward.shape
         self.k_a, self.k_h = k_a, k_h
@@ -135,10 +145,11 @@ class _Search:
         step = np.einsum("sahn,ahnxy->sahxyn", game.transition, game.observation)
         self.step = step
         self.central = step.reshape(n_s, k_a * k_h, -1, n_s)
+        self.known: dict[tuple[int, bytes], Floats] = {}  # (steps to go, a few beliefs): what `_worth` says of them
         # [steps to go][state]: the value if both saw the state.
         self.seen = [np.zeros(n_s)]
         rewards, moves = game.reward.reshape(n_s, -1), game.transition.reshape(n_s, -1, n_s)
-        for _ in range(min(horizon, 10_000)):
+        for _ in range(horizon):
             self.seen.append((rewards + game.discount * (moves @ self.seen[-1])).max(axis=1))
 
     def count(self, work: int) -> None:
@@ -161,7 +172,7 @@ class _Search:
 
         def bar() -> float:
             """What a pair must promise from here to be of use."""
-            return -np.inf if self.best_rules is None or not factor else (self.best + SLACK - earned) / factor
+            return -np.inf if self.best_rules is None or not factor else (self.best + self.slack - earned) / factor
 
         pairs = _by_promise(table, choices_a, choices_h, bar, self.count)
         for promise, rule_a, rule_h in pairs:
@@ -211,12 +222,22 @@ class _Search:
         if len(rounded) > MAX_BELIEFS:
             out[live] = weights[live] @ self.seen[steps]
             return out
-        now = rounded @ self.game.reward.reshape(len(self.game.start), -1)
-        if steps > 1:
-            now = now + self.game.discount * self._later(rounded, steps)
-        # Rounding a belief in the twelfth digit must not lower the bound.
-        out[live] = mass[live] * (now.max(axis=1) + 1e-11 * (1 + np.abs(now).max()))[where.ravel()]
+        out[live] = mass[live] * self._worth(rounded, steps)[where.ravel()]
         return out
+
+    def _worth(self, beliefs: Floats, steps: int) -> Floats:
+        """[belief]: the POMDP value of normalised beliefs when both agents share observations."""
+        key = steps, beliefs.tobytes() if beliefs.size <= MAX_KNOWN else b""
+        if key[1] and key in self.known:
+            return self.known[key]
+        now = beliefs @ self.game.reward.reshape(len(self.game.start), -1)
+        if steps > 1:
+            now = now + self.game.discount * self._later(beliefs, steps)
+        # Rounding a belief in the twelfth digit must not lower the bound.
+        worth: Floats = now.max(axis=1) + 1e-11 * (1 + np.abs(now).max())
+        if key[1] and len(self.known) < MAX_KNOWN_SETS:
+            self.known[key] = worth
+        return worth
 
     def _effects(self, stage: _Stage, side: str, cluster: int) -> Floats:
         """[action, ...]: everything an action does in the states this cluster can be in."""

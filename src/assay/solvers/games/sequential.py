@@ -74,6 +74,11 @@ def solve_sequential(
 
 def _refuse_long(game: DecPOMDP, horizon: int, limit: int) -> None:
     """Refuse, before any search, what no policy can be written down and evaluated for within the limit."""
+    if game.discount and horizon * (horizon + 1) // 2 > limit:
+        raise InputError(
+            f"'{game.name}': the histories of one course of {horizon:,} steps must have at most {limit:,} entries together; "
+            f"they have {horizon * (horizon + 1) // 2:,}. Shorten the horizon, or raise the limit (--limit)"
+        )
     least = _least_histories(game, horizon, limit)
     if least > limit:
         raise InputError(
