@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from assay.core.errors import SettingsError
 
@@ -27,7 +27,7 @@ __all__ = [
     "normalised",
 ]
 
-Curve = Sequence[float] | Float[np.ndarray, " point"]
+Curve = Sequence[float] | Real[np.ndarray, " _point"]  # two curves of one call may differ in length
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def lag(steps: Curve, leader: Curve, follower: Curve, *, n_grid: int = 400) -> f
     return float((int(products.argmax()) - (n_grid - 1)) * (grid[1] - grid[0]))
 
 
-def normalised(steps: Curve, loss: Curve, at: Sequence[float] | Float[np.ndarray, " at"]) -> Float[np.ndarray, " at"]:
+def normalised(steps: Curve, loss: Curve, at: Sequence[float] | Real[np.ndarray, " at"]) -> Float[np.ndarray, " at"]:
     """A loss curve from 1 (its start) to 0 (its least), read at multiples `at` of the step where it is half-way.
 
     nan everywhere when the curve never falls half-way; values past its last step are its last.
