@@ -207,7 +207,7 @@ def channel_values_to_assistant(on: Numbers, off: Numbers, n_messages: int) -> l
     return values
 
 
-def never_wait_values(on: Numbers, off: Numbers) -> Floats:
+def never_wait_values(on: Numbers, off: Numbers) -> Numbers:
     """The best value of every game among pairs that never wait when H has told A all she sees."""
     return np.asarray(np.maximum(on, off).sum(axis=(1, 2)))
 

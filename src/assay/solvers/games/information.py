@@ -34,7 +34,7 @@ __all__ = [
     "may_be_garbling",
 ]
 
-Kernel = Sequence[Sequence[Fraction]] | Numbers
+Kernel = Sequence[Sequence[Fraction | int]] | Numbers
 MAX_MAPS = 100_000  # products of deterministic maps in the coordinated test
 TOLERANCE = 1e-9
 
