@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from assay.core.arrays import Bools, Floats, Ints
+from assay.core.arrays import Bools, Floats, Ints, Numbers
 from assay.core.errors import InputError
 from assay.solvers.games.pairs import DEFAULT_LIMIT, optimal_pairs, refuse_policies
 from assay.worlds.games.team import Table, TeamForm, fits_64_bits, total_magnitude
@@ -31,7 +31,7 @@ CHUNK = 4096
 class Human(Protocol):
     """How a human replies to many policies of A at once."""
 
-    def replies(self, form: TeamForm, tables: Floats, masses: Floats) -> Floats:
+    def replies(self, form: TeamForm, tables: Numbers, masses: Numbers) -> Floats:
         """Probabilities of each action, [policy, human observation, action].
 
         Args:
@@ -47,7 +47,7 @@ class Human(Protocol):
 class Optimal:
     """Best replies to A's policy; ties are split evenly."""
 
-    def replies(self, form: TeamForm, tables: Floats, masses: Floats) -> Floats:
+    def replies(self, form: TeamForm, tables: Numbers, masses: Numbers) -> Floats:
         """See `Human`."""
         return _greedy(tables)
 
@@ -56,7 +56,7 @@ class Optimal:
 class Naive:
     """Best replies to an A who acts uniformly at random whatever it sees; ties are split evenly."""
 
-    def replies(self, form: TeamForm, tables: Floats, masses: Floats) -> Floats:
+    def replies(self, form: TeamForm, tables: Numbers, masses: Numbers) -> Floats:
         """See `Human`."""
         return np.broadcast_to(_greedy(self.expects(form)[None]), tables.shape)
 
@@ -88,7 +88,7 @@ class Boltzmann:
         if not (0 <= self.beta < float("inf")):
             raise InputError(f"beta must be a finite number of at least 0; got {self.beta}. For a rational human use 'optimal'")
 
-    def replies(self, form: TeamForm, tables: Floats, masses: Floats) -> Floats:
+    def replies(self, form: TeamForm, tables: Numbers, masses: Numbers) -> Floats:
         """See `Human`."""
         expected = tables / np.where(masses > 0, masses, 1.0)[..., None]
         # A cell in which H is never asked holds no choice of hers; uniform there, which no payoff depends on.
