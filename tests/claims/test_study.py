@@ -3,47 +3,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.claims.charts import Figure, Lines
-from assay.claims.claim import Claim as ClaimRecord
+from assay.claims.claim import Arm, Claim
+from assay.claims.paper import Paper
 from assay.claims.rules import Above, Below, Equals, Ordered, Outside, Rule, Within
-from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Study
+from assay.claims.study import Experiment, Measurement, Preset, Study
 from assay.core.errors import SettingsError, UsageError
 from assay.stats.intervals import Interval
 
-DOC = """Reversal: does learning "A is B" also teach "B is A"?
-
-Paper   Somebody et al. 2023, "A title",
-        arXiv:0000.00000.
-Scale   Theirs: large. Ours: small.
-
-Departs D1  Names are single tokens, so order is tested
-            apart from spelling.
-        D2  No pretraining; as in
-            D1 names are short.
-
-Anything else is prose.
-"""
+PAPER = Paper("Somebody et al.", 2023, "A title", "arXiv:0000.00000")
 
 
-def claim(name: str = "C1", **changes: object) -> ClaimRecord:
+def claim(name: str = "C1", **changes: object) -> Claim:
     fields: dict[str, object] = {
         "name": name,
         "says": "It holds.",
-        "source": "Table 1",
-        "estimand": "x",
+        "at": "Table 1",
+        "estimand": "net/x",
         "rule": Above(0.5),
-        "control": Control("cause removed", "x_control"),
-        "margin": "the paper's",
+        "negative": Arm("control", "cause removed"),
+        "why": "the paper's",
     }
     return Claim(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def experiment(*claims: ClaimRecord, name: str = "only", **changes: object) -> Experiment:
+def experiment(*claims: Claim, name: str = "only", **changes: object) -> Experiment:
     fields: dict[str, object] = {
         "name": name,
         "question": "Does it?",
         "claims": claims or (claim(),),
         "presets": {"quick": Preset(Example(), 1), "laptop": Preset(Example(), 10)},
-        "measure": lambda settings, seeds: Measurement({"x": 1.0, "x_control": 0.0}),
+        "measure": lambda settings, seeds: Measurement({"net/x": 1.0, "control/x": 0.0}),
     }
     return Experiment(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -53,7 +42,14 @@ class Example:
 
 
 def study(*experiments: Experiment, **changes: object) -> Study:
-    return Study(**{"slug": "reversal", "doc": DOC, "experiments": experiments or (experiment(),), **changes})  # type: ignore[arg-type]
+    fields: dict[str, object] = {
+        "slug": "reversal",
+        "title": 'Reversal: does learning "A is B" also teach "B is A"?',
+        "paper": PAPER,
+        "scale": "Theirs: large. Ours: small.",
+        "experiments": experiments or (experiment(),),
+    }
+    return Study(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 def interval(low: float, high: float) -> Interval:
@@ -96,24 +92,9 @@ def test_unbounded_intervals_decide_nothing() -> None:
     assert {rule.judge(everything) for rule, *_ in RULES} == {"inconclusive"}
 
 
-def test_the_story_is_read_from_the_docstring() -> None:
-    told = study()
-    assert told.title == 'Reversal: does learning "A is B" also teach "B is A"?'
-    assert told.paper.text == 'Somebody et al. 2023, "A title", arXiv:0000.00000.'
-    assert told.scale == "Theirs: large. Ours: small."
-    assert tuple(departure.says for departure in told.departures) == (
-        "Names are single tokens, so order is tested apart from spelling.",
-        "No pretraining; as in D1 names are short.",
-    )
-
-
-def test_a_study_that_departs_in_nothing_says_nothing() -> None:
-    assert study(doc=DOC[: DOC.index("Departs")]).departures == ()
-
-
 def test_a_claim_without_a_control_is_refused_at_load() -> None:
     with pytest.raises(SettingsError, match="must have a negative control"):
-        claim(control=None)
+        claim(negative=None)
 
 
 @pytest.mark.parametrize(
@@ -121,11 +102,11 @@ def test_a_claim_without_a_control_is_refused_at_load() -> None:
     [
         {"name": " "},
         {"says": ""},
-        {"margin": ""},
+        {"why": ""},
         {"rule": Ordered()},
-        {"estimand": ("x", "y")},
-        {"rule": Ordered(), "estimand": ("x",), "control": Control("c", ("y",))},
-        {"rule": Ordered(), "estimand": ("x", "y")},
+        {"estimand": ("a/x", "b/x")},
+        {"rule": Ordered(), "estimand": ("net/x",), "negative": Arm(("c",), "c")},
+        {"rule": Ordered(), "estimand": ("a/x", "b/x")},
     ],
 )
 def test_a_claim_that_cannot_be_judged_is_refused(changes: dict[str, object]) -> None:
@@ -144,9 +125,9 @@ def test_a_study_that_cannot_be_told_apart_is_refused() -> None:
         with pytest.raises(SettingsError, match="figure is named by a slug"):
             experiment(figures=(Figure(name, "Title", "Caption.", Lines("t", x="x", y="y")),))
     with pytest.raises(SettingsError, match="at least one"):
-        Study("reversal", DOC, ())
-    with pytest.raises(SettingsError, match="section 'Paper'"):
-        study(doc="A title.\n\nNo sections.")
+        study(experiments=())
+    with pytest.raises(SettingsError, match="title must not be empty"):
+        study(title=" ")
     with pytest.raises(SettingsError, match="preset 'laptop'"):
         experiment(presets={"quick": Preset(Example(), 1)})
     with pytest.raises(SettingsError, match="one settings type"):
@@ -169,4 +150,4 @@ def test_names_are_looked_up_with_a_suggestion() -> None:
 def test_the_digest_of_a_claim_follows_what_decides_it_and_nothing_else() -> None:
     assert claim().digest == claim(says="Said better.").digest
     assert claim().digest != claim(rule=Above(0.6)).digest
-    assert claim().digest != claim(control=Control("other", "y")).digest
+    assert claim().digest != claim(negative=Arm("other", "another arm")).digest

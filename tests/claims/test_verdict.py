@@ -2,36 +2,54 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from assay.claims.claim import Arm
-from assay.claims.claim import Claim as ClaimRecord
+from assay.claims.claim import Arm, Claim, Names
 from assay.claims.estimand import Estimand
+from assay.claims.paper import Paper
 from assay.claims.rules import Above, Below, Equals, Ordered, Outside, Rule, Within
-from assay.claims.study import Claim, Control, Experiment, Measurement, Preset, Study
+from assay.claims.study import Experiment, Measurement, Preset, Study
 from assay.claims.verdict import RunRow, Verdict, expected_false, judge, undecided
 from assay.core.seeds import Seeds
 
-DOC = "A title.\n\nPaper   Somebody 2023.\nScale   Ours: small.\n"
+PAPER = Paper("Somebody", 2023, "A title", "nowhere")
 N = 12
 
 
-def study(*claims: ClaimRecord) -> Study:
+def study(*claims: Claim) -> Study:
     presets = {"quick": Preset("settings", 1), "laptop": Preset("settings", N)}
-    return Study("example", DOC, (Experiment("only", "?", claims, presets, lambda settings, seeds: Measurement({})),))
+    return Study(
+        "example",
+        "A title",
+        PAPER,
+        "Ours: small.",
+        (Experiment("only", "?", claims, presets, lambda settings, seeds: Measurement({})),),
+    )
 
 
-def claim(rule: Rule = Above(0.5), name: str = "C1", control: Arm | None = None, **changes: object) -> ClaimRecord:  # noqa: B008
+@dataclass(frozen=True)
+class Number(Arm):
+    """A control by the whole name of its number, so that rows need no arms."""
+
+    def measured(self, claimed: Names) -> Names:
+        return self.name
+
+
+def control_on(says: str, name: Names, rule: Rule | None = None) -> Arm:
+    return Number(name, says, rule)
+
+
+def claim(rule: Rule = Above(0.5), name: str = "C1", control: Arm | None = None, **changes: object) -> Claim:  # noqa: B008
     fields = {
         "says": "It holds.",
-        "source": "ours",
+        "at": "ours",
         "estimand": "x",
-        "margin": "given",
-        "control": control or Control("without the cause", "x_control"),
+        "why": "given",
+        "negative": control or control_on("without the cause", "x_control"),
     }
     return Claim(name=name, rule=rule, **{**fields, **changes})  # type: ignore[arg-type]
 
@@ -51,7 +69,7 @@ def around(centre: float, spread: float = 0.05, n: int = N, name: str = "noise")
     return list(centre + spread * (noise - noise.mean()))
 
 
-def only(claim_: ClaimRecord, runs: list[RunRow], **options: Any) -> Verdict:
+def only(claim_: Claim, runs: list[RunRow], **options: Any) -> Verdict:
     (verdict,) = judge(study(claim_), {"only": runs}, **options)
     return verdict
 
@@ -93,7 +111,7 @@ def test_clustered_items_are_judged_with_runs_as_the_unit(centre: float, wanted:
 def test_an_ordering_is_judged_by_its_weakest_step(centres: tuple[float, ...], wanted: str) -> None:
     columns = {f"x{i}": around(c, name=f"x{i}") for i, c in enumerate(centres)}
     columns |= {f"c{i}": around(-i, name=f"c{i}") for i in range(3)}
-    ordering = claim(Ordered(0.1), estimand=("x0", "x1", "x2"), control=Control("reversed", ("c0", "c1", "c2")))
+    ordering = claim(Ordered(0.1), estimand=("x0", "x1", "x2"), control=control_on("reversed", ("c0", "c1", "c2")))
     assert only(ordering, rows(columns)).verdict == wanted
 
 
@@ -106,7 +124,7 @@ def test_a_control_that_does_not_flip_voids_whatever_the_claim_shows() -> None:
 
 
 def test_a_planted_control_has_a_rule_of_its_own() -> None:
-    null = claim(Within(-0.1, 0.1), control=Control("effect planted", "planted", Above(0.5)))
+    null = claim(Within(-0.1, 0.1), control=control_on("effect planted", "planted", Above(0.5)))
     found = rows({"x": around(0.0), "planted": around(1.0)})
     missed = rows({"x": around(0.0), "planted": around(0.0)})
     assert only(null, found).verdict == "supported"
@@ -114,7 +132,7 @@ def test_a_planted_control_has_a_rule_of_its_own() -> None:
 
 
 def test_not_significant_never_supports_a_null() -> None:
-    null = claim(Within(-0.1, 0.1), control=Control("effect planted", "planted", Above(0.5)))
+    null = claim(Within(-0.1, 0.1), control=control_on("effect planted", "planted", Above(0.5)))
     vague = rows({"x": around(0.0, 2.0), "planted": around(1.0)})
     assert only(null, vague).verdict == "inconclusive"
 
@@ -160,12 +178,12 @@ def test_runs_without_what_a_conditional_claim_speaks_of_take_no_part(summary: s
     assert few.reason == f"2 of {N} runs are without a wrong answer, and no part of this"
     assert (few.estimate, few.low, few.high) == (rest.estimate, rest.low, rest.high)
     assert not only(conditional, full).reason
-    stuck = claim(summary=summary, given="a wrong answer", control=Control("never out of the way", "x"))
+    stuck = claim(summary=summary, given="a wrong answer", control=control_on("never out of the way", "x"))
     assert only(stuck, without(2)).reason == f"the control did not come out as it must: supported, not refuted; {few.reason}"
     # Where half of the runs or more lack it, a claim of ours stays open, and one of the paper's is not reproduced.
     most = only(conditional, without(N // 2))
     assert (most.verdict, most.n_runs, most.reason) == ("inconclusive", N, f"{N // 2} of {N} runs are without a wrong answer")
-    theirs = claim(summary=summary, given="a wrong answer", source="figure 2")
+    theirs = claim(summary=summary, given="a wrong answer", at="figure 2")
     assert only(theirs, without(N // 2)).verdict == "not-reproduced"
     # Anything else that is wrong with a run still voids the claim.
     assert only(whole, without(2)).verdict == "void"
@@ -184,7 +202,7 @@ def test_a_share_of_something_that_is_not_yes_or_no_is_void() -> None:
 
 
 def test_a_statement_about_every_run_may_rest_on_one_exact_run() -> None:
-    exact = claim(Equals(1.75), summary="every", control=Control("another game", "other"))
+    exact = claim(Equals(1.75), summary="every", control=control_on("another game", "other"))
     assert only(exact, rows({"x": [1.75], "other": [2.0]})).verdict == "supported"
     mixed = only(exact, rows({"x": [1.75, 1.5], "other": [2.0, 2.0]}))
     assert mixed.verdict == "inconclusive"
@@ -209,7 +227,7 @@ def test_shown_interval_and_verdict_agree_at_the_levels_of_the_family() -> None:
 
 
 def test_an_open_claim_of_the_paper_does_not_block_ours_and_the_reverse() -> None:
-    theirs = [claim(Above(0.5), name=f"P{i}", estimand=name, source="table 1") for i, name in enumerate(("x", "x", "open"))]
+    theirs = [claim(Above(0.5), name=f"P{i}", estimand=name, at="table 1") for i, name in enumerate(("x", "x", "open"))]
     ours = [claim(Above(0.5), name=f"O{i}", estimand=name) for i, name in enumerate(("open", "x"))]
     found = rows({"x": around(1.0), "open": around(0.5), "x_control": around(-5.0)})
     verdicts = {one.claim: one for one in judge(study(*theirs, *ours), {"only": found})}
@@ -236,7 +254,9 @@ def test_judging_one_experiment_alone_is_not_easier_and_families_are_apart() -> 
         parts = zip(("a", "b"), (one, other), families, strict=True)
         return Study(
             "example",
-            DOC,
+            "A title",
+            PAPER,
+            "Ours: small.",
             tuple(Experiment(n, "?", (c,), presets, lambda s, r: Measurement({}), family=f) for n, c, f in parts),
         )
 
@@ -255,7 +275,7 @@ def test_a_bound_is_tested_on_the_side_where_it_can_be_wrong() -> None:
         found = only(claim(rule, control=control), runs)
         return found.verdict, found.side, found.level
 
-    far = Control("far away", "x_control", Below(0.0))
+    far = control_on("far away", "x_control", Below(0.0))
     assert shown(Above(0.5)) == ("supported", "one", pytest.approx(0.9))
     assert shown(Below(0.5), far) == ("refuted", "one", pytest.approx(0.9))
     assert shown(Within(0.0, 2.0), far) == ("supported", "one", pytest.approx(0.9))
@@ -269,7 +289,7 @@ def test_a_bound_is_tested_on_the_side_where_it_can_be_wrong() -> None:
 def test_a_step_of_an_ordering_is_refuted_at_its_share(steps: int, level: float) -> None:
     columns = {f"x{i}": around(-i, name=f"x{i}") for i in range(steps + 1)} | {"c": around(-5.0)}
     names = tuple(columns)[:-1]
-    ordering = claim(Ordered(), estimand=names, control=Control("far", "c", Below(0.0)))
+    ordering = claim(Ordered(), estimand=names, control=control_on("far", "c", Below(0.0)))
     found = only(ordering, rows(columns))
     assert (found.verdict, found.side, found.level) == ("refuted", "each step", pytest.approx(level))
 
@@ -277,7 +297,7 @@ def test_a_step_of_an_ordering_is_refuted_at_its_share(steps: int, level: float)
 def test_an_open_ordering_shows_a_step_that_is_open() -> None:
     # The second step is clear, with a small upper end; the first is vague and is what keeps the claim open.
     columns = {"x0": around(0.0, 9.0), "x1": around(1.0, 0.1), "x2": around(1.5, 0.1, name="other"), "c": around(-5.0)}
-    ordering = claim(Ordered(0.1), estimand=("x0", "x1", "x2"), control=Control("far", "c", Below(0.0)))
+    ordering = claim(Ordered(0.1), estimand=("x0", "x1", "x2"), control=control_on("far", "c", Below(0.0)))
     found = only(ordering, rows(columns))
     assert found.verdict == "inconclusive"
     assert found.low is not None
@@ -309,7 +329,7 @@ def test_the_table_of_verdicts(
     if positive is not None:
         columns["planted/"] = around(values[positive], name="p")
         planted = Arm("planted", "the effect is there", power_only=power_only)
-    one = replace(claim(source="table 1" if tier == "paper" else "ours"), positive=planted)
+    one = replace(claim(at="table 1" if tier == "paper" else "ours"), positive=planted)
     found = only(one, rows(columns))
     assert found.verdict == wanted
     assert bool(found.reason) == (
@@ -329,11 +349,11 @@ def test_what_settings_leave_out_is_not_asked() -> None:
 def test_intervals_are_shown_within_the_range_and_judged_as_they_are() -> None:
     accuracy = Estimand("accuracy", "share of right answers", low=0.0, high=1.0)
     near_one = [0.99, 1.0, 0.9, 1.0, 1.0, 0.97]
-    band = ClaimRecord("C1", "It is in [{low}, {high}].", "net/accuracy", Within(0.9, 1.0), "given", "ours", Arm("off", "off"))
+    band = Claim("C1", "It is in [{low}, {high}].", "net/accuracy", Within(0.9, 1.0), "given", "ours", Arm("off", "off"))
     presets = {"quick": Preset("settings", 1), "laptop": Preset("settings", N)}
     one = Experiment("only", "?", (band,), presets, lambda s, r: Measurement({}), estimands=(accuracy,))
     (found,) = judge(
-        Study("example", DOC, (one,)),
+        Study("example", "A title", PAPER, "Ours: small.", (one,)),
         {"only": rows({"net/accuracy": near_one, "off/accuracy": [0.1, 0.0, 0.3, 0.5, 0.0, 0.0]})},
     )
     assert found.high == 1.0
@@ -409,5 +429,5 @@ def test_judging_is_repeatable_and_ignores_the_order_of_runs() -> None:
 
 def test_effect_is_the_distance_from_the_margin_in_standard_deviations() -> None:
     values = around(1.0, 0.25)
-    verdict = only(claim(Below(2.0), control=Control("above", "c")), rows({"x": values, "c": around(3.0)}))
+    verdict = only(claim(Below(2.0), control=control_on("above", "c")), rows({"x": values, "c": around(3.0)}))
     assert verdict.effect == pytest.approx((2.0 - 1.0) / np.std(values, ddof=1))

@@ -376,7 +376,7 @@ def test_the_page_opens_with_the_papers_headlines_and_what_became_of_them(synthe
         Headline("Recall fades.", reason="nothing here waits"),
         Headline("Depth helps.", claims=(synthetic.STUDY.claims[-1].name,)),
     )
-    study = dataclasses.replace(synthetic.STUDY, doc="", paper=Paper("Nobody", 2023, "A title", "", headlines=headlines))
+    study = dataclasses.replace(synthetic.STUDY, paper=Paper("Nobody", 2023, "A title", "", headlines=headlines))
     words = check_closed(study_page(study, [], [])).words
     place = words.index("What the paper says, and what we found")
     assert place < words.index("Verdicts at a glance")

@@ -10,6 +10,7 @@ from assay.claims.claim import Arm, Claim
 from assay.claims.estimand import Estimand
 from assay.claims.evidence import RunRow
 from assay.claims.exact import Exact
+from assay.claims.paper import Paper
 from assay.claims.rules import Above, Below, Equals, Ordered
 from assay.claims.study import Experiment, Measurement, Preset, Study
 from assay.core.seeds import Seeds
@@ -61,7 +62,7 @@ def experiment(*claims: Claim, **changes: object) -> Experiment:
 
 
 def study(one: Experiment) -> Study:
-    return Study(slug="toy", doc='Toy: does it?\n\nPaper   Somebody 2020, "Toy".\nScale   Small.\n', experiments=(one,))
+    return Study("toy", "Toy: does it?", Paper("Somebody", 2020, "Toy", "nowhere"), "Small.", (one,))
 
 
 def outcomes(one: Experiment, folder: Path) -> Mapping[str, tuple[str, bool]]:

@@ -119,7 +119,7 @@ def test_an_address_must_hold_a_study() -> None:
 
 def test_a_study_that_no_module_holds_has_no_address(coins: Study) -> None:
     with pytest.raises(InputError, match="Run it with --on local"):
-        address_of(Study("coins", coins.doc, coins.experiments))
+        address_of(Study("coins", coins.title, coins.paper, coins.scale, coins.experiments))
 
 
 def test_the_listing_is_kept_until_a_source_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

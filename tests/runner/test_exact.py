@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.claims.exact import Exact
+from assay.claims.paper import Paper
 from assay.claims.rules import Below, Equals
 from assay.claims.study import Experiment, Preset, Study
 from assay.core.errors import InputError, SettingsError
@@ -53,8 +54,7 @@ def experiment(**changes: object) -> Experiment:
 
 
 def study(*experiments: Experiment) -> Study:
-    doc = 'Sums: what are they?\n\nPaper   Somebody 2020, "Sums".\nScale   Small.\n'
-    return Study(slug="sums", doc=doc, experiments=experiments)
+    return Study("sums", "Sums: what are they?", Paper("Somebody", 2020, "Sums", "nowhere"), "Small.", experiments)
 
 
 def test_a_check_is_computed_once_and_judged_without_runs(tmp_path: Path) -> None:

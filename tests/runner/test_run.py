@@ -170,13 +170,13 @@ def test_rows_for_judgement_are_ordered_by_seed(coins: Study, store: Store) -> N
 def test_before_anything_was_run_the_stated_cost_is_the_estimate(coins: Study, store: Store) -> None:
     slow, fast = (
         dataclasses.replace(coins.experiments[0], name=name, claims=(), cost=cost)
-        for name, cost in (("slow", "2 min"), ("fast", "4 s"))
+        for name, cost in (("slow", Cost(2)), ("fast", Cost(4 / 60)))
     )
     told = dataclasses.replace(coins, experiments=(fast, slow))
     runs = fast.presets["laptop"].n_runs
     assert (slow.seconds_per_run, fast.seconds_per_run) == (240 / runs, 8 / runs)
-    assert dataclasses.replace(fast, cost="about 4 s of one core").seconds_per_run == 4 / runs
-    assert dataclasses.replace(fast, cost="not measured").seconds_per_run is None
+    assert dataclasses.replace(fast, cost=Cost(4 / 60, cores=1)).seconds_per_run == 4 / runs
+    assert dataclasses.replace(fast, cost=None).seconds_per_run is None
     events: list[Event] = []
     execute(plan(told, store, n_runs=2, overrides=["pause_s=0.2"]), store, executor=Local(), on_event=events.append)
     first = next(event.remaining_s for event in events if event.kind == "progress")

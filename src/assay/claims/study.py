@@ -8,22 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assay.claims.charts import Figure
-from assay.claims.claim import Arm, check_defined
-from assay.claims.claim import Claim as ClaimRecord
+from assay.claims.claim import Arm, Claim, check_defined
 from assay.claims.estimand import Estimand
 from assay.claims.exact import Exact
-from assay.claims.old_form import Claim, Control, cost_of, departures_of, paper_of, section
 from assay.claims.paper import Cost, Departure, Paper
 from assay.core.errors import Diverged, InputError, SettingsError, UsageError, unknown_name
 from assay.core.seeds import Seeds
 
-__all__ = ["Claim", "Control", "Experiment", "Measurement", "Preset", "Scalar", "Study", "Table"]
+__all__ = ["Experiment", "Measurement", "Preset", "Scalar", "Study", "Table"]
 
 Scalar = float | int | str | bool
 Table = list[dict[str, Scalar]]
 PRESETS = ("quick", "laptop", "paper")
 MAX_FAMILIES = 4
-NO_PAPER = Paper("nobody", 0, "nothing", "")  # until the last study has left the old form
 _NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -91,13 +88,13 @@ class Experiment:
 
     name: str
     question: str
-    claims: tuple[ClaimRecord, ...]
+    claims: tuple[Claim, ...]
     presets: Mapping[str, Preset]
     measure: Measure | str | None = None
     measure_many: MeasureMany | str | None = None
     batch: int = 16
     figures: tuple[Figure, ...] = ()
-    cost: Cost | str | None = None
+    cost: Cost | None = None
     needs: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[Any], None] | str | None = None
     estimands: tuple[Estimand, ...] = ()
@@ -148,10 +145,10 @@ class Experiment:
         if self.estimands:
             object.__setattr__(self, "claims", self._claims_with_estimands())
 
-    def _claims_with_estimands(self) -> tuple[ClaimRecord, ...]:
+    def _claims_with_estimands(self) -> tuple[Claim, ...]:
         """The claims, each with what its estimand is; refuses those whose numbers are not defined or not said."""
         defined = {estimand.name: estimand for estimand in self.estimands}
-        bound: list[ClaimRecord] = []
+        bound: list[Claim] = []
         for claim in self.claims:
             estimand = check_defined(f"experiment '{self.name}'", claim, defined)
             bound.append(dataclasses.replace(claim, defined=estimand))
@@ -239,11 +236,6 @@ class Experiment:
             self.function("ready")(settings)
 
     @property
-    def stated_cost(self) -> Cost | None:
-        """The cost as a record; None where none is stated."""
-        return cost_of(self.cost) if isinstance(self.cost, str) else self.cost
-
-    @property
     def seconds_per_run(self) -> float | None:
         """Of one core at the laptop preset, by the stated cost; None where that states no time."""
         laptop = self.presets["laptop"]
@@ -251,7 +243,7 @@ class Experiment:
 
     def seconds_of(self, settings: Any) -> float | None:
         """A run's seconds of one core at these settings, by the stated cost; None where that states no time."""
-        laptop, cost = self.presets["laptop"], self.stated_cost
+        laptop, cost = self.presets["laptop"], self.cost
         return None if cost is None else cost.core_seconds(laptop.settings, settings) / laptop.n_runs
 
     def estimand(self, measured: str) -> Estimand | None:
@@ -285,19 +277,16 @@ class Study:
     """
 
     slug: str
-    doc: str = ""
-    experiments: tuple[Experiment, ...] = ()
-    version: int = 1
-    title: str = ""
-    paper: Paper = NO_PAPER
-    scale: str = ""
+    title: str
+    paper: Paper
+    scale: str
+    experiments: tuple[Experiment, ...]
     departures: tuple[Departure, ...] = ()
+    version: int = 1
     first_seed: int = 0
 
     def __post_init__(self) -> None:
         _slug("study", self.slug)
-        if self.doc:
-            self._read_story()
         if not self.experiments:
             raise SettingsError(f"study '{self.slug}' must have at least one experiment")
         _unique(f"study '{self.slug}': experiment", [experiment.name for experiment in self.experiments])
@@ -328,19 +317,8 @@ class Study:
                         f"study '{self.slug}', headline '{headline.says}': " + unknown_name("claim", name, known, see=see)
                     )
 
-    def _read_story(self) -> None:
-        """Fills the records from the docstring of a study in the old form."""
-        paper = paper_of(self.doc)
-        if paper is None or not section(self.doc, "Scale"):
-            part = "Paper" if paper is None else "Scale"
-            raise SettingsError(f"study '{self.slug}': its docstring must have a section '{part}' at the margin")
-        object.__setattr__(self, "title", self.doc.strip().splitlines()[0].strip().rstrip("."))
-        object.__setattr__(self, "paper", paper)
-        object.__setattr__(self, "scale", section(self.doc, "Scale"))
-        object.__setattr__(self, "departures", departures_of(self.doc))
-
     @property
-    def claims(self) -> tuple[ClaimRecord, ...]:
+    def claims(self) -> tuple[Claim, ...]:
         """All claims, in the order of the experiments."""
         return tuple(claim for experiment in self.experiments for claim in experiment.claims)
 
@@ -365,7 +343,7 @@ class Study:
             raise UsageError(unknown_name("experiment", name, names, see=f"'{self.slug}' has: {', '.join(names)}"))
         return self.experiments[names.index(name)]
 
-    def claim(self, name: str) -> ClaimRecord:
+    def claim(self, name: str) -> Claim:
         """The claim called `name`.
 
         Raises:

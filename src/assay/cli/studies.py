@@ -119,7 +119,7 @@ def show(
         typer.echo("\nWhat the paper says\n")
         typer.echo(table([_tested(headline) for headline in found.paper.headlines], ["headline", "tested by"]))
     for experiment in found.experiments:
-        cost = f" – {experiment.stated_cost.text} at the laptop preset" if experiment.stated_cost else ""
+        cost = f" – {experiment.cost.text} at the laptop preset" if experiment.cost else ""
         typer.echo(f"\n{experiment.name}: {visible(experiment.question)}{cost}\n")
         own = [
             row | {"negative control": claim.negative.says, "positive control": claim.positive.says if claim.positive else None}

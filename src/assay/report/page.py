@@ -393,7 +393,7 @@ def _arm(
     if data is None or data.n_runs == 0:
         facts = (
             "not run yet",
-            *([f"takes {experiment.stated_cost.text} at the laptop preset"] if experiment.stated_cost else []),
+            *([f"takes {experiment.cost.text} at the laptop preset"] if experiment.cost else []),
         )
         command = data.command if data else f"assay run {study.slug} --experiment {experiment.name}"
         return _Arm(ident, experiment.name, experiment.question, command, facts, tuple(_warnings(data)) if data else ())

@@ -425,7 +425,7 @@ class _Session:
 
     def _stated(self, cell: Cell) -> float | None:
         """Seconds that a run is stated to take; None where the statement does not follow the settings to another preset."""
-        cost = cell.experiment.stated_cost
+        cost = cell.experiment.cost
         follows = self.plan.preset == "laptop" or (cost is not None and cost.work is not None)
         return cell.experiment.seconds_of(cell.settings) if follows else None
 

@@ -292,6 +292,7 @@ FINE_TUNING = Experiment(
             "Training the question tokens' embeddings alone suffices: what true questions let it tell beyond permuted ones is "
             "more than {bound} times what they let full fine-tuning tell.",
             "question-embeddings/excess_ratio", Above(0.9), why="as C9.low", at="ours",
+            related="another update than C9.low's: the embeddings of the question tokens, no matrix of rank one",
             negative=Arm("unstored", "full fine-tuning of a network that was never pre-trained"),
         ),
         Claim(

@@ -120,6 +120,7 @@ def _regret_claims(n_dims: int) -> tuple[Claim, Claim]:
                 why="the slope that T^(-1/(2n+1)) log T has over the same five lengths",
                 at=at,
                 paper=f"upper bound: T^(-1/{2 * n_dims + 1}) log T" if name == "C2.regret" else WEIGHTS,
+                related="" if name == "C2.regret" else "another learner, with importance-weighted steps, on the same inputs",
                 negative=Arm(f"no-test-{n_dims}d", "without the distance test regret grows"),
                 positive=Arm(
                     f"constant-{n_dims}d", "Hedge with a step of 1: mistakes are O(log T / p), whatever the constants"
