@@ -78,7 +78,7 @@ def test_local_rows_are_complete(local_rows: list[dict[str, Any]]) -> None:
     assert [row["status"] for row in local_rows].count("diverged") == 2
     assert [row["status"] for row in local_rows].count("failed") == 2
     assert all(row["environment"]["threads"] == 1 for row in local_rows)
-    assert {row["estimands"]["threads"] for row in local_rows if "threads" in row["estimands"]} == {1.0}
+    assert {row["estimands"]["all/threads"] for row in local_rows if "all/threads" in row["estimands"]} == {1.0}
 
 
 def test_processes_give_the_same_rows(tmp_path: Path, local_rows: list[dict[str, Any]], environ: dict[str, str]) -> None:
