@@ -540,7 +540,7 @@ class Decoder(SideBySide):
 
     def think(
         self,
-        prompt: Int[Tensor, "*run batch pos"],
+        prompt: Int[Tensor, "*run batch pos"] | Float[Tensor, "*run batch pos d_content"],
         n_thoughts: int,
         then: Tensor | None = None,
         *,

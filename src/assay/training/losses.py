@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from assay.models.decoder import Decoder
 from assay.models.fused import cross_entropies
 
 __all__ = ["IGNORED", "Batch", "Loss", "answer_loss", "cross_entropy", "last_token_loss", "next_token_loss"]
@@ -15,6 +14,7 @@ IGNORED = -100  # a target that carries no loss
 
 M = TypeVar("M")
 B = TypeVar("B")
+N = TypeVar("N", bound=nn.Module)  # a decoder, or what stands around one
 Loss = Callable[[M, B], Tensor]
 """loss(model, batch) is a mean in nats: a number, or one a run."""
 
@@ -33,12 +33,12 @@ class Batch(NamedTuple):
     offset: Tensor | None = None
 
 
-def last_token_loss(model: Decoder, batch: Batch) -> Float[Tensor, "*run"]:
+def last_token_loss(model: N, batch: Batch) -> Float[Tensor, "*run"]:
     """Mean cross-entropy of the answer at the last position, in nats, per run."""
     return answer_loss(model(batch.inputs, at=-1, offset=batch.offset), batch.targets)
 
 
-def next_token_loss(model: Decoder, batch: Batch) -> Float[Tensor, "*run"]:
+def next_token_loss(model: N, batch: Batch) -> Float[Tensor, "*run"]:
     """Mean cross-entropy of the next token over the positions that have a target, in nats, per run."""
     return cross_entropy(model(batch.inputs, offset=batch.offset), batch.targets, over=2)
 

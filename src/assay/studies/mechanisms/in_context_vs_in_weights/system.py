@@ -251,7 +251,7 @@ def _train_together(
         }
 
     models = Decoder.init(config, [seeds.child(streams[name])("init") for name in arms])
-    stage = Stage(settings.n_steps, draw_together([arm.draw for arm in arms.values()]), last_token_loss)
+    stage: Stage[Decoder, Batch] = Stage(settings.n_steps, draw_together([arm.draw for arm in arms.values()]), last_token_loss)
     trace = train(models, stage, optimiser_of(settings), observe=look, observe_at=observe_at)
     trace.raise_if_diverged()
     return {name: Trained(name, models.run(i), arm.sets, trace) for i, (name, arm) in enumerate(arms.items())}
