@@ -162,7 +162,7 @@ from assay.training.recipe import Recipe
 folder, kill = Path(sys.argv[1]), sys.argv[2]
 
 def maybe_die(share, label):
-    if kill and label.startswith(kill):
+    if kill and kill in label:
         os.kill(os.getpid(), signal.SIGKILL)
 
 with listening(maybe_die):
@@ -188,9 +188,9 @@ def test_an_audit_killed_at_any_stage_goes_on_to_the_same_numbers(tmp_path: Path
     assert child(tmp_path / "cut", "asked 512 of")[0] == -signal.SIGKILL
     (kept,) = (tmp_path / "cut").glob("*/answers/log-probs-*/memo.json")
     asked = kept.stat().st_mtime_ns
-    assert child(tmp_path / "cut", "trained 14 of")[0] == -signal.SIGKILL
+    assert child(tmp_path / "cut", "step 14 of")[0] == -signal.SIGKILL
     assert list((tmp_path / "cut").glob("*/training/*/step-*"))
-    assert child(tmp_path / "cut", "measuring early-stop")[0] == -signal.SIGKILL
+    assert child(tmp_path / "cut", "at memorisation")[0] == -signal.SIGKILL
     (arm,) = (tmp_path / "cut").glob("*/arms-*/early-stop.safetensors")
     with safe_open(arm, "pt") as opened:
         spent = float(opened.metadata()["minutes"])
