@@ -209,9 +209,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def installed(site: Path) -> Iterator[Path]:
-    """The packages importable in this process, for the length of the session."""
+    """The packages importable in this process, for the tests of one file: those of others see Assay's own studies alone."""
     sys.path.append(str(site))
     studies.cache_clear()
     yield site
