@@ -137,6 +137,10 @@ def test_the_store_is_listed_verified_exported_imported_and_emptied(assay: Assay
     judged = assay("judge", "tides", "-e", "pull", "--json").stdout
     assert assay("store", "import", "away", "--store", "second").returncode == 0
     assert assay("judge", "tides", "-e", "pull", "--json", "--store", "second").stdout == judged
+    assert assay("store", "compare", "away", "--store", "second").returncode == 3  # what was imported was not made here
+    assert assay("run", "tides", "-e", "pull", "--fresh", "--store", "second").returncode == 0
+    (row,) = json.loads(assay("store", "compare", "away", "--store", "second", "--json").stdout)
+    assert (row["study"], row["runs"], row["equal"], row["same_environment"]) == ("tides", 6, 6, True)
     assert assay("store", "rm", "tides", "--yes").returncode == 0
     assert json.loads(assay("store", "ls", "--json").stdout) == []
 

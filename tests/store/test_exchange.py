@@ -4,12 +4,13 @@ import json
 import math
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from assay.core.errors import InputError, StoreError
-from assay.store.exchange import export_runs, import_runs, reference_files
+from assay.store.exchange import compare_runs, export_runs, import_runs, reference_files
 from assay.store.rows import row_hash
 from assay.store.store import Store, StoredRun
 
@@ -36,6 +37,27 @@ def test_a_store_moves_whole(store: Store, exported: Path, tmp_path: Path) -> No
         assert import_runs(other, exported) == 0
     with Store.open(tmp_path / "other", read_only=True) as other:
         assert len(other.runs(history=True)) == 4
+
+
+def test_runs_made_twice_are_compared(exported: Path, make_run: MakeRun, tmp_path: Path) -> None:
+    """By the bit and by how far apart; what was imported says nothing, until it has been made anew."""
+    with Store.open(tmp_path / "other") as other:
+        import_runs(other, exported)
+        assert compare_runs(other, exported) == []
+        same = make_run(0)
+        near = make_run(1)
+        near = replace(near, estimands={**near.estimands, "rate": near.estimands["rate"] + 1e-9})
+        gone = replace(make_run(2), estimands={}, environment={"python": "another"})
+        other.add_all([(run, {}) for run in (same, near, gone)])
+        found = compare_runs(other, exported)
+    assert [(one.seed, one.number, one.same_environment) for one in found] == [
+        (0, "", True),
+        (1, "rate", True),
+        (2, "absent", False),
+    ]
+    assert found[0].difference == 0
+    assert 0 < found[1].difference < 1e-8
+    assert math.isinf(found[2].difference)
 
 
 def test_one_study_can_be_exported(store: Store, exported: Path, tmp_path: Path) -> None:

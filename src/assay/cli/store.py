@@ -1,13 +1,18 @@
 """`assay store`: what is kept, whether it is sound, and how to remove or move it."""
 
 import dataclasses
+import math
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
 from assay.core.errors import InputError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from assay.store.exchange import Compared
 
 __all__ = ["app"]
 
@@ -172,16 +177,73 @@ def import_(
       assay store import reference
       assay store import for-the-reviewer --store review
     """
-    from assay.store.exchange import REFERENCE, import_runs, reference_files
+    from assay.store.exchange import REFERENCE, import_runs
     from assay.store.store import Store
 
-    sources = reference_files() if source == Path(REFERENCE) else [source]
-    if not sources:
-        raise InputError("the reference store must have come with the source; this installation has none. Use a checkout")
+    sources = _sources(source)
     with Store.open(store) as opened:
         added = {one.name: import_runs(opened, one, origin=REFERENCE if source == Path(REFERENCE) else "") for one in sources}
     for name, count in added.items():
         note(f"{name}: added {count} runs")
+
+
+@app.command("compare")
+def compare(
+    source: Path = typer.Argument(help="What 'assay store export' wrote, or the word 'reference'."),
+    within: float = typer.Option(1e-5, min=0.0, help="The largest difference allowed, relative above 1."),
+    store: Path | None = STORE_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Say how far runs made here are from the same runs made elsewhere; exit 1 if one differs by more than --within.
+
+    The same run has the same settings, sources and seed. Imported runs take no part: they were not made here.
+
+    Examples:
+      assay run off-switch-game --store mine
+      assay store compare reference --store mine
+    """
+    from assay.store.exchange import compare_runs
+    from assay.store.store import Store
+
+    sources = _sources(source)
+    with Store.open(store, read_only=True) as opened:
+        found = [compared for one in sources for compared in compare_runs(opened, one)]
+    if not found:
+        raise InputError(
+            f"a comparison needs a run that was made here and stands in {source} too; there is none. Run a study first"
+        )
+    arms: dict[tuple[str, str], list[Compared]] = {}
+    for one in found:
+        arms.setdefault((one.study, one.experiment), []).append(one)
+    rows: list[dict[str, object]] = []
+    for (study, experiment), runs in sorted(arms.items()):
+        most = max(runs, key=lambda run: run.difference)
+        rows.append(
+            {
+                "study": study,
+                "experiment": experiment,
+                "runs": len(runs),
+                "equal": sum(run.difference == 0 for run in runs),
+                "difference": most.difference if math.isfinite(most.difference) else None,
+                "number": most.number,
+                "same_environment": all(run.same_environment for run in runs),
+            }
+        )
+    emit(rows, as_json=as_json)
+    far = [one for one in found if one.difference > within]
+    if far:
+        note(f"{len(far)} of {len(found)} runs differ by more than {within:g}")
+        raise typer.Exit(1)
+
+
+def _sources(source: Path) -> list[Path]:
+    """The export named, or the files of the reference store."""
+    from assay.store.exchange import REFERENCE, reference_files
+
+    sources = reference_files() if source == Path(REFERENCE) else [source]
+    if not sources:
+        raise InputError("the reference store must have come with the source; this installation has none. Use a checkout")
+    return sources
 
 
 def _codes(arms: set[tuple[str, str]]) -> dict[tuple[str, str], str]:

@@ -27,13 +27,33 @@ from assay.store.rows import StoredRun, row_hash
 from assay.store.store import Store
 from assay.store.tables import Row, decode_table
 
-__all__ = ["REFERENCE", "export_runs", "import_runs", "reference_files"]
+__all__ = ["REFERENCE", "Compared", "compare_runs", "export_runs", "import_runs", "reference_files"]
 
 _FORMAT = 1
 _BATCH = 200
 _PACKED = ".tar.xz"
 _LARGEST = 2**30  # bytes of an unpacked file: what a hostile one could fill the disk with
 REFERENCE = "reference"
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """How far a run made here is from the same computation (settings, sources, seed) made elsewhere.
+
+    Attributes:
+        study: slug, with the `experiment`'s name and the `seed`.
+        difference: the largest of |here - there| / max(1, |there|) over all numbers of the run; 0 where each has the same bits,
+            infinite where one is missing, or not finite on one side alone.
+        number: the name of the number that differs most; empty where none does.
+        same_environment: whether both were made by the same versions on the same class of machine.
+    """
+
+    study: str
+    experiment: str
+    seed: int
+    difference: float
+    number: str
+    same_environment: bool
 
 
 def reference_files() -> list[Path]:
@@ -145,6 +165,41 @@ def import_runs(store: Store, source: Path, *, origin: str = "") -> int:
             store.add_all(batch)
         store.mark_imported([run.run_id for run in new], origin or source.name)
     return len(new)
+
+
+def compare_runs(store: Store, source: Path) -> list[Compared]:
+    """The runs that both the store and an export hold, each made on its own; runs imported into the store take no part.
+
+    Raises:
+        InputError: the source is not a complete export.
+        StoreError: rows do not verify.
+    """
+    imported = store.origins()
+    own = {run.run_id: run for run in store.runs() if run.run_id not in imported}
+    with _unpacked(source) as folder:
+        return [_compared(own[there.run_id], there) for there in _read(folder) if there.run_id in own]
+
+
+def _compared(here: StoredRun, there: StoredRun) -> Compared:
+    mine, theirs = _numbers(here), _numbers(there)
+    differences = {name: _difference(mine[name], theirs[name]) for name in mine.keys() & theirs.keys()}
+    differences |= dict.fromkeys(mine.keys() ^ theirs.keys(), math.inf)
+    number = max(sorted(differences), key=differences.__getitem__, default="")
+    largest = differences.get(number, 0.0)
+    same = dict(here.environment) == dict(there.environment)
+    return Compared(here.study, here.experiment, here.seed, largest, number if largest else "", same)
+
+
+def _numbers(run: StoredRun) -> dict[str, float]:
+    items = {f"{name}[{place}]": value for name, values in run.items.items() for place, value in enumerate(values)}
+    return {**run.estimands, **items}
+
+
+def _difference(here: float, there: float) -> float:
+    if here == there or (math.isnan(here) and math.isnan(there)):
+        return 0.0
+    difference = abs(here - there) / max(1.0, abs(there))
+    return difference if math.isfinite(difference) else math.inf
 
 
 def _read(folder: Path) -> Iterator[StoredRun]:

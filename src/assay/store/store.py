@@ -166,6 +166,7 @@ class Store:
                 kept = {name: _keep_artefact(connection, encode_table(table)) for name, table in tables.items()}
                 complete.append(replace(run, tables=kept))
                 hashes.append(self._insert(connection, complete[-1]))
+            connection.executemany("DELETE FROM origins WHERE run_id = ?", [(run.run_id,) for run in complete])
             self._seal(connection, complete, hashes)
         return complete
 
