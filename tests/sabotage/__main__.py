@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "src" / "assay" / "studies"
 AT_LEAST = 60
 SECONDS = 1800  # a mutation may also make a program endless
+CONTRACT = "tests/studies/test_contract.py"
 DECLARING = ("claims.py", "figures.py", "__init__.py")
 
 
@@ -89,37 +90,36 @@ def look(root: Path, slug: str) -> dict[str, str] | None:
 
 def failing_test(root: Path, slug: str) -> str:
     """The first test of a study that fails; empty where all pass."""
-    folder = folders()[slug]
-    places = [f"tests/studies/{folder.parent.name}/{folder.name}"] if _has_tests(root, folder) else []
-    for which in ([*places], ["tests/studies/test_contract.py", "tests/studies/test_small_transformers.py", "-k", slug]):
-        if not which:
-            continue
+    for which in ([own_tests(folders()[slug]).relative_to(ROOT).as_posix()], [CONTRACT, "-k", slug]):
         found = called(root, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *which)
-        if found.returncode not in (0, 5):  # 5: no test is chosen
+        if found.returncode:
             failed = [line.split(" ")[1] for line in found.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
             return failed[0] if failed else f"pytest ended with {found.returncode}"
     return ""
 
 
-def _has_tests(root: Path, folder: Path) -> bool:
-    return (root / "tests" / "studies" / folder.parent.name / folder.name).is_dir()
+def own_tests(folder: Path) -> Path:
+    """The folder of a study's own tests."""
+    return ROOT / "tests" / "studies" / folder.parent.name / folder.name
 
 
 def tried(slug: str, mutation: Mutation, unharmed: dict[str, str]) -> dict[str, object]:
-    """What notices a mutation: the claims whose verdict differs, and the test that fails."""
+    """What notices a mutation: the claims whose verdict differs, or, where none does, the test that fails."""
     with tempfile.TemporaryDirectory() as folder:
         root = copied(Path(folder))
         path = root / mutation.path
         path.write_text(mutation.applied(path.read_text()))
-        begun, said, test = time.monotonic(), look(root, slug), failing_test(root, slug)
-    differ = ["the quick runs break"] if said is None else [name for name, word in said.items() if unharmed.get(name) != word]
+        begun, said = time.monotonic(), look(root, slug)
+        broken = ["the quick runs break"]
+        differ = broken if said is None else [name for name, word in said.items() if unharmed.get(name) != word]
+        test = "" if differ else failing_test(root, slug)  # one that notices is enough
     return {"study": slug, **asdict(mutation), "verdicts": differ, "test": test, "seconds": round(time.monotonic() - begun)}
 
 
 def state_of(folder: Path) -> str:
-    """A digest over a study's files and all tests: what a result holds for."""
+    """A digest over a study's files and its tests: what a result holds for."""
     whole = hashlib.sha256()
-    for path in sorted([*folder.rglob("*.py"), *(ROOT / "tests" / "studies").rglob("*.py")]):
+    for path in sorted([*folder.rglob("*.py"), *own_tests(folder).rglob("*.py"), ROOT / CONTRACT]):
         whole.update(path.read_bytes())
     return whole.hexdigest()[:12]
 
@@ -147,7 +147,7 @@ def kept(file: Path) -> dict[str, dict[str, object]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 if something notices every mutation that is not equivalent, else 1."""
+    """Exit code: 0 if something notices every mutation that is not equivalent, 1 if not, 2 if the source itself is broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.sabotage", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--study", action="append", default=[], choices=sorted(folders()), help="only this; may be repeated")
     parser.add_argument("--only", type=int, metavar="N", help="only the N-th mutation of the list")
@@ -171,8 +171,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.out.parent.mkdir(parents=True, exist_ok=True)
     unharmed = {}
     for slug in sorted({slug for _, (slug, _) in todo}):
-        print(f"{slug}: quick runs of the source as it is", file=sys.stderr)
-        unharmed[slug] = look(ROOT, slug) or {}
+        print(f"{slug}: quick runs and tests of the source as it is", file=sys.stderr)
+        said, failing = look(ROOT, slug), failing_test(ROOT, slug)
+        if said is None or failing:  # a test that fails anyway would seem to notice everything
+            print(f"{slug}: the source as it is must pass; {failing or 'its quick runs break'}. Mend it first", file=sys.stderr)
+            return 2
+        unharmed[slug] = said
     begun = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(given.n) as pool:
         futures = {pool.submit(tried, slug, mutation, unharmed[slug]): number for number, (slug, mutation) in todo}

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from tests.sabotage.__main__ import AT_LEAST, chosen, folders, kept
+from tests.sabotage.__main__ import AT_LEAST, CONTRACT, ROOT, chosen, folders, kept, own_tests
 from tests.sabotage.mutations import KINDS, Mutation, drawn, fields_of, literals_of, mutations_of
 
 SOURCE = '''"""A study."""
@@ -105,6 +105,8 @@ def test_every_study_is_drawn_from() -> None:
     slugs = [slug for slug, _ in chosen(0, [])]
     assert len(slugs) >= AT_LEAST
     assert min(slugs.count(slug) for slug in folders()) >= 3
+    assert all(own_tests(folder).is_dir() for folder in folders().values())
+    assert (ROOT / CONTRACT).is_file()
 
 
 def test_results_outlive_a_kill(tmp_path: Path) -> None:

@@ -3,13 +3,17 @@
 from fractions import Fraction
 from itertools import product
 from math import exp
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from assay.core.seeds import Seeds
 from assay.solvers.games.dec_pomdp import solve_dec_pomdp
 from assay.solvers.games.humans import Boltzmann, Naive, Optimal
 from assay.solvers.games.two_stage import solve_two_stage
-from assay.studies.games.observation_interference import STUDY, checks, small_games
+from assay.studies.games.observation_interference import STUDY, checks, small_games, theorems
 from assay.studies.games.observation_interference.settings import GameSettings, ProductSettings
 from assay.worlds.games.assistance import hiding_as_query
 from assay.worlds.games.dec_pomdp import two_stage_as_dec_pomdp
@@ -115,3 +119,20 @@ def test_figures_of_the_small_games_are_drawn_from_their_values() -> None:
     for row in tables["betas"]:
         effects[row["law"]].append(float(row["effect"]))
     assert min(effects["X is 3 or 9"]) < -0.1 < 0.05 < max(effects["X is 3 or 9"])
+
+
+def test_theorems_are_asked_of_the_same_games_without_sight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Payoffs with one observation in place of several are their sum: nothing of a game is lost but what A sees."""
+    asked: list[NDArray[Any]] = []
+    compute = theorems.assistance_values
+
+    def noting(payoff: NDArray[Any], policies: NDArray[Any]) -> NDArray[Any]:
+        asked.append(payoff)
+        return compute(payoff, policies)
+
+    monkeypatch.setattr(theorems, "assistance_values", noting)
+    theorems.exceptions(8, 1.0, Seeds(0))
+    assert asked
+    for seeing, blind in zip(asked[::2], asked[1::2], strict=True):
+        assert seeing.shape[1] > 1
+        np.testing.assert_array_equal(blind, seeing.sum(axis=1, keepdims=True))
