@@ -6,18 +6,19 @@ from typing import Never
 import pytest
 from typer.testing import CliRunner
 
-from assay.claims.study import Study
 from assay.cli import store
 from assay.cli.main import app
 from assay.core.errors import InputError, MissingExtra
 from assay.runner import discovery
 from assay.runner.fingerprint import fingerprint
+from assay.runner.plan import Selection
 
 
 def test_every_study_that_cannot_run_here_is_named_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slugs = list(discovery.studies().studies)
 
-    def refuse(study: Study, *_: object, **__: object) -> Never:
+    def refuse(selection: Selection, *_: object, **__: object) -> Never:
+        study = selection.study
         if study.slug == slugs[0]:
             raise MissingExtra("mujoco", "rl", study.slug)
         raise InputError("the model must be there; it is not")

@@ -13,7 +13,7 @@ from assay.core.errors import StoreError, UsageError
 from assay.core.settings import resolve
 from assay.report.from_store import gather, report_atlas, report_study
 from assay.runner.executors import executor
-from assay.runner.plan import plan
+from assay.runner.plan import Selection, plan
 from assay.runner.run import execute, judge_stored
 from assay.store.store import Store, run_address
 
@@ -28,16 +28,17 @@ def study(synthetic: Any) -> Study:
 
 def run(study: Study, folder: Path, **asked: Any) -> None:
     with Store.open(folder) as store:
-        execute(plan(study, store, **asked), store, executor=executor("local"))
+        selected = Selection(study, asked.pop("experiments"), overrides=asked.pop("overrides", ()))
+        execute(plan(selected, store, **asked), store, executor=executor("local"))
 
 
 def test_a_page_and_the_atlas_are_written_from_stored_rows(study: Study, tmp_path: Path) -> None:
     run(study, tmp_path / "store", experiments=["symbolic"])
     with Store.open(tmp_path / "store", read_only=True) as store:
-        page = report_study(study, store, tmp_path / "out")
-        (judged,) = judge_stored(study, store)
+        page = report_study(Selection(study), store, tmp_path / "out")
+        (judged,) = judge_stored(Selection(study), store)
         atlas = report_atlas([study], store, tmp_path / "out")
-        again = report_study(study, store, tmp_path / "again")
+        again = report_study(Selection(study), store, tmp_path / "again")
     text = page.read_text(encoding="utf-8")
     assert page == tmp_path / "out" / study.slug / "index.html"
     assert "4 supported, 1 not-reproduced, 1 inconclusive, 1 void, 1 not run of 8 claims." in text
@@ -58,7 +59,7 @@ def test_the_command_makes_these_very_runs(study: Study, tmp_path: Path) -> None
     for seed, n_runs in ((0, 2), (7, 3)):
         run(study, tmp_path / "store", experiments=["symbolic"], overrides=overrides, seed=seed, n_runs=n_runs)
     with Store.open(tmp_path / "store", read_only=True) as store:
-        (judged,) = judge_stored(study, store, experiments=["symbolic"], overrides=overrides)
+        (judged,) = judge_stored(Selection(study, experiments=["symbolic"], overrides=overrides), store)
         (data,) = gather(study, store, judged)
         stored = {stored.seed: stored.run_id for stored in judged.runs["symbolic"]}
     assert data.custom
@@ -80,12 +81,12 @@ def test_a_grid_needs_a_choice(study: Study, tmp_path: Path) -> None:
         Store.open(tmp_path / "store", read_only=True) as store,
         pytest.raises(UsageError, match="a page shows one settings value; got a grid of 2"),
     ):
-        report_study(study, store, tmp_path, experiments=["symbolic"], overrides=["decay=0,1"])
+        report_study(Selection(study, experiments=["symbolic"], overrides=["decay=0,1"]), store, tmp_path)
 
 
 def test_without_rows_everything_is_not_run(study: Study, tmp_path: Path) -> None:
     with Store.open(tmp_path / "store", read_only=True) as store:
-        page = report_study(study, store, tmp_path / "out")
+        page = report_study(Selection(study), store, tmp_path / "out")
         atlas = report_atlas([study], store, tmp_path / "out")
     assert "8 not run of 8 claims." in page.read_text(encoding="utf-8")
     assert "assay run recall-of-hidden-pairs" in atlas.read_text(encoding="utf-8")
@@ -97,7 +98,7 @@ def test_a_damaged_table_is_named_and_no_page_is_written(study: Study, tmp_path:
     connection.execute("UPDATE artefacts SET data = x'00'")
     connection.close()
     with Store.open(tmp_path / "store", read_only=True) as store, pytest.raises(StoreError, match="was altered"):
-        report_study(study, store, tmp_path / "out")
+        report_study(Selection(study), store, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -109,9 +110,9 @@ def test_rows_of_other_sources_are_counted_and_not_judged(study: Study, tmp_path
         for old in others:
             address = run_address(old.study, old.version, old.experiment, old.settings_digest, old.seed, old.fingerprint)
             store.add(dataclasses.replace(old, run_id=address, tables={}), {})
-        text = report_study(study, store, tmp_path / "out").read_text(encoding="utf-8")
+        text = report_study(Selection(study), store, tmp_path / "out").read_text(encoding="utf-8")
         store.remove(run.run_id for run in store.runs(study.slug) if run.fingerprint != "0" * 16)
-        bare = report_study(study, store, tmp_path / "out").read_text(encoding="utf-8")
+        bare = report_study(Selection(study), store, tmp_path / "out").read_text(encoding="utf-8")
         atlas = report_atlas([study], store, tmp_path / "out").read_text(encoding="utf-8")
     assert "2 stored runs were made by other code" in text
     assert "<li>3 runs</li>" in text

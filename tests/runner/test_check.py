@@ -15,7 +15,7 @@ from assay.claims.rules import Above, Below, Equals, Ordered
 from assay.claims.study import Experiment, Measurement, Preset, Study
 from assay.core.seeds import Seeds
 from assay.runner.check import compute_nulls, null_names, null_outcomes, quick_faults, same_numbers, structure_faults
-from assay.runner.plan import cells_of
+from assay.runner.plan import Selection
 from assay.store.store import Store
 
 
@@ -67,7 +67,7 @@ def study(one: Experiment) -> Study:
 
 def outcomes(one: Experiment, folder: Path) -> Mapping[str, tuple[str, bool]]:
     found = study(one)
-    (cells,) = cells_of(found, experiments=None, preset="laptop", overrides=())
+    cells = Selection(found).cells
     with Store.open(folder) as store:
         assert compute_nulls(found, store, cells[0], preset="laptop", n_runs=3) == 3
         assert compute_nulls(found, store, cells[0], preset="laptop", n_runs=3) == 0

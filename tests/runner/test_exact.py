@@ -15,7 +15,7 @@ from assay.claims.study import Experiment, Preset, Study
 from assay.core.errors import InputError, SettingsError
 from assay.report.tables import VerdictTable
 from assay.runner.executors import executor
-from assay.runner.plan import plan
+from assay.runner.plan import Selection, plan
 from assay.runner.run import execute, judge_stored
 from assay.store.store import Store
 
@@ -62,10 +62,10 @@ def test_a_check_is_computed_once_and_judged_without_runs(tmp_path: Path) -> Non
     sums = study(experiment())
     with Store.open(tmp_path) as store:
         for _ in range(2):
-            outcome = execute(plan(sums, store), store, executor=executor("local"))
+            outcome = execute(plan(Selection(sums), store), store, executor=executor("local"))
             assert outcome.computed == 0
         assert CALLS == [3]
-        (judged,) = judge_stored(sums, store)
+        (judged,) = judge_stored(Selection(sums), store)
         assert not store.verify()
     assert judged.verdicts == []
     assert [(one.check.name, one.number, one.verdict) for one in judged.exact] == [("E1", 6.0, "holds"), ("E2", 0.3, "fails")]
@@ -81,7 +81,7 @@ def test_a_check_is_computed_once_and_judged_without_runs(tmp_path: Path) -> Non
 
 def test_a_check_that_was_not_computed_is_not_asked(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
-        (judged,) = judge_stored(study(experiment()), store)
+        (judged,) = judge_stored(Selection(study(experiment())), store)
     assert [one.verdict for one in judged.exact] == ["not-asked", "not-asked"]
 
 
@@ -93,7 +93,7 @@ def test_nan_never_holds() -> None:
 def test_numbers_and_declarations_must_agree(tmp_path: Path) -> None:
     lacking = experiment(check=lambda settings: {"E1": 6.0, "E3": 1.0})
     with Store.open(tmp_path) as store, pytest.raises(InputError, match=r"without a number: E2; not declared: E3"):
-        execute(plan(study(lacking), store), store, executor=executor("local"))
+        execute(plan(Selection(study(lacking)), store), store, executor=executor("local"))
 
 
 def test_what_is_refused_at_load() -> None:

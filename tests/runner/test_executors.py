@@ -16,7 +16,7 @@ import pytest
 from assay.claims.study import Study
 from assay.core.errors import WorkError
 from assay.runner.executors import Processes
-from assay.runner.plan import plan
+from assay.runner.plan import Selection, plan
 from assay.runner.run import execute
 from assay.store.store import Store
 
@@ -25,7 +25,7 @@ import json, sys, pathlib
 from assay.core.errors import AssayError
 from assay.runner.discovery import find
 from assay.runner.executors import executor
-from assay.runner.plan import plan
+from assay.runner.plan import Selection, plan
 from assay.runner.run import execute
 from assay.store.store import Store
 
@@ -99,7 +99,7 @@ def test_ray_gives_the_same_rows(tmp_path: Path, local_rows: list[dict[str, Any]
 
 
 def test_a_worker_that_dies_fails_its_run_and_no_other(coins: Study, store: Store) -> None:
-    asked = plan(coins, store, overrides=["die_at=2", "pause_s=0.05"])
+    asked = plan(Selection(coins, overrides=["die_at=2", "pause_s=0.05"]), store)
     outcome = execute(asked, store, executor=Processes(2))
     assert (outcome.computed, outcome.exit_code) == (16, 4)
     alone = store.runs(experiment="one-by-one")
@@ -112,7 +112,7 @@ def test_a_worker_that_dies_fails_its_run_and_no_other(coins: Study, store: Stor
 
 def test_a_worker_with_other_sources_refuses(coins: Study, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assay.runner.plan.fingerprint", lambda study, name: "0" * 16)
-    asked = plan(coins, store, n_runs=1)
+    asked = plan(Selection(coins), store, n_runs=1)
     with pytest.raises(WorkError, match="every worker must have the sources of the driver"):
         execute(asked, store, executor=Processes(1))
     assert store.runs() == []
@@ -121,7 +121,7 @@ def test_a_worker_with_other_sources_refuses(coins: Study, store: Store, monkeyp
 def test_a_study_that_workers_cannot_import_is_named(
     coins: Study, store: Store, installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = plan(coins, store, n_runs=1)
+    asked = plan(Selection(coins), store, n_runs=1)
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(installed)])
     with pytest.raises(WorkError, match=r"must be able to load the study; .*coins_study"):
         execute(asked, store, executor=Processes(1))
@@ -129,7 +129,7 @@ def test_a_study_that_workers_cannot_import_is_named(
 
 def test_progress_comes_from_the_workers(coins: Study, store: Store) -> None:
     events = []
-    asked = plan(coins, store, experiments=["one-by-one"], n_runs=2, overrides=["pause_s=2"])
+    asked = plan(Selection(coins, experiments=["one-by-one"], overrides=["pause_s=2"]), store, n_runs=2)
     execute(asked, store, executor=Processes(2), on_event=events.append)
     inside = [event for event in events if event.kind == "progress" and event.remaining_s is not None]
     assert inside
@@ -184,7 +184,7 @@ def test_an_interrupted_command_keeps_what_is_done_and_leaves_no_process(
         stored = store.runs()
         assert 1 <= len(stored) < 16
         assert not store.verify()
-        outcome = execute(plan(coins, store, overrides=["pause_s=0.3"]), store, executor=Processes(2))
+        outcome = execute(plan(Selection(coins, overrides=["pause_s=0.3"]), store), store, executor=Processes(2))
         assert outcome.computed == 16 - len(stored)
 
 

@@ -14,26 +14,27 @@ import pytest
 
 from assay.claims.study import Study
 from assay.runner.executors import Local
-from assay.runner.plan import plan
+from assay.runner.plan import Selection, plan
 from assay.runner.run import execute, judge_stored
 from assay.store.store import Store
 
 N_KILLS = N_RUNS = 24
 LONGEST_WAIT_S = 0.03  # two runs and what is between them
-ASKED: dict[str, Any] = {"n_runs": 12, "overrides": ["pause_s=0.01"]}
+ASKED: dict[str, Any] = {"n_runs": 12}
+OVERRIDES = ["pause_s=0.01"]
 
 CHILD = """
 import json, pathlib, sys
 from assay.runner.discovery import find
 from assay.runner.executors import Local
-from assay.runner.plan import plan
+from assay.runner.plan import Selection, plan
 from assay.runner.run import execute
 from assay.store.store import Store
 
 coins = find("coins")
 print("ready", flush=True)
 with Store.open(pathlib.Path(sys.argv[1])) as store:
-    plan = plan(coins, store, **json.loads(sys.argv[2]))
+    plan = plan(Selection(coins, overrides=["pause_s=0.01"]), store, **json.loads(sys.argv[2]))
     execute(plan, store, executor=Local(), on_event=lambda event: event.kind == "stored" and print("stored", flush=True))
 print("done", flush=True)
 """
@@ -65,7 +66,7 @@ def content(coins: Study, folder: Path) -> tuple[list[object], list[object]]:
             for run in store.runs(history=True)
         ]
         tables = [store.table(run, name) for run in store.runs() for name in run.tables]
-        (judged,) = judge_stored(coins, store, overrides=ASKED["overrides"])
+        (judged,) = judge_stored(Selection(coins, overrides=OVERRIDES), store)
         return [*rows, *tables], list(judged.verdicts)
 
 
@@ -75,7 +76,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, installed: Path) -> 
 
     folder, coins = tmp_path_factory.mktemp("whole") / "store", find("coins")
     with Store.open(folder) as store:
-        execute(plan(coins, store, **ASKED), store, executor=Local())
+        execute(plan(Selection(coins, overrides=OVERRIDES), store, **ASKED), store, executor=Local())
     return content(coins, folder)
 
 
@@ -91,7 +92,7 @@ def test_killed_anywhere_and_resumed(
             stored = store.runs()
             assert not store.verify()
             survived.add(len(stored))
-            made = plan(coins, store, **ASKED)
+            made = plan(Selection(coins, overrides=OVERRIDES), store, **ASKED)
             assert sum(len(cell.done) for cell in made.cells) == len(stored) >= attempt
             outcome = execute(made, store, executor=Local())
             assert outcome.computed == N_RUNS - len(stored), "what was stored is not computed again"
@@ -114,7 +115,7 @@ def test_killed_again_and_again_on_one_store(
     assert content(coins, folder) == uninterrupted
     whole = tmp_path / "whole"
     with Store.open(whole) as store:
-        execute(plan(coins, store, **ASKED), store, executor=Local())
+        execute(plan(Selection(coins, overrides=OVERRIDES), store, **ASKED), store, executor=Local())
     assert report(coins, folder, tmp_path / "resumed") == report(coins, whole, tmp_path / "whole report")
 
 
@@ -123,7 +124,7 @@ def report(coins: Study, folder: Path, out: Path) -> dict[str, bytes]:
     from assay.report.from_store import report_study
 
     with Store.open(folder, read_only=True) as store:
-        report_study(coins, store, out, overrides=ASKED["overrides"])
+        report_study(Selection(coins, overrides=OVERRIDES), store, out)
     files = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
     page = re.sub(rb"[0-9. a-z]+ of computing", b"", files["coins/index.html"])
     assert page != files["coins/index.html"]

@@ -5,7 +5,7 @@ import dataclasses
 from assay.claims.paper import Cost
 from assay.claims.study import Study
 from assay.runner.executors import Local
-from assay.runner.plan import plan
+from assay.runner.plan import Selection, plan
 from assay.runner.power import planned
 from assay.runner.run import execute
 from assay.store.store import Store
@@ -24,7 +24,7 @@ def test_a_pilot_says_how_many_runs_each_claim_needs(coins: Study, store: Store)
 
 def test_what_counts_goes_before_a_pilot_and_decided_claims_need_nothing(coins: Study, store: Store) -> None:
     planned(coins, store, pilot=2, most=64)
-    execute(plan(coins, store), store, executor=Local())
+    execute(plan(Selection(coins), store), store, executor=Local())
     lines = planned(coins, store, pilot=2, most=64)
     assert {(line.rests_on, line.need.verdict, line.need.more) for line in lines} == {("counted", "supported", 0)}
 

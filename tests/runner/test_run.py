@@ -12,15 +12,16 @@ from assay.claims.verdict import counts
 from assay.core.errors import Diverged, InputError, MissingExtra, SettingsError, UsageError
 from assay.core.settings import digest
 from assay.runner.executors import Local, executor
-from assay.runner.plan import Plan, counted_seeds, plan
-from assay.runner.run import Event, Outcome, execute, judge_stored, rows_for
+from assay.runner.plan import Plan, Selection, counted_seeds, plan
+from assay.runner.run import Event, Outcome, execute, judge_stored
 from assay.stats.sequential import planned_looks
 from assay.store.store import Store, run_address
 
 
 def run(study: Study, store: Store, **asked: object) -> tuple[Plan, Outcome, list[Event]]:
     events: list[Event] = []
-    made = plan(study, store, **asked)  # type: ignore[arg-type]
+    selected = {name: asked.pop(name) for name in ("experiments", "preset", "overrides") if name in asked}
+    made = plan(Selection(study, **selected), store, **asked)  # type: ignore[arg-type]
     outcome = execute(made, store, executor=Local(), on_event=events.append)
     return made, outcome, events
 
@@ -83,7 +84,7 @@ def test_a_run_that_diverges_or_fails_takes_no_other_with_it(coins: Study, store
     (diverged,) = store.runs(status="diverged")
     assert diverged.error == str(Diverged(3, 1.5))
     assert any("seed 1 diverged" in event.says for event in events)
-    judged = judge_stored(coins, store, experiments=["one-by-one"], overrides=changed)[0]
+    judged = judge_stored(Selection(coins, experiments=["one-by-one"], overrides=changed), store)[0]
     assert judged.verdicts[0].verdict == "void"
     if name == "one-by-one":
         assert "1 of 8 runs diverged" in judged.verdicts[0].reason
@@ -103,7 +104,7 @@ def test_a_grid_is_run_and_judged_point_by_point(coins: Study, store: Store) -> 
     made, outcome, _ = run(coins, store, overrides=grid, n_runs=3)
     assert len(made.cells) == 6
     assert outcome.computed == 18
-    points = judge_stored(coins, store, overrides=grid)
+    points = judge_stored(Selection(coins, overrides=grid), store)
     assert [point.cells["one-by-one"].settings.n_tosses for point in points] == [40, 400, 4000]  # type: ignore[attr-defined]
     assert [point.cells["one-by-one"].custom for point in points] == [True, False, True]
     assert all(point.verdicts[0].n_runs == 3 for point in points)
@@ -112,9 +113,9 @@ def test_a_grid_is_run_and_judged_point_by_point(coins: Study, store: Store) -> 
 
 def test_the_quick_preset_decides_nothing(coins: Study, store: Store) -> None:
     run(coins, store, preset="quick")
-    (judged,) = judge_stored(coins, store, preset="quick")
+    (judged,) = judge_stored(Selection(coins, preset="quick"), store)
     assert judged.verdicts[0].verdict == "void"
-    assert judge_stored(coins, store)[0].verdicts[0].reason == "no runs are stored"
+    assert judge_stored(Selection(coins), store)[0].verdicts[0].reason == "no runs are stored"
 
 
 def test_rows_of_other_sources_are_stale_shown_and_never_pooled(
@@ -124,19 +125,19 @@ def test_rows_of_other_sources_are_stale_shown_and_never_pooled(
     run(coins, store, experiments=["one-by-one"], n_runs=5)
     run(coins, store, experiments=["one-by-one"], n_runs=1, overrides=["n_tosses=7"])
     monkeypatch.undo()
-    (judged,) = judge_stored(coins, store, experiments=["one-by-one"])
+    (judged,) = judge_stored(Selection(coins, experiments=["one-by-one"]), store)
     assert judged.stale == {"one-by-one": 5}
     assert judged.why_stale == {"one-by-one": "made by other code"}
     assert judged.runs == {"one-by-one": []}
     made, outcome, events = run(coins, store, experiments=["one-by-one"], n_runs=3)
     assert "5 stored runs are of other sources (stale)" in events[0].says
     assert (made.cells[0].stale, outcome.computed) == (5, 3)
-    assert judge_stored(coins, store, experiments=["one-by-one"])[0].verdicts[0].n_runs == 3
+    assert judge_stored(Selection(coins, experiments=["one-by-one"]), store)[0].verdicts[0].n_runs == 3
 
 
 def test_rows_of_another_version_are_stale(coins: Study, store: Store) -> None:
     run(dataclasses.replace(coins, version=2), store, experiments=["one-by-one"], n_runs=2)
-    (judged,) = judge_stored(coins, store, experiments=["one-by-one"])
+    (judged,) = judge_stored(Selection(coins, experiments=["one-by-one"]), store)
     assert judged.stale == {"one-by-one": 2}
     assert judged.why_stale == {"one-by-one": "made by version 2 of the study, which is now 1"}
 
@@ -146,22 +147,22 @@ def test_rows_judged_under_edited_claims_say_so(coins: Study, store: Store) -> N
     experiment = coins.experiments[0]
     claim = dataclasses.replace(experiment.claims[0], says="Reworded: {low:.0%} to {high:.0%}.")
     reworded = dataclasses.replace(coins, experiments=(dataclasses.replace(experiment, claims=(claim,)),))
-    assert judge_stored(reworded, store)[0].edited == ()
+    assert judge_stored(Selection(reworded), store)[0].edited == ()
     claim = dataclasses.replace(claim, estimand="fair/heads", negative=dataclasses.replace(claim.negative, name="other"))
     changed = dataclasses.replace(coins, experiments=(dataclasses.replace(experiment, claims=(claim,)),))
     # A study that only this process knows is fingerprinted as a whole, so it is asked with the rows' own fingerprint.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("assay.runner.plan.fingerprint", lambda study, name: store.runs()[0].fingerprint)
-        assert judge_stored(changed, store)[0].edited == ("C1",)
+        assert judge_stored(Selection(changed), store)[0].edited == ("C1",)
 
 
 def test_rows_for_judgement_are_ordered_by_seed(coins: Study, store: Store) -> None:
     run(coins, store, experiments=["one-by-one"], n_runs=2, seed=5)
     run(coins, store, experiments=["one-by-one"], n_runs=2, seed=1)
-    cell = plan(coins, store, experiments=["one-by-one"]).cells[0]
-    rows = rows_for(coins, store, {"one-by-one": cell.settings_digest}, {"one-by-one": cell.fingerprint})
-    assert [row.seed for row in rows["one-by-one"]] == [1, 2, 5, 6]
-    assert rows_for(coins, store, {"one-by-one": cell.settings_digest}, {"one-by-one": "other"}) == {"one-by-one": []}
+    (judged,) = judge_stored(Selection(coins, ["one-by-one"]), store)
+    assert [row.seed for row in judged.rows["one-by-one"]] == [1, 2, 5, 6]
+    other = dataclasses.replace(coins, version=2)
+    assert judge_stored(Selection(other, ["one-by-one"]), store)[0].rows == {"one-by-one": []}
 
 
 # Progress
@@ -178,7 +179,7 @@ def test_before_anything_was_run_the_stated_cost_is_the_estimate(coins: Study, s
     assert dataclasses.replace(fast, cost=Cost(4 / 60, cores=1)).seconds_per_run == 4 / runs
     assert dataclasses.replace(fast, cost=None).seconds_per_run is None
     events: list[Event] = []
-    execute(plan(told, store, n_runs=2, overrides=["pause_s=0.2"]), store, executor=Local(), on_event=events.append)
+    execute(plan(Selection(told, overrides=["pause_s=0.2"]), store, n_runs=2), store, executor=Local(), on_event=events.append)
     first = next(event.remaining_s for event in events if event.kind == "progress")
     assert first == pytest.approx(2 * 248 / runs, rel=0.1)
     # Once the fast one is seen to take a twentieth of its stated time, or twenty of them, so may the slow one.
@@ -194,7 +195,7 @@ def test_a_cost_that_says_how_it_follows_the_settings_is_the_estimate_at_every_p
     def first_estimate(cost: Cost, preset: str, overrides: Sequence[str] = ()) -> float | None:
         told = dataclasses.replace(coins, experiments=(dataclasses.replace(coins.experiments[0], claims=(), cost=cost),))
         events: list[Event] = []
-        asked = plan(told, store, n_runs=2, preset=preset, overrides=overrides, fresh=True)
+        asked = plan(Selection(told, preset=preset, overrides=overrides), store, n_runs=2, fresh=True)
         asked = dataclasses.replace(
             asked, points=tuple(tuple(dataclasses.replace(cell, seconds_per_run=None) for cell in one) for one in asked.points)
         )
@@ -223,9 +224,9 @@ def test_progress_is_told_from_within_a_run_with_the_time_that_remains(coins: St
 
 
 def test_runs_are_added_until_the_claim_is_decided(coins: Study, store: Store) -> None:
-    asked = plan(coins, store, experiments=["one-by-one"], overrides=["n_tosses=40"])
+    asked = plan(Selection(coins, experiments=["one-by-one"], overrides=["n_tosses=40"]), store)
     outcome = execute(asked, store, executor=Local(), until_decided=True, max_runs=32)
-    (judged,) = judge_stored(coins, store, experiments=["one-by-one"], overrides=["n_tosses=40"])
+    (judged,) = judge_stored(Selection(coins, experiments=["one-by-one"], overrides=["n_tosses=40"]), store)
     assert outcome.undecided == ()
     assert outcome.rounds > 1
     assert outcome.computed == judged.verdicts[0].n_runs < 32
@@ -237,13 +238,13 @@ def test_runs_are_added_until_the_claim_is_decided(coins: Study, store: Store) -
     # The same command finds nothing more to do; a run beyond the plan makes it a series that nobody planned.
     assert execute(asked, store, executor=Local(), until_decided=True, max_runs=32).computed == 0
     run(coins, store, experiments=["one-by-one"], overrides=["n_tosses=40"], n_runs=outcome.computed + 1)
-    (beyond,) = judge_stored(coins, store, experiments=["one-by-one"], overrides=["n_tosses=40"])
+    (beyond,) = judge_stored(Selection(coins, experiments=["one-by-one"], overrides=["n_tosses=40"]), store)
     assert beyond.looks == {"one-by-one": 0}
     assert "sequence" in beyond.verdicts[0].method
 
 
 def test_adding_stops_at_the_most_runs_and_looks_when_it_was_planned(coins: Study, store: Store) -> None:
-    asked = plan(coins, store, experiments=["one-by-one"], overrides=["n_tosses=3"])
+    asked = plan(Selection(coins, experiments=["one-by-one"], overrides=["n_tosses=3"]), store)
     events: list[Event] = []
     outcome = execute(asked, store, executor=Local(), until_decided=True, max_runs=9, on_event=events.append)
     assert outcome.computed == 9
@@ -257,11 +258,11 @@ def test_adding_stops_at_the_most_runs_and_looks_when_it_was_planned(coins: Stud
 def test_pilot_runs_and_seeds_before_the_first_do_not_count(coins: Study, store: Store) -> None:
     run(coins, store, experiments=["one-by-one"], n_runs=3)
     run(coins, store, experiments=["one-by-one"], n_runs=4, seed=901)
-    (judged,) = judge_stored(coins, store, experiments=["one-by-one"])
+    (judged,) = judge_stored(Selection(coins, experiments=["one-by-one"]), store)
     assert [one.seed for one in judged.runs["one-by-one"]] == [0, 1, 2]
     assert judged.aside == {"one-by-one": 4}
     again = dataclasses.replace(coins, first_seed=100)
-    assert plan(again, store, n_runs=3).cells[0].seeds == (100, 101, 102)
+    assert plan(Selection(again), store, n_runs=3).cells[0].seeds == (100, 101, 102)
     assert [counts(again, seed) for seed in (99, 100, 900, 901, 920, 921)] == [False, True, True, False, False, True]
     assert counted_seeds(coins, 899, 4) == (899, 900, 921, 922)
     assert counted_seeds(coins, 919, 3) == (919, 920, 921)
@@ -270,7 +271,7 @@ def test_pilot_runs_and_seeds_before_the_first_do_not_count(coins: Study, store:
 @pytest.mark.parametrize(("preset", "max_runs"), [("laptop", None), ("laptop", 3), ("quick", 50)])
 def test_until_decided_asks_for_sense(coins: Study, store: Store, preset: str, max_runs: int | None) -> None:
     with pytest.raises(UsageError, match="--until-decided needs"):
-        execute(plan(coins, store, preset=preset), store, executor=Local(), until_decided=True, max_runs=max_runs)
+        execute(plan(Selection(coins, preset=preset), store), store, executor=Local(), until_decided=True, max_runs=max_runs)
     assert store.runs() == []
 
 
@@ -309,20 +310,20 @@ def test_a_setting_of_one_arm_alone_asks_for_that_arm(coins: Study, store: Store
     presets = {name: dataclasses.replace(preset, settings=Other()) for name, preset in second.presets.items()}
     mixed = dataclasses.replace(coins, experiments=(first, dataclasses.replace(second, presets=presets)))
     with pytest.raises(SettingsError, match=r"'n_tosses' belongs to one-by-one\. Add --experiment one-by-one, or"):
-        plan(mixed, store, overrides=["n_tosses=5"])
+        plan(Selection(mixed, overrides=["n_tosses=5"]), store)
 
 
 def test_a_setting_can_be_changed_in_one_arm_alone(coins: Study, store: Store) -> None:
     first, second = (experiment.name for experiment in coins.experiments)
-    cells = plan(coins, store, overrides=[f"{second}.n_tosses=5", "pause_s=0.5"]).cells
+    cells = plan(Selection(coins, overrides=[f"{second}.n_tosses=5", "pause_s=0.5"]), store).cells
     assert {cell.experiment.name: cell.settings.n_tosses for cell in cells} == {first: 400, second: 5}  # type: ignore[attr-defined]
     assert {cell.settings.pause_s for cell in cells} == {0.5}  # type: ignore[attr-defined]
     with pytest.raises(SettingsError, match=f"{first}: a grid must be of all experiments that are run; got n_tosses=5,6"):
-        plan(coins, store, overrides=[f"{first}.n_tosses=5,6"])
+        plan(Selection(coins, overrides=[f"{first}.n_tosses=5,6"]), store)
     with pytest.raises(SettingsError, match="n_tosses must be given once"):
-        plan(coins, store, overrides=["n_tosses=5", f"{first}.n_tosses=6"])
+        plan(Selection(coins, overrides=["n_tosses=5", f"{first}.n_tosses=6"]), store)
     with pytest.raises(SettingsError, match=r"unknown setting 'third\.n_tosses'"):
-        plan(coins, store, overrides=["third.n_tosses=5"])
+        plan(Selection(coins, overrides=["third.n_tosses=5"]), store)
 
 
 def test_an_experiment_that_lacks_something_is_refused_if_named_and_else_left_out(coins: Study, store: Store) -> None:
@@ -334,15 +335,15 @@ def test_an_experiment_that_lacks_something_is_refused_if_named_and_else_left_ou
     study = dataclasses.replace(coins, experiments=(free, needy))
     package = r"coins/together needs the package 'no_such_package.part'.*assay\[games\]"
     with pytest.raises(MissingExtra, match=package):
-        plan(study, store, experiments=["together"])
+        plan(Selection(study, experiments=["together"]), store)
     with pytest.raises(MissingExtra, match=package):
-        plan(dataclasses.replace(coins, experiments=(needy,)), store)
+        plan(Selection(dataclasses.replace(coins, experiments=(needy,))), store)
 
     lacking = dataclasses.replace(coins.experiments[1], ready=no_model)
     study = dataclasses.replace(coins, experiments=(free, lacking))
     with pytest.raises(InputError, match="must be in the cache"):
-        plan(study, store, experiments=[free.name, "together"])
-    made = plan(study, store)
+        plan(Selection(study, experiments=[free.name, "together"]), store)
+    made = plan(Selection(study), store)
     assert [cell.experiment.name for cell in made.cells] == [free.name]
     assert made.lines[-1] == "coins/together is left out: the model 'large' must be in the cache; it is not. Add it"
     assert execute(made, store, executor=Local()).computed == 8

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from assay.claims.evidence import RunRow
 from assay.runner.check import null_outcomes, same_numbers
 from assay.runner.discovery import studies
 from assay.runner.fingerprint import fingerprint
+from assay.runner.plan import Selection
 from assay.runner.run import Judged, judge_stored
 from assay.stats.sequential import planned_looks
 from assay.store.exchange import import_runs, reference_files
@@ -40,7 +40,7 @@ def left_stale(slug: str) -> set[str]:
 
 
 def judged_of(slug: str, reference: Store) -> Judged:
-    (judged,) = judge_stored(studies().studies[slug], reference)
+    (judged,) = judge_stored(Selection(studies().studies[slug]), reference)
     return judged
 
 
@@ -74,11 +74,7 @@ def test_each_reference_experiment_has_the_runs_of_its_plan(slug: str, reference
 
 @JUDGED
 def test_findings_are_several_numbers(slug: str, reference: Store) -> None:
-    rows = {
-        name: [RunRow(name, run.seed, run.status, run.estimands, run.items) for run in runs]
-        for name, runs in judged_of(slug, reference).runs.items()
-    }
-    assert not same_numbers(studies().studies[slug], rows)
+    assert not same_numbers(studies().studies[slug], judged_of(slug, reference).rows)
 
 
 @JUDGED

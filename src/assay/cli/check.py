@@ -31,8 +31,8 @@ def check(
     from assay.core.seeds import Seeds
     from assay.runner.check import compute_nulls, null_outcomes, quick_faults, same_numbers, structure_faults
     from assay.runner.discovery import find
-    from assay.runner.plan import cells_of
-    from assay.runner.run import Event, rows_for
+    from assay.runner.plan import Selection
+    from assay.runner.run import Event, judge_stored
     from assay.store.memo import memos_in
     from assay.store.store import Store
 
@@ -48,19 +48,16 @@ def check(
                 with memos_in(opened.folder / "memos"):
                     run = experiment.measure_run(experiment.preset("quick").settings, Seeds(found.first_seed))
                 faults += [f"experiment '{experiment.name}': {fault}" for fault in quick_faults(experiment, run)]
-        (cells,) = cells_of(found, experiments=None, preset=preset, overrides=())
+        selection = Selection(found, preset=preset)
         outcomes = []
         if nulls:
-            for cell in cells:
+            for cell in selection.cells:
                 compute_nulls(found, opened, cell, preset=preset, n_runs=n_runs)
-            outcomes = null_outcomes(found, opened, cells)
-        rows = rows_for(
-            found,
-            opened,
-            {c.experiment.name: c.settings_digest for c in cells},
-            {c.experiment.name: c.fingerprint for c in cells},
-        )
-        faults += [f"one number, one claim: {fault}. Merge them, or say in related=..." for fault in same_numbers(found, rows)]
+            outcomes = null_outcomes(found, opened, selection.cells)
+        (judged,) = judge_stored(selection, opened)
+        faults += [
+            f"one number, one claim: {fault}. Merge them, or say in related=..." for fault in same_numbers(found, judged.rows)
+        ]
     table = [dataclasses.asdict(outcome) | {"refused": outcome.refused} for outcome in outcomes]
     if as_json:
         emit([{"study": found.slug, "faults": faults, "nulls": table}], as_json=True)

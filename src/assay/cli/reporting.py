@@ -30,29 +30,28 @@ def report(
     """
     from assay.report.tables import VerdictTable
     from assay.runner.discovery import find, studies
+    from assay.runner.plan import Selection
     from assay.runner.run import judge_stored
     from assay.store.store import Store
 
     if form not in FORMATS:
         raise UsageError(f"report: --format must be one of {', '.join(FORMATS)}; got '{form}'")
     chosen = [find(study)] if study else list(studies().studies.values())
+    selections = [Selection(one, experiment, preset, overrides or ()) for one in chosen]
     with Store.open(store, read_only=True) as opened:
         if form == "html":
             from assay.report.from_store import report_atlas, report_study
 
-            for one in chosen:
-                if study or opened.runs(one.slug):
-                    page = report_study(one, opened, out, preset=preset, overrides=overrides or (), experiments=experiment)
+            for selection in selections:
+                if study or opened.runs(selection.study.slug):
+                    page = report_study(selection, opened, out)
                     note(f"wrote {page}")
             atlas = report_atlas(list(studies().studies.values()), opened, out, preset=preset)
             typer.echo(str(atlas.resolve()))
             return
 
         verdicts = [
-            verdict
-            for one in chosen
-            for judged in judge_stored(one, opened, experiments=experiment, preset=preset, overrides=overrides or ())
-            for verdict in judged.verdicts
+            verdict for selection in selections for judged in judge_stored(selection, opened) for verdict in judged.verdicts
         ]
     table = VerdictTable(tuple(verdicts))
     typer.echo({"md": table.markdown, "json": table.json, "csv": table.csv, "latex": table.latex}[form](), nl=False)

@@ -15,6 +15,7 @@ from assay.core.text import visible
 
 if TYPE_CHECKING:
     from assay.claims.study import Study
+    from assay.runner.plan import Selection
     from assay.runner.run import Judged
     from assay.store.store import Store
 
@@ -65,7 +66,7 @@ def run(
     from assay.cli.progress import shown
     from assay.runner.discovery import studies
     from assay.runner.executors import executor
-    from assay.runner.plan import plan
+    from assay.runner.plan import Selection, plan
     from assay.runner.run import execute
     from assay.store.store import Store
 
@@ -79,17 +80,9 @@ def run(
     rows, failed, left_out = [], False, dict(studies().broken) if every else {}
     with device_of(device), Store.open(store) as opened:
         for one in chosen:
+            selection = Selection(one, experiment, preset, overrides or ())
             try:
-                asked = plan(
-                    one,
-                    opened,
-                    experiments=experiment,
-                    preset=preset,
-                    overrides=overrides or (),
-                    n_runs=n_runs,
-                    seed=seed,
-                    fresh=fresh,
-                )
+                asked = plan(selection, opened, n_runs=n_runs, seed=seed, fresh=fresh)
                 with shown(one.slug, quiet=quiet) as on_event:
                     outcome = execute(
                         asked, opened, executor=executor(on), until_decided=until_decided, max_runs=max_runs, on_event=on_event
@@ -102,7 +95,7 @@ def run(
             failed = failed or outcome.failed > 0
             for message in outcome.failures:
                 note(f"assay: a run of {one.slug} failed: {message}")
-            rows += _judged_rows(one, opened, experiment, preset, overrides or (), as_json)
+            rows += _judged_rows(selection, opened, as_json)
     if as_json:
         emit(rows, as_json=True)
     for slug, why in left_out.items():
@@ -131,6 +124,7 @@ def judge(
       assay judge out-of-context-reasoning
       assay judge out-of-context-reasoning --claim C2 --json
     """
+    from assay.runner.plan import Selection
     from assay.store.store import Store
 
     found = _find(study)
@@ -139,7 +133,7 @@ def judge(
         if name not in exact:
             found.claim(name)
     with Store.open(store, read_only=True) as opened:
-        rows = _judged_rows(found, opened, experiment, preset, overrides or (), as_json, claim)
+        rows = _judged_rows(Selection(found, experiment, preset, overrides or ()), opened, as_json, claim)
     if as_json:
         emit(rows, as_json=True)
     if strict and any(row["verdict"] in FAILED for row in rows):
@@ -153,26 +147,20 @@ def _find(slug: str) -> "Study":
 
 
 def _judged_rows(
-    study: "Study",
-    store: "Store",
-    experiments: Sequence[str] | None,
-    preset: str,
-    overrides: Sequence[str],
-    as_json: bool,
-    claims: Sequence[str] | None = None,
+    selection: "Selection", store: "Store", as_json: bool, claims: Sequence[str] | None = None
 ) -> list[dict[str, object]]:
     """The JSON rows of every point of the grid; without JSON each point's table is printed, with what a reader must know."""
     from assay.report.tables import VerdictTable
     from assay.runner.run import judge_stored
 
     rows: list[dict[str, object]] = []
-    points = judge_stored(study, store, experiments=experiments, preset=preset, overrides=overrides)
+    study, points = selection.study, judge_stored(selection, store)
     for judged in points:
         verdicts = [verdict for verdict in judged.verdicts if not claims or verdict.claim in claims]
         changed = _changed(judged)
         exact = tuple(one for one in judged.exact if not claims or one.check.name in claims)
         found = VerdictTable(tuple(verdicts), exact, study.slug).records()
-        rows += [{**row, "preset": preset, "settings": changed} for row in found] if len(points) > 1 else found
+        rows += [{**row, "preset": selection.preset, "settings": changed} for row in found] if len(points) > 1 else found
         if not as_json:
             _print_point(study, judged, found, changed)
     return rows

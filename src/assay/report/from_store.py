@@ -8,32 +8,20 @@ from pathlib import Path
 from assay.claims.study import Experiment, Study, Table
 from assay.core.errors import UsageError
 from assay.report.page import AtlasEntry, ExperimentData, write_atlas, write_report
-from assay.runner.plan import Cell
+from assay.runner.plan import Cell, Selection
 from assay.runner.run import Judged, judge_stored
 from assay.store.store import Store, StoredRun
 
 __all__ = ["gather", "report_atlas", "report_study"]
 
 
-def report_study(
-    study: Study,
-    store: Store,
-    out: Path,
-    *,
-    preset: str = "laptop",
-    overrides: Sequence[str] = (),
-    experiments: Sequence[str] | None = None,
-    created: str | None = None,
-) -> Path:
+def report_study(selection: Selection, store: Store, out: Path, *, created: str | None = None) -> Path:
     """Write the page of a study from its stored rows under `out/<slug>/` and return the path of its `index.html`.
 
     Args:
-        study: as declared.
+        selection: what is shown, one settings value in all. Experiments without stored runs are shown as not run.
         store: open; read only suffices.
         out: the folder of all reports.
-        preset: "quick", "laptop" or "paper".
-        overrides: texts `name=value`, one settings value in all.
-        experiments: names; None for all. Experiments without stored runs are shown as not run.
         created: a date for the page; None keeps it the same for the same rows.
 
     Raises:
@@ -41,10 +29,11 @@ def report_study(
         SettingsError: an override is refused.
         StoreError: stored rows do not verify, or a file cannot be written.
     """
-    points = judge_stored(study, store, experiments=experiments, preset=preset, overrides=overrides)
+    study, points = selection.study, judge_stored(selection, store)
     if len(points) != 1:
+        grid = " ".join(selection.overrides)
         raise UsageError(
-            f"report: a page shows one settings value; got a grid of {len(points)} (from --set {' '.join(overrides)}). "
+            f"report: a page shows one settings value; got a grid of {len(points)} (from --set {grid}). "
             "Give one value each, or print the grid with --format md"
         )
     verdicts = [verdict for verdict in points[0].verdicts if points[0].runs[verdict.experiment]]
@@ -61,7 +50,7 @@ def report_atlas(
     """
     entries = []
     for study in studies:
-        (judged,) = judge_stored(study, store, preset=preset)
+        (judged,) = judge_stored(Selection(study, preset=preset), store)
         entries.append(
             AtlasEntry(
                 study=study,

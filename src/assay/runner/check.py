@@ -28,6 +28,7 @@ from assay.core.settings import canonical_json
 from assay.runner.environment import environment, limited_threads
 from assay.runner.fingerprint import fingerprint
 from assay.runner.plan import Cell
+from assay.runner.run import run_rows
 from assay.store.memo import memos_in
 from assay.store.store import Store, StoredRun, run_address
 
@@ -203,12 +204,7 @@ def null_outcomes(study: Study, store: Store, cells: Sequence[Cell]) -> list[Nul
     """What each claim's own rule says of each null arm of its experiment, from stored rows."""
     outcomes = []
     for cell in cells:
-        runs = Runs(
-            [
-                RunRow(cell.experiment.name, run.seed, run.status, run.estimands, run.items)
-                for run in _null_runs(study, store, cell)
-            ]
-        )
+        runs = Runs(run_rows(_null_runs(study, store, cell)))
         for claim in cell.experiment.claims:
             outcomes += [_outcome(cell.experiment.name, claim, arm, runs) for arm in cell.experiment.nulls]
     return outcomes

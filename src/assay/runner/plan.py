@@ -1,8 +1,9 @@
-"""What a command will do, before it does anything: settings values times seeds, what is stored of them and what is left."""
+"""What a command is about, and what it will do before it does anything: settings values times seeds, stored or left to run."""
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 from assay.claims.study import Experiment, Study
 from assay.claims.verdict import PILOT_SEEDS, counts
@@ -11,7 +12,7 @@ from assay.core.settings import digest, resolve
 from assay.runner.fingerprint import fingerprint
 from assay.store.store import Store, StoredRun
 
-__all__ = ["Cell", "Plan", "cells_of", "counted_seeds", "plan"]
+__all__ = ["Cell", "Plan", "Selection", "counted_seeds", "plan"]
 
 _LARGEST_SEED = 2**62
 
@@ -55,27 +56,113 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """What a command is about: a study, which of its experiments, at which scale, with which settings changed.
+
+    Attributes:
+        study: the study.
+        experiments: names; None for all.
+        preset: "quick", "laptop" or "paper".
+        overrides: texts `name=value`; see `assay.core.settings.resolve`. `experiment.name=value` is for that experiment alone.
+    """
+
+    study: Study
+    experiments: Sequence[str] | None = None
+    preset: str = "laptop"
+    overrides: Sequence[str] = ()
+
+    @cached_property
+    def points(self) -> tuple[tuple[Cell, ...], ...]:
+        """For each point of the settings grid, one cell per experiment, without seeds.
+
+        Raises:
+            UsageError: unknown experiment or preset.
+            SettingsError: an override is refused, or is not a setting of every experiment that is asked for.
+        """
+        names = dict.fromkeys(self.experiments) if self.experiments else [one.name for one in self.study.experiments]
+        wanted = [self.study.experiment(name) for name in names]
+        shared, own = self._overrides(wanted)
+        grids = []
+        for experiment in wanted:
+            base, where = experiment.preset(self.preset).settings, f"{self.study.slug}/{experiment.name}"
+            for text in own[experiment.name]:
+                if len(resolve(base, [text], where=where)) > 1:
+                    raise SettingsError(
+                        f"{where}: a grid must be of all experiments that are run; got {text}. Run this one alone"
+                    )
+            code = fingerprint(self.study, experiment.name)
+            grid = resolve(base, [*shared, *own[experiment.name]], where=where)
+            grids.append([Cell(experiment, one, digest(one), digest(one) != digest(base), code) for one in grid])
+        return tuple(zip(*grids, strict=True))
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells of all points, each once (an experiment that the grid does not touch is in several points)."""
+        return _each_once(self.points)
+
+    def stored(self, store: Store) -> dict[str, list[StoredRun]]:
+        """All runs that are stored of each experiment, at whatever settings, by its name.
+
+        Raises:
+            StoreError: rows do not verify.
+        """
+        return {cell.experiment.name: store.runs(self.study.slug, experiment=cell.experiment.name) for cell in self.points[0]}
+
+    def _overrides(self, wanted: Sequence[Experiment]) -> tuple[list[str], dict[str, list[str]]]:
+        """What is for all experiments, and what is for one alone, by its name."""
+        own: dict[str, list[str]] = {experiment.name: [] for experiment in wanted}
+        shared = []
+        for text in self.overrides:
+            name = text.partition("=")[0].strip()
+            alone = name.partition(".")[0]
+            if "." in name and alone in own:
+                own[alone].append(text.strip().removeprefix(f"{alone}."))
+                continue
+            shared.append(text)
+            having = [one.name for one in wanted if name in {field.name for field in fields(one.preset(self.preset).settings)}]
+            if having and len(having) < len(wanted):
+                chosen = " ".join(f"--experiment {one}" for one in having)
+                raise SettingsError(
+                    f"{self.study.slug}: a setting must belong to every experiment that is run; '{name}' belongs to "
+                    f"{', '.join(having)}. Add {chosen}, or write --set {having[0]}.{text.strip()} to change it there alone"
+                )
+        return shared, own
+
+
+def _each_once(points: Sequence[Sequence[Cell]]) -> tuple[Cell, ...]:
+    return tuple({cell.key: cell for point in points for cell in point}.values())
+
+
+@dataclass(frozen=True)
 class Plan:
     """The runs of one command, cell by cell; the cells are grouped by points of the settings grid.
 
     Attributes:
-        study: the study.
-        preset: the scale asked for.
-        points: for each point of the grid, one cell per experiment.
+        selection: what it is about.
+        points: for each point of the grid, one cell per experiment that can be run here.
         seed: of the first run.
         left_out: why an experiment that nobody named cannot be run here, by its name.
     """
 
-    study: Study
-    preset: str
+    selection: Selection
     points: tuple[tuple[Cell, ...], ...]
     seed: int
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def study(self) -> Study:
+        """The study."""
+        return self.selection.study
+
+    @property
+    def preset(self) -> str:
+        """The scale asked for."""
+        return self.selection.preset
+
+    @property
     def cells(self) -> tuple[Cell, ...]:
         """All cells, each once (an experiment that the grid does not touch is in several points)."""
-        return tuple({cell.key: cell for point in self.points for cell in point}.values())
+        return _each_once(self.points)
 
     @property
     def n_todo(self) -> int:
@@ -91,15 +178,7 @@ class Plan:
 
 
 def plan(
-    study: Study,
-    store: Store,
-    *,
-    experiments: Sequence[str] | None = None,
-    preset: str = "laptop",
-    overrides: Sequence[str] = (),
-    n_runs: int | None = None,
-    seed: int | None = None,
-    fresh: bool = False,
+    selection: Selection, store: Store, *, n_runs: int | None = None, seed: int | None = None, fresh: bool = False
 ) -> Plan:
     """The runs that are asked for and those of them that are stored already.
 
@@ -107,11 +186,8 @@ def plan(
     refused where it was named, or where none could be run; otherwise it is left out, and the plan says so.
 
     Args:
-        study: the study.
+        selection: what is to be run.
         store: where runs are kept.
-        experiments: names; None for all.
-        preset: "quick", "laptop" or "paper".
-        overrides: texts `name=value`; see `assay.core.settings.resolve`. `experiment.name=value` is for that experiment alone.
         n_runs: how many seeds; None for the preset's number.
         seed: the first; the others follow one by one, past the seeds kept for pilots. None for the study's first.
         fresh: run again what is stored; the newer rows count.
@@ -123,26 +199,27 @@ def plan(
         InputError: an experiment needs something else that is not there.
         StoreError: stored rows do not verify.
     """
+    study, preset, points = selection.study, selection.preset, selection.points
     if n_runs is not None and n_runs < 1:
         raise UsageError(f"an experiment needs at least one run; got {n_runs} (from --runs)")
     seed = study.first_seed if seed is None else seed
     if not 0 <= seed < _LARGEST_SEED:
         raise UsageError(f"a seed must lie between 0 and 2^62; got {seed} (from --seed)")
-    points = cells_of(study, experiments=experiments, preset=preset, overrides=overrides)
-    missing = {cell.experiment.name: error for point in points for cell in point if (error := _lacking(study, cell))}
-    if missing and (experiments is not None or len(missing) == len(points[0])):
+    missing = {cell.experiment.name: error for cell in selection.cells if (error := _lacking(study, cell))}
+    if missing and (selection.experiments is not None or len(missing) == len(points[0])):
         raise next(iter(missing.values()))
-    points = tuple(tuple(cell for cell in point if cell.experiment.name not in missing) for point in points)
-    stored = {cell.experiment.name: store.runs(study.slug, experiment=cell.experiment.name) for cell in points[0]}
+    stored = selection.stored(store)
     filled = []
     for point in points:
         cells = []
         for cell in point:
+            if cell.experiment.name in missing:
+                continue
             count = n_runs if n_runs is not None else cell.experiment.preset(preset).n_runs
             seeds = counted_seeds(study, seed, count) if cell.experiment.has_runs else ()
             cells.append(_filled(cell, seeds, stored[cell.experiment.name], preset, fresh))
         filled.append(tuple(cells))
-    return Plan(study, preset, tuple(filled), seed, {name: str(error) for name, error in missing.items()})
+    return Plan(selection, tuple(filled), seed, {name: str(error) for name, error in missing.items()})
 
 
 def counted_seeds(study: Study, first: int, count: int) -> tuple[int, ...]:
@@ -153,45 +230,6 @@ def counted_seeds(study: Study, first: int, count: int) -> tuple[int, ...]:
     return tuple(seed for seed, _ in zip(found, range(count), strict=False))
 
 
-def cells_of(
-    study: Study, *, experiments: Sequence[str] | None, preset: str, overrides: Sequence[str]
-) -> tuple[tuple[Cell, ...], ...]:
-    """For each point of the settings grid, one cell per experiment, without seeds.
-
-    Raises:
-        UsageError: unknown experiment or preset.
-        SettingsError: an override is refused, or is not a setting of every experiment that is asked for.
-    """
-    wanted = [study.experiment(name) for name in dict.fromkeys(experiments)] if experiments else list(study.experiments)
-    presets = {experiment.name: experiment.preset(preset).settings for experiment in wanted}
-    own: dict[str, list[str]] = {experiment.name: [] for experiment in wanted}  # what is for one experiment alone
-    shared = []
-    for text in overrides:
-        name = text.partition("=")[0].strip()
-        alone = name.partition(".")[0]
-        if "." in name and alone in own:
-            own[alone].append(text.strip().removeprefix(f"{alone}."))
-            continue
-        shared.append(text)
-        having = [e.name for e in wanted if name in {field.name for field in fields(presets[e.name])}]
-        if having and len(having) < len(wanted):
-            chosen = " ".join(f"--experiment {one}" for one in having)
-            raise SettingsError(
-                f"{study.slug}: a setting must belong to every experiment that is run; '{name}' belongs to "
-                f"{', '.join(having)}. Add {chosen}, or write --set {having[0]}.{text.strip()} to change it there alone"
-            )
-    grids = []
-    for experiment in wanted:
-        base, where = presets[experiment.name], f"{study.slug}/{experiment.name}"
-        for text in own[experiment.name]:
-            if len(resolve(base, [text], where=where)) > 1:
-                raise SettingsError(f"{where}: a grid must be of all experiments that are run; got {text}. Run this one alone")
-        code = fingerprint(study, experiment.name)
-        grid = resolve(base, [*shared, *own[experiment.name]], where=where)
-        grids.append([Cell(experiment, one, digest(one), digest(one) != digest(base), code) for one in grid])
-    return tuple(zip(*grids, strict=True))
-
-
 def _filled(cell: Cell, seeds: tuple[int, ...], runs: Sequence[StoredRun], preset: str, fresh: bool) -> Cell:
     mine = [run for run in runs if run.settings_digest == cell.settings_digest and run.fingerprint == cell.fingerprint]
     kin = [
@@ -200,13 +238,9 @@ def _filled(cell: Cell, seeds: tuple[int, ...], runs: Sequence[StoredRun], prese
         if run.settings_digest == cell.settings_digest or (run.preset == preset and run.custom == cell.custom)
     ]
     finished = [run for run in mine if run.status != "failed"]
-    return Cell(
-        cell.experiment,
-        cell.settings,
-        cell.settings_digest,
-        cell.custom,
-        cell.fingerprint,
-        seeds,
+    return replace(
+        cell,
+        seeds=seeds,
         done=() if fresh else tuple(sorted({run.seed for run in finished} & set(seeds))),
         retried=tuple(sorted({run.seed for run in mine if run.status == "failed"} & set(seeds))),
         stale=sum(run.fingerprint != cell.fingerprint for run in kin),

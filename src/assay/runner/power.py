@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from assay.claims.power import Need, needs, needs_unseen
 from assay.claims.study import Study
-from assay.claims.verdict import PILOT_SEEDS, RunRow
+from assay.claims.verdict import PILOT_SEEDS
 from assay.runner.executors import Local
-from assay.runner.plan import plan
-from assay.runner.run import execute, judge_stored
+from assay.runner.plan import Selection, plan
+from assay.runner.run import execute, judge_stored, run_rows
 from assay.store.store import Store, StoredRun
 
 __all__ = ["Planned", "planned"]
@@ -30,8 +30,8 @@ def planned(study: Study, store: Store, *, pilot: int, most: int) -> list[Planne
     """
     unseen = [one.name for one in study.experiments if one.has_runs and not store.runs(study.slug, experiment=one.name)]
     if pilot and unseen:
-        execute(plan(study, store, experiments=unseen, n_runs=pilot, seed=PILOT_SEEDS[0]), store, executor=Local())
-    (judged,) = judge_stored(study, store)
+        execute(plan(Selection(study, experiments=unseen), store, n_runs=pilot, seed=PILOT_SEEDS[0]), store, executor=Local())
+    (judged,) = judge_stored(Selection(study), store)
     seen: dict[str, list[StoredRun]] = {}
     kinds = {}
     for name, cell in judged.cells.items():
@@ -43,8 +43,8 @@ def planned(study: Study, store: Store, *, pilot: int, most: int) -> list[Planne
             if len(runs) > 1:
                 seen[name], kinds[name] = list(runs), kind
                 break
-    counted = {name: _rows(runs) for name, runs in judged.runs.items() if runs}
-    found = needs(study, counted, {name: _rows(runs) for name, runs in seen.items()}, most=most, looks=judged.looks)
+    counted = {name: rows for name, rows in judged.rows.items() if rows}
+    found = needs(study, counted, {name: run_rows(runs) for name, runs in seen.items()}, most=most, looks=judged.looks)
     found += needs_unseen(study, counted, seen)
     return [
         Planned(need, _minutes(study, need, seen.get(need.experiment, [])), kinds.get(need.experiment, "the stated cost"))
@@ -57,7 +57,3 @@ def _minutes(study: Study, need: Need, runs: list[StoredRun]) -> float | None:
     stated = study.experiment(need.experiment).seconds_per_run
     seconds = sum(run.wall_s for run in runs) / len(runs) if runs else stated
     return None if need.more is None or seconds is None else need.more * seconds / 60
-
-
-def _rows(runs: list[StoredRun]) -> list[RunRow]:
-    return [RunRow(run.experiment, run.seed, run.status, run.estimands, run.items) for run in runs]

@@ -19,12 +19,12 @@ from assay.runner.discovery import address_of
 from assay.runner.exact import compute_exact, exact_verdicts
 from assay.runner.executors import Executor
 from assay.runner.fingerprint import why_stale
-from assay.runner.plan import Cell, Plan, cells_of, counted_seeds
+from assay.runner.plan import Cell, Plan, Selection, counted_seeds
 from assay.runner.work import Finished, Task
 from assay.stats.sequential import planned_looks
 from assay.store.store import Store, StoredRun, run_address
 
-__all__ = ["Event", "Judged", "Outcome", "execute", "judge_stored", "rows_for"]
+__all__ = ["Event", "Judged", "Outcome", "execute", "judge_stored", "run_rows"]
 
 _TELLING = 0.1  # the share of a run whose pace is believed in full
 
@@ -105,6 +105,11 @@ class Judged:
     why_stale: Mapping[str, str]
     exact: tuple[ExactVerdict, ...] = ()
 
+    @property
+    def rows(self) -> dict[str, list[RunRow]]:
+        """What was judged, by experiment."""
+        return {name: run_rows(runs) for name, runs in self.runs.items()}
+
 
 def execute(
     plan: Plan,
@@ -153,31 +158,7 @@ def execute(
     return Outcome(session.computed, session.diverged, session.failed, tuple(session.failures), rounds, tuple(open_claims))
 
 
-def rows_for(
-    study: Study, store: Store, settings_digests: Mapping[str, str], fingerprints: Mapping[str, str]
-) -> dict[str, list[RunRow]]:
-    """The rows that may be judged together, by experiment: one settings value, one version of the sources, ordered by seed.
-
-    Args:
-        study: the study.
-        store: where its runs are.
-        settings_digests: by experiment name.
-        fingerprints: by experiment name.
-    """
-    return {
-        name: _rows(store.runs(study.slug, experiment=name, settings_digest=value, fingerprint=fingerprints[name]))
-        for name, value in settings_digests.items()
-    }
-
-
-def judge_stored(
-    study: Study,
-    store: Store,
-    *,
-    experiments: Sequence[str] | None = None,
-    preset: str = "laptop",
-    overrides: Sequence[str] = (),
-) -> list[Judged]:
+def judge_stored(selection: Selection, store: Store) -> list[Judged]:
     """The verdicts that stored rows support, one element per point of the settings grid (one, without a grid).
 
     Every stored run of a settings value made by today's sources counts, whatever its seed, so that no run can be left out.
@@ -187,10 +168,10 @@ def judge_stored(
         SettingsError: an override is refused.
         StoreError: rows do not verify.
     """
-    points = cells_of(study, experiments=experiments, preset=preset, overrides=overrides)
-    stored = {cell.experiment.name: store.runs(study.slug, experiment=cell.experiment.name) for cell in points[0]}
+    study, stored = selection.study, selection.stored(store)
     return [
-        replace(_judged(study, preset, point, stored), exact=tuple(exact_verdicts(study, store, point))) for point in points
+        replace(_judged(study, selection.preset, point, stored), exact=tuple(exact_verdicts(study, store, point)))
+        for point in selection.points
     ]
 
 
@@ -209,7 +190,7 @@ def _judged(study: Study, preset: str, point: Sequence[Cell], stored: Mapping[st
             why[name] = why_stale(study, old.values())
     everything = [run for found in runs.values() for run in found]
     looks = {name: _planned(found) for name, found in runs.items() if any(run.sequential for run in found)}
-    rows = {name: _rows(found) for name, found in runs.items()}
+    rows = {name: run_rows(found) for name, found in runs.items()}
     declared = {claim.name: claim.digest for cell in point for claim in cell.experiment.claims}
     # Rows made together share these records, so each is looked at once and not once a row.
     made_under = {id(run.claims): run.claims for run in everything}.values()
@@ -229,7 +210,8 @@ def _judged(study: Study, preset: str, point: Sequence[Cell], stored: Mapping[st
     )
 
 
-def _rows(runs: Iterable[StoredRun]) -> list[RunRow]:
+def run_rows(runs: Iterable[StoredRun]) -> list[RunRow]:
+    """What a judge sees of stored runs, ordered by seed."""
     return [
         RunRow(run.experiment, run.seed, run.status, run.estimands, run.items) for run in sorted(runs, key=lambda run: run.seed)
     ]

@@ -14,7 +14,7 @@ from assay.core.progress import listening
 from assay.core.seeds import Seeds
 from assay.core.settings import resolve
 from assay.models.pretrained.tiny import tiny_folder
-from assay.runner.plan import plan
+from assay.runner.plan import Selection, plan
 from assay.store.memo import memos_in
 from assay.store.store import Store
 from assay.studies.knowledge.out_of_context_reasoning import STUDY, language_model
@@ -230,7 +230,7 @@ def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path: Pat
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
     with Store.open(tmp_path / "store") as store:
         with pytest.raises(InputError, match=r"'smollm2-135m' is not\. Run: assay models add smollm2-135m"):
-            plan(STUDY, store, experiments=["language-model"])
-        whole = plan(STUDY, store)
+            plan(Selection(STUDY, experiments=["language-model"]), store)
+        whole = plan(Selection(STUDY), store)
     assert "assay models add smollm2-135m" in whole.left_out["language-model"]
     assert "language-model" not in {cell.experiment.name for cell in whole.cells}

@@ -15,7 +15,7 @@ from assay.models.pretrained.loading import load
 from assay.models.pretrained.named import base_model
 from assay.models.pretrained.tiny import tiny_folder
 from assay.protocols.language_model import load_base
-from assay.runner.plan import plan
+from assay.runner.plan import Selection, plan
 from assay.store.memo import memos_in
 from assay.store.store import Store
 from assay.studies.mechanisms.two_hop_reasoning import STUDY, language_model
@@ -197,8 +197,8 @@ def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path, mon
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
     with Store.open(tmp_path / "store") as store:
         with pytest.raises(InputError, match="assay models add smollm2-135m"):
-            plan(STUDY, store, experiments=["language-model"])
-        assert "language-model" in plan(STUDY, store).left_out
+            plan(Selection(STUDY, experiments=["language-model"]), store)
+        assert "language-model" in plan(Selection(STUDY), store).left_out
 
 
 def test_who_follows_nothing_is_right_as_often_as_chance_and_place_allow() -> None:
