@@ -33,7 +33,7 @@ if __name__ == "__main__":
     folder, on, asked = pathlib.Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
     with Store.open(folder) as store, executor(on) as chosen:  # one Ray for all studies
         for slug, overrides in asked:
-            made = plan(find(slug), store, overrides=overrides)
+            made = plan(Selection(find(slug), overrides=overrides), store)
             try:
                 print(execute(made, store, executor=chosen, on_event=lambda e: print(e.says, flush=True)))
             except AssayError as error:
