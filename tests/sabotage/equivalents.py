@@ -3,4 +3,15 @@
 __all__ = ["EQUIVALENT"]
 
 # (path below src/assay/studies, the line before, the line after): why it is the same.
-EQUIVALENT: dict[tuple[str, str, str], str] = {}
+EQUIVALENT: dict[tuple[str, str, str], str] = {
+    (
+        "games/observation_interference/random_hiding.py",
+        'x1, x2, r = np.meshgrid(np.arange(2), np.arange(2), np.arange(4), indexing="ij")',
+        "x1, x2, r = np.meshgrid(np.arange(2), np.arange(2), np.arange(4))",
+    ): "what H sees of the two products changes places; both are alike in every law, so the games are the same by other names",
+    (
+        "games/off_switch_game/random_games.py",
+        "grain: int = 6,",
+        "grain: int = 12,",
+    ): "the theorems hold in every game; probabilities in finer steps draw other games, in which they are asked as well",
+}
