@@ -201,15 +201,18 @@ def test_widths_of_the_rank_sweep_are_as_they_say(monkeypatch):
     reference = symbolic.reference_world(SHORT)
     for width, call in by_width.items():
         assert call.asked["architecture"] == Architecture(2, d_hidden=width)
-        assert call.asked["n_steps"] == (6 if width >= 8 else 5)
+        assert call.asked["n_steps"] == (5 if width in (3, 4) else 6)
         assert (call.asked["optimiser"], call.asked["initialisation"]) == (DECAYED, "gaussian")
         assert all(same_world(world, reference) for world in call.worlds)
         assert call.arm.stack.factors[0].shape[2] == width
     test = {width: call.arm.final("test_implication", "loss_nats") for width, call in by_width.items()}
+    right = {width: call.arm.final("test_implication", "accuracy") for width, call in by_width.items()}
     taught = {width: call.arm.worst_taught_loss() for width, call in by_width.items()}
     for run, mine in enumerate(estimands(rows)):
         assert [mine[f"width-{width}/test_loss"] for width in (1, 3, 4)] == [test[width][run] for width in (1, 3, 4)]
         assert mine["width-8-up/test_loss"] == max(test[8][run], test[16][run])
+        assert [mine[f"width-{width}/test_accuracy"] for width in (1, 3, 4)] == [right[width][run] for width in (1, 3, 4)]
+        assert mine["width-8-up/test_accuracy"] == min(right[8][run], right[16][run])
         assert mine["width-3-up/worst_taught_loss"] == max(taught[width][run] for width in (3, 4, 8, 16))
         assert mine["width-1/worst_taught_loss"] == taught[1][run]
 
@@ -293,10 +296,12 @@ def test_contradictions_are_of_the_kind_and_dose_that_they_say(monkeypatch):
             assert len(set(offsets.tolist())) == {"none": 0, "concerted": 1}.get(kind, len(set(offsets.tolist())))
             assert kind != "scattered" or len(set(offsets.tolist())) > 5
     calls = recorded(monkeypatch, dose_response, "train_arm")
+    drawn = dose_response.dosed_worlds(replace(settings, n=4), SEEDS)
+    monkeypatch.setattr(dose_response, "dosed_worlds", lambda *_: drawn)
     found = dose_response.measure_many(replace(settings, n=4), SEEDS)
     depths = [call.asked["architecture"].depth for call in calls]
     assert depths.count(2) == 11
-    assert depths.count(1) == 4  # half scattered; 3, 4 and 5 of 8 concerted
+    assert depths.count(1) == 4  # three quarters scattered; 3, 5 and 6 of 8 concerted
 
     def accuracy(n_wrong: int, depth_: int, kind: str) -> np.ndarray:
         for call in calls:
@@ -307,13 +312,15 @@ def test_contradictions_are_of_the_kind_and_dose_that_they_say(monkeypatch):
                 return call.arm.final("test_implication", "family_accuracy")
         raise AssertionError(f"no training with {n_wrong} of 8 {kind}")
 
+    (most,) = (worlds for kind, dose, worlds in drawn if (kind, dose) == ("scattered", 0.75))
     for model, depth_ in (("factorised", 2), ("combined", 1)):
         fall = accuracy(3, depth_, "concerted") - accuracy(5, depth_, "concerted")
         for run, one in enumerate(found):
             assert one.estimands[f"{model}/fall_across_half"] == fall[run]
-            half = one.estimands[f"{model}/scattered_half"]
             difference = one.estimands[f"{model}/scattered_minus_concerted"]
-            assert difference == pytest.approx(half - accuracy(4, depth_, "concerted")[run])
+            scattered = next(call for call in calls if call.asked["architecture"].depth == depth_ and call.worlds == most)
+            of_rule = scattered.arm.final("test_implication", "family_accuracy")[run]
+            assert difference == of_rule - accuracy(6, depth_, "concerted")[run]
 
 
 # ---------------------------------------------------------------------------------------------------------------- depth
@@ -357,11 +364,11 @@ def test_mitigations_differ_from_the_baseline_in_what_they_say_alone():
     unknown = {m: RecallWorld.intact(n=10, m_train=4, m_test=4, m_abstain=m) for m in (1, 4)}
     changes: dict[str, dict[str, Any]] = {
         "combined": {"architecture": Architecture(1)},
-        **{f"penalty-{p:g}": {"product_penalty": p} for p in (1e-4, 1e-3, 1e-2)},
-        **{f"decay-{decay:g}": {"optimiser": replace(PAPER_ADAMW, weight_decay=decay)} for decay in (0.3, 1.0)},
+        **{f"penalty-{p:g}": {"product_penalty": p} for p in (1e-4, 1e-3)},
+        "decay-0.3": {"optimiser": replace(PAPER_ADAMW, weight_decay=0.3)},
         **{
             f"width-{width}": {"architecture": Architecture(2, d_hidden=width), "initialisation": "gaussian"}
-            for width in (1, 3, 4, 8)
+            for width in (1, 3, 4)
         },
         **{f"unknown-{m}": {"world": world} for m, world in unknown.items()},
         "unknown-4-combined": {"world": unknown[4], "architecture": Architecture(1)},

@@ -36,8 +36,8 @@ STUDY = Study(
                 "A one-layer, attention-only transformer with factorised output and value matrices learns to infer; one with "
                 "combined weights and the same expressive power does not.",
                 claims=(
-                    "C1", "C1.accuracy", "C2", "C2.fits", "C3", "C4", "C4.empty", "C7", "C11", "C11.wider", "C11.three",
-                    "C11.fits",
+                    "C1", "C1.accuracy", "C2", "C2.fits", "C3", "C4", "C4.empty", "C7", "C11", "C11.accuracy", "C11.wider",
+                    "C11.three", "C11.fits",
                 ),
             ),
             Headline(
@@ -58,7 +58,7 @@ STUDY = Study(
     ),
     scale=(
         "Theirs and ours: a one-layer attention-only transformer on a symbolic recall task, 128 tokens, 2,000 steps of "
-        "AdamW; the theory's max-margin problems, solved exactly. Theirs are single runs, ours sixteen with intervals. "
+        "AdamW; the theory's max-margin problems, solved exactly. Theirs are single runs, ours twelve with intervals. "
         "Language models: theirs five of 7 to 9 billion parameters, ours SmolLM2-135M-Instruct (or any other)."
     ),
     departures=(
@@ -75,8 +75,8 @@ STUDY = Study(
         ),
         Departure(
             "D3",
-            "The rank sweep runs 20,000 steps, as the paper does, at the widths 1, 3 and 4, about the threshold, and 3,000 at "
-            "the others, which have converged by then; the preset `paper` runs 20,000 at all.",
+            "The rank sweep runs 20,000 steps, as the paper does, at the widths 3 and 4, about the threshold, 10,000 at 8, "
+            "and 3,000 at the others, which have converged by then; the preset `paper` runs 20,000 at all.",
         ),
         Departure(
             "D4",

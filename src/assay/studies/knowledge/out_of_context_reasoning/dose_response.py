@@ -15,10 +15,11 @@ from assay.studies.knowledge.out_of_context_reasoning.settings import DoseSettin
 from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
 
 BRIDGES = 8  # per group, so that doses come in eighths
-BEFORE, HALF, AFTER = 0.375, 0.5, 0.625  # the doses that claims speak of, at which the combined model is trained too
-SCATTERED = (0.25, HALF, 0.75, 1.0)
+BEFORE, AFTER, MOST = 0.375, 0.625, 0.75  # the doses that claims speak of
+SCATTERED = (0.25, 0.5, MOST, 1.0)
 CONCERTED = (2, 3, 4, 5, 6, 8)  # contradicting bridges of a group
 MODELS = {"factorised": 2, "combined": 1}  # by depth
+CONTROLLED = {("concerted", BEFORE), ("concerted", AFTER), ("scattered", MOST), ("concerted", MOST)}  # both models' worlds
 
 
 def dosed_worlds(settings: DoseSettings, seeds: Sequence[Seeds]) -> list[tuple[str, float, list[RecallWorld]]]:
@@ -39,7 +40,7 @@ def measure_many(settings: DoseSettings, seeds: Sequence[Seeds]) -> list[Measure
     for kind, dose, worlds in parts(
         dosed_worlds(settings, seeds), label=lambda design: f"{design[0]} contradictions, dose {design[1]:g}"
     ):
-        for model in MODELS if dose in (BEFORE, HALF, AFTER) else ("factorised",):
+        for model in MODELS if (kind, dose) in CONTROLLED else ("factorised",):
             arm = train_arm(
                 worlds, seeds, architecture=Architecture(MODELS[model]), n_steps=settings.n_steps, read_every=settings.n_steps
             )
@@ -48,8 +49,7 @@ def measure_many(settings: DoseSettings, seeds: Sequence[Seeds]) -> list[Measure
         for curve in ("scattered", "concerted") if kind == "none" else (kind,):
             ledger.rows("doses", {"contradictions": curve, "dose": dose, "accuracy": accuracy["factorised", kind, dose]})
     for model in MODELS:
-        scattered, concerted = accuracy[model, "scattered", HALF], accuracy[model, "concerted", HALF]
-        ledger.estimand(f"{model}/scattered_half", scattered)
+        scattered, concerted = accuracy[model, "scattered", MOST], accuracy[model, "concerted", MOST]
         ledger.estimand(f"{model}/fall_across_half", accuracy[model, "concerted", BEFORE] - accuracy[model, "concerted", AFTER])
         ledger.estimand(f"{model}/scattered_minus_concerted", scattered - concerted)
     return ledger.measurements()

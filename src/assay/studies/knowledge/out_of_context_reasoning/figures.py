@@ -156,7 +156,7 @@ DEPTH_FIGURES = (
 DOSE_FIGURES = (
     Figure(
         "doses",
-        "Contradictions must agree to be heard",
+        "Contradictions that agree weigh more",
         "How often a held-out subject's first implication is the rule's, against the share of bridge subjects that "
         "contradict the rule: each in its own way, or all alike.",
         Lines(

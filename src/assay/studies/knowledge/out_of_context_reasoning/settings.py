@@ -39,9 +39,9 @@ class SymbolicSettings:
     learning_rate: Annotated[float, Gt(0), doc("of AdamW, constant")] = 5e-3
     weight_decay: Annotated[float, Ge(0), doc("of AdamW, decoupled")] = 0.03
     n_steps: Annotated[int, Ge(1), doc("optimiser steps of the headline arms")] = 2_000
-    n_steps_long: Annotated[int, Ge(1), doc("steps of the combined model's second chance, and of the arms without decay")] = (
-        10_000
-    )
+    n_steps_long: Annotated[
+        int, Ge(1), doc("steps of the combined model's second chance, of the arms without decay, and at width 8")
+    ] = 10_000
     n_steps_slow: Annotated[int, Ge(1), doc("steps of the softmax and sample-efficiency arms")] = 4_000
     widths: Annotated[tuple[int, ...], MinLen(1), doc("hidden widths of the rank sweep beyond 3 and 4, from 8 on")] = (
         8,
@@ -50,7 +50,7 @@ class SymbolicSettings:
         64,
         128,
     )
-    n_steps_narrow: Annotated[int, Ge(1), doc("steps at the widths 1, 3 and 4, about the threshold")] = 20_000
+    n_steps_narrow: Annotated[int, Ge(1), doc("steps at the widths 3 and 4, about the threshold")] = 20_000
     n_steps_wide: Annotated[int, Ge(1), doc("steps at the other widths")] = 3_000
     n_steps_descent: Annotated[int, Ge(1), doc("steps of normalised descent on the exact population")] = 3_000
     n_steps_population: Annotated[int, Ge(1), doc("steps of the exact check of theorem 3")] = 1_500

@@ -3,7 +3,7 @@
 from assay.claims.estimand import Estimand
 
 PACKAGE = "assay.studies.knowledge.out_of_context_reasoning"
-N_RUNS = 16
+N_RUNS = 12
 
 WHY = "Why does one of two equally expressive models infer what it was never taught?"
 CONTRADICTION = "What stops the transfer of an association to subjects outside it?"
