@@ -137,33 +137,90 @@ def test_ablations_are_of_the_same_run() -> None:
 
 
 def test_regrets_by_hand() -> None:
-    problem, run = online._problem(Seeds(3), 50, 1, 0)
+    problem, run = online._problem(Seeds(3), 300, 2, 1)
     (transcript,) = online.ask_for_help([run])
     logs = additive = wrong = 0.0
-    for x, asked, action in zip(run.inputs[:, 0], transcript.asked, transcript.action, strict=True):
-        if not asked and action != int(x > problem.offset):
-            lost = abs(x - problem.offset)
+    for x, asked, action in zip(run.inputs, transcript.asked, transcript.action, strict=True):
+        if not asked and action != int(x.sum() / math.sqrt(2) > problem.offset):
+            lost = abs(x.sum() / math.sqrt(2) - problem.offset)
             logs, additive, wrong = logs - math.log(1 - lost), additive + lost, wrong + 1
-    assert online._regrets(problem, run, transcript) == pytest.approx((logs, additive, transcript.asked.mean(), wrong))
+    tested = (transcript.asked & ~transcript.forced).sum() / (~transcript.forced).sum()
+    expected = (logs, additive, transcript.asked.mean(), wrong, tested)
+    assert wrong > 0
+    assert online._regrets(problem, run, transcript) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("plays", ["tested", "untested", "nearest"])
+def test_expected_regret_is_the_mean_over_fresh_inputs(plays: online.Plays) -> None:
+    """Each round is played by a grid of inputs in place of its own, after what was heard before."""
+    problem, run = online._problem(Seeds(3), 120, 1, 0)
+    (transcript,) = online.ask_for_help([run], trigger=plays == "tested")
+    if plays == "nearest":
+        transcript = online.copy_nearest(run.inputs, run.labels, run.schedule.radius)
+    grid = (np.arange(20_000) + 0.5) / 20_000
+    lost = 0.0
+    for t in range(120):
+        told = np.flatnonzero(transcript.asked[:t])
+        gaps = np.abs(grid[:, None] - run.inputs[told, 0])
+        if plays == "nearest":
+            if not len(told):
+                continue
+            action, played = run.labels[told[gaps.argmin(axis=1)]], gaps.min(axis=1) <= run.schedule.radius
+        else:
+            assert transcript.member is not None
+            action = run.cover.act(np.full(len(grid), transcript.member[t]), grid[:, None])
+            near = (gaps <= run.schedule.radius) & (run.labels[told] == action[:, None])
+            played = near.any(axis=1) | (plays == "untested")
+        share = 1.0 if plays == "nearest" else 1 - run.schedule.forced_rate
+        wrong = played & (action != (grid > problem.offset))
+        lost += share * float((wrong * np.abs(grid - problem.offset)).mean())
+    assert lost > 0
+    assert online.expected_regret(problem, run, transcript, plays=plays) == pytest.approx(lost, rel=0.02)
+
+
+def test_one_dimension_is_judged_by_expected_regret() -> None:
+    problem, run = online._problem(Seeds(3), 400, 1, 0)
+    (transcript,) = online.ask_for_help([run])
+    found = dict(online._ablations(problem, run, transcript))
+    assert online._regrets(problem, run, transcript)[1] == online.expected_regret(problem, run, transcript)
+    assert found[online.NAMES["exact"]][1] == 0
+    hedge_only = online.expected_regret(problem, run, transcript, plays="untested")
+    assert found[online.NAMES["no-test"]][1] == hedge_only > online.expected_regret(problem, run, transcript)
+
+
+def test_the_coin_learns_nothing() -> None:
+    found = online.measure_nulls(OnlineSettings(horizons=(1_000, 10_000), n_copies=3), Seeds(0)).estimands
+    assert found["coin/additive_slope"] == pytest.approx(1.0, abs=0.1)
+    assert found["coin/query_slope"] < 0  # the schedule's
+    for n_dims in (1, 2, 3):
+        assert found[f"coin-full-{n_dims}d/test_slope"] == pytest.approx(0.0, abs=0.15)
+    lost = impossible.measure_nulls(ImpossibleSettings(horizons=(1_000, 10_000), n_copies=2), Seeds(0)).estimands
+    assert lost["coin/exponent"] == pytest.approx(0.5, abs=0.1)
+    assert lost["told/exponent"] < 0
+    assert lost["coin/least_growth"] > 0.1 > lost["told/least_growth"]
+    broken = misspecified.measure_nulls(MisspecifiedSettings(horizons=(1_000, 10_000), n_copies=2), Seeds(0)).estimands
+    assert broken["coin/regret_slope"] == pytest.approx(1.0, abs=0.1)
+    assert broken["told/regret_slope"] == pytest.approx(-1.0)
 
 
 def test_online_slopes_are_of_their_arms() -> None:
-    """Each agent's additive regret grows as T to a power of its own, its query rate falls as another."""
+    """Each agent's additive regret grows as T to a power of its own, the rate of its distance test falls as another."""
     powers = dict(zip(online.NAMES, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), strict=True))
     rows: list[online.Row] = []
     for horizon in (100, 1000):
         for copy in range(3):
             for arm, power in powers.items():
                 rate = horizon ** (-power) * (1.0 if arm != "full" else (horizon / 100) ** (-0.01 * copy))
-                rows.append((0, horizon, copy, online.NAMES[arm], 7.0, float(horizon**power), rate, 0.0))
+                rows.append((0, horizon, copy, online.NAMES[arm], 7.0, float(horizon**power), 0.5, 0.0, rate))
     found = online._online_slopes(rows, 1)
     for arm, power in powers.items():
         if arm != "exact":
             assert found[f"{arm}-1d/additive_slope"] == pytest.approx(power)
-    assert found["full-1d-first/query_slope"] == pytest.approx(-0.1)
-    assert found["full-1d-second/query_slope"] == pytest.approx(-0.11)
-    assert found["full-1d-third/query_slope"] == pytest.approx(-0.12)
-    assert found["full-1d/query_slope"] == pytest.approx(-0.11, abs=1e-3)
+    assert found["full-1d/query_slope"] == pytest.approx(0.0)
+    assert found["full-1d-first/test_slope"] == pytest.approx(-0.1)
+    assert found["full-1d-second/test_slope"] == pytest.approx(-0.11)
+    assert found["full-1d-third/test_slope"] == pytest.approx(-0.12)
+    assert found["full-1d/test_slope"] == pytest.approx(-0.11, abs=1e-3)
 
 
 def test_the_bounds_own_slope() -> None:

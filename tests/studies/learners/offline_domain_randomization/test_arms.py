@@ -214,10 +214,11 @@ def test_the_advantage_is_a_ratio_of_mean_losses(monkeypatch: pytest.MonkeyPatch
 def test_arms_of_the_cart_pole(monkeypatch: pytest.MonkeyPatch) -> None:
     settings, pole = CollapseSettings(), meeting.CART_POLE.simulator
     calls = spy(monkeypatch, collapse, "fit_law", lambda *args, **kwargs: point(pole.parameters))
-    values = collapse._cart_pole(settings, Seeds(6))
+    values = collapse._cart_pole(settings, Seeds(6), plentiful=True)
     truth = draw_truth(pole.parameters, Seeds(6)("truth"))
-    plenty, changing, scarce, with_bonus = (args[1] for args, _ in calls)
-    assert [kwargs["bonus"] for _, kwargs in calls] == [0, 0, 0, settings.bonus]
+    scarce, with_bonus, plenty, changing = (args[1] for args, _ in calls)
+    assert [kwargs["bonus"] for _, kwargs in calls] == [0, settings.bonus, 0, 0]
+    assert "plenty/visible" not in collapse._cart_pole(settings, Seeds(6), plentiful=False)
     assert {kwargs["floor"] for _, kwargs in calls} == {settings.sensor**2}
     assert (len(plenty), len(scarce)) == (settings.plenty, settings.few)
     assert scarce is with_bonus

@@ -211,11 +211,13 @@ class Transcript:
         asked: whether it asked; then the mentor's action was played.
         forced: whether the query was one of Hedge's own (a subset of `asked`).
         action: what the agent's policy would play; on rounds not asked it was played.
+        member: the policy of the cover that stands on each round, for agents that draw one.
     """
 
     asked: Bools
     forced: Bools
     action: Labels
+    member: Labels | None = None
 
     def played(self, mentor: Labels) -> Labels:
         """The action played in each round: the mentor's where asked, else the agent's."""
@@ -286,9 +288,10 @@ def ask_for_help(runs: Sequence[Run], *, trigger: bool = True) -> list[Transcrip
     transcripts = []
     for run, f, drawn in zip(runs, forced, members, strict=True):
         # On a forced round the old policy still stands; the redraw counts from the next round on.
-        action = run.cover.act(drawn[np.cumsum(f) - f], run.features)
+        member = drawn[np.cumsum(f) - f]
+        action = run.cover.act(member, run.features)
         asked = _trigger(run.inputs, run.labels, action, f, run.schedule.radius) if trigger else f
-        transcripts.append(Transcript(asked, f, action))
+        transcripts.append(Transcript(asked, f, action, member))
     return transcripts
 
 

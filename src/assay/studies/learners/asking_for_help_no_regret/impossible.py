@@ -25,37 +25,71 @@ def measure(settings: ImpossibleSettings, seeds: Seeds) -> Measurement:
             named = dict(zip(_ASKERS, map(float, regret), strict=True))
             rows += [{**row, "asker": asker, "regret": value, "survival": math.exp(-value)} for asker, value in named.items()]
 
-    def exponent(asker: str) -> float:
-        """The slope on log(T / (q + 1)) along each sparse budget, averaged over them."""
-        mine = [row for row in rows if row["asker"] == asker]
-        return float(
-            np.mean(
-                [
-                    log_log_slope(
-                        [row["rounds_per_query"] for row in mine if row["budget"] == a],
-                        [row["regret"] for row in mine if row["budget"] == a],
-                    )
-                    for a in settings.sparse_budgets
-                ]
-            )
-        )
-
-    def growth(asker: str, budget: float) -> float:
-        mine = [float(row["regret"]) for row in rows if row["asker"] == asker and row["budget"] == budget]
-        return mine[-1] - mine[0]
-
     return Measurement(
         estimands={
-            "coins/exponent": exponent("asks once a cell"),
-            "one-change/exponent": exponent("learnable, copies nearest"),
-            "coins/least_growth": min(growth("asks once a cell", a) for a in settings.budgets),
-            "one-change/least_growth": min(growth("learnable, exact learner", a) for a in settings.budgets),
+            "coins/exponent": _exponent(settings, rows, "asks once a cell"),
+            "one-change/exponent": _exponent(settings, rows, "learnable, copies nearest"),
+            "coins/least_growth": _least_growth(settings, rows, "asks once a cell"),
+            "one-change/least_growth": _least_growth(settings, rows, "learnable, exact learner"),
         },
         tables={
             "impossible": rows,
             "survival": [{**row, "budget": f"T^{row['budget']:g} questions"} for row in rows if row["asker"] in _SHOWN],
         },
     )
+
+
+def measure_nulls(settings: ImpossibleSettings, seeds: Seeds) -> Measurement:
+    """Who asks q times at random and tosses a coin elsewhere, and who knows every cell's safe action and errs in one round."""
+    rows: Table = []
+    for a in settings.budgets:
+        for horizon in settings.horizons:
+            q = round(horizon**a)
+            lost = np.mean(
+                [_null_regret(horizon, q, seeds.child(f"{a}/{horizon}/{c}")) for c in range(settings.n_copies)], axis=0
+            )
+            for asker, regret in zip(("coin", "told"), map(float, lost), strict=True):
+                rows.append({"budget": a, "rounds_per_query": horizon / (q + 1), "asker": asker, "regret": regret})
+    return Measurement(
+        {f"{arm}/exponent": _exponent(settings, rows, arm) for arm in ("coin", "told")}
+        | {f"{arm}/least_growth": _least_growth(settings, rows, arm) for arm in ("coin", "told")}
+    )
+
+
+def _null_regret(horizon: int, q: int, seeds: Seeds) -> tuple[float, float]:
+    x = uniform_inputs(horizon, 1, rng=seeds("inputs"))
+    free = Cells.sample(max(1, math.isqrt(q * horizon)), rng=seeds("cells"))
+    rng = seeds("coin")
+    truth, played = free.mentor(x), rng.integers(2, size=horizon)
+    asked = rng.choice(horizon, q, replace=False)
+    played[asked] = truth[asked]
+    tossed = float(-np.log1p(-free.loss(x, played)).sum())
+    return tossed, float(-np.log1p(-free.stake(x)).mean())  # one wrong round of any
+
+
+def _exponent(settings: ImpossibleSettings, rows: Table, asker: str) -> float:
+    """The slope on log(T / (q + 1)) along each sparse budget, averaged over them."""
+    mine = [row for row in rows if row["asker"] == asker]
+    return float(
+        np.mean(
+            [
+                log_log_slope(
+                    [row["rounds_per_query"] for row in mine if row["budget"] == a],
+                    [row["regret"] for row in mine if row["budget"] == a],
+                )
+                for a in settings.sparse_budgets
+            ]
+        )
+    )
+
+
+def _least_growth(settings: ImpossibleSettings, rows: Table, asker: str) -> float:
+    """Regret of the longest run less that of the shortest, for the budget with the least."""
+    grown = []
+    for a in settings.budgets:
+        mine = [float(row["regret"]) for row in rows if row["asker"] == asker and row["budget"] == a]
+        grown.append(mine[-1] - mine[0])
+    return min(grown)
 
 
 _ASKERS = (

@@ -39,6 +39,28 @@ def measure_many(settings: MisspecifiedSettings, many: Sequence[Seeds]) -> list[
     return [_misspecified_measurement(settings, mine) for mine in found]
 
 
+def measure_nulls(settings: MisspecifiedSettings, seeds: Seeds) -> Measurement:
+    """Who asks as the schedule's coin says and tosses a coin elsewhere, and who knows the threshold to within one over T."""
+    tossed, told = [], []
+    for horizon in settings.horizons:
+        lost = []
+        for copy in range(settings.n_copies):
+            problem, inputs, run = _broken(seeds, "none", 0.0, horizon, copy)
+            rng = seeds.child(f"coin/{horizon}/{copy}")("coin")
+            truth = problem.mentor(inputs)
+            asked = rng.random(horizon) < run.schedule.forced_rate
+            loss = problem.loss(inputs, np.where(asked, truth, rng.integers(2, size=horizon)))
+            lost.append(-np.log1p(-loss).sum())
+        tossed.append(float(np.mean(lost)))
+        told.append(horizon * (1 / horizon) ** 2 / 2)  # in expectation: each of the T uniform inputs, up to 1 / T off
+    return Measurement(
+        {
+            "coin/regret_slope": log_log_slope(settings.horizons, tossed),
+            "told/regret_slope": log_log_slope(settings.horizons, told),
+        }
+    )
+
+
 def _broken(seeds: Seeds, kind: str, level: float, horizon: int, copy: int) -> tuple[Half, Inputs, Run]:
     seeds = seeds.child(f"broken/{horizon}/{copy}")  # the same mentor and inputs for every kind and level
     problem = Half.sample(1, rng=seeds("mentor"))

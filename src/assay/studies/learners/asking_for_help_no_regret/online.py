@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from assay.claims.study import Measurement, Table
 from assay.core.progress import parts
@@ -26,6 +27,10 @@ from assay.studies.learners.asking_for_help_no_regret.horizons import copies_of
 from assay.studies.learners.asking_for_help_no_regret.settings import OnlineSettings
 from assay.studies.learners.asking_for_help_no_regret.world import Half, uniform_inputs
 
+Numbers = tuple[float, float, float, float, float]
+Row = tuple[int, int, int, str, float, float, float, float, float]  # seed, horizon, copy, agent, then `_regrets`
+ADDITIVE, QUERY_RATE, TESTED = 1, 2, 4  # places in what `_regrets` returns
+Plays = Literal["tested", "untested", "nearest", "right"]
 Step = Literal["plain", "weighted", "constant"]
 STEPS: dict[Step, str] = {"plain": "full", "weighted": "weighted", "constant": "constant"}
 NAMES = {
@@ -63,14 +68,47 @@ def measure_many(settings: OnlineSettings, many: Sequence[Seeds]) -> list[Measur
     return [_measurement(settings, seeds, table, found) for seeds, table, found in zip(many, tables, slopes, strict=True)]
 
 
-def _ablations(problem: Half, run: Run, transcript: Transcript) -> list[tuple[str, tuple[float, float, float, float]]]:
+def _ablations(problem: Half, run: Run, transcript: Transcript) -> list[tuple[str, Numbers]]:
     """What the same round's inputs cost without the distance test, without Hedge, and the exact learner of one threshold."""
-    hedge_only = Transcript(transcript.forced, transcript.forced, transcript.action)
+    hedge_only = Transcript(transcript.forced, transcript.forced, transcript.action, transcript.member)
     return [
-        (NAMES["no-test"], _regrets(problem, run, hedge_only)),
-        (NAMES["no-hedge"], _regrets(problem, run, copy_nearest(run.inputs, run.labels, run.schedule.radius))),
-        (NAMES["exact"], _regrets(problem, run, bisect_mentor(run.inputs, run.labels, problem.normal))),
+        (NAMES["no-test"], _regrets(problem, run, hedge_only, plays="untested")),
+        (NAMES["no-hedge"], _regrets(problem, run, copy_nearest(run.inputs, run.labels, run.schedule.radius), plays="nearest")),
+        (NAMES["exact"], _regrets(problem, run, bisect_mentor(run.inputs, run.labels, problem.normal), plays="right")),
     ]
+
+
+COIN_ASKS = 0.05  # of the rounds that are not forced, in place of the distance test
+
+
+def measure_nulls(settings: OnlineSettings, seeds: Seeds) -> Measurement:
+    """Who plays a coin toss, and asks by the schedule's coin and, in place of the distance test, by one that comes up 1 in 20.
+
+    Its one number of regret, of questions and of the ratio is that in one dimension.
+    """
+    estimands: dict[str, float] = {}
+    rates: list[float] = []
+    for n_dims in (1, 2, 3):
+        numbers = []
+        for horizon in settings.horizons:
+            found = []
+            for copy in range(settings.n_copies):
+                problem, run = _problem(seeds, horizon, n_dims, copy)
+                rng = seeds.child(f"coin/{n_dims}/{horizon}/{copy}")("coin")
+                forced = rng.random(horizon) < run.schedule.forced_rate
+                asked = forced | (rng.random(horizon) < COIN_ASKS)
+                tossed = Transcript(asked, forced, rng.integers(2, size=horizon))
+                loss = problem.loss(run.inputs, tossed.played(run.labels)).sum()
+                found.append((loss, asked.mean(), asked[~forced].mean()))
+            numbers.append(np.mean(found, axis=0))
+        slopes = [log_log_slope(settings.horizons, [float(row[column]) for row in numbers]) for column in range(3)]
+        estimands[f"coin-full-{n_dims}d/test_slope"] = slopes[2]
+        if n_dims == 1:
+            estimands |= {"coin/additive_slope": slopes[0], "coin/query_slope": slopes[1]}
+            rates.append(float(numbers[-1][1]))
+    _, run = _problem(seeds, max(settings.horizons), 1, 0)
+    estimands["coin/queries_to_full"] = rates[0] / float(ask_for_help([run])[0].asked.mean())
+    return Measurement(estimands)
 
 
 def _measurement(settings: OnlineSettings, seeds: Seeds, table: Table, slopes: dict[str, float]) -> Measurement:
@@ -139,25 +177,66 @@ def _problem(
     return problem, Run(inputs, problem.mentor(inputs), cover, schedule, seeds("agent"))
 
 
-def _regrets(problem: Half, run: Run, transcript: Transcript) -> tuple[float, float, float, float]:
-    """Multiplicative regret, additive regret, query rate, wrong actions played."""
+def _regrets(problem: Half, run: Run, transcript: Transcript, *, plays: Plays = "tested") -> Numbers:
+    """Multiplicative regret, additive regret, query rate, wrong actions played, share asked of the rounds that are not forced.
+
+    In one dimension the additive regret is `expected_regret`: the mean of what is drawn, without the luck of few inputs.
+    """
     truth = problem.mentor(run.inputs)
     played = transcript.played(truth)
     loss = problem.loss(run.inputs, played)
     with np.errstate(divide="ignore"):  # a certain catastrophe is an infinite multiplicative regret, and a survival of 0
         logs = float(-np.log1p(-loss).sum())
-    return logs, float(loss.sum()), float(transcript.asked.mean()), float((played != truth).sum())
+    additive = float(loss.sum())
+    if problem.n_dims == 1:
+        additive = expected_regret(problem, run, transcript, plays=plays)
+    tested = float(transcript.asked[~transcript.forced].mean()) if (~transcript.forced).any() else 0.0
+    return logs, additive, float(transcript.asked.mean()), float((played != truth).sum()), tested
 
 
-Row = tuple[int, int, int, str, float, float, float, float]  # seed, horizon, copy, agent, then `_regrets`
-ADDITIVE, QUERY_RATE = 1, 2  # places in what `_regrets` returns
+def expected_regret(problem: Half, run: Run, transcript: Transcript, *, plays: Plays = "tested") -> float:
+    """Additive regret in one dimension, each round's in expectation over its uniform input, given all that went before.
+
+    Wrong are the inputs between the mentor's threshold and the agent's; they are played as far as the radius reaches from the
+    outermost heard input of that action (everywhere without the distance test), and each costs L times its distance to the
+    mentor's threshold. The agent's threshold is its policy's, or half way between the nearest answers for who copies them.
+
+    Args:
+        problem: the mentor.
+        run: inputs and answers.
+        transcript: who was asked when, and the policies that stood.
+        plays: its policy's action after the distance test or without it, the nearest answer within the radius, or never wrong.
+    """
+    if plays == "right":
+        return 0.0
+    x, place = run.inputs[:, 0], problem.offset
+    low = _before(np.maximum.accumulate(np.where(transcript.asked & (run.labels == 0), x, -np.inf)), -np.inf)
+    high = _before(np.minimum.accumulate(np.where(transcript.asked & (run.labels == 1), x, np.inf)), np.inf)
+    if plays == "nearest":
+        silent = np.isinf(low) & np.isinf(high)  # nothing heard: it asks
+        threshold = np.where(silent, place, (np.where(silent, 0.0, low) + np.where(silent, 0.0, high)) / 2)
+        played = 1.0
+    else:
+        assert isinstance(run.cover, ThresholdCover)
+        assert transcript.member is not None
+        threshold = run.cover.thetas[transcript.member]
+        played = 1 - run.schedule.forced_rate
+    top = np.minimum(threshold, low + run.schedule.radius) if plays != "untested" else threshold
+    bottom = np.maximum(threshold, high - run.schedule.radius) if plays != "untested" else threshold
+    squares = (np.clip(top, place, 1.0) - place) ** 2 + (place - np.clip(bottom, 0.0, place)) ** 2
+    return float(played * problem.lipschitz * squares.sum() / 2)
+
+
+def _before(values: npt.NDArray[np.float64], first: float) -> npt.NDArray[np.float64]:
+    """What stood before each round."""
+    return np.concatenate([[first], values[:-1]])
 
 
 def _averaged(rows: list[Row], n_dims: int) -> Table:
     table: Table = []
     for horizon, agent in sorted({(row[1], row[3]) for row in rows}):
         mine = np.array([row[4:] for row in rows if row[1] == horizon and row[3] == agent])
-        regret, additive, rate, wrong = map(float, mine.mean(axis=0))
+        regret, additive, rate, wrong, tested = map(float, mine.mean(axis=0))
         table.append(
             {
                 "n_dims": n_dims,
@@ -166,6 +245,7 @@ def _averaged(rows: list[Row], n_dims: int) -> Table:
                 "agent": agent,
                 "additive_regret": additive,
                 "query_rate": rate,
+                "tested_rate": tested,
                 "wrong_actions": wrong,
                 "survival": float(np.exp(-mine[:, 0]).mean()),
                 "query_bound": horizon ** (-1 / (4 * n_dims + 2)),
@@ -179,7 +259,7 @@ def _slope(rows: list[Row], agent: str, column: int, copies: slice = slice(None)
     horizons = sorted({row[1] for row in rows})
     means = []
     for horizon in horizons:
-        values = [(row[4], row[5], row[6], row[7])[column] for row in rows if row[1] == horizon and row[3] == agent]
+        values = [row[4:][column] for row in rows if row[1] == horizon and row[3] == agent]
         means.append(float(np.mean(values[copies])))
     return log_log_slope(horizons, means)
 
@@ -187,9 +267,10 @@ def _slope(rows: list[Row], agent: str, column: int, copies: slice = slice(None)
 def _online_slopes(rows: list[Row], n_dims: int) -> dict[str, float]:
     found = {f"{arm}-{n_dims}d/additive_slope": _slope(rows, NAMES[arm], ADDITIVE) for arm in NAMES if arm != "exact"}
     found[f"full-{n_dims}d/query_slope"] = _slope(rows, NAMES["full"], QUERY_RATE)
+    found[f"full-{n_dims}d/test_slope"] = _slope(rows, NAMES["full"], TESTED)
     if n_dims == 1:
         thirds = {"first": slice(0, None, 3), "second": slice(1, None, 3), "third": slice(2, None, 3)}
-        found |= {f"full-1d-{name}/query_slope": _slope(rows, NAMES["full"], QUERY_RATE, part) for name, part in thirds.items()}
+        found |= {f"full-1d-{name}/test_slope": _slope(rows, NAMES["full"], TESTED, part) for name, part in thirds.items()}
     return found
 
 
@@ -205,7 +286,7 @@ def _half_planes(settings: OnlineSettings, seeds: Seeds, horizons: list[int]) ->
         problem = Half((float(cover.normals[member, 0]), float(cover.normals[member, 1])), float(cover.offsets[member]))
         inputs = uniform_inputs(horizon, 2, rng=branch("inputs"))
         run = Run(inputs, problem.mentor(inputs), cover, Schedule.online(horizon, 2, cover.size), branch("agent"))
-        logs, additive, rate, wrong = _regrets(problem, run, ask_for_help([run])[0])
+        logs, additive, rate, wrong, _ = _regrets(problem, run, ask_for_help([run])[0])
         rows.append(
             {"rounds": horizon, "regret": logs, "additive_regret": additive, "query_rate": rate, "wrong_actions": wrong}
         )

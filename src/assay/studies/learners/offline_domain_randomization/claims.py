@@ -236,7 +236,8 @@ COLLAPSE = Experiment(
     presets={
         "quick": Preset(
             CollapseSettings(
-                few=2, plenty=6, n_copies=1, n_draws=6, fit_budget=40, n_records=20, bonuses=(1.0,), residuals=(0.0,)
+                few=2, plenty=6, n_copies=1, n_plenty=1, n_draws=6, fit_budget=40, n_records=20, bonuses=(1.0,),
+                residuals=(0.0,),
             ),
             2,
         ),

@@ -80,7 +80,8 @@ class CollapseSettings:
     sensor: Annotated[float, Gt(0), doc("standard deviation of the sensor, in each state's unit")] = 0.1
     change: Annotated[float, Gt(0), doc("step-to-step deviation of the changing system's parameters, in search widths")] = 0.3
     bonus: Annotated[float, Gt(0), doc("beta of the large entropy bonus")] = 3.0
-    n_copies: Annotated[int, Ge(1), doc("real systems a run averages over")] = 12
+    n_copies: Annotated[int, Ge(1), doc("real systems a run averages over where records are scarce")] = 12
+    n_plenty: Annotated[int, Ge(1), doc("real systems a run averages over where they are not: the first of those")] = 2
     n_draws: Annotated[int, Ge(2), doc("simulated next states per transition")] = 40
     fit_budget: Annotated[int, Ge(20), doc("evaluations of CMA-ES for a law")] = 400
     n_records: Annotated[int, Ge(10), doc("recorded transitions N of the figure's fits; even")] = 100
@@ -89,6 +90,8 @@ class CollapseSettings:
     residuals: Annotated[tuple[float, ...], MinLen(1), doc("mean squares that the best mean leaves there")] = (0.0, 0.005, 0.02)
 
     def __post_init__(self) -> None:
+        if self.n_plenty > self.n_copies:
+            raise SettingsError(f"n_plenty must be at most n_copies; got {self.n_plenty} and {self.n_copies}")
         if self.n_records % 2:
             raise SettingsError(f"n_records must be even, so that residuals balance; got {self.n_records}")
         if min(self.bonuses) <= 0 or max(self.bonuses) >= self.n_records:
