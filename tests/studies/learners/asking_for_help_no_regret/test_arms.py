@@ -125,10 +125,14 @@ def test_steps_of_hedge_differ_in_the_step_alone() -> None:
     assert len(set(draws)) == 1
 
 
+def fresh_of(problem: Half, n: int = 1000) -> online.Fresh:
+    return online.Fresh.draw(problem, rng=Seeds(8)("fresh"), n=n)
+
+
 def test_ablations_are_of_the_same_run() -> None:
     problem, run = online._problem(Seeds(3), 1000, 1, 0)
     (transcript,) = online.ask_for_help([run])
-    found = dict(online._ablations(problem, run, transcript))
+    found = dict(online._ablations(problem, run, transcript, fresh_of(problem)))
     full = online._regrets(problem, run, transcript)
     assert found[online.NAMES["no-test"]][2] == transcript.forced.mean() < full[2]
     assert found[online.NAMES["no-test"]][1] > full[1]
@@ -175,17 +179,38 @@ def test_expected_regret_is_the_mean_over_fresh_inputs(plays: online.Plays) -> N
         wrong = played & (action != (grid > problem.offset))
         lost += share * float((wrong * np.abs(grid - problem.offset)).mean())
     assert lost > 0
-    assert online.expected_regret(problem, run, transcript, plays=plays) == pytest.approx(lost, rel=0.02)
+    assert online.expected_regret(problem, run, transcript, plays=plays, fresh=fresh_of(problem)) == pytest.approx(
+        lost, rel=0.02
+    )
 
 
-def test_one_dimension_is_judged_by_expected_regret() -> None:
-    problem, run = online._problem(Seeds(3), 400, 1, 0)
-    (transcript,) = online.ask_for_help([run])
-    found = dict(online._ablations(problem, run, transcript))
-    assert online._regrets(problem, run, transcript)[1] == online.expected_regret(problem, run, transcript)
-    assert found[online.NAMES["exact"]][1] == 0
-    hedge_only = online.expected_regret(problem, run, transcript, plays="untested")
-    assert found[online.NAMES["no-test"]][1] == hedge_only > online.expected_regret(problem, run, transcript)
+@pytest.mark.parametrize("plays", ["tested", "untested"])
+def test_expected_regret_is_the_mean_of_what_is_drawn(plays: online.Plays) -> None:
+    drawn, expected = [], []
+    built = [online._problem(Seeds(seed), 200, 2, 0, step="weighted") for seed in range(300)]
+    for (problem, run), transcript in zip(
+        built, online.ask_for_help([run for _, run in built], trigger=plays == "tested"), strict=True
+    ):
+        drawn.append(online._regrets(problem, run, transcript)[1])
+        expected.append(online.expected_regret(problem, run, transcript, plays=plays, fresh=fresh_of(problem, 20_000)))
+    off = np.subtract(drawn, expected)
+    assert abs(off.mean()) < 4 * off.std() / math.sqrt(len(off))
+    assert np.std(expected) < 0.8 * np.std(drawn)
+    assert off.std() / math.sqrt(len(off)) < 0.1 * np.mean(expected)
+
+
+def test_only_who_copies_the_nearest_in_more_dimensions_is_judged_by_what_is_drawn() -> None:
+    for n_dims in (1, 2):
+        problem, run = online._problem(Seeds(3), 400, n_dims, 0)
+        (transcript,) = online.ask_for_help([run])
+        copied = online.copy_nearest(run.inputs, run.labels, run.schedule.radius)
+        found = dict(online._ablations(problem, run, transcript, fresh_of(problem)))
+        assert found[online.NAMES["exact"]][1] == 0
+        hedge_only = online.Transcript(transcript.forced, transcript.forced, transcript.action, transcript.member)
+        without = online.expected_regret(problem, run, hedge_only, plays="untested", fresh=fresh_of(problem))
+        assert found[online.NAMES["no-test"]][1] == without > found[online.NAMES["no-hedge"]][1]
+        drawn = online._regrets(problem, run, copied)[1]
+        assert (found[online.NAMES["no-hedge"]][1] == drawn) == (n_dims == 2)
 
 
 def test_the_coin_learns_nothing() -> None:

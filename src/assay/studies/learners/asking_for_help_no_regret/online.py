@@ -3,10 +3,12 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from assay.claims.study import Measurement, Table
 from assay.core.progress import parts
@@ -25,11 +27,12 @@ from assay.studies.learners.asking_for_help_no_regret.agents import (
 )
 from assay.studies.learners.asking_for_help_no_regret.horizons import copies_of
 from assay.studies.learners.asking_for_help_no_regret.settings import OnlineSettings
-from assay.studies.learners.asking_for_help_no_regret.world import Half, uniform_inputs
+from assay.studies.learners.asking_for_help_no_regret.world import Half, Inputs, Labels, uniform_inputs
 
 Numbers = tuple[float, float, float, float, float]
 Row = tuple[int, int, int, str, float, float, float, float, float]  # seed, horizon, copy, agent, then `_regrets`
 ADDITIVE, QUERY_RATE, TESTED = 1, 2, 4  # places in what `_regrets` returns
+N_FRESH = 200_000
 Plays = Literal["tested", "untested", "nearest", "right"]
 Step = Literal["plain", "weighted", "constant"]
 STEPS: dict[Step, str] = {"plain": "full", "weighted": "weighted", "constant": "constant"}
@@ -58,9 +61,11 @@ def measure_many(settings: OnlineSettings, many: Sequence[Seeds]) -> list[Measur
         for step in parts(STEPS):
             built = [_problem(many[s], horizon, n_dims, copy, step=step) for s, horizon, copy in keys]
             for key, (problem, run), transcript in zip(keys, built, ask_for_help([run for _, run in built]), strict=True):
-                rows.append((*key, NAMES[STEPS[step]], *_regrets(problem, run, transcript)))
+                seed, horizon, copy = key
+                fresh = Fresh.draw(problem, rng=many[seed].child(f"online/{n_dims}/{horizon}/{copy}")("fresh"))
+                rows.append((*key, NAMES[STEPS[step]], *_regrets(problem, run, transcript, fresh=fresh)))
                 if step == "plain":
-                    rows += [(*key, name, *values) for name, values in _ablations(problem, run, transcript)]
+                    rows += [(*key, name, *values) for name, values in _ablations(problem, run, transcript, fresh)]
         for s in range(len(many)):
             mine = [row for row in rows if row[0] == s]
             tables[s] += _averaged(mine, n_dims)
@@ -68,13 +73,36 @@ def measure_many(settings: OnlineSettings, many: Sequence[Seeds]) -> list[Measur
     return [_measurement(settings, seeds, table, found) for seeds, table, found in zip(many, tables, slopes, strict=True)]
 
 
-def _ablations(problem: Half, run: Run, transcript: Transcript) -> list[tuple[str, Numbers]]:
+@dataclass(frozen=True)
+class Fresh:
+    """Uniform inputs in rising order of their scores, to take an expectation over, and what draws among them."""
+
+    inputs: Inputs
+    scores: npt.NDArray[np.float64]
+    rng: np.random.Generator
+
+    @classmethod
+    def draw(cls, problem: Half, *, rng: np.random.Generator, n: int = N_FRESH) -> "Fresh":
+        """n of them for a mentor's problem; in one dimension none are needed."""
+        inputs = uniform_inputs(n if problem.n_dims > 1 else 1, problem.n_dims, rng=rng)
+        scores = problem.score(inputs)
+        order = np.argsort(scores)
+        return cls(inputs[order], scores[order], rng)
+
+
+def _ablations(problem: Half, run: Run, transcript: Transcript, fresh: Fresh) -> list[tuple[str, Numbers]]:
     """What the same round's inputs cost without the distance test, without Hedge, and the exact learner of one threshold."""
     hedge_only = Transcript(transcript.forced, transcript.forced, transcript.action, transcript.member)
     return [
-        (NAMES["no-test"], _regrets(problem, run, hedge_only, plays="untested")),
-        (NAMES["no-hedge"], _regrets(problem, run, copy_nearest(run.inputs, run.labels, run.schedule.radius), plays="nearest")),
-        (NAMES["exact"], _regrets(problem, run, bisect_mentor(run.inputs, run.labels, problem.normal), plays="right")),
+        (NAMES["no-test"], _regrets(problem, run, hedge_only, plays="untested", fresh=fresh)),
+        (
+            NAMES["no-hedge"],
+            _regrets(problem, run, copy_nearest(run.inputs, run.labels, run.schedule.radius), plays="nearest", fresh=fresh),
+        ),
+        (
+            NAMES["exact"],
+            _regrets(problem, run, bisect_mentor(run.inputs, run.labels, problem.normal), plays="right", fresh=fresh),
+        ),
     ]
 
 
@@ -177,10 +205,13 @@ def _problem(
     return problem, Run(inputs, problem.mentor(inputs), cover, schedule, seeds("agent"))
 
 
-def _regrets(problem: Half, run: Run, transcript: Transcript, *, plays: Plays = "tested") -> Numbers:
+def _regrets(
+    problem: Half, run: Run, transcript: Transcript, *, plays: Plays = "tested", fresh: Fresh | None = None
+) -> Numbers:
     """Multiplicative regret, additive regret, query rate, wrong actions played, share asked of the rounds that are not forced.
 
-    In one dimension the additive regret is `expected_regret`: the mean of what is drawn, without the luck of few inputs.
+    With `fresh` inputs the additive regret is the `expected_regret`: the mean of what is drawn, without the luck of few inputs;
+    only who copies the nearest answer in more than one dimension keeps what is drawn.
     """
     truth = problem.mentor(run.inputs)
     played = transcript.played(truth)
@@ -188,27 +219,79 @@ def _regrets(problem: Half, run: Run, transcript: Transcript, *, plays: Plays = 
     with np.errstate(divide="ignore"):  # a certain catastrophe is an infinite multiplicative regret, and a survival of 0
         logs = float(-np.log1p(-loss).sum())
     additive = float(loss.sum())
-    if problem.n_dims == 1:
-        additive = expected_regret(problem, run, transcript, plays=plays)
+    if fresh is not None and (problem.n_dims == 1 or plays != "nearest"):
+        additive = expected_regret(problem, run, transcript, plays=plays, fresh=fresh)
     tested = float(transcript.asked[~transcript.forced].mean()) if (~transcript.forced).any() else 0.0
     return logs, additive, float(transcript.asked.mean()), float((played != truth).sum()), tested
 
 
-def expected_regret(problem: Half, run: Run, transcript: Transcript, *, plays: Plays = "tested") -> float:
-    """Additive regret in one dimension, each round's in expectation over its uniform input, given all that went before.
+def expected_regret(problem: Half, run: Run, transcript: Transcript, *, plays: Plays, fresh: Fresh) -> float:
+    """Additive regret, each round's in expectation over its uniform input, given all that went before.
 
-    Wrong are the inputs between the mentor's threshold and the agent's; they are played as far as the radius reaches from the
-    outermost heard input of that action (everywhere without the distance test), and each costs L times its distance to the
-    mentor's threshold. The agent's threshold is its policy's, or half way between the nearest answers for who copies them.
+    Wrong are the inputs between the mentor's plane and the agent's; they are played as far as a heard input of that action is
+    within the radius (everywhere without the distance test), and each costs L times its distance to the mentor's plane. In one
+    dimension that is a sum of squares. In more, one of the rounds on which a policy stands is taken for all of them, and one
+    fresh input from between the planes for all of those.
 
     Args:
         problem: the mentor.
         run: inputs and answers.
         transcript: who was asked when, and the policies that stood.
-        plays: its policy's action after the distance test or without it, the nearest answer within the radius, or never wrong.
+        plays: its policy's action after the distance test or without it, the nearest answer within the radius (in one
+            dimension alone), or never wrong.
+        fresh: inputs to draw from.
     """
     if plays == "right":
         return 0.0
+    if problem.n_dims == 1:
+        return _expected_on_a_line(problem, run, transcript, plays)
+    assert isinstance(run.cover, ThresholdCover)
+    assert transcript.member is not None
+    free = np.flatnonzero(~transcript.forced)
+    stands = np.cumsum(transcript.forced)[free]  # how many redraws there have been
+    starts = np.flatnonzero(np.r_[True, np.diff(stands) > 0])
+    lengths = np.diff(np.r_[starts, len(free)])
+    uniforms = fresh.rng.random((2, len(starts)))
+    rounds = free[starts + (uniforms[0] * lengths).astype(np.int64)]
+    threshold = run.cover.thetas[transcript.member[rounds]]
+    reach = run.schedule.radius if plays == "tested" else np.inf
+    near, far = np.minimum(threshold, problem.offset), np.maximum(threshold, problem.offset)
+    first, last = (
+        np.searchsorted(fresh.scores, edge, side="right")
+        for edge in (np.maximum(near, problem.offset - reach), np.minimum(far, problem.offset + reach))
+    )
+    drawn = np.minimum(first + (uniforms[1] * (last - first)).astype(np.int64), len(fresh.scores) - 1)
+    played = last > first
+    if plays == "tested":
+        wrong = (threshold < problem.offset).astype(np.int64)  # it says 1 where the mentor says 0, or the other way round
+        for action in (0, 1):
+            mine = np.flatnonzero(played & (wrong == action))
+            told = np.flatnonzero(transcript.asked & (run.labels == action))
+            played[mine] = _first_near(run.inputs[told], told, fresh.inputs[drawn[mine]], run.schedule.radius) < rounds[mine]
+    chance = (1 - run.schedule.forced_rate) * len(run.labels) / len(free) * lengths * (last - first) / len(fresh.scores)
+    cost = np.minimum(1.0, problem.lipschitz * np.abs(fresh.scores[drawn] - problem.offset))
+    return float((played * chance * cost).sum())
+
+
+def _first_near(told: Inputs, rounds: Labels, inputs: Inputs, radius: float) -> Labels:
+    """The first of the rounds on which an input within the radius was told, for each input; none is a very late one."""
+    never = np.iinfo(np.int64).max
+    found = np.full(len(inputs), never)
+    if len(told) and len(inputs):
+        balls = cKDTree(told).query_ball_point(inputs, radius)
+        sizes = np.fromiter(map(len, balls), dtype=np.int64, count=len(balls))
+        some = np.flatnonzero(sizes)
+        if some.size:
+            inside = np.concatenate([np.asarray(balls[i], dtype=np.int64) for i in some])
+            found[some] = np.minimum.reduceat(rounds[inside], np.r_[0, np.cumsum(sizes[some])[:-1]])
+    return found
+
+
+def _expected_on_a_line(problem: Half, run: Run, transcript: Transcript, plays: Plays) -> float:
+    """`expected_regret` in one dimension, where the outermost heard input of an action is the nearest to what is wrong.
+
+    The threshold of who copies the nearest answer is half way between the nearest two.
+    """
     x, place = run.inputs[:, 0], problem.offset
     low = _before(np.maximum.accumulate(np.where(transcript.asked & (run.labels == 0), x, -np.inf)), -np.inf)
     high = _before(np.minimum.accumulate(np.where(transcript.asked & (run.labels == 1), x, np.inf)), np.inf)
