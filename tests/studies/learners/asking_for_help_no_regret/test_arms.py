@@ -26,7 +26,7 @@ from assay.studies.learners.asking_for_help_no_regret.settings import (
     WalkerSettings,
     bound_slope,
 )
-from assay.studies.learners.asking_for_help_no_regret.world import Cells, uniform_inputs
+from assay.studies.learners.asking_for_help_no_regret.world import Cells, Half, uniform_inputs
 
 # The walker.
 
