@@ -57,6 +57,19 @@ def test_every_parameter_matters_and_batches_do_not(name: str) -> None:
 
 
 @needs_engine
+@needs_engine
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_are_written_whenever_they_change(name: str) -> None:
+    task = TASKS[name]
+    usual, other = np.array(task.usual), np.array([p.low for p in task.parameters])
+    kept, width = simulator(name), simulator(name).width
+    state = np.full((3, width), 0.1)
+    action = np.full((3, 1 if name == "pendulum" else 3), 0.5)
+    for xi in (np.stack([usual, usual, other]), np.stack([usual, other, other]), np.stack([usual, usual, other])):
+        fresh = simulator(name)
+        assert np.array_equal(kept.step(xi, state, action), fresh.step(xi, state, action))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_real_system_differs_in_damping_that_no_parameter_covers(name: str) -> None:
     """The same at rest; in motion slower, by what more damping takes, and no more so with another hinge damping."""

@@ -117,6 +117,17 @@ STUDY = Study(
             "catastrophe were one curve. What follows from how the agent and the worlds are made (C1.bound, C3.asking, C4, "
             "C5, C7) is checked exactly and counts as no finding.",
         ),
+        Departure(
+            "D10",
+            "Regret on inputs that arrive whatever the agent does is the mean over each round's input, given all that went "
+            "before, not what one input happened to cost: exactly in one dimension, with one fresh input a policy in more. "
+            "Only who copies the nearest answer in more than one dimension is judged by what was drawn.",
+        ),
+        Departure(
+            "D11",
+            "Until the pilot C8 was about all questions, whose exponent is almost the schedule's own, which we put in. Now it "
+            "is about the questions of the distance test alone.",
+        ),
     ),
     experiments=(IRREVERSIBLE, ONLINE, IMPOSSIBLE, LOCAL_SAFETY, MISSPECIFIED),
 )

@@ -63,20 +63,21 @@ ONLINE_FIGURES = (
     Figure(
         "queries",
         title="It stops asking, more slowly in more dimensions",
-        caption="Share of rounds on which the full algorithm asks; dashed, the rate of the theorem's upper bound.",
+        caption="Share of the rounds that the schedule does not force on which the full algorithm asks; dashed, the rate at "
+        "which balls of its radius fill the cube.",
         chart=Lines(
             "queries",
             x="rounds",
-            y="query_rate",
+            y="tested_rate",
             by="dimension",
-            theory="query_bound",
+            theory="test_bound",
             x_scale="log",
             y_scale="log",
             x_label="rounds T",
-            y_label="share of rounds asked",
+            y_label="share of unforced rounds asked",
             markers=True,
         ),
-        names={"query_bound": "rate of the upper bound"},
+        names={"test_bound": "rate of filling"},
         further=True,
     ),
 )

@@ -331,7 +331,7 @@ def _averaged(rows: list[Row], n_dims: int) -> Table:
                 "tested_rate": tested,
                 "wrong_actions": wrong,
                 "survival": float(np.exp(-mine[:, 0]).mean()),
-                "query_bound": horizon ** (-1 / (4 * n_dims + 2)),
+                "test_bound": horizon ** (-1 / (2 * n_dims + 1)),
             }
             | ({"regret": regret} if math.isfinite(regret) else {})
         )

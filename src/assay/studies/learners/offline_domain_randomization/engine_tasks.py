@@ -132,6 +132,7 @@ class MujocoSimulator:
     n_models: int = 256
     _models: list[Any] = field(default_factory=list, repr=False)
     _original: dict[str, Floats] = field(default_factory=dict, repr=False)
+    _applied: Floats = field(default_factory=lambda: np.empty((0, 0)), repr=False)
     _data: list[Any] = field(default_factory=list, repr=False)
     _frames: int = 0
     _rollout: Callable[..., Any] = field(default=_no_rollout, repr=False)
@@ -149,6 +150,7 @@ class MujocoSimulator:
         model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         self._original = _originals(model)
         self._models = [copy.copy(model) for _ in range(self.n_models)]
+        self._applied = np.full((self.n_models, len(self.task.parameters)), np.nan)
         self._data = [mujoco.MjData(model)]
 
     @property
@@ -170,9 +172,11 @@ class MujocoSimulator:
         found = np.empty_like(flat_state)
         for start in range(0, len(flat_xi), self.n_models):
             part = slice(start, min(start + self.n_models, len(flat_xi)))
-            models = self._models[: part.stop - part.start]
-            for model, parameters in zip(models, flat_xi[part], strict=True):
-                _apply(self.task, model, self._original, parameters)
+            models, wanted = self._models[: part.stop - part.start], flat_xi[part]
+            # A roll-out asks for the same parameters step by step; writing them costs as much as a step.
+            for i in np.flatnonzero((wanted != self._applied[: len(models)]).any(axis=1)):
+                _apply(self.task, models[i], self._original, wanted[i])
+            self._applied[: len(models)] = wanted
             time = np.zeros((len(models), 1))
             control = np.repeat(flat_action[part][:, None], self._frames, axis=1)
             trajectory, _ = self._rollout(models, self._data, np.hstack([time, flat_state[part]]), control)

@@ -128,8 +128,8 @@ class TransferSettings:
     sensor: Annotated[float, Gt(0), doc("standard deviation of the sensor, in each state's unit")] = 0.1
     friction: Annotated[float, Ge(0), doc("friction of the real cart that the simulator lacks, N s/m")] = 1.0
     bonus: Annotated[float, Gt(0), doc("beta of the entropy bonus")] = 0.3
-    n_scarce: Annotated[int, Ge(1), doc("real systems a run averages over where records are scarce")] = 4
-    n_plenty: Annotated[int, Ge(1), doc("real systems a run averages over where they are not")] = 2
+    n_scarce: Annotated[int, Ge(1), doc("real systems a run averages over where records are scarce")] = 8
+    n_plenty: Annotated[int, Ge(1), doc("real systems a run averages over where they are not")] = 1
     n_draws: Annotated[int, Ge(2), doc("simulated next states per transition")] = 40
     fit_budget: Annotated[int, Ge(20), doc("evaluations of CMA-ES for a law")] = 400
     policy_budget: Annotated[int, Ge(20), doc("evaluations of CMA-ES for a controller")] = 240
@@ -153,10 +153,10 @@ class EngineSettings:
     records: Annotated[int, Ge(4), doc("transitions recorded on a real system, in episodes of 4")] = 20
     sensor: Annotated[float, Gt(0), doc("standard deviation of the sensor; its square is the noise floor")] = 0.03
     bonus: Annotated[float, Gt(0), doc("beta of the entropy bonus")] = 1.0
-    fit_budget: Annotated[int, Ge(10), doc("evaluations of CMA-ES for a law")] = 300
-    n_draws: Annotated[int, Ge(2), doc("simulated next states per transition")] = 12
-    policy_budget: Annotated[int, Ge(10), doc("evaluations of CMA-ES for a controller")] = 160
-    n_trained_on: Annotated[int, Ge(1), doc("pendulums a controller is trained on")] = 10
+    fit_budget: Annotated[int, Ge(10), doc("evaluations of CMA-ES for a law")] = 200
+    n_draws: Annotated[int, Ge(2), doc("simulated next states per transition")] = 8
+    policy_budget: Annotated[int, Ge(10), doc("evaluations of CMA-ES for a controller")] = 100
+    n_trained_on: Annotated[int, Ge(1), doc("pendulums a controller is trained on")] = 6
     n_starts: Annotated[int, Ge(1), doc("starts of each in training")] = 3
     n_steps: Annotated[int, Ge(1), doc("steps of an episode of the pendulum, 0.04 s each")] = 40
 
