@@ -66,7 +66,8 @@ IRREVERSIBLE = Experiment(
             "In an irreversible world an agent that asks is the less likely to have fallen by the end the longer the run: on "
             "log-log axes the chance has a slope below {bound}.",
             "asks/fallen_slope", Below(-0.1), why="a fifth less for ten times the steps is the least worth naming",
-            at=FOLLOW_UP + "main theorem", paper="no growth",
+            at=FOLLOW_UP + "main theorem",
+            paper="no growth; of mistakes times radius, T^(-1/6) log T, the slope over these lengths is -0.05",
             negative=Arm("no-test", "without the distance test the chance does not fall"),
         ),
         Claim(
@@ -90,10 +91,10 @@ IRREVERSIBLE = Experiment(
     ),
     presets={
         "quick": Preset(WalkerSettings(horizons=(100, 300), n_copies=1, n_trial_steps=300), 2),
-        "laptop": Preset(WalkerSettings(), 24),
+        "laptop": Preset(WalkerSettings(), 12),
     },
     measure=f"{__package__}.irreversible:measure",
-    cost=Cost(9, cores=1),
+    cost=Cost(6, cores=1),
     figures=IRREVERSIBLE_FIGURES,
 )  # fmt: skip
 
@@ -101,8 +102,12 @@ WEIGHTS = "a form of Hedge that weighs what it sees with chance p by 1/p; the pa
 HORIZONS = OnlineSettings().horizons
 
 
-def _regret_claims(n_dims: int) -> tuple[Claim, Claim]:
-    """The theorem's claim in n dimensions, for the step of Hedge as we read it and for the importance-weighted one."""
+def _regret_claims(n_dims: int) -> tuple[Claim, ...]:
+    """The theorem's claim in n dimensions, for the step of Hedge as we read it and for the importance-weighted one.
+
+    In one dimension the pilot's slope of the importance-weighted one is the bound's own to a hundredth, which no number of runs
+    that can be had tells apart: it is shown, not claimed.
+    """
     bound = round(bound_slope(n_dims, HORIZONS), 4)
     claims = []
     for name, arm, told, at in (
@@ -127,7 +132,7 @@ def _regret_claims(n_dims: int) -> tuple[Claim, Claim]:
                 ),
             )
         )
-    return claims[0], claims[1]
+    return tuple(claims[: 1 if n_dims == 1 else 2])
 
 
 ONLINE = Experiment(
@@ -216,12 +221,12 @@ ONLINE = Experiment(
     check=f"{__package__}.exact:check_online",
     presets={
         "quick": Preset(OnlineSettings(horizons=(300, 600), n_angles=8, n_offsets=8), 2),
-        "laptop": Preset(OnlineSettings(), 12),
+        "laptop": Preset(OnlineSettings(), 8),
     },
     measure_many=f"{__package__}.online:measure_many",
     measure_nulls=f"{__package__}.online:measure_nulls",
-    batch=6,
-    cost=Cost(6, cores=1),
+    batch=4,
+    cost=Cost(5.5, cores=1),
     figures=ONLINE_FIGURES,
 )  # fmt: skip
 
@@ -279,7 +284,7 @@ IMPOSSIBLE = Experiment(
     },
     measure=f"{__package__}.impossible:measure",
     measure_nulls=f"{__package__}.impossible:measure_nulls",
-    cost=Cost(20 / 60, cores=1),
+    cost=Cost(40 / 60, cores=1),
     figures=IMPOSSIBLE_FIGURES,
 )  # fmt: skip
 
@@ -359,6 +364,6 @@ MISSPECIFIED = Experiment(
     measure_many=f"{__package__}.misspecified:measure_many",
     measure_nulls=f"{__package__}.misspecified:measure_nulls",
     batch=4,
-    cost=Cost(51 / 60, cores=1),
+    cost=Cost(2, cores=1),
     figures=MISSPECIFIED_FIGURES,
 )  # fmt: skip
