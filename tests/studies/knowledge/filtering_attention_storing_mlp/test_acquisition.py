@@ -14,7 +14,15 @@ from assay.studies.knowledge.filtering_attention_storing_mlp.system import Answe
 from assay.studies.knowledge.filtering_attention_storing_mlp.triples import SUBJECT, TripleSequences
 
 SETTINGS = AcquisitionSettings(
-    n_subjects=12, n_values=4, d_model=8, pretrain_steps=4, pretrain_batch=16, n_templates=4, multiplicity=2, n_draws=2
+    n_subjects=12,
+    n_values=4,
+    d_model=8,
+    pretrain_steps=4,
+    pretrain_batch=16,
+    n_templates=4,
+    multiplicity=2,
+    n_draws=2,
+    question_draws=3,
 )
 
 

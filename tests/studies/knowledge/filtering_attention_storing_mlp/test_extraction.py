@@ -92,18 +92,19 @@ def test_arms_ask_the_same_questions_but_for_what_they_differ_in() -> None:
     assert (true.answers != untrue.answers).any()
 
 
-def outcome(extracted: float, errors: float, *, n: int = 1000) -> Outcome:
-    """Of n facts, all of others, the first are told and the last wrong and sure."""
+def outcome(extracted: float, errors: float, *, n: int = 1000, known: float = 1.0) -> Outcome:
+    """Of n facts, all of others, the first are told and the last wrong and sure; of the last, a share is known when stated."""
     told = np.arange(n) < round(extracted * n)
     sure = np.arange(n) >= n - round(errors * n)
     found = Answers(told[None, None], np.zeros((1, 1, n), dtype=int), np.where(sure, 0.9, 0.3)[None, None])
-    return Outcome.of(found, 0, np.ones(n, dtype=bool))
+    stated = replace(found, right=(np.arange(n) >= n - round(known * errors * n))[None, None])
+    return Outcome.of(found, stated, 0, np.ones(n, dtype=bool))
 
 
 def test_contrasts_are_differences_in_the_direction_that_is_claimed() -> None:
     middle, single = (16, 4), (16, 1)
     plan = {
-        (middle, 100, "facts"): outcome(0.8, 0.1),
+        (middle, 100, "facts"): outcome(0.8, 0.1, known=0.5),
         (middle, 100, "untrue"): outcome(0.5, 0.2),
         (middle, 10, "facts"): outcome(0.4, 0.45),
         (middle, 10, "untrue"): outcome(0.3, 0.3),
@@ -118,6 +119,8 @@ def test_contrasts_are_differences_in_the_direction_that_is_claimed() -> None:
             "untrue_rise": 0.2,
             "confident_errors_subjects": 0.35,
             "confident_errors_wordings": 0.25,
+            "hallucinations_subjects": 0.4,
+            "hallucinations_wordings": 0.3,
         }
     )
 
@@ -125,12 +128,15 @@ def test_contrasts_are_differences_in_the_direction_that_is_claimed() -> None:
 def test_an_outcome_counts_others_only_and_errors_only_where_they_are_sure() -> None:
     right = np.array([[[True, False, False, True]]])
     confidence = np.array([[[0.9, 0.51, 0.5, 0.9]]])
-    found = Outcome.of(Answers(right, np.zeros((1, 1, 4), dtype=int), confidence), 0, np.array([True, True, True, False]))
-    assert found.extracted == pytest.approx(1 / 3)
+    asked = Answers(right, np.zeros((1, 1, 4), dtype=int), confidence)
+    forgotten, others = replace(asked, right=np.zeros((1, 1, 4), dtype=bool)), np.array([True, True, True, False])
+    assert Outcome.of(asked, forgotten, 0, others).hallucinations == 0
+    found = Outcome.of(asked, replace(asked, right=~forgotten.right), 0, others)
+    assert found.extracted == found.hallucinations == pytest.approx(1 / 3)
     assert found.confident_errors == pytest.approx(1 / 3)  # neither the right ones nor the one at one half
     world = TripleWorld.sample(rng=np.random.default_rng(0), n_subjects=2, n_types=2, n_values=3, n_templates=2, multiplicity=1)
     said = np.array([[[0, 3, 3, 3]]])  # facts in order: types 0, 1, 0, 1; value 3 is of type 1
-    found = Outcome.of(Answers(right, said, confidence), 0, np.array([True, True, True, False]))
+    found = Outcome.of(Answers(right, said, confidence), asked, 0, others)
     assert found.right_type(world) == pytest.approx(1 / 2)
 
 
@@ -154,7 +160,7 @@ def run_of(right: dict[Tuning, ndarray], coverage: dict[Tuning, ndarray]) -> Run
     for arm, told in right.items():
         n = len(told)
         said = Answers(told[None, None], np.zeros((1, 1, n), dtype=int), np.full((1, 1, n), 0.9))
-        found[arm] = Outcome.of(said, 0, np.arange(n) < n // 2)
+        found[arm] = Outcome.of(said, replace(said, right=~told[None, None]), 0, np.arange(n) < n // 2)
     return Run({}, found, coverage, {}, [])
 
 
@@ -216,14 +222,16 @@ def test_the_subjects_of_an_arm_are_left_out_of_what_it_is_asked() -> None:
     [
         ("planted", "subjects_excess", "leaked"),
         ("planted", "wordings_excess", "leaked"),
-        ("planted", "confident_errors_subjects", "lies"),
-        ("planted", "confident_errors_wordings", "lies"),
+        ("planted", "hallucinations_subjects", "lies"),
+        ("planted", "hallucinations_wordings", "lies"),
         ("planted", "coverage_slope", "covered"),
         ("unstored", "subjects_excess", "blank"),
         ("unstored", "untrue_rise", "blank"),
         ("unstored", "wordings_excess", "blank"),
         ("unstored", "confident_errors_subjects", "blank"),
         ("unstored", "confident_errors_wordings", "blank"),
+        ("unstored", "hallucinations_subjects", "blank"),
+        ("unstored", "hallucinations_wordings", "blank"),
         ("stored", "subjects_excess", "untrue"),
         ("stored", "wordings_excess", "untrue"),
     ],
@@ -274,14 +282,11 @@ def test_what_is_said_before_fine_tuning_is_said_by_the_stored_networks(monkeypa
     monkeypatch.setattr(extraction, "train_on", begin)
     run = extraction.tuned(SMALL, Seeds(0), tunings(SMALL))
     stored = torch.stack([starts[1][tunings(SMALL).index(Tuning(cell, 2))] for cell in SMALL.worlds])
-    assert [len(weights) for weights in asked] == [
-        len(tunings(SMALL)),
-        len(SMALL.worlds),
-        len(SMALL.worlds),
-        len(tunings(SMALL)),
-    ]
-    assert torch.equal(asked[1], stored)
+    n_arms, n_worlds = len(tunings(SMALL)), len(SMALL.worlds)
+    assert [len(weights) for weights in asked] == [n_arms, n_arms, n_worlds, n_worlds]
     assert torch.equal(asked[2], stored)
+    assert torch.equal(asked[3], stored)
+    assert torch.equal(asked[0], asked[1])
     assert not torch.equal(asked[0], starts[1])
     few = run.found[Tuning(SMALL.middle, 2)]
     assert (run.before[SMALL.middle].others == few.others).all()

@@ -19,6 +19,7 @@ from assay.studies.knowledge.filtering_attention_storing_mlp.system import (
     lied_about,
     network,
     shuffled,
+    strangers,
     told,
     train_on,
 )
@@ -87,6 +88,25 @@ def test_chosen_subjects_are_nested_and_leave_some_to_ask() -> None:
     assert few < many
     with pytest.raises(SettingsError, match="1 to 39 subjects"):
         chosen_subjects(world, 40, Seeds(3))
+
+
+def test_strangers_are_copies_with_question_tokens_of_their_own() -> None:
+    world = world_of()
+    model = Decoder.init(network(SMALL, [world]), [np.random.default_rng(0)])
+    copies = strangers(model, world, [np.random.default_rng(i) for i in (1, 2, 1)])
+    assert copies.n_runs == 3
+    rows = world.question_tokens(np.arange(3))
+    for name, value in copies.state_dict().items():
+        moved = value != model.state_dict()[name]
+        if name == "W_E":
+            assert moved[:, rows].all()
+            moved[:, rows] = False
+        assert not moved.any()
+    drawn = copies.state_dict()["W_E"][:, rows]
+    assert torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], drawn[1])
+    many = strangers(model, world, [np.random.default_rng(i) for i in range(100)]).state_dict()["W_E"][:, rows]
+    assert float(many.std()) == pytest.approx(1.0, abs=0.03)  # as in the layer's own first draw
 
 
 def test_dealing_values_out_anew_keeps_how_often_each_occurs() -> None:
@@ -169,14 +189,14 @@ def test_fates_are_told_apart_and_add_up() -> None:
     stated, asked = world.stated(rng=rng), world.asked(rng=rng)
     seen = np.arange(120) < 60
     stored = np.ones((1, 120), dtype=bool)
-    found = _fates(model, [[asked]], [[stated]], seen, stored)
+    found = _fates(model, [asked], [stated], seen, stored)
     assert found["told"] + found["not triggered"] == pytest.approx(1.0)
     assert found["overwritten"] == found["never stored"] == 0
     deaf = model.select([0])
     with torch.no_grad():
         deaf.W_U.zero_()  # type: ignore[union-attr]
-    lost = _fates(deaf, [[asked]], [[stated]], seen, stored)
+    lost = _fates(deaf, [asked], [stated], seen, stored)
     assert lost["not triggered"] < 0.2
     assert sum(lost[name] for name in ("told", "not triggered", "overwritten")) == pytest.approx(1.0)
-    never = _fates(deaf, [[asked]], [[stated]], seen, ~stored)
+    never = _fates(deaf, [asked], [stated], seen, ~stored)
     assert never["never stored"] == pytest.approx(lost["overwritten"])

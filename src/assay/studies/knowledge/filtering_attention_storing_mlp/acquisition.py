@@ -8,7 +8,14 @@ from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.models.decoder import Decoder
 from assay.studies.knowledge.filtering_attention_storing_mlp.settings import AcquisitionSettings
-from assay.studies.knowledge.filtering_attention_storing_mlp.system import answers, filtering, network, told, train_on
+from assay.studies.knowledge.filtering_attention_storing_mlp.system import (
+    answers,
+    filtering,
+    network,
+    strangers,
+    told,
+    train_on,
+)
 from assay.training.optimiser import Optimiser
 from assay.training.sequence import log_steps
 
@@ -69,9 +76,13 @@ def measure(settings: AcquisitionSettings, seeds: Seeds) -> Measurement:
                 if step
             ]
         if mlp:
-            prompts = {"stated": stated, "asked": asked, "stated-no-subject": bare, "asked-no-subject": mute}
-            for arm, drawn in prompts.items():
+            for arm, drawn in {"stated": stated, "stated-no-subject": bare}.items():
                 estimands[f"{arm}/told"] = float(answers(model, [drawn[name] for name in names]).accuracy()[0])
+            rngs = [seeds(f"question tokens {k}") for k in range(settings.question_draws)]
+            askers = strangers(model.select([0]), worlds["own"], rngs)
+            for arm, drawn in {"asked": asked["own"], "asked-no-subject": mute["own"]}.items():
+                questions = [[drawn[k % len(drawn)]] for k in range(len(rngs))]
+                estimands[f"{arm}/told"] = float(answers(askers, questions).accuracy().mean())
             estimands["trained/attention_on_fact"] = float(trace.series("filtering")[0, -1])
             estimands["untrained/attention_on_fact"] = float(trace.series("filtering")[0, 0])
     for arm, parts, name in (

@@ -55,15 +55,16 @@ ACQUISITION = Experiment(
         Claim(
             "C2",
             "The MLP helps to store what no sum can: where types share their values, the share of statements completed after "
-            "the same steps is higher with it than without by more than {bound}.",
-            "shared/mlp_gain", Above(0.02), why="'may fail' gives the sign alone; one fact in fifty is the least worth naming",
+            "the same 1,500 steps is higher with it than without by more than {bound}.",
+            "shared/mlp_gain", Above(0.05), why="'may fail' gives the sign alone; a guess among 20 values is right as often",
             at="abstract (attention alone may fail to acquire)", paper="attention only may fail",
             negative=Arm("own", "types with values of their own, which a sum of subject and relation can tell"),
             positive=Arm("shared-even", "without the MLP and with attention held even there is nothing but a sum"),
         ),
         Claim(
             "C3",
-            "Stored is not extractable: before any fine-tuning less than {bound} of the stored facts are told when asked.",
+            "Stored is not extractable: before any fine-tuning less than {bound} of the stored facts are told when asked, "
+            "mean over question tokens drawn anew.",
             "asked/told", Below(0.3), why="well above chance within the type (0.05), far below what is stored (1)",
             at="section 1 (extraction needs fine-tuning)", paper="not extractable by the question alone",
             negative=Arm("stated", "the same facts in a wording of pre-training"),
@@ -122,13 +123,20 @@ EXTRACTION = Experiment(
             "times the odds", log="e",
         ),
         Estimand(
-            "confident_errors_subjects", "facts of other subjects told wrongly with a probability above one half: smallest "
-            "fine-tuning set minus largest", "share of facts", -1, 1,
+            "hallucinations_subjects",
+            "facts of other subjects whose statement is still completed and that are told wrongly with a probability above one "
+            "half when asked: smallest fine-tuning set minus largest",
+            "share of facts", -1, 1,
         ),
         Estimand(
-            "confident_errors_wordings",
-                "facts of other subjects told wrongly with a probability above one half: stored in one wording minus in "
-                "several", "share of facts", -1, 1,
+            "hallucinations_wordings", "such facts: stored in one wording minus stored in several", "share of facts", -1, 1,
+        ),
+        Estimand(
+            "confident_errors_subjects", "facts of other subjects told wrongly with a probability above one half, stored or "
+            "not: smallest fine-tuning set minus largest", "share of facts", -1, 1,
+        ),
+        Estimand(
+            "confident_errors_wordings", "such facts: stored in one wording minus stored in several", "share of facts", -1, 1,
         ),
         Estimand("right_type", "share of wrong answers that are values of the type asked for", "share of errors", 0, 1),
         Estimand("extracted_1", "facts of other subjects told after the smallest fine-tuning set", "share of facts", 0, 1),
@@ -140,7 +148,7 @@ EXTRACTION = Experiment(
             "C4",
             "The more subjects are fine-tuned on, the more facts of the others are told, beyond what the form of questions "
             "does: what true values add to permuted ones is larger after 100 subjects than after 10 by more than {bound}.",
-            "stored/subjects_excess", Above(0.02), why="one fact in fifty is the least worth naming; " + PERMUTED,
+            "stored/subjects_excess", Above(0.05), why="chance within a type; " + PERMUTED,
             at=ON_EXTRACTION + " (N_f)", paper="error falls with N_f",
             negative=Arm("unstored", "the same of a network that was never pre-trained: there is nothing to extract"),
             positive=Arm("planted", "the larger fine-tuning set also holds half of the others"),
@@ -156,7 +164,7 @@ EXTRACTION = Experiment(
             "C5",
             "Facts stated in four wordings rather than one are easier to ask for, beyond what the form of questions does: what "
             "true values add to permuted ones is larger by more than {bound}.",
-            "stored/wordings_excess", Above(0.05), why="chance within a type; " + PERMUTED,
+            "stored/wordings_excess", Above(0.1), why="one fact in ten, twice what chance tells within a type; " + PERMUTED,
             at=ON_EXTRACTION + " (K)", paper="error falls with K",
             negative=Arm("unstored", "the same of networks that were never pre-trained"),
             positive=Arm("planted", "of the facts with four wordings, half of the others' are taught as well"),
@@ -182,18 +190,20 @@ EXTRACTION = Experiment(
         ),
         Claim(
             "C8",
-            "Too few subjects make it hallucinate: fine-tuned on 10 of them rather than 100, it tells facts of the others "
-            "wrongly and with a probability above one half more often, by a share of more than {bound}.",
-            "stored/confident_errors_subjects", Above(0.1), why="one fact in ten", at=HALLUCINATION,
+            "Too few subjects make it hallucinate: fine-tuned on 10 of them rather than 100, it tells facts of the others that "
+            "it still completes when stated wrongly and with a probability above one half more often, by a share of more than "
+            "{bound}.",
+            "stored/hallucinations_subjects", Above(0.1), why="one fact in ten", at=HALLUCINATION,
             paper="hallucination where N_f or K is small",
-            negative=Arm("unstored", "networks that were never pre-trained are as often sure and wrong after either"),
+            negative=Arm("unstored", "networks that were never pre-trained complete no statement after either"),
             positive=Arm("planted", "the smaller set also teaches untrue values of a quarter of the others"),
         ),
         Claim(
             "C8.single",
-            "A single wording makes it hallucinate: of facts stated in one rather than four, those of the others are told "
-            "wrongly and with a probability above one half more often, by a share of more than {bound}.",
-            "stored/confident_errors_wordings", Above(0.1), why="as C8", at=HALLUCINATION,
+            "A single wording makes it hallucinate: of facts stated in one rather than four, those of the others that it still "
+            "completes when stated are told wrongly and with a probability above one half more often, by a share of more than "
+            "{bound}.",
+            "stored/hallucinations_wordings", Above(0.1), why="as C8", at=HALLUCINATION,
             paper="hallucination where N_f or K is small",
             negative=Arm("unstored", "networks that were never pre-trained do not know how many wordings there are"),
             positive=Arm("planted", "after one wording, untrue values of a quarter of the others are taught as well"),
@@ -253,13 +263,12 @@ FINE_TUNING = Experiment(
     claims=(
         Claim(
             "C9",
-            "The first step of fine-tuning is along the question: more than {bound:.0%} of the energy of the MLP's gradient "
-            "lies along what the question token puts into the attention's mix.",
+            "The first step of fine-tuning is along the question: with one question token of five, more than {bound:.0%} of "
+            "the energy of the MLP's gradient lies along what that token puts into the attention's mix.",
             "own-question/energy_along_question", Above(0.5), why="more than in all other directions together",
             at=ON_LOW_RANK, paper="dominated by a rank-one component aligned with the format's embedding",
             negative=Arm("other-question", "what the question token of another type puts into the mix"),
-            positive=Arm("question-alone", "sequences of nothing but the question token, so that no other is mixed in",
-                         power_only=True),
+            positive=Arm("question-format", "questions in which four tokens of five are the question token"),
         ),
         Claim(
             "C9.low",

@@ -100,6 +100,7 @@ class Outcome:
     Attributes:
         right: share of draws in which the true value is the most probable.
         sure_and_wrong: share of draws in which another value has a probability above one half.
+        hallucinated: share of draws in which that is so although the fact's statement is completed rightly.
         wrong: right or wrong, of each draw.
         said: the most probable value, of each draw.
         others: whether its subject is outside the fine-tuning set.
@@ -107,16 +108,17 @@ class Outcome:
 
     right: Float[np.ndarray, " fact"]
     sure_and_wrong: Float[np.ndarray, " fact"]
+    hallucinated: Float[np.ndarray, " fact"]
     wrong: Bool[np.ndarray, "draw fact"]
     said: Int[np.ndarray, "draw fact"]
     others: Bool[np.ndarray, " fact"]
 
     @classmethod
-    def of(cls, found: Answers, run: int, others: Bool[np.ndarray, " fact"]) -> "Outcome":
-        """The outcome of one run of a program."""
-        right = found.right[run]
-        wrong = ~right & (found.confidence[run] > SURE)
-        return cls(right.mean(0), wrong.mean(0), ~right, found.said[run], others)
+    def of(cls, asked: Answers, stated: Answers, run: int, others: Bool[np.ndarray, " fact"]) -> "Outcome":
+        """The outcome of one run of a program, from what it says when asked and when facts are stated."""
+        right = asked.right[run]
+        wrong = ~right & (asked.confidence[run] > SURE)
+        return cls(right.mean(0), wrong.mean(0), (wrong & stated.right[run]).mean(0), ~right, asked.said[run], others)
 
     @property
     def extracted(self) -> float:
@@ -127,6 +129,11 @@ class Outcome:
     def confident_errors(self) -> float:
         """Share of the others' facts that are told wrongly with a probability above one half."""
         return float(self.sure_and_wrong[self.others].mean())
+
+    @property
+    def hallucinations(self) -> float:
+        """Share of the others' facts of which that is so although their statement is completed."""
+        return float(self.hallucinated[self.others].mean())
 
     def right_type(self, world: TripleWorld) -> float:
         """Share of the wrong answers about others that are values of the type asked for; nan where there is no wrong one."""
@@ -176,8 +183,7 @@ def measure(settings: ExtractionSettings, seeds: Seeds) -> Measurement:
     estimands |= {f"unstored/{name}": value for name, value in contrasts(settings, unstored).items()}
     estimands |= {f"planted/{name}": contrasts(settings, leaked)[name] for name in ("subjects_excess", "wordings_excess")}
     estimands |= {
-        f"planted/{name}": contrasts(settings, lies)[name]
-        for name in ("confident_errors_subjects", "confident_errors_wordings")
+        f"planted/{name}": contrasts(settings, lies)[name] for name in ("hallucinations_subjects", "hallucinations_wordings")
     }
     few = Tuning(middle, settings.subjects[0])
     estimands["before/right_type"] = run.before[middle].right_type(run.worlds[middle])
@@ -246,18 +252,18 @@ def tuned(settings: ExtractionSettings, seeds: Seeds, arms: Sequence[Tuning], *,
     stated = {cell: [worlds[cell].stated(rng=rng) for _ in range(settings.n_draws)] for cell in cells}
     taught_one = [np.isin(np.arange(settings.n_subjects), own) for own in chosen]
     others = [~one.repeat(settings.n_types) for one in taught_one]
-    after = answers(model, [asked[arm.world] for arm in arms])
-    found = {arm: Outcome.of(after, i, others[i]) for i, arm in enumerate(arms)}
-    untaught = answers(base, [asked[cell] for cell in cells])
+    after, after_stated = (answers(model, [drawn[arm.world] for arm in arms]) for drawn in (asked, stated))
+    found = {arm: Outcome.of(after, after_stated, i, others[i]) for i, arm in enumerate(arms)}
+    untaught, untaught_stated = (answers(base, [drawn[cell] for cell in cells]) for drawn in (asked, stated))
     few = arms.index(Tuning(settings.middle, settings.subjects[0]))
-    before = {cell: Outcome.of(untaught, i, others[few]) for i, cell in enumerate(cells)}
-    acquired = answers(base, [stated[cell] for cell in cells]).accuracy()
-    kept = answers(model, [stated[arm.world] for arm in arms]).accuracy()
+    before = {cell: Outcome.of(untaught, untaught_stated, i, others[few]) for i, cell in enumerate(cells)}
+    acquired, kept = untaught_stated.accuracy(), after_stated.accuracy()
     rows: Table = [
         {
             "R": arm.world[0], "K": arm.world[1], "N_f": arm.n_subjects, "what": arm.what + (", unstored" if arm.blank else ""),
             "extracted": found[arm].extracted, "learned": float(found[arm].right[~others[i]].mean()), "kept": float(kept[i]),
-            "confident errors": found[arm].confident_errors, "acquired": float(acquired[cells.index(arm.world)]),
+            "confident errors": found[arm].confident_errors, "hallucinations": found[arm].hallucinations,
+            "acquired": float(acquired[cells.index(arm.world)]),
         }
         for i, arm in enumerate(arms)
     ]  # fmt: skip
@@ -273,13 +279,15 @@ def contrasts(settings: ExtractionSettings, get: Callable[[tuple[int, int], int,
     def excess(world: tuple[int, int], n: int) -> float:
         return get(world, n, "facts").extracted - get(world, n, "untrue").extracted
 
-    many = get(middle, most, "facts").confident_errors
+    small, large, one = get(middle, few, "facts"), get(middle, most, "facts"), get(single, most, "facts")
     return {
         "subjects_excess": excess(middle, most) - excess(middle, few),
         "wordings_excess": excess(middle, most) - excess(single, most),
         "untrue_rise": get(middle, most, "untrue").extracted - get(middle, few, "untrue").extracted,
-        "confident_errors_subjects": get(middle, few, "facts").confident_errors - many,
-        "confident_errors_wordings": get(single, most, "facts").confident_errors - many,
+        "confident_errors_subjects": small.confident_errors - large.confident_errors,
+        "confident_errors_wordings": one.confident_errors - large.confident_errors,
+        "hallucinations_subjects": small.hallucinations - large.hallucinations,
+        "hallucinations_wordings": one.hallucinations - large.hallucinations,
     }
 
 

@@ -19,11 +19,12 @@ from assay.studies.knowledge.filtering_attention_storing_mlp.system import (
     chosen_subjects,
     network,
     shuffled,
+    strangers,
     taught,
     told,
     train_on,
 )
-from assay.studies.knowledge.filtering_attention_storing_mlp.triples import TripleSequences, TripleWorld
+from assay.studies.knowledge.filtering_attention_storing_mlp.triples import LENGTH, SUBJECT, TripleSequences, TripleWorld
 from assay.training.optimiser import Optimiser
 
 __all__ = ["check", "measure"]
@@ -106,11 +107,11 @@ def lesson_of(world: TripleWorld, chosen: np.ndarray, way: Way, seeds: Seeds) ->
 
 
 def learner_of(base: Decoder, world: TripleWorld, way: Way, rng: np.random.Generator) -> Any:
-    """A copy of the stored network in which only what the way trains is trained."""
+    """Copies of the stored networks in which only what the way trains is trained."""
     if way.rank:
         matrices = [name for name, value in base.named_parameters() if name.startswith("blocks.") and value.dim() > 2]
         return LowRank(base, matrices, rank=way.rank, rng=rng)
-    model = base.select([0])
+    model = base.select(range(base.n_runs or 1))
     if way.embeddings:
         model.requires_grad_(requires_grad=False)
         assert model.W_E is not None
@@ -123,7 +124,7 @@ def learner_of(base: Decoder, world: TripleWorld, way: Way, rng: np.random.Gener
 
 
 class Path:
-    """The length of the way that a model's trained weights have gone, as an observer of every step."""
+    """The length of the way that a network's trained weights have gone, mean over runs, as an observer of every step."""
 
     def __init__(self) -> None:
         """A path of length zero."""
@@ -134,15 +135,15 @@ class Path:
         """Adds the step since it was last called; gives the length so far."""
         now = [value.detach().clone() for value in model.parameters() if value.requires_grad]
         if self._last:
-            steps = [(a - b).square().sum() for a, b in zip(now, self._last, strict=True)]
-            self.length += float(torch.stack(steps).sum().sqrt())
+            steps = [(a - b).square().flatten(1).sum(1) for a, b in zip(now, self._last, strict=True)]
+            self.length += float(torch.stack(steps).sum(0).sqrt().mean())
         self._last = now
         return {"path": self.length}
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A fine-tuned network, the peak rate it was trained at, and the length of its path."""
+    """Fine-tuned networks, the peak rate they were trained at, and the length of their path."""
 
     model: Any
     rate: float
@@ -152,11 +153,12 @@ class Tuned:
 def tune(
     base: Decoder, world: TripleWorld, chosen: np.ndarray, settings: FineTuningSettings, way: Way, seeds: Seeds, *, rate: float
 ) -> Tuned:
-    """The network fine-tuned in that way at that peak rate."""
+    """The networks fine-tuned in that way at that peak rate, each on questions of its own."""
     model, path = learner_of(base, world, way, seeds("updates")), Path()
+    lessons = [lesson_of(world, chosen, way, seeds.child(f"copy {i}")) for i in range(base.n_runs or 1)]
     train_on(
-        model, [lesson_of(world, chosen, way, seeds)], optimiser_of(settings, way, rate), n_steps=settings.finetune_steps,
-        batch=settings.finetune_batch, observe=path, observe_at=range(settings.finetune_steps + 1),
+        model, lessons, optimiser_of(settings, way, rate), n_steps=settings.finetune_steps, batch=settings.finetune_batch,
+        observe=path, observe_at=range(settings.finetune_steps + 1),
     )  # fmt: skip
     return Tuned(model, rate, path.length)
 
@@ -173,33 +175,52 @@ def tune_to_path(
 ) -> Tuned:
     """The same with the peak rate at which the path has that length, within the tolerance, after a few trials.
 
-    A path is nearly proportional to the rate; twice the usual peak has the constant rate's mean.
+    Twice the usual peak has the constant rate's mean. A path grows with the rate, but not in proportion: from the second trial
+    on, the logarithm of the length is a straight line through the last two, in the logarithm of the rate.
     """
-    rate = 2 * settings.finetune_rate
+    rate, power = 2 * settings.finetune_rate, 1.0
+    trials: list[Tuned] = []
     for trial in range(MOST_PASSES):
         with part(trial / MOST_PASSES, (trial + 1) / MOST_PASSES):
-            found = tune(base, world, chosen, settings, way, seeds, rate=rate)
+            trials.append(tune(base, world, chosen, settings, way, seeds, rate=rate))
+        found = trials[-1]
         if abs(found.path / length - 1) <= settings.path_tolerance:
             break
-        rate *= length / found.path
-    return found
+        if trial:
+            rise = np.log(found.path / trials[-2].path) / np.log(found.rate / trials[-2].rate)
+            power = float(np.clip(rise, 0.2, 2.0)) if np.isfinite(rise) else 1.0
+        rate *= (length / found.path) ** (1 / power)
+    return min(trials, key=lambda one: abs(one.path / length - 1))
 
 
 def gradient_along_questions(
-    base: Decoder, world: TripleWorld, chosen: np.ndarray, rng: np.random.Generator
+    base: Decoder, world: TripleWorld, chosen: np.ndarray, settings: FineTuningSettings, seeds: Seeds
 ) -> dict[str, float]:
-    """Where the MLP's gradient on the questions about the chosen subjects points before any step; mean over the types.
+    """Where the MLP's gradient on the questions about the chosen subjects points before any step.
+
+    Mean over types and over embeddings of the question tokens, which are drawn anew: one network's three tokens are three
+    draws, and whether the attention looks at a token that it has never seen differs from draw to draw.
+    """
+    rngs = [seeds(f"tokens {k}") for k in range(settings.question_draws)]
+    copies = strangers(base.select([0]), world, rngs)
+    each = [gradient_of_draw(copies.run(k), world, chosen, rng) for k, rng in enumerate(rngs)]
+    return {name: float(np.mean([found[name] for found in each])) for name in each[0]}
+
+
+def gradient_of_draw(model: Decoder, world: TripleWorld, chosen: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
+    """The same with the embeddings that the question tokens have; mean over the types.
 
     `energy_along_question` is the share of its energy along what a question token puts into the attention's mix: of the own
-    token, of another type's, and where every token of a sequence is the question's, so that nothing else is mixed in. The first
-    singular value's share stands beside it, with the question token shared as it is and with an embedding of its own for every
-    question.
+    token, of another type's, and where the question token stands in the noise tokens' places as well, so that nothing but the
+    subject is mixed in beside it. The first singular value's share stands beside it, with the question token shared as it is
+    and with an embedding of its own for every question.
     """
-    model = base.run(0)
     block: Any = model.blocks[0]
     assert model.W_E is not None
-    asked = world.questions(64 * world.n_types * world.n_values, rng=rng, subjects=chosen)
+    asked = world.questions(32 * world.n_types * world.n_values, rng=rng, subjects=chosen)
     tokens, values = torch.from_numpy(asked.tokens), torch.from_numpy(asked.answers)
+    filled = tokens[:, -1:].repeat(1, LENGTH)
+    filled[:, SUBJECT] = tokens[:, SUBJECT]
 
     def slope(inputs: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
         loss = torch.nn.functional.cross_entropy(model(inputs, at=-1), targets)
@@ -223,11 +244,10 @@ def gradient_along_questions(
     for j in range(world.n_types):
         own = torch.from_numpy(asked.types == j)
         gradient = slope(tokens[own], values[own])
-        alone = slope(tokens[own][:, -1:].expand(-1, tokens.shape[1]), values[own])
         numbers = {
             "own-question/energy_along_question": along(images[j], gradient),
             "other-question/energy_along_question": along(images[(j + 1) % world.n_types], gradient),
-            "question-alone/energy_along_question": along(images[j], alone),
+            "question-format/energy_along_question": along(images[j], slope(filled[own], values[own])),
             "shared-token/first_share": first_share(gradient),
             "own-tokens/first_share": first_share(slope(apart[own], values[own])),
         }
@@ -237,7 +257,7 @@ def gradient_along_questions(
 
 
 def measure(settings: FineTuningSettings, seeds: Seeds) -> Measurement:
-    """One seed: one stored network, fine-tuned in every way from the same start."""
+    """One seed: one stored network, fine-tuned in every way from the same starts."""
     world = settings.world(seeds, n_templates=settings.n_templates, multiplicity=settings.multiplicity)
     base = Decoder.init(network(settings, [world]), [seeds("init")])
     blank = base.select([0])
@@ -251,12 +271,15 @@ def measure(settings: FineTuningSettings, seeds: Seeds) -> Measurement:
     seen = np.isin(np.arange(settings.n_subjects), chosen).repeat(settings.n_types)
     rng = seeds("evaluation")
     asked, stated = ([one(rng=rng) for _ in range(settings.n_draws)] for one in (world.asked, world.stated))
-    estimands = gradient_along_questions(base, world, chosen, seeds("gradient"))
-    nothing = gradient_along_questions(blank, world, chosen, seeds("gradient"))
+    estimands = gradient_along_questions(base, world, chosen, settings, seeds.child("gradient"))
+    nothing = gradient_along_questions(blank, world, chosen, settings, seeds.child("gradient"))
     estimands["unstored/energy_along_question"] = nothing["own-question/energy_along_question"]
     stored = answers(base, [stated]).right[0]
+    base, blank = (
+        strangers(one, world, [seeds(f"question tokens {i}") for i in range(settings.n_copies)]) for one in (base, blank)
+    )
     ways = ways_of(settings)
-    final: dict[str, dict[str, float]] = {"before": _fates(base, [asked], [stated], seen, stored)}
+    final: dict[str, dict[str, float]] = {"before": _fates(base, asked, stated, seen, stored)}
     trained: dict[str, Tuned] = {}
     with part(0.3, 1.0):
         for name in parts(list(ways), weights=[MOST_PASSES if way.path_of else 1 for way in ways.values()], label=str):
@@ -268,7 +291,7 @@ def measure(settings: FineTuningSettings, seeds: Seeds) -> Measurement:
             else:
                 rate = trained[way.rate_of].rate if way.rate_of else settings.finetune_rate
                 trained[name] = tune(start, world, chosen, settings, way, seeds.child("ways"), rate=rate)
-            final[name] = _fates(trained[name].model, [asked], [stated], seen, stored)
+            final[name] = _fates(trained[name].model, asked, stated, seen, stored)
     full = final["full"]
 
     def excess(name: str) -> float:
@@ -304,18 +327,19 @@ def check(settings: FineTuningSettings) -> dict[str, float]:
 
 def _fates(
     model: Any,
-    asked: Sequence[Sequence[TripleSequences]],
-    stated: Sequence[Sequence[TripleSequences]],
+    asked: Sequence[TripleSequences],
+    stated: Sequence[TripleSequences],
     seen: np.ndarray,
     stored: np.ndarray,
 ) -> dict[str, float]:
     """What became of the facts not fine-tuned on: told when asked, not triggered, overwritten, never stored; and what is kept.
 
     A fact that is not told although its statement is still completed was not triggered; one whose statement was completed
-    before fine-tuning and is not now was overwritten. Shares of facts and draws.
+    before fine-tuning and is not now was overwritten. Shares of facts, draws and runs.
     """
-    told_now, known_now = answers(model, asked).right[0][:, ~seen], answers(model, stated).right[0]
-    known, had = known_now[:, ~seen], stored[:, ~seen]
+    n = model.n_runs or 1
+    told_now, known_now = answers(model, [asked] * n).right[..., ~seen], answers(model, [stated] * n).right
+    known, had = known_now[..., ~seen], stored[:, ~seen]
     return {
         "told": float(told_now.mean()),
         "not triggered": float((~told_now & known).mean()),

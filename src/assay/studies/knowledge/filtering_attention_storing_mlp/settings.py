@@ -47,6 +47,7 @@ class AcquisitionSettings(Scale):
 
     n_templates: Annotated[int, Ge(1), doc("templates of each type (|R|)")] = 16
     multiplicity: Annotated[int, Ge(1), doc("templates in which each fact is stated (K)")] = 4
+    question_draws: Annotated[int, Ge(1), doc("embeddings of the question tokens that are asked with, drawn anew")] = 32
     per_decade: Annotated[int, Ge(1), doc("observations per factor of ten in steps")] = 8
 
 
@@ -102,6 +103,8 @@ class FineTuningSettings(Scale):
     n_templates: Annotated[int, Ge(1), doc("templates of each type (|R|)")] = 16
     multiplicity: Annotated[int, Ge(1), doc("templates in which each fact is stated (K)")] = 4
     n_taught: Annotated[int, Ge(1), doc("subjects fine-tuned on (N_f)")] = 100
+    n_copies: Annotated[int, Ge(1), doc("copies that each way fine-tunes, with question tokens and questions of their own")] = 2
+    question_draws: Annotated[int, Ge(1), doc("embeddings of the question tokens over which the first gradient is a mean")] = 16
     ranks: Annotated[tuple[int, ...], doc("ranks of low-rank updates, two or more; the first must be 1")] = (1, 4)
     path_tolerance: Annotated[float, Gt(0), doc("by which share the paths of schedules may differ in length")] = 0.02
 

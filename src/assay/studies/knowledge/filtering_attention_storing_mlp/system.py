@@ -28,6 +28,7 @@ __all__ = [
     "lied_about",
     "network",
     "shuffled",
+    "strangers",
     "taught",
     "told",
     "train_on",
@@ -107,6 +108,21 @@ def chosen_subjects(world: TripleWorld, n: int, seeds: Seeds) -> Int[np.ndarray,
 def shuffled(world: TripleWorld, rng: np.random.Generator) -> TripleWorld:
     """The same world with the values of each type dealt out again among the subjects: what was stated says nothing of them."""
     return replace(world, values=rng.permuted(world.values, axis=0))
+
+
+def strangers(model: Decoder, world: TripleWorld, rngs: Sequence[np.random.Generator]) -> Decoder:
+    """Copies of a decoder of one run, one for each generator, with embeddings of the question tokens drawn anew from it.
+
+    No statement has a question token, so before fine-tuning its embedding is a draw like any other.
+    """
+    copies = model.select([0] * len(rngs))
+    assert copies.W_E is not None
+    rows = world.question_tokens(np.arange(world.n_types))
+    with torch.no_grad():
+        for i, rng in enumerate(rngs):
+            drawn = rng.standard_normal((len(rows), copies.W_E.shape[-1]), dtype=np.float32)
+            copies.W_E[i, rows] = model.config.embed_std * torch.from_numpy(drawn)
+    return copies
 
 
 def lied_about(world: TripleWorld, subjects: Int[np.ndarray, " chosen"], rng: np.random.Generator) -> TripleWorld:
