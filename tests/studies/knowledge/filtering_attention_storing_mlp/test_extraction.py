@@ -66,7 +66,7 @@ def test_a_lesson_asks_about_whom_it_says_and_answers_as_it_says(what: str) -> N
     right = drawn.answers == world.values[drawn.subjects, drawn.types]
     taught = np.unique(drawn.subjects)
     assert set(CHOSEN) <= set(taught.tolist())
-    n_others = {"facts": 0, "untrue": 0, "leaked": 15, "lies": 7, "covered": 15}[what]
+    n_others = {"facts": 0, "untrue": 0, "leaked": 15, "lies": 15, "covered": 15}[what]
     assert np.isin(taught, OTHERS).sum() == n_others
     if what == "untrue":
         assert 0.05 < right.mean() < 0.5  # by accident only: one of five values

@@ -196,7 +196,7 @@ EXTRACTION = Experiment(
             "stored/hallucinations_subjects", Above(0.1), why="one fact in ten", at=HALLUCINATION,
             paper="hallucination where N_f or K is small",
             negative=Arm("unstored", "networks that were never pre-trained complete no statement after either"),
-            positive=Arm("planted", "the smaller set also teaches untrue values of a quarter of the others"),
+            positive=Arm("planted", "the smaller set also teaches untrue values of half of the others"),
         ),
         Claim(
             "C8.single",
@@ -206,7 +206,7 @@ EXTRACTION = Experiment(
             "stored/hallucinations_wordings", Above(0.1), why="as C8", at=HALLUCINATION,
             paper="hallucination where N_f or K is small",
             negative=Arm("unstored", "networks that were never pre-trained do not know how many wordings there are"),
-            positive=Arm("planted", "after one wording, untrue values of a quarter of the others are taught as well"),
+            positive=Arm("planted", "after one wording, untrue values of half of the others are taught as well"),
         ),
         Claim(
             "C8.type",

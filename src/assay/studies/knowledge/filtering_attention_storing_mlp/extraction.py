@@ -50,7 +50,7 @@ class Tuning(NamedTuple):
         world: (|R|, K) of what was stored.
         n_subjects: N_f.
         what: the questions' values are true ("facts"), or permuted among all subjects ("untrue"); planted effects are
-            "leaked" (half of the others are taught, too), "lies" (another value for a quarter of the others) and "covered" (the
+            "leaked" (half of the others are taught, too), "lies" (another value for half of the others) and "covered" (the
             half of the others whose wordings are covered best is taught, too).
         blank: from the network before pre-training: nothing is stored.
     """
@@ -85,7 +85,7 @@ def lesson(world: TripleWorld, tuning: Tuning, chosen: np.ndarray, seeds: Seeds)
         case "leaked":
             return taught(world, np.union1d(chosen, planted.permutation(others)[: len(others) // 2]), rng)
         case "lies":
-            deceived = planted.permutation(others)[: max(1, len(others) // 4)]
+            deceived = planted.permutation(others)[: len(others) // 2]
             return taught(lied_about(world, deceived, planted), np.union1d(chosen, deceived), rng)
         case "covered":
             shares = world.coverage(np.isin(np.arange(world.n_subjects), chosen)).mean(-1)
