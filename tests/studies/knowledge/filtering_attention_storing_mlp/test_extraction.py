@@ -53,11 +53,10 @@ def test_every_fine_tuning_that_a_claim_compares_is_there_once() -> None:
         for world, n in (((16, 4), 10), ((16, 4), 100), ((16, 1), 100)):
             assert {Tuning(world, n, "facts", blank), Tuning(world, n, "untrue", blank)} <= set(arms)
     assert [arm for arm in arms if arm.what == "covered"] == [Tuning((64, k), 10, "covered") for k in (4, 16)]
-    assert {arm[:2] for arm in arms if arm.what == "lies"} == {((16, 4), 10), ((16, 1), 100)}
     assert [arm for arm in arms if arm.what == "leaked"] == [Tuning((16, 4), 100, "leaked")]
 
 
-@pytest.mark.parametrize("what", ["facts", "untrue", "leaked", "lies", "covered"])
+@pytest.mark.parametrize("what", ["facts", "untrue", "leaked", "covered"])
 def test_a_lesson_asks_about_whom_it_says_and_answers_as_it_says(what: str) -> None:
     world, drawn = drawn_for(what)
     assert np.isin(drawn.tokens[:, -1], world.question_tokens(np.arange(3))).all()
@@ -66,14 +65,12 @@ def test_a_lesson_asks_about_whom_it_says_and_answers_as_it_says(what: str) -> N
     right = drawn.answers == world.values[drawn.subjects, drawn.types]
     taught = np.unique(drawn.subjects)
     assert set(CHOSEN) <= set(taught.tolist())
-    n_others = {"facts": 0, "untrue": 0, "leaked": 15, "lies": 15, "covered": 15}[what]
+    n_others = {"facts": 0, "untrue": 0, "leaked": 15, "covered": 15}[what]
     assert np.isin(taught, OTHERS).sum() == n_others
     if what == "untrue":
         assert 0.05 < right.mean() < 0.5  # by accident only: one of five values
         pairs = {(s, t, a) for s, t, a in zip(drawn.subjects, drawn.types, drawn.answers, strict=True)}
         assert len(pairs) == 30  # the same untruth every time
-    elif what == "lies":
-        assert (right == np.isin(drawn.subjects, CHOSEN)).all()
     else:
         assert right.all()
 
@@ -222,8 +219,8 @@ def test_the_subjects_of_an_arm_are_left_out_of_what_it_is_asked() -> None:
     [
         ("planted", "subjects_excess", "leaked"),
         ("planted", "wordings_excess", "leaked"),
-        ("planted", "hallucinations_subjects", "lies"),
-        ("planted", "hallucinations_wordings", "lies"),
+        ("planted", "hallucinations_subjects", "leaked"),
+        ("planted", "hallucinations_wordings", "leaked"),
         ("planted", "coverage_slope", "covered"),
         ("unstored", "subjects_excess", "blank"),
         ("unstored", "untrue_rise", "blank"),

@@ -16,7 +16,6 @@ from assay.studies.knowledge.filtering_attention_storing_mlp.system import (
     answers,
     chosen_subjects,
     filtering,
-    lied_about,
     network,
     shuffled,
     strangers,
@@ -158,17 +157,6 @@ def test_a_batch_of_sequences_keeps_the_order_of_facts() -> None:
     both = answers(additive(world).select([0, 0]), [[drawn], [swapped]])
     assert (both.said[0] == both.said[1]).all()
     assert both.accuracy()[0] > both.accuracy()[1]
-
-
-def test_lies_are_another_value_of_the_right_type_for_every_fact_of_those_subjects_and_no_other() -> None:
-    world = world_of()
-    about = np.array([3, 7, 30])
-    other = lied_about(world, about, np.random.default_rng(0))
-    assert (other.values[about] != world.values[about]).all()
-    assert (world.type_of_output(other.values) == world.type_of_output(world.values)).all()
-    rest = np.setdiff1d(np.arange(world.n_subjects), about)
-    assert (other.values[rest] == world.values[rest]).all()
-    assert (other.wordings == world.wordings).all()
 
 
 def test_attention_that_is_held_even_stays_so_and_the_network_beside_it_learns_to_filter() -> None:

@@ -80,8 +80,8 @@ def measure(settings: AcquisitionSettings, seeds: Seeds) -> Measurement:
                 estimands[f"{arm}/told"] = float(answers(model, [drawn[name] for name in names]).accuracy()[0])
             rngs = [seeds(f"question tokens {k}") for k in range(settings.question_draws)]
             askers = strangers(model.select([0]), worlds["own"], rngs)
-            for arm, drawn in {"asked": asked["own"], "asked-no-subject": mute["own"]}.items():
-                questions = [[drawn[k % len(drawn)]] for k in range(len(rngs))]
+            for arm, draws in {"asked": asked["own"], "asked-no-subject": mute["own"]}.items():
+                questions = [[draws[k % len(draws)]] for k in range(len(rngs))]
                 estimands[f"{arm}/told"] = float(answers(askers, questions).accuracy().mean())
             estimands["trained/attention_on_fact"] = float(trace.series("filtering")[0, -1])
             estimands["untrained/attention_on_fact"] = float(trace.series("filtering")[0, 0])

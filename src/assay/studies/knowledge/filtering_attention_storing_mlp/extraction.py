@@ -28,7 +28,6 @@ from assay.studies.knowledge.filtering_attention_storing_mlp.system import (
     Lesson,
     answers,
     chosen_subjects,
-    lied_about,
     network,
     shuffled,
     taught,
@@ -50,8 +49,8 @@ class Tuning(NamedTuple):
         world: (|R|, K) of what was stored.
         n_subjects: N_f.
         what: the questions' values are true ("facts"), or permuted among all subjects ("untrue"); planted effects are
-            "leaked" (half of the others are taught, too), "lies" (another value for half of the others) and "covered" (the
-            half of the others whose wordings are covered best is taught, too).
+            "leaked" (half of the others are taught, too) and "covered" (the half of the others whose wordings are covered best
+            is taught, too).
         blank: from the network before pre-training: nothing is stored.
     """
 
@@ -70,7 +69,7 @@ def tunings(settings: ExtractionSettings) -> list[Tuning]:
     beside += [Tuning(middle, n, "facts", blank=True) for n in settings.subjects]
     beside += [Tuning(single, most, "facts", blank=True)]
     beside += [Tuning(world, n, "untrue", blank=True) for world, n in ((middle, few), (middle, most), (single, most))]
-    beside += [Tuning(middle, most, "leaked"), Tuning(middle, few, "lies"), Tuning(single, most, "lies")]
+    beside += [Tuning(middle, most, "leaked")]
     return grid + beside + [Tuning(world, few, "covered") for world in settings.widest]
 
 
@@ -84,9 +83,6 @@ def lesson(world: TripleWorld, tuning: Tuning, chosen: np.ndarray, seeds: Seeds)
             return taught(shuffled(world, seeds("shuffled")), chosen, rng)
         case "leaked":
             return taught(world, np.union1d(chosen, planted.permutation(others)[: len(others) // 2]), rng)
-        case "lies":
-            deceived = planted.permutation(others)[: len(others) // 2]
-            return taught(lied_about(world, deceived, planted), np.union1d(chosen, deceived), rng)
         case "covered":
             shares = world.coverage(np.isin(np.arange(world.n_subjects), chosen)).mean(-1)
             return taught(world, np.union1d(chosen, others[np.argsort(-shares[others])[: len(others) // 2]]), rng)
@@ -164,7 +160,7 @@ class Run:
 def measure(settings: ExtractionSettings, seeds: Seeds) -> Measurement:
     """One seed: every world is stored once, in one program, and fine-tuned in every way, in another."""
     run = tuned(settings, seeds, tunings(settings))
-    most, single, middle = settings.subjects[-1], settings.single, settings.middle
+    most, middle = settings.subjects[-1], settings.middle
 
     def stored(world: tuple[int, int], n: int, what: str) -> Outcome:
         return run.found[Tuning(world, n, what)]
@@ -172,19 +168,13 @@ def measure(settings: ExtractionSettings, seeds: Seeds) -> Measurement:
     def leaked(world: tuple[int, int], n: int, what: str) -> Outcome:
         return stored(world, n, "leaked" if (world, n, what) == (middle, most, "facts") else what)
 
-    def lies(world: tuple[int, int], n: int, what: str) -> Outcome:
-        few = (world, n) in ((middle, settings.subjects[0]), (single, most))
-        return stored(world, n, "lies" if few and what == "facts" else what)
-
     def unstored(world: tuple[int, int], n: int, what: str) -> Outcome:
         return run.found[Tuning(world, n, what, blank=True)]
 
     estimands = {f"stored/{name}": value for name, value in contrasts(settings, stored).items()}
     estimands |= {f"unstored/{name}": value for name, value in contrasts(settings, unstored).items()}
-    estimands |= {f"planted/{name}": contrasts(settings, leaked)[name] for name in ("subjects_excess", "wordings_excess")}
-    estimands |= {
-        f"planted/{name}": contrasts(settings, lies)[name] for name in ("hallucinations_subjects", "hallucinations_wordings")
-    }
+    planted = ("subjects_excess", "wordings_excess", "hallucinations_subjects", "hallucinations_wordings")
+    estimands |= {f"planted/{name}": contrasts(settings, leaked)[name] for name in planted}
     few = Tuning(middle, settings.subjects[0])
     estimands["before/right_type"] = run.before[middle].right_type(run.worlds[middle])
     estimands["stored/right_type"] = run.found[few].right_type(run.worlds[middle])

@@ -25,7 +25,6 @@ __all__ = [
     "answers",
     "chosen_subjects",
     "filtering",
-    "lied_about",
     "network",
     "shuffled",
     "strangers",
@@ -123,15 +122,6 @@ def strangers(model: Decoder, world: TripleWorld, rngs: Sequence[np.random.Gener
             drawn = rng.standard_normal((len(rows), copies.W_E.shape[-1]), dtype=np.float32)
             copies.W_E[i, rows] = model.config.embed_std * torch.from_numpy(drawn)
     return copies
-
-
-def lied_about(world: TripleWorld, subjects: Int[np.ndarray, " chosen"], rng: np.random.Generator) -> TripleWorld:
-    """The same world with another value, of the right type and never the true one, for every fact of these subjects."""
-    values = world.values.copy()
-    first = values[subjects] // world.n_values * world.n_values
-    shift = rng.integers(1, world.n_values, size=first.shape)
-    values[subjects] = first + (values[subjects] - first + shift) % world.n_values
-    return replace(world, values=values)
 
 
 def train_on(
