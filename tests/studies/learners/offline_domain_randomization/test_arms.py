@@ -447,16 +447,16 @@ def test_laws_of_the_engines_pendulum(monkeypatch: pytest.MonkeyPatch) -> None:
     laws = spy(monkeypatch, engine, "fit_law", lambda *args, **kwargs: point(transfer.SIMULATOR.parameters))
     met = spy(monkeypatch, engine, "real_cost", lambda *args, **kwargs: 1.0)
     costs = engine._pendulum(settings, Seeds(1))
-    assert list(costs) == ["uniform", "fitted", "bonus", "again", "other"]
+    assert list(costs) == ["uniform", "fitted", "other"]
     truth = draw_truth(transfer.SIMULATOR.parameters, Seeds(1)("truth"))
     assert np.array_equal(recorded[0][0][2], truth)
     assert np.array_equal(recorded[1][0][2], meeting.another_truth(LightPole(False), truth))
     assert all(args[1].friction and args[3] == settings.records for args, _ in recorded)
-    fitted, bonus, again, other = laws
-    assert [kwargs["bonus"] for _, kwargs in laws] == [0.0, settings.bonus, 0.0, 0.0]
-    assert fitted[0][1] is bonus[0][1] is again[0][1] is not other[0][1]
+    fitted, other = laws
+    assert [kwargs["bonus"] for _, kwargs in laws] == [0.0, 0.0]
+    assert fitted[0][1] is not other[0][1]
     draws = [kwargs["seeds"]("search").random() for _, kwargs in laws]
-    assert draws[0] == draws[1] == draws[3] != draws[2]
+    assert draws[0] == draws[1]
     assert met[0][0][1].kind == "uniform"
     for args, kwargs in met:
         assert not args[0].simulator.friction
@@ -492,16 +492,13 @@ def test_records_of_the_engines_hopper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_signs_in_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    costs = {"uniform": 8.0, "fitted": 2.0, "bonus": 1.0, "again": 2.0, "other": 16.0}
+    costs = {"uniform": 8.0, "fitted": 2.0, "other": 16.0}
     monkeypatch.setattr(engine, "_pendulum", lambda *args: costs)
     monkeypatch.setattr(engine, "_hopper", lambda *args: ({}, []))
     found = engine.measure(EngineSettings(), Seeds(0)).estimands
     assert found["fitted/log_gain_over_uniform"] == pytest.approx(math.log(4))
     assert found["other/log_gain_over_uniform"] == pytest.approx(-math.log(2))
     assert found["uniform/log_gain_over_uniform"] == 0.0
-    assert found["bonus/log_gain_over_plain"] == pytest.approx(math.log(2))
-    assert found["again/log_gain_over_plain"] == 0.0
-    assert found["uniform/log_gain_over_plain"] == pytest.approx(-math.log(4))
 
 
 # What a reader is told.

@@ -177,10 +177,10 @@ GAPS = Experiment(
     check=f"{__package__}.exact:check_gap",
     presets={
         "quick": Preset(GapSettings(sizes=(2, 4), n_families=12, horizon=3, n_bound=1), 2),
-        "laptop": Preset(GapSettings(), 16),
+        "laptop": Preset(GapSettings(), 12),
     },
     measure=f"{__package__}.gap:measure",
-    cost=Cost(2.5, cores=1),
+    cost=Cost(1.5, cores=1),
     figures=GAP_FIGURES,
 )  # fmt: skip
 
@@ -241,11 +241,11 @@ COLLAPSE = Experiment(
             ),
             2,
         ),
-        "laptop": Preset(CollapseSettings(), 12),
+        "laptop": Preset(CollapseSettings(), 8),
     },
     measure=f"{__package__}.collapse:measure",
     needs={"cma": "rl"},
-    cost=Cost(4, cores=1),
+    cost=Cost(1.5, cores=1),
     figures=COLLAPSE_FIGURES,
 )  # fmt: skip
 
@@ -285,15 +285,6 @@ MISFIT = Experiment(
             ),
         ),
         Claim(
-            "C8.length",
-            "Behind a noisy sensor, blocks of sixteen open-loop steps find a spring's damping with more than {bound} times "
-            "less error than single steps.",
-            "damping/log_gain_of_length", Above(0.2), why="a fifth less error", at=DROPO + "choice of lambda",
-            paper="longer lambda helps",
-            negative=Arm("visible", "a parameter that one step shows in full: fewer blocks find it worse"),
-            positive=Arm("exact-starts", "the same spring, each block started from its true state: noise at the end alone"),
-        ),
-        Claim(
             "C8.floor",
             "A noise floor far below the sensor's variance makes the error of the damping more than {bound} times as large.",
             "tiny/log_cost", Above(0.2), why="a fifth more error", summary="every", at=DROPO + "choice of epsilon",
@@ -305,11 +296,11 @@ MISFIT = Experiment(
         "quick": Preset(
             MisfitSettings(n_records=50, lengths=(1, 2), n_episodes=1, n_steps=8, n_copies=1, budget=30, n_draws=6), 2
         ),
-        "laptop": Preset(MisfitSettings(), 24),
+        "laptop": Preset(MisfitSettings(), 8),
     },
     measure=f"{__package__}.misfit:measure",
     needs={"cma": "rl"},
-    cost=Cost(6, cores=1),
+    cost=Cost(1.5, cores=1),
     figures=MISFIT_FIGURES,
 )  # fmt: skip
 
@@ -338,7 +329,7 @@ TRANSFER = Experiment(
             "C5.too-much",
             "After four transitions of a cart-pole with friction that the simulator lacks, ten times the small entropy bonus "
             "makes the cost on the real one more than {bound} times larger.",
-            "scarce/log_cost_of_tenfold_bonus", Above(0.1), why=TENTH, at="ours",
+            "scarce/log_cost_of_tenfold_bonus", Above(math.log(1.5)), why="half as much again", at="ours",
             paper="an interior optimum, if C5.bonus holds too",
             negative=Arm("plenty", "a hundred transitions and an exact simulator: they outweigh ten times the bonus too"),
         ),
@@ -359,11 +350,11 @@ TRANSFER = Experiment(
             ),
             2,
         ),
-        "laptop": Preset(TransferSettings(), 16),
+        "laptop": Preset(TransferSettings(), 20),
     },
     measure=f"{__package__}.transfer:measure",
     needs={"cma": "rl"},
-    cost=Cost(6, cores=1),
+    cost=Cost(8, cores=1),
     figures=TRANSFER_FIGURES,
 )  # fmt: skip
 
@@ -378,9 +369,6 @@ ENGINE = Experiment(
         Estimand(
             "log_gain_over_uniform",
                 "cost on the real pendulum after the uniform law over cost after this one", "times", log="e"),
-        Estimand(
-            "log_gain_over_plain",
-                "cost on the real pendulum after the law fitted without bonus over cost after this one", "times", log="e"),
     ),
     nulls=(NO_RECORD,),
     claims=(
@@ -399,22 +387,15 @@ ENGINE = Experiment(
             "fitted/log_gain_over_uniform", Above(0.1), why=TENTH, at=V1 + "experiments", paper="fitted beats uniform",
             negative=Arm("other", "fitted to another pendulum's transitions"),
         ),
-        Claim(
-            "P5.bonus",
-            "Fitted to twenty transitions with the entropy bonus, a law makes the cost on the real pendulum more than {bound} "
-            "times smaller than without.",
-            "bonus/log_gain_over_plain", Above(0.1), why=TENTH, at=V1 + "experiments", paper="more robust zero-shot transfer",
-            negative=Arm("again", "a second search without the bonus is worth no such thing"),
-        ),
     ),
     presets={
         "quick": Preset(
             EngineSettings(records=4, fit_budget=10, n_draws=2, policy_budget=10, n_trained_on=1, n_starts=1, n_steps=3), 2
         ),
-        "laptop": Preset(EngineSettings(), 12),
+        "laptop": Preset(EngineSettings(), 16),
     },
     measure=f"{__package__}.engine:measure",
     needs={"cma": "rl", "gymnasium": "rl", "mujoco": "rl"},
-    cost=Cost(15),
+    cost=Cost(9, cores=1),
     figures=ENGINE_FIGURES,
 )  # fmt: skip

@@ -206,8 +206,8 @@ ENGINE_FIGURES = (
         "engine",
         title="A pendulum in a physics engine",
         caption="Cost on a real pendulum on a cart, whose rail has damping that the simulator lacks, of controllers trained on "
-        "pendulums drawn from five laws: all in the bounds, fitted to twenty transitions of the real one, the same with an "
-        "entropy bonus, the same by a second search, and fitted to another pendulum.",
+        "pendulums drawn from three laws: all in the bounds, fitted to twenty transitions of the real one, and fitted to "
+        "another pendulum.",
         chart=Bars("costs", x="trained_on", y="cost", y_scale="log", y_label="cost per step"),
     ),
 )

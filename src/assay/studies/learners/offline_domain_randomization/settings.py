@@ -110,7 +110,7 @@ class MisfitSettings:
     n_episodes: Annotated[int, Ge(1), doc("recorded episodes for C8")] = 4
     n_steps: Annotated[int, Ge(2), doc("steps of each")] = 64
     tiny_floor: Annotated[float, Gt(0), doc("noise floor far below the sensor's variance")] = 1e-10
-    n_copies: Annotated[int, Ge(1), doc("records a run averages over for C8")] = 8
+    n_copies: Annotated[int, Ge(1), doc("records a run averages over for C8")] = 4
     budget: Annotated[int, Ge(20), doc("evaluations of CMA-ES")] = 300
     n_draws: Annotated[int, Ge(2), doc("simulated next states per block")] = 12
 
@@ -129,7 +129,7 @@ class TransferSettings:
     friction: Annotated[float, Ge(0), doc("friction of the real cart that the simulator lacks, N s/m")] = 1.0
     bonus: Annotated[float, Gt(0), doc("beta of the entropy bonus")] = 0.3
     n_scarce: Annotated[int, Ge(1), doc("real systems a run averages over where records are scarce")] = 8
-    n_plenty: Annotated[int, Ge(1), doc("real systems a run averages over where they are not")] = 1
+    n_plenty: Annotated[int, Ge(1), doc("real systems a run averages over where they are not")] = 2
     n_draws: Annotated[int, Ge(2), doc("simulated next states per transition")] = 40
     fit_budget: Annotated[int, Ge(20), doc("evaluations of CMA-ES for a law")] = 400
     policy_budget: Annotated[int, Ge(20), doc("evaluations of CMA-ES for a controller")] = 240
@@ -152,7 +152,6 @@ class EngineSettings:
 
     records: Annotated[int, Ge(4), doc("transitions recorded on a real system, in episodes of 4")] = 20
     sensor: Annotated[float, Gt(0), doc("standard deviation of the sensor; its square is the noise floor")] = 0.03
-    bonus: Annotated[float, Gt(0), doc("beta of the entropy bonus")] = 1.0
     fit_budget: Annotated[int, Ge(10), doc("evaluations of CMA-ES for a law")] = 200
     n_draws: Annotated[int, Ge(2), doc("simulated next states per transition")] = 8
     policy_budget: Annotated[int, Ge(10), doc("evaluations of CMA-ES for a controller")] = 100
