@@ -26,7 +26,7 @@ from assay.studies.mechanisms.in_context_vs_in_weights.settings import (
     SkewSettings,
     Training,
 )
-from assay.studies.mechanisms.in_context_vs_in_weights.system import Setting, constant_accuracy, prepare
+from assay.studies.mechanisms.in_context_vs_in_weights.system import Setting, constant_accuracy, guessing_accuracy, prepare
 from assay.training.optimiser import Optimiser, Stepper
 
 SEEDS = Seeds(0)
@@ -69,13 +69,16 @@ def number(*what: object) -> float:
     return Seeds(0)(repr(what)).random()
 
 
-def test_costs_are_read_beside_the_twin_when_each_class_has_been_asked_equally_often(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    seen: dict[str, Any] = {}
-    plant(monkeypatch, data, number, seen)
+def test_costs_are_read_beside_the_twin_after_equally_many_questions_about_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def train_regimes(regimes: Any, settings: Any, seeds: Any, **how: Any) -> Any:
+        calls.append({"regimes": dict(regimes), "settings": settings, **how})
+        return {name: Planted(name, how["observe_at"], number) for name in regimes}
+
+    monkeypatch.setattr(data, "train_regimes", train_regimes)
     monkeypatch.setattr(data, "accuracies", accuracy_of)
-    settings = replace(DATA.presets["laptop"].settings, noises=(0.1, 0.75))
+    settings = DATA.presets["laptop"].settings
     found = data.measure(settings, SEEDS).estimands
     cells = {
         "few": "K=128 B=2",
@@ -84,7 +87,7 @@ def test_costs_are_read_beside_the_twin_when_each_class_has_been_asked_equally_o
         "burst": "K=512 B=4",
         "noisy": "K=512 B=1 eps=0.75",
     }
-    steps = {"few": 125, "many": 2000, "single": 500, "burst": 500, "noisy": 500}
+    steps = {"few": 125, "many": 2000, "single": 2000, "burst": 2000, "noisy": 2000}
 
     def cost(role: str, key: str) -> float:
         cell = cells[role]
@@ -99,13 +102,19 @@ def test_costs_are_read_beside_the_twin_when_each_class_has_been_asked_equally_o
     gaps = [abs(number(cells[role], "ic2") - number(cells[role], "ic")) for role in ("many", "burst")]
     assert found["readers/override_gap"] == pytest.approx(max(gaps))
     assert found["few/shift_loss"] == pytest.approx(number(cells["few"], "known") - number(cells["few"], "ic2"))
-    assert seen["settings"] == settings
-    for name, regime in settings.regimes.items():
-        assert seen["regimes"][name] == regime
-        assert seen["regimes"][f"{name}, no look-up"] == regime.without_look_up
-        assert seen["twins"][f"{name}, no look-up"] == name
-    assert len(seen["twins"]) == len(settings.regimes)
-    assert seen["observe"]("x", "x", {"ic": ("x", "ic")}) == {key: number("x", key) for key in ("ic", "iw", "stranger")}
+    own, *twins = calls
+    assert own["settings"] == settings
+    assert own["regimes"] == settings.regimes
+    assert "twins" not in own
+    trained = {twin: (call["settings"].n_steps, regime) for call in twins for twin, regime in call["regimes"].items()}
+    assert trained == {
+        f"{cells[role]}, no look-up": (step, settings.regimes[cells[role]].without_look_up) for role, step in steps.items()
+    }
+    for call in twins:
+        assert call["twins"] == {twin: twin.removesuffix(", no look-up") for twin in call["regimes"]}
+        assert call["observe_at"] == (call["settings"].n_steps,)
+        assert replace(call["settings"], n_steps=settings.n_steps) == settings
+    assert own["observe"]("x", "x", {"ic": ("x", "ic")}) == {key: number("x", key) for key in ("ic", "iw", "stranger")}
 
 
 def test_a_property_that_does_not_vary_has_no_contrast(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,10 +139,17 @@ def test_the_best_constant_answer_is_the_label_that_most_questions_have() -> Non
     assert constant_accuracy(sets["iw_uniform"]) < 0.06
 
 
-def test_skew_gains_are_read_at_the_exponent_claimed_beyond_a_constant_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("burst", [1, 2, 4])
+def test_guessing_among_the_labels_of_the_context_is_right_once_in_their_number(burst: int) -> None:
+    made = prepare("x", Regime(64, burst), Training(n_eval=50, batch=1), SEEDS, d_content=3, placed=False)
+    assert guessing_accuracy(made.sets["ic"]) == pytest.approx(burst / 8)
+
+
+def test_skew_gains_are_read_at_the_exponent_claimed_beyond_guessing(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
     plant(monkeypatch, skew, lambda name, key, step: number(name, key), seen)
     monkeypatch.setattr(skew, "constant_accuracy", lambda setting: 0.1 * number("constant", *setting))
+    monkeypatch.setattr(skew, "guessing_accuracy", lambda setting: 0.1 * number("guessing", *setting))
 
     def cuts(done: Planted, key: str) -> dict[str, float]:
         names = ("whole", "layer 1 uniform", "layer 2 uniform", "layer 1 uniform, item rows", "query exchanged")
@@ -144,7 +160,8 @@ def test_skew_gains_are_read_at_the_exponent_claimed_beyond_a_constant_answer(mo
     found = skew.measure(settings, SEEDS).estimands
 
     def lesser(name: str, weights: str) -> float:
-        return min(number(name, key) - 0.1 * number("constant", name, key) for key in ("ic", weights))
+        looked_up = number(name, "ic") - 0.1 * number("guessing", name, "ic")
+        return min(looked_up, number(name, weights) - 0.1 * number("constant", name, weights))
 
     for arm, weights in {"frequent": "iw", "uniform": "iw_uniform", "stranger": "stranger"}.items():
         assert found[f"{arm}/gain"] == pytest.approx(lesser("alpha=1", weights) - lesser("alpha=0", weights))
@@ -176,55 +193,66 @@ def test_leads_are_positive_for_what_comes_before_accuracy_and_attention_is_the_
     assert emergence.leads(rises | {"previous_item": 95.0, "target_label": 70.0})["attention"] == 5
 
 
-def test_the_share_of_the_context_is_read_at_one_in_eight() -> None:
+def test_the_share_of_the_context_is_read_at_one_in_ten() -> None:
     steps = np.arange(0.0, 101.0)
     accuracy = steps / 100
-    assert emergence.share_at_guessing(steps, accuracy, 1 - accuracy) == pytest.approx(0.875)
+    assert emergence.share_at_guessing(steps, accuracy, 1 - accuracy) == pytest.approx(0.9)
     assert math.isnan(emergence.share_at_guessing(steps, 0 * accuracy, accuracy))
 
 
 def test_emergence_reads_each_arm_by_what_it_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    middles = {name: 300 + 40 * place for place, name in enumerate(("isolated", "guesser", "memoriser", "equal"))}
+    middles = {"isolated": 300, "guesser": 340, "renamed": 500, "equal": 420, "memoriser": 90}
+    wides = {"isolated": 20, "guesser": 120, "renamed": 30, "equal": 120, "memoriser": 30}
     shifts = {"ic": 0, "iw": 10, "ic2": 5, "context_labels": -60, "previous_item": -30, "target_label": -20}
+    calls: list[tuple[set[str], int, tuple[int, ...]]] = []
 
     def curves(name: str, key: str, step: int) -> float:
-        wide = 20 if name == "isolated" else 120
-        return float(1 / (1 + np.exp(-(step - middles[name] - shifts[key]) / wide)))
+        moved = 10 * shifts[key] if name == "renamed" else shifts[key]
+        return float(1 / (1 + np.exp(-(step - middles[name] - moved) / wides[name])))
 
-    seen: dict[str, Any] = {}
-    plant(monkeypatch, emergence, curves, seen)
+    def train_regimes(regimes: Any, given: Any, seeds: Any, *, observe: Any, observe_at: Any) -> Any:
+        calls.append((set(regimes), given.n_steps, tuple(observe_at)))
+        assert all(regime == settings.regimes[name] for name, regime in regimes.items())
+        assert replace(given, n_steps=settings.n_steps) == settings
+        return {name: Planted(name, observe_at, curves) for name in regimes}
+
+    monkeypatch.setattr(emergence, "train_regimes", train_regimes)
     cuts = {
-        "layer 1, label rows": 0.2, "layer 1, all rows": 0.3, "layer 1, item rows": 0.9, "layer 2, query row": 0.1,
-        "layer 2, other rows": 0.95, "whole": 1.0,
+        "whole": 1.0, "layer 1, label rows": 0.2, "layer 1, all rows": 0.3, "layer 1, item rows": 0.9,
+        "layer 2, query row": 0.1,
     }  # fmt: skip
     monkeypatch.setattr(emergence, "_cut", lambda done: cuts if done.name == "isolated" else {})
-    settings = EmergenceSettings(per_decade=400)
+    settings = EmergenceSettings(n_steps=1000, every=1)
     found = emergence.measure(settings, SEEDS)
     numbers = found.estimands
 
     def crossing(name: str, key: str, level: float) -> float:
-        wide = 20 if name == "isolated" else 120
-        return float(middles[name] + shifts[key] + wide * math.log(level / (1 - level)))
+        return float(middles[name] + shifts[key] + wides[name] * math.log(level / (1 - level)))
 
     for name, key in (("isolated", "ic"), ("memoriser", "iw")):
         quarter, most = crossing(name, key, 0.25), crossing(name, key, 0.9)
         assert numbers[f"{name}/cliff"] == pytest.approx((most - quarter) / quarter, rel=0.02)
     for name, key in (("isolated", "ic"), ("guesser", "ic"), ("memoriser", "iw")):
-        there = crossing(name, key, 1 / 8)
+        there = crossing(name, key, 1 / 10)
         share = curves(name, "context_labels", there)  # type: ignore[arg-type]
         assert numbers[f"{name}/context_label_share"] == pytest.approx(share, abs=0.01)
-    assert numbers["isolated/ic"] == pytest.approx(curves("isolated", "ic", 1200))
-    assert numbers["equal/ic"] == pytest.approx(curves("equal", "ic", 1200))
-    assert numbers["head-uniform/cut_ic"] == 0.3
+    assert numbers["isolated/ic"] == pytest.approx(curves("isolated", "ic", 1000))
+    assert numbers["equal/ic"] == pytest.approx(curves("equal", "ic", 1000))
+    assert numbers["layer-1-uniform/cut_ic"] == 0.3
+    assert numbers["layer-2-uniform/cut_ic"] == 0.1
     assert numbers["item-rows-uniform/cut_ic"] == 0.9
     assert numbers["attention/lead"] == pytest.approx(20, abs=1.5)
     assert numbers["context-labels/lead"] == pytest.approx(60, abs=1.5)
     assert numbers["shifted-labels/lead"] == pytest.approx(-5, abs=1.5)
+    assert numbers["attention-renamed/lead"] == pytest.approx(200, abs=1.5)
+    named = ("attention", "context-labels", "shifted-labels", "attention, renamed")
     assert {(row["share"], row["measure"]) for row in found.tables["order"]} == {
-        (share, name) for share in ("10%", "25%", "50%") for name in ("attention", "context-labels", "shifted-labels")
+        (share, name) for share in ("10%", "25%", "50%") for name in named
     }
-    assert seen["regimes"] == settings.regimes
-    assert seen["observe_at"][-1] == settings.n_steps
+    (brief, short, early), (rest, long, looks) = calls
+    assert (brief, short) == ({"memoriser"}, 200)
+    assert (early[0], early[-1], len(early)) == (0, 200, 41)
+    assert (rest, long, looks[-1]) == ({"isolated", "guesser", "renamed", "equal"}, 1000, 1000)
 
 
 def test_what_is_observed_of_each_arm_of_emergence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,12 +265,15 @@ def test_what_is_observed_of_each_arm_of_emergence(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(emergence, "train_regimes", stop)
     with pytest.raises(KeyboardInterrupt):
         emergence.measure(EmergenceSettings(), SEEDS)
+    assert "twins" not in seen
     monkeypatch.setattr(emergence, "accuracies", lambda model, sets, names: dict.fromkeys(names, 0.5))
     monkeypatch.setattr(emergence, "answers", lambda model, batch: batch)
     monkeypatch.setattr(emergence, "_of_context", lambda logits, setting: {"ic": logits, "context_labels": setting.drawn})
     sets = {"ic": Setting("new classes", 0.3), "iw": Setting("alone", 0.4)}  # type: ignore[arg-type]
     observe = seen["observe"]
+    monkeypatch.setattr(emergence, "_measures", lambda model, sets, n: {"all": n})
     assert observe("equal", None, sets) == {"ic": 0.5}
+    assert observe("isolated", None, sets) == observe("renamed", None, sets) == {"all": EmergenceSettings().n_attended}
     assert observe("guesser", None, sets) == {"ic": 0.3, "context_labels": "new classes"}
     assert observe("memoriser", None, sets) == {"ic": 0.3, "context_labels": "new classes", "iw": 0.5}
 
@@ -316,7 +347,7 @@ def test_the_two_parameter_models_and_their_numbers(monkeypatch: pytest.MonkeyPa
     for (arm, rate), length in ramps.items():
         name = f"{'no-look-up-' if arm == 'memoriser' else ''}rate-{rate:g}/cliff"
         assert numbers[name] == pytest.approx(2.6, rel=0.1), (name, length)
-    steps = {"few": 25, "many": 400, "single": 100, "burst": 100, "noisy": 100}
+    steps = {"few": 25, "many": 400, "single": 400, "burst": 400, "noisy": 400}
     for role, cell in least["cells"].items():
 
         def at(held: bool, key: str, step: int, role: str = role) -> float:
@@ -416,5 +447,5 @@ def test_an_even_learner_has_no_cliff_no_lead_and_no_parts() -> None:
     found = emergence.measure_nulls(EmergenceSettings(), SEEDS).estimands
     rise = 31 / 32
     assert found["even/cliff"] == pytest.approx(0.65 / (0.25 - 1 / 32), rel=0.02)
-    assert found["even/context_label_share"] == pytest.approx(0.25 + 0.75 * (1 / 8 - 1 / 32) / rise, abs=0.01)
+    assert found["even/context_label_share"] == pytest.approx(0.25 + 0.75 * (1 / 10 - 1 / 32) / rise, abs=0.01)
     assert (found["even/ic"], found["even/cut_ic"], found["even/lead"]) == (1, 1, 0)

@@ -2,7 +2,7 @@
 
 from assay.claims.paper import Departure, Headline, Paper
 from assay.claims.study import Study
-from assay.studies.mechanisms.in_context_vs_in_weights.claims import DATA, EMERGENCE, GATES, NOISE, SGD, SKEW, TWO_PARAMETERS
+from assay.studies.mechanisms.in_context_vs_in_weights.claims import DATA, EMERGENCE, GATES, SGD, SKEW, TWO_PARAMETERS
 
 STUDY = Study(
     "in-context-vs-in-weights",
@@ -85,5 +85,5 @@ STUDY = Study(
             "at random in its contexts); the paper compares at equal steps, where few classes are asked more often.",
         ),
     ),
-    experiments=(EMERGENCE, DATA, NOISE, SKEW, TWO_PARAMETERS, GATES, SGD),
+    experiments=(EMERGENCE, DATA, SKEW, TWO_PARAMETERS, GATES, SGD),
 )

@@ -1,19 +1,20 @@
-"""Which data make the network look the answer up: classes and burstiness (C1, C2, C11), and noise (C3).
+"""Which data make the network look the answer up: classes, burstiness and noise (C1, C2, C3, C11).
 
 What looking up takes from remembering is read beside a twin that cannot look up: the same network from the same start, asked
 the same questions about the same items with labels at random in the context. Both are read when each class has been asked
-equally often, whatever the number of classes: otherwise few classes are remembered better for having been asked more often.
+equally often: otherwise few classes are remembered better for having been asked more often.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from assay.claims.study import Measurement, Table
+from assay.core.progress import part, parts
 from assay.core.seeds import Seeds
 from assay.models.decoder import Decoder
 from assay.studies.mechanisms.in_context_vs_in_weights.settings import DataSettings
 from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     Setting,
-    Trained,
     accuracies,
     train_regimes,
     untrained,
@@ -59,22 +60,30 @@ def measure(settings: DataSettings, seeds: Seeds) -> Measurement:
         return accuracies(model, sets, ("ic", "iw", "stranger"))
 
     cells = settings.regimes
-    twins = {f"{name}, no look-up": name for name in cells}
-    regimes = cells | {twin: cells[name].without_look_up for twin, name in twins.items()}
+    read = {name: settings.read_step(regime) for name, regime in cells.items()}
+    twins = {name: f"{name}, no look-up" for name in cells}
     looks = {round(settings.n_steps * i / settings.n_looks) for i in range(1, settings.n_looks + 1)}
-    looks |= {settings.equal_step(regime) for regime in cells.values()}
-    done = train_regimes(regimes, settings, seeds, observe=observe, observe_at=sorted(looks), twins=twins)
+    share = len(cells) * settings.n_steps / (len(cells) * settings.n_steps + sum(read.values()))
+    with part(0.0, share):
+        done = train_regimes(cells, settings, seeds, observe=observe, observe_at=sorted(looks | set(read.values())))
+    with part(share, 1.0):
+        for step in parts(sorted(set(read.values()))):
+            group = {twins[name]: name for name in cells if read[name] == step}
+            done |= train_regimes(
+                {twin: cells[name].without_look_up for twin, name in group.items()},
+                replace(settings, n_steps=step), seeds, observe=observe, observe_at=(step,), twins=group,
+            )  # fmt: skip
 
-    def when_equal(trained: Trained, key: str) -> float:
-        """An accuracy when each class had been asked equally often."""
-        return float(trained.curve(key)[list(trained.trace.steps).index(settings.equal_step(regimes[trained.name]))])
+    def when_read(cell: str, key: str) -> float:
+        """An accuracy of a cell's network at the step by which its twin was trained."""
+        return float(done[cell].curve(key)[list(done[cell].trace.steps).index(read[cell])])
 
     final: dict[str, dict[str, float]] = {}
-    for twin, name in twins.items():
+    for name, twin in twins.items():
         numbers = accuracies(done[name].model, done[name].sets, NAMES)
-        numbers |= {"iw": when_equal(done[name], "iw"), "twin_iw": when_equal(done[twin], "iw")}
+        numbers |= {"iw": when_read(name, "iw"), "twin_iw": done[twin].last("iw")}
         numbers["cost"] = numbers["twin_iw"] - numbers["iw"]
-        numbers["stranger_cost"] = when_equal(done[twin], "stranger") - when_equal(done[name], "stranger")
+        numbers["stranger_cost"] = done[twin].last("stranger") - when_read(name, "stranger")
         final[name] = numbers | {"twin_ic": done[twin].last("ic")}
     few = final[settings.corners["few"]]
     estimands = contrasts(final, settings.corners) | {
@@ -83,12 +92,12 @@ def measure(settings: DataSettings, seeds: Seeds) -> Measurement:
     }
     course: Table = [
         {"cell": name, "step": int(step), "evaluation": key, "accuracy": float(value)}
-        for name, trained in done.items()
+        for name in cells
         for key in ("ic", "iw")
-        for step, value in zip(trained.trace.steps, trained.curve(key), strict=True)
+        for step, value in zip(done[name].trace.steps, done[name].curve(key), strict=True)
     ]
     rows: Table = [
-        {"cell": name, "eps": cells[name].noise, "evaluation": key, "accuracy": values[key]}
+        {"cell": name, "evaluation": key, "accuracy": values[key]}
         for name, values in final.items()
         for key in ("ic", "iw", "twin_iw", "twin_ic")
     ]

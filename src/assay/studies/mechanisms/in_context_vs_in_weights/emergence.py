@@ -1,11 +1,13 @@
 """How in-context learning appears when it is isolated: slow phase, jump, the circuit and what it needs (C5 to C8)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from assay.claims.study import Measurement, Table
+from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.instruments.abruptness import cliff_ratio, crossing, jump_of
 from assay.instruments.attention import Uniform, attention_on, knocked_out, patterns
@@ -20,9 +22,10 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
 )
 from assay.training.sequence import log_steps
 
-ONE_IN_N = 1 / 8
+GUESSING = 0.1  # accuracy at which guessing among the context's labels is read: it never has much more than one in N = 1/8
 SHARES = (0.1, 0.25, 0.5)  # of their rises, at which the order of the measures is shown
 CLAIMED = 0.5  # the share that is claimed of
+MEMORISER_LOOKS = 40
 SHOWN = ("ic", "ic2", "context_labels", "previous_item", "target_label")
 
 
@@ -71,7 +74,6 @@ def _cut(done: Trained) -> dict[str, float]:
         "layer 1, all rows": accuracy(Uniform(0)),
         "layer 1, item rows": accuracy(Uniform(0, rows=tuple(range(0, query, 2)))),
         "layer 2, query row": accuracy(Uniform(1, rows=(query,))),
-        "layer 2, other rows": accuracy(Uniform(1, rows=tuple(range(query)))),
     }
 
 
@@ -94,44 +96,55 @@ def leads(rises: Mapping[str, float]) -> dict[str, float]:
 
 
 def share_at_guessing(steps: np.ndarray, accuracy: np.ndarray, context_labels: np.ndarray) -> float:
-    """Probability of the context's labels when accuracy first is that of guessing among them, one in N."""
-    return float(np.interp(crossing(steps, accuracy, ONE_IN_N), steps, context_labels))
+    """Probability of the context's labels when accuracy first is nearly that of guessing among them."""
+    return float(np.interp(crossing(steps, accuracy, GUESSING), steps, context_labels))
 
 
 def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
-    """One seed: the isolated network, the guesser, the memoriser and the variant with L = N."""
+    """One seed: the isolated network, the guesser, the one whose answers are renamed, the variant with L = N, the memoriser."""
 
-    regimes, n_steps = settings.regimes, settings.n_steps
-    looks = log_steps(n_steps, per_decade=settings.per_decade)
+    regimes = settings.regimes
+    looks = log_steps(settings.n_steps, per_decade=settings.per_decade, every=settings.every)
 
     def observe(name: str, model: Decoder, sets: Mapping[str, Setting]) -> dict[str, float]:
-        if name == "isolated":
+        if name in ("isolated", "renamed"):
             return _measures(model, sets, settings.n_attended)
         if name == "equal":
             return accuracies(model, sets, ("ic",))
         found = _of_context(answers(model, sets["ic"].batch), sets["ic"])
         return found if name == "guesser" else found | accuracies(model, sets, ("iw",))
 
-    done = train_regimes(regimes, settings, seeds, observe=observe, observe_at=looks)
+    memoriser = {"memoriser": regimes.pop("memoriser")}  # is done long before the others
+    brief = replace(settings, n_steps=settings.memoriser_steps)
+    early = sorted({round(brief.n_steps * place / MEMORISER_LOOKS) for place in range(MEMORISER_LOOKS + 1)})
+    with part(0.0, 0.05):
+        done = train_regimes(memoriser, brief, seeds, observe=observe, observe_at=early)
+    with part(0.05, 1.0):
+        done |= train_regimes(regimes, settings, seeds, observe=observe, observe_at=looks)
     isolated = done["isolated"]
-    steps = np.array(isolated.trace.steps, dtype=float)
-    asked = {name: done[name].curve("iw" if name == "memoriser" else "ic") for name in regimes}  # by what they are trained on
+    steps = {name: np.array(trained.trace.steps, dtype=float) for name, trained in done.items()}
+    asked = {name: done[name].curve("iw" if name == "memoriser" else "ic") for name in done}  # by what they are trained on
     shares = {
-        name: share_at_guessing(steps, asked[name], done[name].curve("context_labels"))
+        name: share_at_guessing(steps[name], asked[name], done[name].curve("context_labels"))
         for name in ("isolated", "guesser", "memoriser")
     }
     cuts = _cut(isolated)
-    curves = {name: isolated.curve(name) for name in SHOWN}
-    rises = {share: half_rises(steps, curves, share) for share in SHARES}
+    rises = {
+        (name, share): half_rises(steps[name], {key: done[name].curve(key) for key in SHOWN}, share)
+        for name in ("isolated", "renamed")
+        for share in SHARES
+    }
+    own = leads(rises["isolated", CLAIMED])
     estimands = {
-        "isolated/cliff": cliff_ratio(steps, asked["isolated"], 0.25, 0.9),
-        "memoriser/cliff": cliff_ratio(steps, asked["memoriser"], 0.25, 0.9),
+        **{f"{name}/cliff": cliff_ratio(steps[name], asked[name], 0.25, 0.9) for name in ("isolated", "memoriser")},
         **{f"{name}/context_label_share": share for name, share in shares.items()},
         "isolated/ic": isolated.last("ic"),
         "equal/ic": done["equal"].last("ic"),
-        "head-uniform/cut_ic": max(cuts["layer 1, label rows"], cuts["layer 1, all rows"], cuts["layer 2, query row"]),
+        "layer-1-uniform/cut_ic": max(cuts["layer 1, label rows"], cuts["layer 1, all rows"]),
+        "layer-2-uniform/cut_ic": cuts["layer 2, query row"],
         "item-rows-uniform/cut_ic": cuts["layer 1, item rows"],
-        **{f"{name}/lead": lead for name, lead in leads(rises[CLAIMED]).items()},
+        **{f"{name}/lead": lead for name, lead in own.items()},
+        "attention-renamed/lead": leads(rises["renamed", CLAIMED])["attention"],
     }
     jumps: Table = [
         {"arm": name, "step": jump.step, "seen": jump.seen}
@@ -152,9 +165,10 @@ def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
         if step
     ]
     order: Table = [
-        {"share": f"{share:.0%}", "measure": name, "lead": lead}
-        for share, found in rises.items()
+        {"share": f"{share:.0%}", "measure": name if arm == "isolated" else f"{name}, {arm}", "lead": lead}
+        for (arm, share), found in rises.items()
         for name, lead in leads(found).items()
+        if arm == "isolated" or name == "attention"
     ]
     cut_rows: Table = [{"cut": name, "accuracy": value} for name, value in cuts.items()]
     return Measurement(estimands, {"curves": shown, "accuracy": accuracy, "cuts": cut_rows, "jumps": jumps, "order": order})

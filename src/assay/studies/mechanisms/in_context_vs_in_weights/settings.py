@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, doc
+from annotated_types import Ge, Gt, Lt, doc
 
 from assay.core.errors import SettingsError
 from assay.studies.mechanisms.in_context_vs_in_weights.world import ItemLabelWorld
@@ -41,6 +41,8 @@ class Regime:
         shown: the labels that stand in the context while training (ours): the items' own; the same ones `dealt` out again among
             the items, so that a label of the context is right and none says which; or drawn at `random` from all labels, so
             that nothing can be looked up and every question must be answered from the weights.
+        renamed: training steps in which the answer to each question is the label after the right one (ours): what has to be
+            attended to is learnt as ever, and accuracy can only come when the names are set right.
     """
 
     n_classes: int
@@ -51,6 +53,7 @@ class Regime:
     p_fresh: float = 0.0
     n_labels: int = 32
     shown: Literal["own", "dealt", "random"] = "own"
+    renamed: int = 0
 
     @property
     def without_look_up(self) -> "Regime":
@@ -79,7 +82,7 @@ class DataSettings(Training):
     classes: Annotated[tuple[int, ...], doc("numbers of classes (K), rising")] = (128, 512, 2048)
     bursts: Annotated[tuple[int, ...], doc("copies of a class in a sequence (B), rising")] = (1, 2, 4)
     noises: Annotated[tuple[float, ...], doc("standard deviations inside a class (eps), rising")] = (0.1, 0.75)
-    whole: Annotated[bool, doc("every pair of classes and bursts, not only each varied at the other's middle")] = False
+    whole: Annotated[bool, doc("every pair of classes and bursts, not only those that are compared")] = False
     n_looks: Annotated[int, Ge(1), doc("observations of each network on the way")] = 6
 
     def __post_init__(self) -> None:
@@ -87,18 +90,21 @@ class DataSettings(Training):
 
     @property
     def regimes(self) -> dict[str, Regime]:
-        """All cells by name: classes and bursts, then the noisy ones."""
-        middle, single, pair = self.classes[len(self.classes) // 2], self.bursts[0], self.bursts[len(self.bursts) // 2]
-        grid = {
-            f"K={k} B={b}": Regime(k, b, self.noises[0])
-            for k in self.classes
-            for b in self.bursts
-            if self.whole or k == middle or b == pair
-        }
-        return grid | {f"K={middle} B={single} eps={e:g}": Regime(middle, single, e) for e in self.noises[1:]}
+        """All cells by name: classes and bursts, then the noisy ones; those that the claims compare, or the whole grid."""
+        middle, single = self.classes[len(self.classes) // 2], self.bursts[0]
+        grid = {f"K={k} B={b}": Regime(k, b, self.noises[0]) for k in self.classes for b in self.bursts}
+        grid |= {f"K={middle} B={single} eps={e:g}": Regime(middle, single, e) for e in self.noises[1:]}
+        compared = set(self.corners.values())
+        return {name: regime for name, regime in grid.items() if self.whole or name in compared}
 
-    def equal_step(self, regime: Regime) -> int:
-        """The step by which each class has been asked as often as each of the most numerous at the end."""
+    def read_step(self, regime: Regime) -> int:
+        """The step by which what is remembered is read.
+
+        Where numbers of classes are compared each class has been asked as often by then as each of the most numerous at the
+        end; elsewhere the settings that are compared have equally many classes, and it is the end.
+        """
+        if (regime.burst, regime.noise) != (self.bursts[len(self.bursts) // 2], self.noises[0]) or len(self.classes) == 1:
+            return self.n_steps
         return max(1, round(self.n_steps * regime.n_classes / self.classes[-1]))
 
     @property
@@ -155,12 +161,15 @@ class GateSettings:
 class EmergenceSettings(Training):
     """The isolation regime: mostly new classes, so that only the context can tell."""
 
-    n_steps: Annotated[int, Ge(1), doc("optimiser steps of each network")] = 1200
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps of each network but the memoriser")] = 1400
     n_attended: Annotated[int, Ge(1), doc("sequences of an evaluation on which attention is read")] = 256
     n_classes: Annotated[int, Ge(1), doc("classes (K)")] = 256
     burst: Annotated[int, Ge(1), doc("copies of each class in a sequence (B)")] = 1
     p_fresh: Annotated[float, doc("share of sequences of new classes (p_C)")] = 0.8
-    per_decade: Annotated[int, Ge(1), doc("observations per factor of ten in steps")] = 30
+    per_decade: Annotated[int, Ge(1), doc("observations per factor of ten in steps")] = 5
+    every: Annotated[int, Ge(0), doc("observations every so many steps beside them; 0 for none")] = 25
+    memoriser_steps: Annotated[int, Ge(1), doc("optimiser steps of the memoriser, observed 40 times")] = 200
+    renamed: Annotated[float, Ge(0), Lt(1), doc("share of its steps in which the control's answers have other names")] = 0.8
 
     def __post_init__(self) -> None:
         check_regimes(list(self.regimes.values()))
@@ -170,13 +179,15 @@ class EmergenceSettings(Training):
         """The arms.
 
         `isolated` is the paper's isolation, `equal` its variant with as many labels as items. `guesser` is isolated with each
-        context's labels dealt out again, so that nothing but guessing among them can be learnt; `memoriser` has contexts that
-        never hold the answer.
+        context's labels dealt out again, so that nothing but guessing among them can be learnt; `renamed` is isolated with the
+        label after the right one as the answer for most of its training, so that attention is learnt before accuracy can rise;
+        `memoriser` has contexts that never hold the answer.
         """
         isolated = Regime(self.n_classes, self.burst, p_fresh=self.p_fresh)
         return {
             "isolated": isolated,
             "guesser": replace(isolated, shown="dealt"),
+            "renamed": replace(isolated, renamed=round(self.renamed * self.n_steps)),
             "memoriser": Regime(32, 0, p_bursty=0.0),
             "equal": replace(isolated, n_labels=8),
         }
@@ -207,11 +218,12 @@ class SkewSettings(Training):
 
 @dataclass(frozen=True)
 class FidelitySettings(Training):
-    """The paper's optimiser; three times its rate and a third of the steps."""
+    """The paper's optimiser; ten times its rate, 3% of the steps, a quarter of the batch."""
 
-    n_steps: Annotated[int, Ge(1), doc("optimiser steps")] = 10_000
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps")] = 4500
+    batch: Annotated[int, Ge(1), doc("sequences a step")] = 32
     optimiser: Annotated[Literal["adamw", "sgd"], doc("Adam, or the paper's plain SGD")] = "sgd"
-    learning_rate: Annotated[float, Gt(0), doc("constant over training")] = 0.03
+    learning_rate: Annotated[float, Gt(0), doc("constant over training")] = 0.1
     n_classes: Annotated[int, Ge(1), doc("classes (K)")] = 512
     burst: Annotated[int, Ge(1), doc("copies of each class in a sequence (B)")] = 2
 

@@ -14,6 +14,7 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     Trained,
     accuracies,
     constant_accuracy,
+    guessing_accuracy,
     train_regimes,
     untrained,
 )
@@ -21,9 +22,13 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
 HEAD = ("layer 1 uniform", "layer 2 uniform")
 
 
-def lesser_excess(done: Trained, *, context: str = "ic", weights: str = "iw") -> float:
-    """The smaller of in-context and in-weights accuracy at the end, each less the best constant answer to its questions."""
-    return min(done.last(key) - constant_accuracy(done.sets[key]) for key in (context, weights))
+def lesser_excess(done: Trained, *, weights: str = "iw") -> float:
+    """The smaller of both accuracies at the end, each beyond what can be had without looking up, or without remembering.
+
+    In context that is guessing among the labels of the context, in weights the best constant answer.
+    """
+    looked_up = done.last("ic") - guessing_accuracy(done.sets["ic"])
+    return min(looked_up, done.last(weights) - constant_accuracy(done.sets[weights]))
 
 
 def after_cuts(done: Trained, key: str) -> dict[str, float]:

@@ -26,6 +26,7 @@ __all__ = [
     "accuracies",
     "answers",
     "constant_accuracy",
+    "guessing_accuracy",
     "network",
     "optimiser_of",
     "prepare",
@@ -119,6 +120,11 @@ def constant_accuracy(setting: Setting) -> float:
     return float(np.bincount(setting.drawn.answers).max() / len(setting.drawn.answers))
 
 
+def guessing_accuracy(setting: Setting) -> float:
+    """Share of right answers of guessing among the labels that stand in the context, of which one is right."""
+    return float(np.mean([1 / len(set(shown)) for shown in setting.drawn.item_labels.tolist()]))
+
+
 def answers(model: nn.Module, batch: Batch) -> Float[np.ndarray, "batch label"]:
     """Logits of the query's label."""
 
@@ -164,7 +170,8 @@ def prepare(name: str, regime: Regime, settings: Training, seeds: Seeds, *, d_co
         )
         if regime.shown != "own":  # from a stream of its own, so that items and questions are those of the regime beside it
             drawn = world.shown_otherwise(drawn, regime.shown, rng=shown)
-        return _as_batch(drawn, batches, placed=placed)
+        batch = _as_batch(drawn, batches, placed=placed)
+        return batch._replace(targets=(batch.targets + 1) % regime.n_labels) if step < regime.renamed else batch
 
     return Arm(sets, draw)
 

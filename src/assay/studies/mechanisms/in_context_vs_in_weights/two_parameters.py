@@ -49,7 +49,7 @@ def measure(settings: MinimalSettings, seeds: Seeds) -> Measurement:
     models = MinimalInduction(rng=[seeds.child(model.arm)("init") for model in plan], d_content=63, n_labels=32)
     models.hold(np.array([model.held for model in plan]))
     models.set_rates(np.array([model.rate for model in plan]))
-    equal = {role: settings.equal_step(regime) for role, regime in settings.roles.items()}
+    equal = {role: settings.read_step(regime) for role, regime in settings.roles.items()}
     early: dict[Model, dict[str, float]] = {}
 
     def observe(step: int, several: MinimalInduction) -> dict[str, float]:
@@ -64,7 +64,7 @@ def measure(settings: MinimalSettings, seeds: Seeds) -> Measurement:
                 found |= {f"{model.arm}-{model.rate:g}/{name}": value for name, value in one.parameters_by_name.items()}
         return found
 
-    looks = sorted({*log_steps(settings.n_steps, per_decade=30), *equal.values()})
+    looks = sorted({*log_steps(settings.n_steps, per_decade=20), *equal.values()})
     draw = draw_together([arms[model.arm].draw for model in plan])
     stage: Stage[MinimalInduction, Batch] = Stage(
         settings.n_steps, draw, lambda m, batch: answer_loss(m(batch.inputs), batch.targets)
