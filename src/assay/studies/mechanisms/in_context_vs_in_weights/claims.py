@@ -176,8 +176,8 @@ SKEW = Experiment(
     estimands=(
         Estimand(
             "gain",
-                "the smaller of in-context accuracy less what guessing among the context's labels gives and in-weights accuracy "
-                "less the best constant answer, at exponent 1 minus at exponent 0", "share of answers", -2, 2,
+                "the smaller of in-context accuracy less what guessing among the context's labels gives and in-weights "
+                "accuracy less the best constant answer, at exponent 1 minus at exponent 0", "share of answers", -2, 2,
         ),
         Estimand(
             "iw_change", "in-weights accuracy after an intervention minus before; the largest change of several",
@@ -193,9 +193,9 @@ SKEW = Experiment(
     claims=(
         Claim(
             "C4",
-            "Skewed class frequencies let both live: at exponent 1 the smaller of in-context accuracy beyond guessing among the "
-            "context's labels and in-weights accuracy beyond the best constant answer is more than {bound} above that with equal "
-            "frequencies.",
+            "Skewed class frequencies let both live: at exponent 1 the smaller of in-context accuracy beyond guessing among "
+            "the context's labels and in-weights accuracy beyond the best constant answer is more than {bound} above that with "
+            "equal frequencies.",
             "frequent/gain", Above(0.2), why="a fifth of the way from nothing to the paper's",
             at="section 3, figure 2c", paper="both high near exponent 1",
             negative=Arm("stranger", "the same with in-weights questions about classes that the network never met"),
