@@ -85,15 +85,16 @@ def test_costs_are_read_beside_the_twin_after_equally_many_questions_about_each_
         "many": "K=2048 B=2",
         "single": "K=512 B=1",
         "burst": "K=512 B=4",
-        "noisy": "K=512 B=1 eps=0.75",
+        "clean": "K=608 B=1 eps=0.1",
+        "noisy": "K=608 B=1 eps=0.5",
     }
-    steps = {"few": 125, "many": 2000, "single": 2000, "burst": 2000, "noisy": 2000}
+    steps = {"few": 88, "many": 1400, "single": 1400, "burst": 1400, "clean": 1400, "noisy": 1400}
 
     def cost(role: str, key: str) -> float:
         cell = cells[role]
         return number(f"{cell}, no look-up", key, steps[role]) - number(cell, key, steps[role])
 
-    for name, (high, low) in {"classes": ("many", "few"), "bursts": ("burst", "single"), "noise": ("noisy", "single")}.items():
+    for name, (high, low) in {"classes": ("many", "few"), "bursts": ("burst", "single"), "noise": ("noisy", "clean")}.items():
         assert found[f"{name}/ic_gain"] == pytest.approx(number(cells[high], "ic") - number(cells[low], "ic"))
         scrambled = number(cells[high], "scrambled") - number(cells[low], "scrambled")
         assert found[f"{name}-scrambled/ic_gain"] == pytest.approx(scrambled)
@@ -120,7 +121,8 @@ def test_costs_are_read_beside_the_twin_after_equally_many_questions_about_each_
 def test_a_property_that_does_not_vary_has_no_contrast(monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch, data, number)
     monkeypatch.setattr(data, "accuracies", accuracy_of)
-    found = data.measure(DataSettings(classes=(512,), bursts=(1,)), SEEDS).estimands
+    settings = DataSettings(classes=(512,), bursts=(1,), noisy_classes=512)
+    found = data.measure(settings, SEEDS).estimands
     assert {name.split("/")[0] for name in found} == {"noise", "noise-scrambled", "noise-stranger", "readers", "few"}
 
 
@@ -181,10 +183,9 @@ def test_one_share_of_every_rise_is_read() -> None:
     steps = np.arange(0.0, 101.0)
     curves = {"early": np.clip(steps / 50, 0, 1), "late": 0.2 + 0.6 * np.clip((steps - 40) / 50, 0, 1)}
     for share in (0.1, 0.25, 0.5):
-        found = emergence.half_rises(steps, curves, share)
+        found = emergence.part_rises(steps, curves, share)
         assert found["early"] == pytest.approx(50 * share, abs=0.01)
         assert found["late"] == pytest.approx(40 + 50 * share, abs=0.01)
-    assert emergence.half_rises(steps, curves) == emergence.half_rises(steps, curves, 0.5)
 
 
 def test_leads_are_positive_for_what_comes_before_accuracy_and_attention_is_the_later_pattern() -> None:
@@ -204,6 +205,7 @@ def test_emergence_reads_each_arm_by_what_it_is_trained_on(monkeypatch: pytest.M
     middles = {"isolated": 300, "guesser": 340, "renamed": 500, "equal": 420, "memoriser": 90}
     wides = {"isolated": 20, "guesser": 120, "renamed": 30, "equal": 120, "memoriser": 30}
     shifts = {"ic": 0, "iw": 10, "ic2": 5, "context_labels": -60, "previous_item": -30, "target_label": -20}
+    shifts["from_context"] = -40
     calls: list[tuple[set[str], int, tuple[int, ...]]] = []
 
     def curves(name: str, key: str, step: int) -> float:
@@ -229,13 +231,13 @@ def test_emergence_reads_each_arm_by_what_it_is_trained_on(monkeypatch: pytest.M
     def crossing(name: str, key: str, level: float) -> float:
         return float(middles[name] + shifts[key] + wides[name] * math.log(level / (1 - level)))
 
-    for name, key in (("isolated", "ic"), ("memoriser", "iw")):
+    for name, key in (("isolated", "ic"), ("renamed", "ic"), ("memoriser", "iw")):
         quarter, most = crossing(name, key, 0.25), crossing(name, key, 0.9)
         assert numbers[f"{name}/cliff"] == pytest.approx((most - quarter) / quarter, rel=0.02)
     for name, key in (("isolated", "ic"), ("guesser", "ic"), ("memoriser", "iw")):
         there = crossing(name, key, 1 / 10)
-        share = curves(name, "context_labels", there)  # type: ignore[arg-type]
-        assert numbers[f"{name}/context_label_share"] == pytest.approx(share, abs=0.01)
+        share = curves(name, "from_context", there)  # type: ignore[arg-type]
+        assert numbers[f"{name}/from_context"] == pytest.approx(share, abs=0.01)
     assert numbers["isolated/ic"] == pytest.approx(curves("isolated", "ic", 1000))
     assert numbers["equal/ic"] == pytest.approx(curves("equal", "ic", 1000))
     assert numbers["layer-1-uniform/cut_ic"] == 0.3
@@ -294,7 +296,7 @@ MODELS = two_parameters.models_of(MinimalSettings())
 
 def test_models_are_free_or_held_in_every_corner_and_at_every_rate() -> None:
     Model = two_parameters.Model
-    corners = [Model(role, held) for role in ("few", "many", "single", "burst", "noisy") for held in (False, True)]
+    corners = [Model(role, held) for role in ("few", "many", "single", "burst", "noisy", "clean") for held in (False, True)]
     assert corners + [Model(arm, rate=rate) for arm in ("isolated", "memoriser") for rate in (10.0, 3.0, 1.0)] == MODELS
     arms = MinimalSettings().arms
     assert arms["isolated"] == Regime(256, 1, p_fresh=0.8)
@@ -306,7 +308,7 @@ def test_models_are_free_or_held_in_every_corner_and_at_every_rate() -> None:
 
 def test_the_two_parameter_models_and_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = MinimalSettings(n_steps=400, n_eval=8, batch=4)
-    ramps = {(arm, rate): 30 * (1 + place) for place, (arm, rate) in enumerate((m.arm, m.rate) for m in MODELS[10:])}
+    ramps = {(arm, rate): 30 * (1 + place) for place, (arm, rate) in enumerate((m.arm, m.rate) for m in MODELS[12:])}
     steps_of: dict[int, int] = {}
     owners: dict[int, str] = {}
     made = two_parameters.prepare
@@ -347,7 +349,7 @@ def test_the_two_parameter_models_and_their_numbers(monkeypatch: pytest.MonkeyPa
     for (arm, rate), length in ramps.items():
         name = f"{'no-look-up-' if arm == 'memoriser' else ''}rate-{rate:g}/cliff"
         assert numbers[name] == pytest.approx(2.6, rel=0.1), (name, length)
-    steps = {"few": 25, "many": 400, "single": 400, "burst": 400, "noisy": 400}
+    steps = {"few": 25, "many": 400, "single": 400, "burst": 400, "clean": 400, "noisy": 400}
     for role, cell in least["cells"].items():
 
         def at(held: bool, key: str, step: int, role: str = role) -> float:
@@ -369,7 +371,8 @@ def test_the_least_of_all_six_contrasts_counts(changed: tuple[str, str, str] | N
     high, low = {"ic": 0.9, "cost": 0.5}, {"ic": 0.1, "cost": 0.0}
     same = {"known": 0.9, "scrambled": 0.3, "stranger_cost": 0.02}
     cells = {
-        "few": low | same, "many": high | same, "single": low | same, "burst": high | same, "noisy": high | same,
+        "few": low | same, "many": high | same, "single": low | same, "burst": high | same, "clean": low | same,
+        "noisy": high | same,
     }  # fmt: skip
     held = {role: {"ic": 0.2, "cost": 0.0, "scrambled": 0.0, "stranger_cost": 0.0} for role in cells}
     expected = 0.5
@@ -447,5 +450,5 @@ def test_an_even_learner_has_no_cliff_no_lead_and_no_parts() -> None:
     found = emergence.measure_nulls(EmergenceSettings(), SEEDS).estimands
     rise = 31 / 32
     assert found["even/cliff"] == pytest.approx(0.65 / (0.25 - 1 / 32), rel=0.02)
-    assert found["even/context_label_share"] == pytest.approx(0.25 + 0.75 * (1 / 10 - 1 / 32) / rise, abs=0.01)
+    assert found["even/from_context"] == pytest.approx(0.25 + 0.75 * (1 / 10 - 1 / 32) / rise, abs=0.01)
     assert (found["even/ic"], found["even/cut_ic"], found["even/lead"]) == (1, 1, 0)

@@ -32,7 +32,8 @@ def test_contrasts_have_the_sign_of_what_is_claimed() -> None:
         "many": "K=2048 B=2",
         "single": "K=512 B=1",
         "burst": "K=512 B=4",
-        "noisy": "K=512 B=1 eps=0.75",
+        "noisy": "K=608 B=1 eps=0.5",
+        "clean": "K=608 B=1 eps=0.1",
     }
     context = {"ic": 0.9, "cost": 0.6, "scrambled": 0.1, "stranger_cost": 0.0}
     weights = {"ic": 0.1, "cost": -0.1, "scrambled": 0.1, "stranger_cost": 0.0}

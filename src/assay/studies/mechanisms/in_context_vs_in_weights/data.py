@@ -20,7 +20,7 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     untrained,
 )
 
-CONTRASTS = {"classes": ("many", "few"), "bursts": ("burst", "single"), "noise": ("noisy", "single")}
+CONTRASTS = {"classes": ("many", "few"), "bursts": ("burst", "single"), "noise": ("noisy", "clean")}
 NAMES = ("ic", "ic2", "known", "scrambled")
 
 

@@ -22,20 +22,22 @@ from assay.studies.mechanisms.in_context_vs_in_weights.system import (
 )
 from assay.training.sequence import log_steps
 
-GUESSING = 0.1  # accuracy at which guessing among the context's labels is read: it never has much more than one in N = 1/8
+GUESSING = 0.1  # accuracy at which guessing among the context's labels is read: it never has more than one in N = 1/8
 SHARES = (0.1, 0.25, 0.5)  # of their rises, at which the order of the measures is shown
-CLAIMED = 0.5  # the share that is claimed of
+CLAIMED = 0.25  # the share that is claimed of
 MEMORISER_LOOKS = 40
 SHOWN = ("ic", "ic2", "context_labels", "previous_item", "target_label")
 
 
 def _of_context(logits: np.ndarray, setting: Setting) -> dict[str, float]:
-    """Accuracy, and the mean probability of the labels that stand in the context (CLA)."""
+    """Accuracy, the share of answers that stand in the context, and the mean probability of its labels (CLA)."""
     odds = np.exp(logits - logits.max(-1, keepdims=True))
     shown = np.zeros(odds.shape, dtype=bool)
     np.put_along_axis(shown, setting.drawn.item_labels, True, axis=1)
+    given = logits.argmax(-1)
     return {
-        "ic": float((logits.argmax(-1) == setting.drawn.answers).mean()),
+        "ic": float((given == setting.drawn.answers).mean()),
+        "from_context": float(shown[np.arange(len(given)), given].mean()),
         "context_labels": float(((odds * shown).sum(-1) / odds.sum(-1)).mean()),
     }
 
@@ -77,7 +79,7 @@ def _cut(done: Trained) -> dict[str, float]:
     }
 
 
-def half_rises(steps: np.ndarray, curves: Mapping[str, np.ndarray], share: float = 0.5) -> dict[str, float]:
+def part_rises(steps: np.ndarray, curves: Mapping[str, np.ndarray], share: float) -> dict[str, float]:
     """The step by which each curve has gone that share of its way from start to end."""
     return {name: crossing(steps, values, values[0] + share * (values[-1] - values[0])) for name, values in curves.items()}
 
@@ -95,9 +97,9 @@ def leads(rises: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-def share_at_guessing(steps: np.ndarray, accuracy: np.ndarray, context_labels: np.ndarray) -> float:
-    """Probability of the context's labels when accuracy first is nearly that of guessing among them."""
-    return float(np.interp(crossing(steps, accuracy, GUESSING), steps, context_labels))
+def share_at_guessing(steps: np.ndarray, accuracy: np.ndarray, from_context: np.ndarray) -> float:
+    """Share of answers that stand in the context when accuracy first is nearly that of guessing among its labels."""
+    return float(np.interp(crossing(steps, accuracy, GUESSING), steps, from_context))
 
 
 def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
@@ -125,19 +127,19 @@ def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
     steps = {name: np.array(trained.trace.steps, dtype=float) for name, trained in done.items()}
     asked = {name: done[name].curve("iw" if name == "memoriser" else "ic") for name in done}  # by what they are trained on
     shares = {
-        name: share_at_guessing(steps[name], asked[name], done[name].curve("context_labels"))
+        name: share_at_guessing(steps[name], asked[name], done[name].curve("from_context"))
         for name in ("isolated", "guesser", "memoriser")
     }
     cuts = _cut(isolated)
     rises = {
-        (name, share): half_rises(steps[name], {key: done[name].curve(key) for key in SHOWN}, share)
+        (name, share): part_rises(steps[name], {key: done[name].curve(key) for key in SHOWN}, share)
         for name in ("isolated", "renamed")
         for share in SHARES
     }
     own = leads(rises["isolated", CLAIMED])
     estimands = {
-        **{f"{name}/cliff": cliff_ratio(steps[name], asked[name], 0.25, 0.9) for name in ("isolated", "memoriser")},
-        **{f"{name}/context_label_share": share for name, share in shares.items()},
+        **{f"{name}/cliff": cliff_ratio(steps[name], asked[name], 0.25, 0.9) for name in ("isolated", "memoriser", "renamed")},
+        **{f"{name}/from_context": share for name, share in shares.items()},
         "isolated/ic": isolated.last("ic"),
         "equal/ic": done["equal"].last("ic"),
         "layer-1-uniform/cut_ic": max(cuts["layer 1, label rows"], cuts["layer 1, all rows"]),
@@ -180,10 +182,10 @@ def measure_nulls(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
     even = steps / settings.n_steps
     chance, of_context = 1 / 32, 1 / 4
     accuracy, labels = chance + (1 - chance) * even, of_context + (1 - of_context) * even
-    lead = leads(half_rises(steps, dict.fromkeys(SHOWN, accuracy), CLAIMED))
+    lead = leads(part_rises(steps, dict.fromkeys(SHOWN, accuracy), CLAIMED))
     found = {
         "cliff": cliff_ratio(steps, accuracy, 0.25, 0.9),
-        "context_label_share": share_at_guessing(steps, accuracy, labels),
+        "from_context": share_at_guessing(steps, accuracy, labels),
         "ic": float(accuracy[-1]),
         "cut_ic": float(accuracy[-1]),
         "lead": max(lead["attention"], lead["context-labels"]),

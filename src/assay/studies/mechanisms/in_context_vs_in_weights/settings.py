@@ -81,7 +81,8 @@ class DataSettings(Training):
 
     classes: Annotated[tuple[int, ...], doc("numbers of classes (K), rising")] = (128, 512, 2048)
     bursts: Annotated[tuple[int, ...], doc("copies of a class in a sequence (B), rising")] = (1, 2, 4)
-    noises: Annotated[tuple[float, ...], doc("standard deviations inside a class (eps), rising")] = (0.1, 0.75)
+    noises: Annotated[tuple[float, ...], doc("standard deviations inside a class (eps), rising")] = (0.1, 0.5)
+    noisy_classes: Annotated[int, Ge(1), doc("number of classes (K) at which noises are compared, without bursts")] = 608
     whole: Annotated[bool, doc("every pair of classes and bursts, not only those that are compared")] = False
     n_looks: Annotated[int, Ge(1), doc("observations of each network on the way")] = 6
 
@@ -91,9 +92,10 @@ class DataSettings(Training):
     @property
     def regimes(self) -> dict[str, Regime]:
         """All cells by name: classes and bursts, then the noisy ones; those that the claims compare, or the whole grid."""
-        middle, single = self.classes[len(self.classes) // 2], self.bursts[0]
+        k, single = self.noisy_classes, self.bursts[0]
         grid = {f"K={k} B={b}": Regime(k, b, self.noises[0]) for k in self.classes for b in self.bursts}
-        grid |= {f"K={middle} B={single} eps={e:g}": Regime(middle, single, e) for e in self.noises[1:]}
+        if len(self.noises) > 1:
+            grid |= {f"K={k} B={single} eps={e:g}": Regime(k, single, e) for e in self.noises}
         compared = set(self.corners.values())
         return {name: regime for name, regime in grid.items() if self.whole or name in compared}
 
@@ -118,13 +120,16 @@ class DataSettings(Training):
             "single": f"K={middle} B={single}",
             "burst": f"K={middle} B={most}",
         }
-        return corners | ({"noisy": f"K={middle} B={single} eps={self.noises[-1]:g}"} if len(self.noises) > 1 else {})
+        ends = {"noisy": self.noises[-1], "clean": self.noises[0]} if len(self.noises) > 1 else {}
+        return corners | {role: f"K={self.noisy_classes} B={single} eps={noise:g}" for role, noise in ends.items()}
 
 
 @dataclass(frozen=True)
 class MinimalSettings(DataSettings):
     """The corners of the data settings, for the two-parameter model, and how fast its two numbers move."""
 
+    noises: Annotated[tuple[float, ...], doc("standard deviations inside a class (eps), rising")] = (0.1, 0.75)
+    noisy_classes: Annotated[int, Ge(1), doc("number of classes (K) at which noises are compared, without bursts")] = 512
     rates: Annotated[tuple[float, ...], doc("learning rates of the two numbers, in the classifier's; falling")] = (
         10.0,
         3.0,
@@ -161,13 +166,13 @@ class GateSettings:
 class EmergenceSettings(Training):
     """The isolation regime: mostly new classes, so that only the context can tell."""
 
-    n_steps: Annotated[int, Ge(1), doc("optimiser steps of each network but the memoriser")] = 1400
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps of each network but the memoriser")] = 1500
     n_attended: Annotated[int, Ge(1), doc("sequences of an evaluation on which attention is read")] = 256
     n_classes: Annotated[int, Ge(1), doc("classes (K)")] = 256
     burst: Annotated[int, Ge(1), doc("copies of each class in a sequence (B)")] = 1
     p_fresh: Annotated[float, doc("share of sequences of new classes (p_C)")] = 0.8
     per_decade: Annotated[int, Ge(1), doc("observations per factor of ten in steps")] = 5
-    every: Annotated[int, Ge(0), doc("observations every so many steps beside them; 0 for none")] = 25
+    every: Annotated[int, Ge(0), doc("observations every so many steps beside them; 0 for none")] = 30
     memoriser_steps: Annotated[int, Ge(1), doc("optimiser steps of the memoriser, observed 40 times")] = 200
     renamed: Annotated[float, Ge(0), Lt(1), doc("share of its steps in which the control's answers have other names")] = 0.8
 
