@@ -255,9 +255,9 @@ GATES = Experiment(
             ),
         ),
     ),
-    presets={"quick": Preset(GateSettings(n_steps=1500), n_runs=2), "laptop": Preset(GateSettings(), n_runs=20)},
+    presets={"quick": Preset(GateSettings(n_steps=1500), n_runs=2), "laptop": Preset(GateSettings(), n_runs=128)},
     measure_many=f"{__package__}.gates:measure_many",
-    batch=20,
-    cost=Cost(0.5, cores=1, work=lambda settings: settings.n_steps),
+    batch=64,
+    cost=Cost(2, cores=1, work=lambda settings: settings.n_steps),
     figures=GATES_FIGURES,
 )  # fmt: skip
