@@ -53,6 +53,20 @@ def test_max_margin_solutions_are_told_apart_by_the_held_out_questions_alone():
         assert shape_distance(W[:, :14], best.matrix()) == pytest.approx(0, abs=1e-7)
 
 
+@pytest.mark.parametrize("attention", ["linear", "softmax"])
+def test_a_weighted_matrix_is_what_each_token_adds(attention):
+    stack = RecallStack.gaussian(
+        WORLD, Architecture(attention=attention), rngs=[Seeds(0)("init")], std=0.5, dtype=torch.float64
+    )
+    plain, weighted = (value_output(stack, weighted=weighted)[0] for weighted in (False, True))
+    assert np.abs(weighted / plain - 1).max() > 0.1
+    one_token = torch.eye(WORLD.n_inputs, dtype=torch.float64)[None]  # sequences of a single token each
+    if attention == "linear":
+        np.testing.assert_allclose(weighted, stack.logits(one_token)[0, :, stack.answer_rows].T, rtol=1e-12)
+    else:
+        np.testing.assert_allclose(weighted, plain * np.exp(stack.scores[0].numpy() / math.sqrt(WORLD.vocab_size)), rtol=1e-12)
+
+
 def test_scores_agree_with_probabilities_worked_out_one_by_one():
     stack = RecallStack.gaussian(WORLD, Architecture(), rngs=[Seeds(i)("init") for i in range(2)], std=0.5, dtype=torch.float64)
     worlds = [WORLD, WORLD.with_rule([1, 2, 3, 0])]
