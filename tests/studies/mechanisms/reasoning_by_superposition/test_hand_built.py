@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from assay.core.errors import InputError, SettingsError
 from assay.models.decoder import Decoder
@@ -164,12 +165,56 @@ def test_a_run_thinks_and_speaks_as_it_would_alone() -> None:
     torch.testing.assert_close(both.run(1).think(inputs, 2).logits, alone.think(inputs, 2).logits)
 
 
-def test_thoughts_are_the_decoder_s_own() -> None:
-    reader = GraphReader.init(reader_config(10, d_model=16, n_heads=2), np.random.default_rng(0))
+def slowly(reader: GraphReader, inputs: torch.Tensor, fed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The stream at the last position after the prompt and `fed`, edge by edge; and the last layer's attention on each edge."""
+    config, marks, n = reader.decoder.config, reader.embeddings[reader.n_nodes :], (inputs.shape[1] - 3) // 2
+    pairs = inputs[:, :-3].reshape(len(inputs), n, 2)
+    edges = reader.embeddings[pairs[..., 0]] @ reader.W_source + reader.embeddings[pairs[..., 1]] @ reader.W_target + marks[0]
+    edges = edges * np.sqrt(config.d_model / 3)
+    x = torch.cat((reader.embeddings[inputs[:, -3:]] + marks[[1, 1, 2]], fed), 1)
+    later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+    pattern = torch.empty(0)
+    for i, block in enumerate(reader.decoder.blocks):
+        normed = F.layer_norm(x, x.shape[-1:], block.w_ln1, block.b_ln1)
+        memory = torch.cat((edges, normed), 1) if i >= reader.edges_at else normed
+        q, k, v = (
+            torch.einsum("bpd,hde->bhpe", read, weight) + bias[:, None]
+            for read, weight, bias in (
+                (normed, block.W_Q, block.b_Q), (memory, block.W_K, block.b_K), (memory, block.W_V, block.b_V)
+            )
+        )  # fmt: skip
+        scores = q @ k.mT / np.sqrt(config.width_of_head)
+        told = scores.shape[-1] - x.shape[1]
+        if told:
+            scores[..., :told] = scores[..., :told].masked_fill(pairs[:, None, None, :, 0] < 0, -torch.inf)
+        scores[..., told:] = scores[..., told:].masked_fill(later, -torch.inf)
+        pattern = scores.softmax(-1)
+        x = x + torch.einsum("bhpe,hed->bpd", pattern @ v, block.W_O) + block.b_O
+        normed = F.layer_norm(x, x.shape[-1:], block.w_ln2, block.b_ln2)
+        x = x + F.gelu(normed @ block.W_in + block.b_in, approximate="tanh") @ block.W_out + block.b_out
+    return reader.decoder.final_norm(x[:, -1:]), pattern[:, :, -1, :n].sum(1)
+
+
+@pytest.mark.parametrize("edges_at", [0, 1])
+def test_thoughts_are_those_of_attention_on_every_edge(edges_at: int) -> None:
+    reader = GraphReader.init(reader_config(10, d_model=16, n_heads=2), np.random.default_rng(0), edges_at=edges_at)
+    rng = np.random.default_rng(1)
+    for parameter in reader.parameters():  # biases and norms too
+        parameter.data += torch.from_numpy(rng.normal(scale=0.1, size=parameter.shape)).float()
     inputs = reader_inputs(small_questions())
-    mine, theirs = reader.think(inputs, 3, ask=False), reader.decoder.think(torch.cat(reader.told(inputs), -2), 3)
-    torch.testing.assert_close(mine.logits, theirs.logits, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(mine.thoughts, theirs.thoughts, rtol=1e-4, atol=1e-5)
+    assert (inputs < 0).any(), "some edges pad"
+    found = reader.think(inputs, 3, ask=False, look=True)
+    fed = torch.empty(len(inputs), 0, 16)
+    for c in range(4):
+        state, attention = slowly(reader, inputs, fed)
+        if c < 3:
+            torch.testing.assert_close(found.thoughts[:, c : c + 1], state, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(found.attention[:, c, -1], attention, rtol=1e-4, atol=1e-5)
+        fed = torch.cat((fed, state), 1)
+    torch.testing.assert_close(found.logits, reader.decoder.read_out(fed[:, 3:])[:, 0], rtol=1e-4, atol=1e-5)
+    asked = slowly(reader, inputs, fed[:, :3] + torch.tensor([0, 0, 1.0])[:, None] * reader.embeddings[-1])[0]
+    answered = reader.think(inputs, 3).logits
+    torch.testing.assert_close(answered, reader.decoder.read_out(asked)[:, 0], rtol=1e-4, atol=1e-5)
 
 
 def test_edges_told_late_are_a_set_and_attention_is_on_them() -> None:
@@ -188,12 +233,13 @@ def test_edges_told_late_are_a_set_and_attention_is_on_them() -> None:
 def test_edges_told_early_are_seen_by_both_layers() -> None:
     reader = GraphReader.init(reader_config(10, d_model=16, n_heads=2), np.random.default_rng(0))
     inputs = reader_inputs(small_questions())
+    real = (inputs[:, :-3:2] >= 0).float()[:, None]
     attention = reader.think(inputs, 2, look=True).attention
     assert attention.shape == (6, 2, 2, (inputs.shape[-1] - 3) // 2)
     reader.decoder.blocks[0].W_Q.data.zero_()  # an even first layer; the last one's look is another
     even = reader.think(inputs, 2, look=True).attention
-    torch.testing.assert_close(even[:, :, 0], even[:, :, 0, :1].expand_as(even[:, :, 0]))
-    assert not torch.allclose(even[:, :, 1], even[:, :, 1, :1].expand_as(even[:, :, 1]))
+    torch.testing.assert_close(even[:, :, 0], even[:, :, 0].amax(-1, keepdim=True) * real)
+    assert not torch.allclose(even[:, :, 1], even[:, :, 1].amax(-1, keepdim=True) * real)
 
 
 @pytest.mark.parametrize("edges_at", [0, 1])

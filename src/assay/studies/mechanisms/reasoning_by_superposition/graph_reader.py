@@ -1,16 +1,20 @@
 """A decoder that is told a graph as a set of edges, and then thinks in vectors, in words, or not at all.
 
 One vector an edge: W_source e_s + W_target e_t + a mark, without any position code, so that edges are a set. This is what the
-first layer of the paper's network makes of three tokens (an edge mark that copies its source and its target). Given it for
-free, edges may enter where such copies would stand, before the second layer (`edges_at=1`): that layer alone then looks things
-up, and the first serves what is told one token at a time. Or they enter before the first (`edges_at=0`), which leaves room for
-two look-ups in a row. Then the two candidates and the root, each with a mark of its own. After the root come continuous
-thoughts (the last hidden state as the next input), or the nodes of a path, or nothing. The answer is asked for by a mark added
-to the last of them, for the paper's first layer would copy that one to the mark.
+first layer of the paper's network makes of three tokens (an edge mark that copies its source and its target), given for free.
+The second layer alone looks edges up (`edges_at=1`), and the first serves what is told one token at a time; or both do
+(`edges_at=0`), which leaves room for two look-ups in a row. Then come the two candidates and the root, each with a mark of its
+own; after the root continuous thoughts (the last hidden state as the next input), or the nodes of a path, or nothing. The
+answer is asked for by a mark added to the last of them, for the paper's first layer would copy that one to the mark.
+
+Why it is fast: edges are looked up, and never change. An edge's key is the sum of a key of its source and one of its target, so
+that a query meets each node twice and no edge; what the edges give is a sum over nodes again. No vector of an edge is ever made.
 Source: Zhu et al. 2025, arXiv:2505.12514, section 5; thoughts: Hao et al. 2024, arXiv:2412.06769.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from assay.core.errors import SettingsError
-from assay.models.decoder import Decoder, DecoderConfig, DecoderParameters, Past, Visitor, looked_up
+from assay.models.decoder import Block, Decoder, DecoderConfig, DecoderParameters, looked_up
 from assay.models.runs import SideBySide
 
 __all__ = ["Edit", "GraphReader", "Speaking", "Thinking", "reader_config"]
@@ -74,11 +78,54 @@ def reader_config(
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Layer:
+    """One layer's weights as they are multiplied, each with the runs in front; norms' scales and shifts are in the maps.
+
+    Attributes:
+        qkv, qkv_bias: of the tokens' queries (scaled), keys and values, [d_model, 3 head d_head].
+        out, out_bias: of the heads' values, [head d_head, d_model].
+        up, up_bias, down, down_bias: of the MLP.
+        keys: what a query meets at each node as a source, then as a target, [head d_head, head 2 node]; None without edges.
+        values: what an edge's source, then its target, adds to the stream through each head, [head 2 node, d_model].
+    """
+
+    qkv: Tensor
+    qkv_bias: Tensor
+    out: Tensor
+    out_bias: Tensor
+    up: Tensor
+    up_bias: Tensor
+    down: Tensor
+    down_bias: Tensor
+    keys: Tensor | None
+    values: Tensor | None
+
+
+@dataclass
+class _Pass:
+    """What stays the same while a question is answered, and what its tokens have left behind.
+
+    Attributes:
+        layers: weights.
+        ends: where a source's and a target's score stand among 2 node, [run, batch, 1, 1, 2 edge].
+        blank: which edges only pad, -inf there and 0 elsewhere, [run, batch, 1, 1, edge]; None for none.
+        past: of each layer the tokens' keys and values, [run, batch, pos, 2 head d_head].
+        looked: attention on edges summed over heads, one [run, batch, edge] for each visit; None keeps none.
+    """
+
+    layers: list[_Layer]
+    ends: Tensor
+    blank: Tensor | None
+    past: list[Tensor | None]
+    looked: list[Tensor] | None
+
+
 class GraphReader(SideBySide):
     """The decoder and the two matrices that make one vector of an edge; a leading run axis as in `Decoder`.
 
     What it is told is one row of integers a question: the edges' sources and targets in turn (-1 pads), the two candidates,
-    the root: [batch, 2 edge + 3]. Edges enter before layer `edges_at`.
+    the root: [batch, 2 edge + 3]. Layers from `edges_at` on look edges up.
     """
 
     def __init__(
@@ -93,9 +140,13 @@ class GraphReader(SideBySide):
         if not 0 <= edges_at < config.n_layers:
             raise SettingsError(f"edges must enter one of the layers 0..{config.n_layers - 1}; got edges_at = {edges_at}")
         self.edges_at = edges_at
-        if config.vocab_size is None or config.positions != "none" or not config.tied:
+        free = {"n_outputs", "vocab_size", "n_layers", "n_heads", "d_model", "d_mlp", "embed_std"}
+        usual = reader_config(1)
+        if config.vocab_size is None or any(
+            getattr(config, part.name) != getattr(usual, part.name) for part in fields(config) if part.name not in free
+        ):
             raise SettingsError("a graph reader needs a vocabulary, tied embeddings and no positions; use reader_config()")
-        self.n_nodes = config.vocab_size - len(MARKS)
+        self.n_nodes = config.n_outputs - len(MARKS)
         parameter = DecoderParameters(config, n_runs, rngs)
         self.W_source, self.W_target = (parameter.matrix(config.d_model, config.d_model, config.d_model) for _ in range(2))
         self.decoder = Decoder(config, n_runs=n_runs, rngs=rngs)
@@ -115,39 +166,15 @@ class GraphReader(SideBySide):
         assert self.decoder.W_E is not None
         return self.decoder.W_E
 
-    def told(self, inputs: Int[Tensor, "*run batch told"]) -> tuple[Tensor, Tensor]:
-        """The prompt as vectors: edges [batch, edge, d_model]; candidates and root [batch, 3, d_model]."""
-        table, n = self.embeddings, self.n_nodes
-        edge, candidate, root = (table[..., None, n + i : n + i + 1, :] for i in range(3))
-        blank = F.pad(table[..., :n, :], (0, 0, 1, 0))  # row 0 stands for -1
-        # One row for each pair of nodes: there are fewer pairs than edges in a batch, so that one look-up is cheaper than two.
-        pairs = (blank @ self.W_source).unsqueeze(-2) + (blank @ self.W_target).unsqueeze(-3) + edge
-        places = (inputs[..., :-3:2] + 1) * (n + 1) + inputs[..., 1:-3:2] + 1
-        edges = looked_up(pairs.flatten(-3, -2), places)
-        return edges, torch.cat(
-            (looked_up(table, inputs[..., -3:-1]) + candidate, looked_up(table, inputs[..., -1:]) + root), -2
-        )
+    def ends_of_edges(self) -> Float[Tensor, "*run 2*node d_model"]:
+        """What each node adds to the vector of an edge as its source (mark included), then as its target.
 
-    def hidden(
-        self,
-        x: Float[Tensor, "*run batch pos d_model"],
-        past: Past | None = None,
-        *,
-        edges: Float[Tensor, "*run batch edge d_model"] | None = None,
-        n_read: int = 1,
-        visit: Visitor | None = None,
-    ) -> Float[Tensor, "*run batch n_read d_model"]:
-        """The stream after last block and final norm at the last `n_read` positions of x; edges join it at their layer."""
-        blocks = self.decoder.blocks
-        for layer, block in enumerate(blocks):
-            is_last = layer == len(blocks) - 1
-            if layer == self.edges_at and edges is not None:
-                x = torch.cat((edges, x), -2)
-            n_new, n_past = x.shape[-2], 0 if past is None else past.n_positions(layer)
-            later = torch.ones(n_new, n_past + n_new, dtype=torch.bool).triu(1 + n_past)
-            rows = slice(n_new - n_read, n_new) if is_last else None
-            x = block(x, later if rows is None else later[rows], rows=rows, past=past, few=is_last, visit=visit)
-        return self.decoder.final_norm(x)
+        The factor makes an edge about as long as a norm would at the start: √d_model.
+        """
+        nodes, row = self.embeddings[..., : self.n_nodes, :], self.n_nodes + MARKS.index("edge")
+        mark = self.embeddings[..., row : row + 1, :]
+        ends = torch.cat((nodes @ self.W_source + mark, nodes @ self.W_target), -2)
+        return ends * math.sqrt(self.decoder.config.d_model / 3)
 
     def think(
         self, inputs: Tensor, n_thoughts: int, *, ask: bool = True, edit: Edit | None = None, look: bool = False
@@ -167,61 +194,157 @@ class GraphReader(SideBySide):
         if n_thoughts < 0:
             raise SettingsError(f"n_thoughts must be at least 0; got {n_thoughts}")
         n_layers = self.decoder.config.n_layers - self.edges_at  # that see edges
-        n_edges = (inputs.shape[-1] - 3) // 2
-        seen: list[Tensor] = []
-
-        def keep(site: str, layer: int, value: Tensor) -> None:
-            if site == "pattern" and layer >= self.edges_at:
-                seen.append(value[..., -1, :n_edges].sum(-2).detach())
-
-        visit = keep if look else None
-        past = Past()
-        edges, asked = self.told(inputs)
-        if ask and not n_thoughts:
-            asked = self._marked(asked)
-        state = self.hidden(asked, past, edges=edges, visit=visit)
+        now, x = self._begun(inputs, look=look)
+        state = self._read(now, self._marked(x) if ask and not n_thoughts else x)
         thoughts = []
         for c in range(1, n_thoughts + 1):
             thoughts.append(state)
-            fed = state if edit is None else edit(c, state.squeeze(-2)).unsqueeze(-2)
-            if ask and c == n_thoughts:
-                fed = self._marked(fed)
-            state = self.hidden(fed, past, visit=visit)
-        logits, none = self.decoder.read_out(state).squeeze(-2), state[..., :0, :]
-        looked = seen[: n_thoughts * n_layers]
+            fed = state if edit is None else self._run_axis(edit(c, self._no_axis(state).squeeze(-2)).unsqueeze(-2), 3)
+            state = self._read(now, self._marked(fed) if ask and c == n_thoughts else fed)
+        attention = torch.stack(now.looked[: n_thoughts * n_layers], -2) if now.looked else state[..., :0]
         return Thinking(
-            logits,
-            torch.cat(thoughts, -2) if thoughts else none,
-            torch.unflatten(torch.stack(looked, -2), -2, (n_thoughts, n_layers))
-            if looked
-            else none.unsqueeze(-2)[..., :n_edges],
+            self._no_axis(self._logits(state)).squeeze(-2),
+            self._no_axis(torch.cat(thoughts, -2) if thoughts else state[..., :0, :]),
+            self._no_axis(torch.unflatten(attention, -2, (n_thoughts, n_layers)) if now.looked and n_thoughts else attention),
         )
 
     def spoken(self, inputs: Tensor, path: Int[Tensor, "*run batch step"]) -> Float[Tensor, "*run batch step+1 vocab"]:
         """Logits of a discrete chain of thought: at the root and at each node of the path, the last of which asks."""
-        edges, asked = self.told(inputs)
-        x = self._marked(torch.cat((asked, looked_up(self.embeddings, path)), -2))
-        return self.decoder.read_out(self.hidden(x, edges=edges, n_read=path.shape[-1] + 1))
+        now, asked = self._begun(inputs)
+        x = self._marked(torch.cat((asked, self._words(self._run_axis(path, 2))), -2))
+        return self._no_axis(self._logits(self._read(now, x, n_read=path.shape[-1] + 1)))
 
     def speak(self, inputs: Tensor, n_steps: int) -> Speaking:
         """The path a discrete chain of thought takes, greedily, and the answer at its last word."""
-        past = Past()
-        edges, asked = self.told(inputs)
-        state = self.hidden(asked if n_steps else self._marked(asked), past, edges=edges)
+        now, asked = self._begun(inputs)
+        state = self._read(now, asked if n_steps else self._marked(asked))
         said, states = [], []
         for step in range(1, n_steps + 1):
             states.append(state)
-            said.append(self.decoder.read_out(state).squeeze(-2).argmax(-1, keepdim=True))
-            word = looked_up(self.embeddings, said[-1])
-            state = self.hidden(self._marked(word) if step == n_steps else word, past)
+            said.append(self._logits(state).squeeze(-2).argmax(-1, keepdim=True))
+            word = self._words(said[-1])
+            state = self._read(now, self._marked(word) if step == n_steps else word)
         return Speaking(
-            torch.cat(said, -1) if said else inputs[..., :0],
-            self.decoder.read_out(state).squeeze(-2),
-            torch.cat(states, -2) if states else state[..., :0, :],
+            self._no_axis(torch.cat(said, -1)) if said else inputs[..., :0],
+            self._no_axis(self._logits(state)).squeeze(-2),
+            self._no_axis(torch.cat(states, -2) if states else state[..., :0, :]),
         )
+
+    def _begun(self, inputs: Tensor, *, look: bool = False) -> tuple[_Pass, Tensor]:
+        """What does not change, and the candidates and the root as vectors, [run, batch, 3, d_model]."""
+        inputs, n = self._run_axis(inputs, 2), self.n_nodes
+        sources, targets = inputs[..., :-3:2], inputs[..., 1:-3:2]
+        padding = sources < 0
+        blank = torch.zeros(padding.shape).masked_fill(padding, -math.inf)[..., None, None, :] if padding.any() else None
+        ends = torch.cat((sources.clamp_min(0), targets.clamp_min(0) + n), -1)[..., None, None, :]
+        tables = self._run_axis(self.ends_of_edges(), 2)
+        layers = [self._weights(layer, tables) for layer in range(self.decoder.config.n_layers)]
+        table = self._run_axis(self.embeddings, 2)
+        candidate, root = MARKS.index("candidate"), MARKS.index("root")
+        marks = table[:, None, [n + candidate, n + candidate, n + root]]
+        x = looked_up(table, inputs[..., -3:]) + marks
+        return _Pass(layers, ends, blank, [None] * len(layers), [] if look else None), x
+
+    def _weights(self, layer: int, ends: Tensor) -> _Layer:
+        """A layer's weights, made ready for all passes of a question."""
+        config = self.decoder.config
+        n_heads, d_head = config.n_heads, config.width_of_head
+        block = self.decoder.blocks[layer]
+        assert isinstance(block, Block)
+        named = {name: value if self.n_runs is not None else value[None] for name, value in block.named_parameters()}
+        scale = 1 / math.sqrt(d_head)
+        joined = torch.cat((named["W_Q"] * scale, named["W_K"], named["W_V"]), 1).transpose(1, 2).flatten(2)
+        bias = torch.cat((named["b_Q"] * scale, named["b_K"], named["b_V"]), 1).flatten(1)[:, None]
+        out = named["W_O"].flatten(1, 2)
+        keys = values = None
+        if layer >= self.edges_at:
+            own = ends @ joined[..., n_heads * d_head :]  # keys, then values
+            own = own + F.pad(bias[..., n_heads * d_head :], (0, 0, 0, 1)).repeat_interleave(self.n_nodes, 1)
+            by_head = own.unflatten(-1, (2, n_heads, d_head)).permute(2, 0, 3, 1, 4)  # [2, run, head, 2 node, d_head]
+            apart = torch.eye(n_heads).view(n_heads, 1, n_heads, 1)
+            keys = (by_head[0].transpose(-2, -1).unsqueeze(-2) * apart).flatten(3).flatten(1, 2)
+            values = (by_head[1] @ named["W_O"]).flatten(1, 2)
+        return _Layer(
+            named["w_ln1"][..., None] * joined,
+            bias + named["b_ln1"][:, None] @ joined,
+            out,
+            named["b_O"][:, None],
+            named["w_ln2"][..., None] * named["W_in"],
+            (named["b_in"] + (named["b_ln2"][:, None] @ named["W_in"]).squeeze(1))[:, None],
+            named["W_out"],
+            named["b_out"][:, None],
+            keys,
+            values,
+        )
+
+    def _read(self, now: _Pass, x: Tensor, *, n_read: int = 1) -> Float[Tensor, "run batch n_read d_model"]:
+        """The stream after last block and final norm at the last `n_read` positions of x."""
+        for i, layer in enumerate(now.layers):
+            attended = self._attended(now, i, x, n_read if i == len(now.layers) - 1 else x.shape[-2])
+            x = x[..., -attended.shape[-2] :, :] + attended
+            hidden = F.gelu(_map(F.layer_norm(x, x.shape[-1:]), layer.up, layer.up_bias), approximate="tanh")
+            x = x + _map(hidden, layer.down, layer.down_bias)
+        assert self.decoder.w_final is not None
+        assert self.decoder.b_final is not None
+        weight, shift = (self._run_axis(value, 1)[:, None, None] for value in (self.decoder.w_final, self.decoder.b_final))
+        return F.layer_norm(x, x.shape[-1:]) * weight + shift
+
+    def _attended(self, now: _Pass, i: int, x: Tensor, n_rows: int) -> Tensor:
+        """What layer i's heads add to the stream at the last `n_rows` positions of x."""
+        layer, config = now.layers[i], self.decoder.config
+        n_heads, n_new, wide = config.n_heads, x.shape[-2], config.n_heads * config.width_of_head
+        q, kv = _map(F.layer_norm(x, x.shape[-1:]), layer.qkv, layer.qkv_bias).split((wide, 2 * wide), -1)
+        q = q if n_rows == n_new else q[:, :, -n_rows:]
+        past = now.past[i]
+        kv = kv if past is None else torch.cat((past, kv), 2)
+        now.past[i] = kv
+        k, v = kv.unflatten(-1, (2, n_heads, -1)).unbind(3)
+        # Products of a few numbers each are cheaper as sums than as a thousand small matrix products.
+        scores = (q.unflatten(-1, (n_heads, -1)).unsqueeze(3) * k.unsqueeze(2)).sum(-1)  # [run, batch, row, pos, head]
+        if n_rows > 1:
+            n_all = kv.shape[2]
+            later = torch.ones(n_rows, n_all, dtype=torch.bool).triu(1 + n_all - n_rows)[..., None]
+            scores = scores.masked_fill(later, -math.inf)
+        if layer.keys is None or layer.values is None:
+            weights, given = torch.softmax(scores, 3), None
+        else:
+            n_edges, scores = now.ends.shape[-1] // 2, scores.transpose(-2, -1)
+            index = now.ends.expand(*scores.shape[:-1], -1)
+            met = _map(q, layer.keys).unflatten(-1, (n_heads, -1)).gather(-1, index)
+            found = met.unflatten(-1, (2, -1)).sum(-2)
+            found = found if now.blank is None else found + now.blank
+            looked, weights = torch.softmax(torch.cat((found, scores), -1), -1).split((n_edges, scores.shape[-1]), -1)
+            if now.looked is not None:
+                now.looked.append(looked[:, :, -1].sum(-2).detach())
+            twice = looked.unsqueeze(-2).expand(*looked.shape[:-1], 2, -1).flatten(-2)
+            shares = torch.zeros(*scores.shape[:-1], 2 * self.n_nodes).scatter_add(-1, index, twice)
+            given = _map(shares.flatten(-2), layer.values)
+            weights = weights.transpose(-2, -1)
+        mixed = (weights.unsqueeze(-1) * v.unsqueeze(2)).sum(3)  # [run, batch, row, head, d_head]
+        attended = _map(mixed.flatten(-2), layer.out, layer.out_bias)
+        return attended if given is None else attended + given
+
+    def _logits(self, state: Tensor) -> Tensor:
+        return _map(state, self._run_axis(self.embeddings, 2).mT)
+
+    def _words(self, nodes: Tensor) -> Tensor:
+        return looked_up(self._run_axis(self.embeddings, 2), nodes)
 
     def _marked(self, x: Tensor) -> Tensor:
         """The vectors with the mark that asks for the answer on the last of them."""
-        row = self.n_nodes + MARKS.index("answer")
-        mark = self.embeddings[..., None, row : row + 1, :]
-        return torch.cat((x[..., :-1, :], x[..., -1:, :] + mark), -2)
+        mark = self._run_axis(self.embeddings, 2)[:, None, None, self.n_nodes + MARKS.index("answer")]
+        return torch.cat((x[..., :-1, :], x[..., -1:, :] + mark), -2) if x.shape[-2] > 1 else x + mark
+
+    def _run_axis(self, value: Tensor, dims: int) -> Tensor:
+        """The value, of `dims` axes beside the runs, with a run axis whether there are several runs or not."""
+        return value if self.n_runs is not None else value[None]
+
+    def _no_axis(self, value: Tensor) -> Tensor:
+        return value if self.n_runs is not None else value[0]
+
+
+def _map(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x @ weight + bias over [run, batch, pos, in]: one product a run."""
+    flat = x.flatten(1, 2)
+    y = flat @ weight if bias is None else torch.baddbmm(bias, flat, weight)
+    return y.unflatten(1, x.shape[1:3])

@@ -109,9 +109,12 @@ def onto(
     empty = torch.nonzero(~nodes.any(-1)).flatten()
     if len(empty):
         raise InputError(f"a projection needs at least one node an item; item {int(empty[0])} has none")
-    basis = nodes.to(thought.dtype).unsqueeze(-1) * embeddings  # [batch, node, d_model], zero rows for the others
-    share = torch.linalg.pinv(basis.mT.double()) @ thought.double().unsqueeze(-1)
-    kept = (basis.mT.double() @ share).squeeze(-1).to(thought.dtype)
+    # Normal equations: nodes of other rows stand in them with weight 0, so that all items have one shape.
+    kept_nodes, table = nodes.double(), embeddings.double()
+    gram = kept_nodes.unsqueeze(-1) * (table @ table.mT + 1e-9 * torch.eye(len(table), dtype=torch.float64))
+    gram = gram * kept_nodes.unsqueeze(-2) + torch.diag_embed(1 - kept_nodes)
+    share = torch.linalg.solve(gram, kept_nodes * (thought.double() @ table.mT))
+    kept = (share @ table).to(thought.dtype)
     return _as_long_as(thought, kept)
 
 
