@@ -133,11 +133,12 @@ def test_words_are_taught_the_item_s_own_shortest_path(programs: list[Any]) -> N
         assert nodes[2] in row[-3:-1]
 
 
-@pytest.mark.parametrize("small_first", [True, False])
-def test_a_guesser_meets_small_graphs_first_or_never(programs: list[Any], small_first: bool) -> None:
-    guessing([Data.drawn(SETTINGS, Seeds(0))], SETTINGS, [Seeds(0)], small_first=small_first)
+@pytest.mark.parametrize(("small_first", "guess_factor"), [(True, 1.0), (False, 1.5)])
+def test_a_guesser_meets_small_graphs_first_or_never(programs: list[Any], small_first: bool, guess_factor: float) -> None:
+    settings = replace(SETTINGS, guess_factor=guess_factor)
+    guessing([Data.drawn(SETTINGS, Seeds(0))], settings, [Seeds(0)], small_first=small_first)
     ((_, _, (stage,)),) = programs
-    assert stage.n_steps == round(1.5 * SETTINGS.total_steps)
+    assert stage.n_steps == round(guess_factor * SETTINGS.total_steps)
     edges = [int((stage.draw(step).inputs[0, :, :-3] >= 0).sum(1)[0]) // 2 for step in (0, SETTINGS.all_small_steps)]
     assert edges == [10 if small_first else 18, 18]
 
@@ -203,7 +204,9 @@ def test_numbers_of_trained_are_of_the_arm_they_are_named_after(run: tuple[Recor
     seen = {name: model.think(inputs, 3) for name, model in networks.items()}
     preferred = {name: right(thought.logits, questions)["preferred"] for name, thought in seen.items()}
     preferred["words"] = right(speaker.speak(inputs, 3).logits, questions)["preferred"]
+    preferred["given-path"] = right(speaker.spoken(inputs, torch.from_numpy(questions.paths))[:, 3], questions)["preferred"]
     preferred["no-thoughts"] = right(guesser.think(inputs, 0).logits, questions)["preferred"]
+    assert preferred["given-path"] != preferred["words"]
     for name, value in preferred.items():
         assert found[f"{name}/preferred"] == value
         if name != "thoughts":
@@ -277,17 +280,17 @@ def test_arms_of_shortcut_are_given_what_their_names_say(monkeypatch: pytest.Mon
     recorder = Recorder(monkeypatch, shortcut)
     (found,) = shortcut.measure_many(settings, [Seeds(0)])
     assert recorder.calls == [
-        ("thinking", settings, ("optimal", "fixed path")),
+        ("thinking", settings, ("optimal",)),
         ("speaking", settings, {}),
         ("guessing", replace(settings, edges_at=0), {"small_first": False}),
     ]
     assert settings.family == "prosqa"
     questions = Data.drawn(settings, Seeds(0)).held_out
     inputs = torch.from_numpy(told(questions))
-    thinker, other, speaker, guesser = recorder.models
+    thinker, speaker, guesser = recorder.models
     preferred = {
         "thoughts": right(thinker.think(inputs, 3).logits, questions)["preferred"],
-        "fixed-path": right(other.think(inputs, 3).logits, questions)["preferred"],
+        "given-path": right(speaker.spoken(inputs, torch.from_numpy(questions.paths))[:, 3], questions)["preferred"],
         "words": right(speaker.speak(inputs, 3).logits, questions)["preferred"],
         "no-thoughts": right(guesser.think(inputs, 0).logits, questions)["preferred"],
         "deeper": deeper_candidate(questions),

@@ -47,8 +47,8 @@ STUDY = Study(
         ),
     ),
     scale="Theirs: two layers of width 768 on 14,785 symbolic ProsQA graphs of about 23 nodes, 3 or 4 steps, 300 epochs on two "
-    "A100. Ours: the theorem's weights at its own scale, up to 60 nodes; and two layers of width 64 on graphs of 16 nodes "
-    "and 3 steps, 2,600 updates, six seeds. Not shown here: the paper's own training run, its 12-layer chain of thought, and "
+    "A100. Ours: the theorem's weights at its own scale, up to 60 nodes; and two layers of width 32 on graphs of 16 nodes "
+    "and 3 steps, 2,000 updates, twelve seeds. Not shown here: the paper's own training run, its 12-layer chain of thought, and "
     "GSM8k, which need a GPU; a pretrained model thinking in vectors.",
     departures=(
         Departure(
@@ -60,12 +60,12 @@ STUDY = Study(
         Departure(
             "D2",
             "What the paper's first layer copies is given to trained networks: an edge is told as one vector (source, target "
-            "and a mark, without positions), and the mark that asks for the answer is added to the last thought, or word, in "
-            "place of a token after it. The paper tells three tokens an edge. Claims about copying in layer 1 are not made. "
-            "Where a thought looks (C3.spare, C3.spare_optimal) is asked of a network that is told edges in both layers, as "
-            "the paper's is, in the layer with the larger ratio on other graphs. All other thinkers and words are told them "
-            "in the second layer, which alone can then look up: that their attention finds the frontier holds almost by "
-            "construction, and serves as the positive control.",
+            "and a mark, without positions or norm), which layers look up and do not change, and the mark that asks for the "
+            "answer is added to the last thought, or word, in place of a token after it. The paper tells three tokens an edge. "
+            "Claims about copying in layer 1 are not made. Where a thought looks (C3.spare, C3.spare_optimal) is asked of a "
+            "network that is told edges in both layers, as the paper's is, in the layer with the larger ratio on other graphs. "
+            "All other thinkers and words are told them in the second layer, which alone can then look up: that their attention "
+            "finds the frontier holds almost by construction, and serves as the positive control.",
         ),
         Departure(
             "D3",
@@ -75,17 +75,16 @@ STUDY = Study(
         ),
         Departure(
             "D4",
-            "Two heads, MLP of two widths, AdamW at 0.003 falling to 0 with gradients clipped, batches of 128, embeddings of "
+            "Two heads, MLP of two widths, AdamW at 0.004 falling to 0 with gradients clipped, batches of 64, embeddings of "
             "length one at the start. The whole curriculum is first run on the smallest graphs (10 nodes), on which looking "
             "up and answering form sooner, then on whole ones; the last stage is the longest; every tenth batch is of a "
             "stage in turn. The paper: eight heads, four widths, 0.0001, batches of 256, one size of graphs.",
         ),
         Departure(
             "D5",
-            "On depth-matched graphs networks without thoughts train for half as many updates again, so that computation is "
-            "about equal. On the benchmark's they are told edges in both layers, train for three times as many updates, and "
-            "meet whole graphs from the first: with one look-up they could not see how deep a candidate is (0.54 of the "
-            "questions, the paper 0.75). Networks that speak train for as many updates as those that think.",
+            "Networks that speak, or answer at once, train for as many updates as those that think, on as many questions. On the "
+            "benchmark's graphs those that answer at once are told edges in both layers, train for half as many updates again, "
+            "and meet whole graphs from the first.",
         ),
         Departure(
             "D6",

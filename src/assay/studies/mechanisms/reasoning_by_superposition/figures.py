@@ -5,6 +5,7 @@ from assay.claims.charts import Bars, Figure, Heat, Line, Lines
 NAMES = {
     "no-thoughts": "no thoughts", "fixed-path": "thoughts, fixed path", "breadth-first": "thoughts, breadth-first",
     "spare": "thoughts, edges in both layers", "thoughts-walk": "thoughts, one node each",
+    "given-path": "words, the path given",
 }  # fmt: skip
 
 TRAINED_FIGURES = (

@@ -108,6 +108,7 @@ class _Pass:
 
     Attributes:
         layers: weights.
+        heads: which head a dimension of queries, keys and values belongs to, [head d_head, head].
         ends: where a source's and a target's score stand among 2 node, [run, batch, 1, 1, 2 edge].
         blank: which edges only pad, -inf there and 0 elsewhere, [run, batch, 1, 1, edge]; None for none.
         past: of each layer the tokens' keys and values, [run, batch, pos, 2 head d_head].
@@ -115,6 +116,7 @@ class _Pass:
     """
 
     layers: list[_Layer]
+    heads: Tensor
     ends: Tensor
     blank: Tensor | None
     past: list[Tensor | None]
@@ -243,7 +245,9 @@ class GraphReader(SideBySide):
         candidate, root = MARKS.index("candidate"), MARKS.index("root")
         marks = table[:, None, [n + candidate, n + candidate, n + root]]
         x = looked_up(table, inputs[..., -3:]) + marks
-        return _Pass(layers, ends, blank, [None] * len(layers), [] if look else None), x
+        config = self.decoder.config
+        heads = torch.eye(config.n_heads).repeat_interleave(config.width_of_head, 0)
+        return _Pass(layers, heads, ends, blank, [None] * len(layers), [] if look else None), x
 
     def _weights(self, layer: int, ends: Tensor) -> _Layer:
         """A layer's weights, made ready for all passes of a question."""
@@ -298,9 +302,9 @@ class GraphReader(SideBySide):
         past = now.past[i]
         kv = kv if past is None else torch.cat((past, kv), 2)
         now.past[i] = kv
-        k, v = kv.unflatten(-1, (2, n_heads, -1)).unbind(3)
-        # Products of a few numbers each are cheaper as sums than as a thousand small matrix products.
-        scores = (q.unflatten(-1, (n_heads, -1)).unsqueeze(3) * k.unsqueeze(2)).sum(-1)  # [run, batch, row, pos, head]
+        k, v = kv.split(wide, -1)
+        # A few tokens an item: one product of all numbers, summed by head, is cheaper than a thousand small matrix products.
+        scores = (q.unsqueeze(3) * k.unsqueeze(2)) @ now.heads  # [run, batch, row, pos, head]
         if n_rows > 1:
             n_all = kv.shape[2]
             later = torch.ones(n_rows, n_all, dtype=torch.bool).triu(1 + n_all - n_rows)[..., None]
@@ -320,8 +324,8 @@ class GraphReader(SideBySide):
             shares = torch.zeros(*scores.shape[:-1], 2 * self.n_nodes).scatter_add(-1, index, twice)
             given = _map(shares.flatten(-2), layer.values)
             weights = weights.transpose(-2, -1)
-        mixed = (weights.unsqueeze(-1) * v.unsqueeze(2)).sum(3)  # [run, batch, row, head, d_head]
-        attended = _map(mixed.flatten(-2), layer.out, layer.out_bias)
+        mixed = ((weights @ now.heads.mT) * v.unsqueeze(2)).sum(3)  # [run, batch, row, head d_head]
+        attended = _map(mixed, layer.out, layer.out_bias)
         return attended if given is None else attended + given
 
     def _logits(self, state: Tensor) -> Tensor:

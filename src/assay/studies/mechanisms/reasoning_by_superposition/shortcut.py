@@ -18,6 +18,7 @@ from assay.studies.mechanisms.reasoning_by_superposition.system import (
     speaking,
     thinking,
     told,
+    told_the_path,
 )
 from assay.studies.mechanisms.reasoning_by_superposition.world import LayeredWorld, Questions, deeper_candidate
 
@@ -25,27 +26,27 @@ __all__ = ["measure_many"]
 
 
 def measure_many(settings: ShortcutSettings, seeds: Sequence[Seeds]) -> list[Measurement]:
-    """Thoughts by two kinds of labels, words and no thoughts on the benchmark's graphs; the last also on depth-matched ones.
+    """Thoughts, words and no thoughts on the benchmark's graphs; the last also asked about depth-matched ones.
 
     The network without thoughts is told edges in both layers, as the paper's is, and meets the benchmark's graphs from the
     first step: what the shortcut can give is not withheld from it.
     """
     data = [Data.drawn(settings, seed) for seed in seeds]
-    with part(0.0, 0.5, "thoughts"):
-        thinkers = thinking(data, settings, seeds, ("optimal", "fixed path"))
-    with part(0.5, 0.7, "words"):
+    with part(0.0, 0.3, "thoughts"):
+        thinkers = thinking(data, settings, seeds, ("optimal",))
+    with part(0.3, 0.65, "words"):
         speakers = speaking(data, settings, seeds)
-    with part(0.7, 1.0, "no thoughts"):
+    with part(0.65, 1.0, "no thoughts"):
         guessers = guessing(data, replace(settings, edges_at=0), seeds, small_first=False)
     found = []
-    for seed, graphs, (thinker, other), speaker, guesser in zip(seeds, data, thinkers, speakers, guessers, strict=True):
-        found.append(_read(settings, seed, graphs.held_out, thinker, other, speaker, guesser))
+    for seed, graphs, (thinker,), speaker, guesser in zip(seeds, data, thinkers, speakers, guessers, strict=True):
+        found.append(_read(settings, seed, graphs.held_out, thinker, speaker, guesser))
     return found
 
 
 def _read(
-    settings: ShortcutSettings, seeds: Seeds, questions: Questions, thinker: GraphReader, other: GraphReader,
-    speaker: GraphReader, guesser: GraphReader,
+    settings: ShortcutSettings, seeds: Seeds, questions: Questions, thinker: GraphReader, speaker: GraphReader,
+    guesser: GraphReader,
 ) -> Measurement:  # fmt: skip
     """What one run's networks answer."""
     n_steps, inputs = settings.n_steps, torch.from_numpy(told(questions))
@@ -54,8 +55,8 @@ def _read(
     untrained = GraphReader.init(network(settings), seeds("untrained"), edges_at=settings.edges_at)
     answers = {
         "thoughts": right(thinker.think(inputs, n_steps).logits, questions),
-        "fixed-path": right(other.think(inputs, n_steps).logits, questions),
         "words": right(speaker.speak(inputs, n_steps).logits, questions),
+        "given-path": right(told_the_path(speaker, questions), questions),
         "no-thoughts": right(guesser.think(inputs, 0).logits, questions),
         "no-thoughts-matched": right(guesser.think(torch.from_numpy(told(matched)), 0).logits, matched),
         "untrained": right(untrained.requires_grad_(requires_grad=False).think(inputs, n_steps).logits, questions),
@@ -65,8 +66,8 @@ def _read(
     estimands["deeper/preferred"] = deeper
     best = answers["thoughts"]["preferred"]
     estimands |= {
-        f"{name}/behind": best - answers[name]["preferred"] for name in ("fixed-path", "words", "no-thoughts", "untrained")
+        f"{name}/behind": best - answers[name]["preferred"] for name in ("given-path", "words", "no-thoughts", "untrained")
     }
-    shown = {name: answers[name]["preferred"] for name in ("thoughts", "fixed-path", "words", "no-thoughts")}
+    shown = {name: answers[name]["preferred"] for name in ("thoughts", "words", "given-path", "no-thoughts")}
     rows: Table = [{"network": name, "preferred": value} for name, value in (shown | {"deeper": deeper}).items()]
     return Measurement(estimands, {"accuracy": rows})

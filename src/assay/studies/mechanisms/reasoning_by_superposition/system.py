@@ -17,7 +17,7 @@ from assay.training.losses import Batch, answer_loss, cross_entropy
 from assay.training.optimiser import Optimiser
 from assay.training.sequence import Stage, train
 
-__all__ = ["Data", "chance_of_a_walk", "guessing", "network", "right", "speaking", "thinking", "told"]
+__all__ = ["Data", "chance_of_a_walk", "guessing", "network", "right", "speaking", "thinking", "told", "told_the_path"]
 
 
 def network(settings: Training) -> DecoderConfig:
@@ -165,6 +165,11 @@ def right(logits: Tensor, questions: Questions) -> Mapping[str, float]:
     wrong = candidates.sum(1) - targets
     ahead = logits.gather(1, targets[:, None]) > logits.gather(1, wrong[:, None])
     return {"exact": float((logits.argmax(-1) == targets).double().mean()), "preferred": float(ahead.double().mean())}
+
+
+def told_the_path(speaker: GraphReader, questions: Questions) -> Tensor:
+    """Logits of the answer of a network that speaks, with the item's own shortest path said in its place."""
+    return speaker.spoken(torch.from_numpy(told(questions)), torch.from_numpy(questions.paths))[:, -1]
 
 
 def chance_of_a_walk(questions: Questions) -> float:

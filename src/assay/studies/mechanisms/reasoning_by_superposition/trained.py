@@ -42,6 +42,7 @@ from assay.studies.mechanisms.reasoning_by_superposition.system import (
     speaking,
     thinking,
     told,
+    told_the_path,
 )
 from assay.studies.mechanisms.reasoning_by_superposition.thoughts import content
 from assay.studies.mechanisms.reasoning_by_superposition.world import LayeredWorld, Questions, superposition
@@ -96,7 +97,11 @@ def _read(settings: TrainedSettings, seeds: Seeds, data: Data, readers: Mapping[
     words, guesser = readers["words"].speak(inputs, n_steps), readers["no-thoughts"]
     seen = {name: model.think(inputs, n_steps, look=True) for name, model in thinkers.items()}
     answers = {name: right(found.logits, questions) for name, found in seen.items()}
-    answers |= {"words": right(words.logits, questions), "no-thoughts": right(guesser.think(inputs, 0).logits, questions)}
+    answers |= {
+        "words": right(words.logits, questions),
+        "given-path": right(told_the_path(readers["words"], questions), questions),
+        "no-thoughts": right(guesser.think(inputs, 0).logits, questions),
+    }
     best = answers["thoughts"]["preferred"]
 
     made = {name: found.thoughts for name, found in seen.items()} | {"words": words.states}
