@@ -48,8 +48,8 @@ STUDY = Study(
     ),
     scale="Theirs: two layers of width 768 on 14,785 symbolic ProsQA graphs of about 23 nodes, 3 or 4 steps, 300 epochs on two "
     "A100. Ours: the theorem's weights at its own scale, up to 60 nodes; and two layers of width 32 on graphs of 16 nodes "
-    "and 3 steps, 2,000 updates, twelve seeds. Not shown here: the paper's own training run, its 12-layer chain of thought, and "
-    "GSM8k, which need a GPU; a pretrained model thinking in vectors.",
+    "and 3 steps, 2,000 updates, twelve seeds. Not shown here: the paper's own training run, its 12-layer chain of thought, "
+    "and GSM8k, which need a GPU; a pretrained model thinking in vectors.",
     departures=(
         Departure(
             "D1",
@@ -64,8 +64,8 @@ STUDY = Study(
             "answer is added to the last thought, or word, in place of a token after it. The paper tells three tokens an edge. "
             "Claims about copying in layer 1 are not made. Where a thought looks (C3.spare, C3.spare_optimal) is asked of a "
             "network that is told edges in both layers, as the paper's is, in the layer with the larger ratio on other graphs. "
-            "All other thinkers and words are told them in the second layer, which alone can then look up: that their attention "
-            "finds the frontier holds almost by construction, and serves as the positive control.",
+            "All other thinkers and words are told them in the second layer, which alone can then look up: that their "
+            "attention finds the frontier holds almost by construction, and serves as the positive control.",
         ),
         Departure(
             "D3",
@@ -82,9 +82,9 @@ STUDY = Study(
         ),
         Departure(
             "D5",
-            "Networks that speak, or answer at once, train for as many updates as those that think, on as many questions. On the "
-            "benchmark's graphs those that answer at once are told edges in both layers, train for half as many updates again, "
-            "and meet whole graphs from the first.",
+            "Networks that speak, or answer at once, train for as many updates as those that think, on as many questions. On "
+            "the benchmark's graphs those that answer at once are told edges in both layers, train for half as many updates "
+            "again, and meet whole graphs from the first.",
         ),
         Departure(
             "D6",

@@ -7,8 +7,8 @@ The second layer alone looks edges up (`edges_at=1`), and the first serves what 
 own; after the root continuous thoughts (the last hidden state as the next input), or the nodes of a path, or nothing. The
 answer is asked for by a mark added to the last of them, for the paper's first layer would copy that one to the mark.
 
-Why it is fast: edges are looked up, and never change. An edge's key is the sum of a key of its source and one of its target, so
-that a query meets each node twice and no edge; what the edges give is a sum over nodes again. No vector of an edge is ever made.
+Why it is fast: edges are looked up, and never change. An edge's key is the sum of a key of its source and one of its target,
+so that a query meets each node twice and no edge; what edges give is a sum over nodes again. No vector of an edge is made.
 Source: Zhu et al. 2025, arXiv:2505.12514, section 5; thoughts: Hao et al. 2024, arXiv:2412.06769.
 """
 
@@ -264,7 +264,7 @@ class GraphReader(SideBySide):
         if layer >= self.edges_at:
             own = ends @ joined[..., n_heads * d_head :]  # keys, then values
             own = own + F.pad(bias[..., n_heads * d_head :], (0, 0, 0, 1)).repeat_interleave(self.n_nodes, 1)
-            by_head = own.unflatten(-1, (2, n_heads, d_head)).permute(2, 0, 3, 1, 4)  # [2, run, head, 2 node, d_head]
+            by_head = torch.unflatten(own, -1, (2, n_heads, d_head)).permute(2, 0, 3, 1, 4)  # [2, run, head, 2 node, d_head]
             apart = torch.eye(n_heads).view(n_heads, 1, n_heads, 1)
             keys = (by_head[0].transpose(-2, -1).unsqueeze(-2) * apart).flatten(3).flatten(1, 2)
             values = (by_head[1] @ named["W_O"]).flatten(1, 2)
@@ -297,12 +297,12 @@ class GraphReader(SideBySide):
         """What layer i's heads add to the stream at the last `n_rows` positions of x."""
         layer, config = now.layers[i], self.decoder.config
         n_heads, n_new, wide = config.n_heads, x.shape[-2], config.n_heads * config.width_of_head
-        q, kv = _map(F.layer_norm(x, x.shape[-1:]), layer.qkv, layer.qkv_bias).split((wide, 2 * wide), -1)
+        q, kv = torch.split(_map(F.layer_norm(x, x.shape[-1:]), layer.qkv, layer.qkv_bias), (wide, 2 * wide), -1)
         q = q if n_rows == n_new else q[:, :, -n_rows:]
         past = now.past[i]
         kv = kv if past is None else torch.cat((past, kv), 2)
         now.past[i] = kv
-        k, v = kv.split(wide, -1)
+        k, v = kv.chunk(2, -1)
         # A few tokens an item: one product of all numbers, summed by head, is cheaper than a thousand small matrix products.
         scores = (q.unsqueeze(3) * k.unsqueeze(2)) @ now.heads  # [run, batch, row, pos, head]
         if n_rows > 1:
@@ -314,10 +314,10 @@ class GraphReader(SideBySide):
         else:
             n_edges, scores = now.ends.shape[-1] // 2, scores.transpose(-2, -1)
             index = now.ends.expand(*scores.shape[:-1], -1)
-            met = _map(q, layer.keys).unflatten(-1, (n_heads, -1)).gather(-1, index)
-            found = met.unflatten(-1, (2, -1)).sum(-2)
+            met = torch.unflatten(_map(q, layer.keys), -1, (n_heads, -1)).gather(-1, index)
+            found = torch.unflatten(met, -1, (2, -1)).sum(-2)
             found = found if now.blank is None else found + now.blank
-            looked, weights = torch.softmax(torch.cat((found, scores), -1), -1).split((n_edges, scores.shape[-1]), -1)
+            looked, weights = torch.split(torch.softmax(torch.cat((found, scores), -1), -1), (n_edges, scores.shape[-1]), -1)
             if now.looked is not None:
                 now.looked.append(looked[:, :, -1].sum(-2).detach())
             twice = looked.unsqueeze(-2).expand(*looked.shape[:-1], 2, -1).flatten(-2)
@@ -351,4 +351,4 @@ def _map(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight + bias over [run, batch, pos, in]: one product a run."""
     flat = x.flatten(1, 2)
     y = flat @ weight if bias is None else torch.baddbmm(bias, flat, weight)
-    return y.unflatten(1, x.shape[1:3])
+    return torch.unflatten(y, 1, x.shape[1:3])
