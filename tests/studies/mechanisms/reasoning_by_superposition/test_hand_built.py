@@ -170,7 +170,7 @@ def slowly(reader: GraphReader, inputs: torch.Tensor, fed: torch.Tensor) -> tupl
     config, marks, n = reader.decoder.config, reader.embeddings[reader.n_nodes :], (inputs.shape[1] - 3) // 2
     pairs = inputs[:, :-3].reshape(len(inputs), n, 2)
     edges = reader.embeddings[pairs[..., 0]] @ reader.W_source + reader.embeddings[pairs[..., 1]] @ reader.W_target + marks[0]
-    edges = edges * np.sqrt(config.d_model / 3)
+    edges = edges * 2 * np.sqrt(config.d_model / 3)
     x = torch.cat((reader.embeddings[inputs[:, -3:]] + marks[[1, 1, 2]], fed), 1)
     later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
     pattern = torch.empty(0)

@@ -30,6 +30,7 @@ from assay.models.runs import SideBySide
 __all__ = ["Edit", "GraphReader", "Speaking", "Thinking", "reader_config"]
 
 MARKS = ("edge", "candidate", "root", "answer")
+FIRST_LOOK = 0.3  # of queries and keys at the start: attention is then nearly even, and a look-up forms twice as fast
 Edit = Callable[[int, Tensor], Tensor]
 """edit(c, thought [batch, d_model]) is what is fed back in place of thought c (from 1)."""
 
@@ -152,6 +153,10 @@ class GraphReader(SideBySide):
         parameter = DecoderParameters(config, n_runs, rngs)
         self.W_source, self.W_target = (parameter.matrix(config.d_model, config.d_model, config.d_model) for _ in range(2))
         self.decoder = Decoder(config, n_runs=n_runs, rngs=rngs)
+        with torch.no_grad():
+            for name, weight in self.decoder.named_parameters():
+                if name.endswith(("W_Q", "W_K")):
+                    weight *= FIRST_LOOK
 
     @classmethod
     def init(
@@ -171,12 +176,12 @@ class GraphReader(SideBySide):
     def ends_of_edges(self) -> Float[Tensor, "*run 2*node d_model"]:
         """What each node adds to the vector of an edge as its source (mark included), then as its target.
 
-        The factor makes an edge about as long as a norm would at the start: √d_model.
+        The factor makes an edge about twice as long as a norm would at the start, √d_model.
         """
         nodes, row = self.embeddings[..., : self.n_nodes, :], self.n_nodes + MARKS.index("edge")
         mark = self.embeddings[..., row : row + 1, :]
         ends = torch.cat((nodes @ self.W_source + mark, nodes @ self.W_target), -2)
-        return ends * math.sqrt(self.decoder.config.d_model / 3)
+        return ends * (2 * math.sqrt(self.decoder.config.d_model / 3))
 
     def think(
         self, inputs: Tensor, n_thoughts: int, *, ask: bool = True, edit: Edit | None = None, look: bool = False
