@@ -47,8 +47,8 @@ STUDY = Study(
         ),
     ),
     scale="Theirs: two layers of width 768 on 14,785 symbolic ProsQA graphs of about 23 nodes, 3 or 4 steps, 300 epochs on two "
-    "A100. Ours: the theorem's weights at its own scale, up to 60 nodes; and two layers of width 32 on graphs of 16 nodes "
-    "and 3 steps, 2,000 updates, twelve seeds. Not shown here: the paper's own training run, its 12-layer chain of thought, "
+    "A100. Ours: the theorem's weights at its own scale, up to 60 nodes; and two layers of width 64 on graphs of 16 nodes "
+    "and 3 steps, 2,600 updates, twelve seeds. Not shown here: the paper's own training run, its 12-layer chain of thought, "
     "and GSM8k, which need a GPU; a pretrained model thinking in vectors.",
     departures=(
         Departure(
@@ -75,10 +75,11 @@ STUDY = Study(
         ),
         Departure(
             "D4",
-            "Two heads, MLP of two widths, AdamW at 0.004 falling to 0 with gradients clipped, batches of 64, embeddings of "
-            "length one at the start. The whole curriculum is first run on the smallest graphs (10 nodes), on which looking "
-            "up and answering form sooner, then on whole ones; the last stage is the longest; every tenth batch is of a "
-            "stage in turn. The paper: eight heads, four widths, 0.0001, batches of 256, one size of graphs.",
+            "Two heads, MLP of two widths, AdamW at 0.003 falling to 0 with gradients clipped, batches of 128, embeddings of "
+            "length one and attention nearly even at the start. The whole curriculum is first run on the smallest graphs (10 "
+            "nodes), on which looking up and answering form sooner, then on whole ones; the last stage is the longest; every "
+            "tenth batch is of a stage in turn. The paper: eight heads, four widths, 0.0001, batches of 256, one size of "
+            "graphs.",
         ),
         Departure(
             "D5",

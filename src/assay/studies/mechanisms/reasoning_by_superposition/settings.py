@@ -17,14 +17,14 @@ class Training:
 
     small_steps: Annotated[int, Ge(1), doc("steps of each stage on the smallest graphs, on which the parts form")] = 150
     stage_steps: Annotated[int, Ge(1), doc("steps of each stage but the last on whole graphs")] = 100
-    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 1100
+    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 1700
     guess_factor: Annotated[float, Gt(0), doc("steps of the network without thoughts, relative to the others'")] = 1.0
-    batch: Annotated[int, Ge(1), doc("questions a step")] = 64
+    batch: Annotated[int, Ge(1), doc("questions a step")] = 128
     n_pool: Annotated[int, Ge(1), doc("graphs to train on, told anew at every use")] = 5_000
     n_eval: Annotated[int, Ge(8), doc("held-out questions of each evaluation")] = 1000
-    d_model: Annotated[int, Ge(8), doc("width; the MLP is twice as wide")] = 32
+    d_model: Annotated[int, Ge(8), doc("width; the MLP is twice as wide")] = 64
     n_heads: Annotated[int, Ge(1), doc("attention heads of a layer")] = 2
-    learning_rate: Annotated[float, Gt(0), doc("of AdamW, falling to 0; weight decay 0.01, gradients clipped at norm 1")] = 4e-3
+    learning_rate: Annotated[float, Gt(0), doc("of AdamW, falling to 0; weight decay 0.01, gradients clipped at norm 1")] = 3e-3
     edges_at: Annotated[int, Ge(0), Le(1), doc("first layer that looks edges up: 0 for both, 1 for the second alone")] = 1
     mixing: Annotated[float, Ge(0), doc("share of batches from an earlier stage, drawn uniformly")] = 0.1
     n_steps: Annotated[int, Ge(1), doc("edges from root to target, and thoughts")] = 3
