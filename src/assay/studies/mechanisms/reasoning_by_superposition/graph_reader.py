@@ -308,10 +308,13 @@ class GraphReader(SideBySide):
         kv = kv if past is None else torch.cat((past, kv), 2)
         now.past[i] = kv
         k, v = kv.chunk(2, -1)
-        # A few tokens an item: one product of all numbers, summed by head, is cheaper than a thousand small matrix products.
-        scores = (q.unsqueeze(3) * k.unsqueeze(2)) @ now.heads  # [run, batch, row, pos, head]
+        n_all = kv.shape[2]
+        few = n_rows * n_all < 10  # one product of all numbers, summed by head, is then cheaper than a thousand small ones
+        if few:
+            scores = (q.unsqueeze(3) * k.unsqueeze(2)) @ now.heads  # [run, batch, row, pos, head]
+        else:
+            scores = (self._by_head(q) @ self._by_head(k).mT).permute(0, 1, 3, 4, 2)
         if n_rows > 1:
-            n_all = kv.shape[2]
             later = torch.ones(n_rows, n_all, dtype=torch.bool).triu(1 + n_all - n_rows)[..., None]
             scores = scores.masked_fill(later, -math.inf)
         if layer.keys is None or layer.values is None:
@@ -329,9 +332,16 @@ class GraphReader(SideBySide):
             shares = torch.zeros(*scores.shape[:-1], 2 * self.n_nodes).scatter_add(-1, index, twice)
             given = _map(shares.flatten(-2), layer.values)
             weights = weights.transpose(-2, -1)
-        mixed = ((weights @ now.heads.mT) * v.unsqueeze(2)).sum(3)  # [run, batch, row, head d_head]
+        if few:
+            mixed = ((weights @ now.heads.mT) * v.unsqueeze(2)).sum(3)  # [run, batch, row, head d_head]
+        else:
+            mixed = (weights.permute(0, 1, 4, 2, 3) @ self._by_head(v)).transpose(2, 3).flatten(-2)
         attended = _map(mixed, layer.out, layer.out_bias)
         return attended if given is None else attended + given
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """[run, batch, pos, head d_head] as [run, batch, head, pos, d_head]."""
+        return torch.unflatten(x, -1, (self.decoder.config.n_heads, -1)).transpose(2, 3)
 
     def _logits(self, state: Tensor) -> Tensor:
         return _map(state, self._run_axis(self.embeddings, 2).mT)
