@@ -156,7 +156,7 @@ class GraphReader(SideBySide):
         with torch.no_grad():
             for name, weight in self.decoder.named_parameters():
                 if name.endswith(("W_Q", "W_K")):
-                    weight *= FIRST_LOOK
+                    weight.mul_(FIRST_LOOK)
 
     @classmethod
     def init(
@@ -302,7 +302,7 @@ class GraphReader(SideBySide):
         """What layer i's heads add to the stream at the last `n_rows` positions of x."""
         layer, config = now.layers[i], self.decoder.config
         n_heads, n_new, wide = config.n_heads, x.shape[-2], config.n_heads * config.width_of_head
-        q, kv = torch.split(_map(F.layer_norm(x, x.shape[-1:]), layer.qkv, layer.qkv_bias), (wide, 2 * wide), -1)
+        q, kv = torch.split(_map(F.layer_norm(x, x.shape[-1:]), layer.qkv, layer.qkv_bias), [wide, 2 * wide], -1)
         q = q if n_rows == n_new else q[:, :, -n_rows:]
         past = now.past[i]
         kv = kv if past is None else torch.cat((past, kv), 2)
@@ -325,7 +325,7 @@ class GraphReader(SideBySide):
             met = torch.unflatten(_map(q, layer.keys), -1, (n_heads, -1)).gather(-1, index)
             found = torch.unflatten(met, -1, (2, -1)).sum(-2)
             found = found if now.blank is None else found + now.blank
-            looked, weights = torch.split(torch.softmax(torch.cat((found, scores), -1), -1), (n_edges, scores.shape[-1]), -1)
+            looked, weights = torch.split(torch.softmax(torch.cat((found, scores), -1), -1), [n_edges, scores.shape[-1]], -1)
             if now.looked is not None:
                 now.looked.append(looked[:, :, -1].sum(-2).detach())
             twice = looked.unsqueeze(-2).expand(*looked.shape[:-1], 2, -1).flatten(-2)
