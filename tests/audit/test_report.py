@@ -157,7 +157,7 @@ def test_the_commands_work_from_a_file_to_a_report(tmp_path: Path, capsys: Any) 
     ("arguments", "code", "says"),
     [
         (["audit", "one"], 2, "name MODEL and FACTS"),
-        (["audit", "one", "two", "--base", "three"], 2, "--base and --tuned go together"),
+        (["audit", "one", "--tuned", "two"], 2, "--tuned needs the model before; name it with --base"),
         (["audit", "one", "none.yaml"], 3, "a facts file must be readable"),
         (["facts", "check", "facts.txt"], 3, "must end in"),
     ],

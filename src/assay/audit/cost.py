@@ -9,6 +9,7 @@ import torch
 from assay.audit.inject import Example, n_steps
 from assay.core.errors import InputError
 from assay.instruments.scoring import score_tokens
+from assay.models.pretrained.limits import limits_of
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.packing import BUDGET, evaluating, readings
 from assay.models.pretrained.text import TokenPair, try_token_pairs
@@ -40,7 +41,7 @@ def expected_minutes(
     some = [pair for start in starts for pair in in_order[start : start + each]]
     tokens = _usable(model, some)
     score_tokens(model.model, tokens[:2], ranked=set())  # the first pass finds out how this model can be run
-    asking = _seconds(lambda: score_tokens(model.model, tokens, ranked=set())) / max(1, len(tokens)) * len(pairs)
+    asking = _seconds(lambda: score_tokens(model.model, tokens, ranked=set()), model.device) / max(1, len(tokens)) * len(pairs)
     training = 0.0
     if recipe is not None:
         batch = _usable(model, sentences[: recipe.batch_size])
@@ -54,7 +55,7 @@ def expected_minutes(
         names = set(chosen_names(model.model, recipe))
         chosen = sum(value.numel() for name, value in model.model.named_parameters() if name in names)
         trained = chosen * min(1.0, recipe.lora_rank / 100) if recipe.method == "lora" else chosen
-        step = _seconds(forward) * BACKWARD + 40 * trained / _bandwidth()
+        step = _seconds(forward, model.device) * BACKWARD + 40 * trained / _bandwidth(model.device)
         saves = 5 * 12 * trained / DISK_BYTES_A_SECOND if kept else 0.0
         training = (steps * step + saves) / 60
     return (2 * asking) / 60 + training, training
@@ -75,8 +76,10 @@ def refuse_beyond(budget: float, expected: float, n_pairs: int, n_facts: int) ->
         )
 
 
-def peak_gib() -> float | None:
-    """The most memory this process has held so far, in GiB; None where the system does not say."""
+def peak_gib(device: torch.device) -> float | None:
+    """The most memory held so far, in GiB: of a GPU, else of this process; None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
     try:
         import resource
         import sys
@@ -87,17 +90,29 @@ def peak_gib() -> float | None:
 
 
 def _usable(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[TokenPair]:
-    return [pair for pair in try_token_pairs(model.tokenizer, pairs) if isinstance(pair, TokenPair)]
+    """Those that the model can take; the others are refused when all are looked at."""
+    limits = limits_of(model.model)
+    found = [pair for pair in try_token_pairs(model.tokenizer, pairs) if isinstance(pair, TokenPair)]
+    return [pair for pair in found if not limits.fault(pair)]
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
     begun = time.perf_counter()
     work()
+    _finish(device)
     return time.perf_counter() - begun
 
 
-def _bandwidth() -> float:
-    """Bytes a second that this machine moves through memory with what torch may use of it."""
-    values = torch.ones(2**23)
-    _seconds(lambda: values.add_(1))
-    return 8 * 2**23 * 3 / _seconds(lambda: [values.add_(1) for _ in range(3)])
+def _finish(device: torch.device) -> None:
+    """Waits for what was handed to a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _bandwidth(device: torch.device) -> float:
+    """Bytes a second that this machine moves through the device's memory with what torch may use of it."""
+    values = torch.ones(2**23, device=device)
+    _seconds(lambda: values.add_(1), device)
+    return 8 * 2**23 * 3 / _seconds(lambda: [values.add_(1) for _ in range(3)], device)

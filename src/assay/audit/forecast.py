@@ -51,7 +51,8 @@ class Cost:
         expected_minutes, minutes: of asking before, injecting, asking after.
         expected_training, training: of these, optimiser steps.
         mitigations_expected, mitigations: minutes of all arms together.
-        peak_gib: most memory the process held, in GiB; None where the system does not say.
+        expected_gib, peak_gib: the most memory, in GiB, of the GPU if there is one, else of the process; None where the system
+            does not say.
     """
 
     expected_minutes: float | None = None
@@ -60,6 +61,7 @@ class Cost:
     training: float | None = None
     mitigations_expected: float | None = None
     mitigations: float | None = None
+    expected_gib: float | None = None
     peak_gib: float | None = None
 
 

@@ -57,8 +57,11 @@ def inject(
     also: Callable[[nn.Module, int], Tensor] | None = None,
     observe: Observe[LanguageModel] | None = None,
     stop: Callable[[Mapping[str, float]], bool] | None = None,
+    in_place: bool = False,
 ) -> FineTuned:
     """A copy of the model trained on the sentences, an adapter folded in; the model itself stays as it is.
+
+    Weights in 16 bits are too coarse for a small update to be added to them: there the adapter stays around the model.
 
     Args:
         model: before.
@@ -68,6 +71,7 @@ def inject(
         folder: where states are kept, so that a killed run goes on.
         also: a further loss (an anchor).
         observe, stop: as for `finetune`.
+        in_place: train the model itself and not a copy, which spares the memory of one.
     """
     steps = n_steps(len(sentences), recipe)
     checkpoints = None
@@ -77,7 +81,7 @@ def inject(
         checkpoints = Checkpoints(folder / name, every=max(10, steps // 4), keep=1)
 
     tuned = finetune(
-        model.copy(),
+        model if in_place else model.copy(),
         sentences,
         recipe,
         seeds=seeds,
@@ -86,5 +90,7 @@ def inject(
         observe=observe,
         stop=stop,
     )
+    if model.dtype != "float32":
+        return tuned
     with torch.no_grad():
         return FineTuned(merged(tuned.model), tuned.trace)

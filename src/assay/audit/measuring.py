@@ -6,6 +6,7 @@ from typing import Any
 from assay.audit.probes import Probe
 from assay.core.errors import InputError
 from assay.core.text import visible
+from assay.models.pretrained.limits import limits_of
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.text import TokenPair, try_token_pairs
 from assay.protocols.log_probs import log_probs
@@ -23,14 +24,17 @@ def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]], *, facts: 
     """Each pair in tokens.
 
     Raises:
-        InputError: the tokenizer does not give texts back, a token spans prompt and answer, or one answer to a question is the
-            beginning of another; named by the facts they belong to.
+        InputError: the tokenizer does not give texts back, a token spans prompt and answer, a text is longer than the model can
+            take, or one answer to a question is the beginning of another; named by the facts they belong to.
     """
     found: dict[tuple[str, str], TokenPair] = {}
     faults = []
+    limits = limits_of(model.model)
     for pair, tokens in zip(pairs, try_token_pairs(model.tokenizer, pairs), strict=True):
         if isinstance(tokens, InputError):
             faults.append((pair, tokens))
+        elif fault := limits.fault(tokens):
+            faults.append((pair, InputError(fault)))
         else:
             found[pair] = tokens
     if faults:

@@ -3,20 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
 
+from assay.audit.certain import other_tokens, strangers
 from assay.audit.columns import FactRow, Outcome, fact_rows, known_before, outcomes
-from assay.audit.forecast import calibrate, forecasts, premise_questions
+from assay.audit.forecast import FactForecast, calibrate, forecasts, premise_questions
 from assay.audit.measuring import Tokens, log_probs_of, tokenised
 from assay.audit.probes import Extent, Probe, neutral_texts, questions
 from assay.audit.record import Audit
 from assay.audit.totals import Total, totals
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
+from assay.core.settings import digest
 from assay.models.pretrained.loading import LanguageModel
 from assay.runner.environment import environment
 from assay.store.memo import Memos
@@ -26,6 +29,10 @@ from assay.worlds.facts.questions import Answers, pairs_of
 __all__ = ["Measured", "Response", "Session"]
 
 NEUTRAL = [("", text) for text in neutral_texts()]
+UNCHANGED = (
+    "The model after answers every question exactly as the model before does, to the last digit: nothing that was trained is "
+    "in it. Was the tuned model saved, loaded and merged?"
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Measured:
     outcomes: tuple[Outcome, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Response:
     """What a model answered in an audit.
 
@@ -50,6 +57,21 @@ class Response:
     probes: Answers
     premises: Answers
     neutral: Float[ndarray, " sentence"]
+
+    def json(self) -> dict[str, Any]:
+        """As JSON values."""
+        found = {name: [row.tolist() for row in getattr(self, name).log_probs] for name in ("probes", "premises")}
+        return {**found, "neutral": self.neutral.tolist()}
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all answers are the same to the last digit."""
+        if not isinstance(other, Response):
+            return NotImplemented
+        return np.array_equal(self.neutral, other.neutral) and all(
+            np.array_equal(one, two)
+            for ours, theirs in ((self.probes, other.probes), (self.premises, other.premises))
+            for one, two in zip(ours.log_probs, theirs.log_probs, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -82,6 +104,17 @@ class Session:
         return cls(base, facts, asked, premise_questions(facts, asked), seeds, {}, memos)
 
     @property
+    def identity(self) -> str:
+        """A digest of everything that is asked: answers of two sessions with the same one can be compared."""
+        return digest([self.facts.digest, list(self.asked), list(self.premises.values()), [text for _, text in NEUTRAL]])
+
+    def read(self, kept: Mapping[str, Any]) -> Response:
+        """Answers that were kept as JSON values."""
+        asked = {"probes": list(self.asked), "premises": list(self.premises.values())}
+        probes, premises = (Answers.of(asked[name], kept[name]) for name in ("probes", "premises"))
+        return Response(probes, premises, np.array(kept["neutral"], dtype=float))
+
+    @property
     def pairs(self) -> list[tuple[str, str]]:
         """Everything that is scored of every model."""
         return [*pairs_of([*self.asked, *self.premises.values()]), *NEUTRAL]
@@ -97,12 +130,21 @@ class Session:
         tokenised(self.base, self.facts.sentences, facts=self.facts)
         return replace(self, tokens=tokenised(self.base, self.pairs, facts=self.facts, asked=self.asked))
 
+    def tokens_of(self, model: LanguageModel) -> Tokens:
+        """All texts in this model's tokens."""
+        if model.tokenizer is self.base.tokenizer:
+            return self.tokens
+        return tokenised(model, list(self.tokens), facts=self.facts, asked=self.asked)
+
+    def certain(self, model: LanguageModel) -> tuple[str, ...]:
+        """What is certain of a tuned model beside the base, before anything is asked: sentences."""
+        found = (strangers(self.base, model), other_tokens(self.base, model, self.tokens, self.tokens_of(model)))
+        return tuple(sentence for sentence in found if sentence)
+
     def ask(self, model: LanguageModel) -> Response:
         """What the model answers to everything."""
         progress(0.0, "asking")
-        tokens = self.tokens
-        if model.tokenizer is not self.base.tokenizer:
-            tokens = tokenised(model, list(tokens), facts=self.facts, asked=self.asked)
+        tokens = self.tokens_of(model)
         found = log_probs_of(model, tokens, memos=self.memos)
         return Response(
             Answers.from_pairs(self.asked, found),
@@ -124,6 +166,10 @@ class Session:
     def forecast(self, before: Response, *, tuned: str = "") -> Audit:
         """The record of an audit in which nothing was trained yet."""
         made, notes = forecasts(self.base, self.facts, before.probes, self.tokens, self.premises, before.premises)
+        return self.begun(before, made, (*notes, *_notes(self.asked)), tuned=tuned)
+
+    def begun(self, before: Response, made: Sequence[FactForecast], notes: Sequence[str], *, tuned: str = "") -> Audit:
+        """The same from a forecast that was made already."""
         return Audit(
             model=self.base.name,
             tuned=tuned,
@@ -135,7 +181,7 @@ class Session:
             recipe={},
             known=tuple(known_before(self.facts, before.probes)),
             forecast=tuple(made),
-            notes=(*notes, *_notes(self.asked)),
+            notes=tuple(notes),
             environment={**environment(torch.get_num_threads(), self.base.device.type), "seed": self.seeds.root},
         )
 
@@ -144,7 +190,12 @@ class Session:
         measured = self.judged(before, after)
         calibration = calibrate(self.facts, record.forecast, measured.rows, measured.outcomes, seeds=self.seeds)
         return replace(
-            record, rows=measured.rows, totals=measured.totals, outcomes=measured.outcomes, calibration=tuple(calibration)
+            record,
+            rows=measured.rows,
+            totals=measured.totals,
+            outcomes=measured.outcomes,
+            calibration=tuple(calibration),
+            notes=(*([UNCHANGED] if after == before else []), *record.notes),
         )
 
 

@@ -25,7 +25,7 @@ TOTALS = ("column", "group", "estimate", "low", "high", "level", "n_facts", "n_u
 
 def audit(
     names: list[str] = typer.Argument(metavar="MODEL FACTS", help="A model and a file of facts; with --tuned, the file alone."),
-    base: str | None = typer.Option(None, "--base", metavar="MODEL", help="The model before; with --tuned."),
+    base: str | None = typer.Option(None, "--base", metavar="MODEL", help="The model before; or the base of an adapter."),
     tuned: str | None = typer.Option(None, "--tuned", metavar="MODEL", help="A model tuned elsewhere; nothing is trained."),
     forecast_only: bool = typer.Option(False, "--forecast-only", help="Stop before anything is trained."),
     recipe: str = typer.Option("full", "--recipe", help="full, lora, mlp or attention."),
@@ -39,6 +39,8 @@ def audit(
     card: Path | None = typer.Option(None, "--card", metavar="FILE", help="Write a section for the model's card."),
     keep: Path | None = typer.Option(None, "--keep", metavar="DIR", help="Save the tuned model here."),
     device: str | None = DEVICE_OPTION,
+    dtype: str = typer.Option("float32", "--dtype", help="Of the weights in memory: float32, bfloat16 or float16."),
+    memory: float | None = typer.Option(None, "--memory", min=0.01, metavar="GIB", help="Refuse what would take more. [free]"),
     store: Path | None = STORE_OPTION,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on standard error."),
     as_json: bool = JSON_OPTION,
@@ -55,9 +57,10 @@ def audit(
     from assay.audit.probes import Extent
     from assay.core.places import default_folder
     from assay.core.settings import digest, resolve
+    from assay.models.pretrained.loading import dtype_named
     from assay.worlds.facts.file import read_facts
 
-    model, file = _named(names, base, tuned)
+    model, file, around = _named(names, base, tuned)
     facts = read_facts(file)
     if limit is not None:
         facts = run.limited(facts, limit)
@@ -69,6 +72,7 @@ def audit(
         found = run.audit(
             model,
             facts,
+            base=around,
             tuned=tuned,
             recipe=chosen[0],
             mitigations=[name.strip() for name in mitigate.split(",") if name.strip()],
@@ -78,6 +82,8 @@ def audit(
             seed=seed,
             folder=folder,
             keep=keep,
+            dtype=dtype_named(dtype),
+            memory_gib=memory,
         )
     if out is not None:
         from assay.report.audit_page import write_audit
@@ -98,14 +104,15 @@ def audit(
         _show(found)
 
 
-def _named(names: list[str], base: str | None, tuned: str | None) -> tuple[str, Path]:
-    if (base is None) != (tuned is None):
-        raise UsageError("audit: --base and --tuned go together; got one. Or name MODEL and FACTS")
-    if base is not None and len(names) == 1:
-        return base, Path(names[0])
-    if base is None and len(names) == 2:
-        return names[0], Path(names[1])
-    wanted = "the facts file alone beside --base and --tuned" if base is not None else "MODEL and FACTS"
+def _named(names: list[str], base: str | None, tuned: str | None) -> tuple[str, Path, str | None]:
+    """The model before, the file, and the base of a model that is an adapter."""
+    if tuned is not None and base is None:
+        raise UsageError("audit: --tuned needs the model before; name it with --base")
+    if tuned is not None and base is not None and len(names) == 1:
+        return base, Path(names[0]), None
+    if tuned is None and len(names) == 2:
+        return names[0], Path(names[1]), base
+    wanted = "the facts file alone beside --base and --tuned" if tuned is not None else "MODEL and FACTS"
     raise UsageError(f"audit: name {wanted}; got {len(names)} names")
 
 

@@ -19,10 +19,10 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from assay.core.errors import InputError, WorkError
+from assay.models.pretrained.limits import check_limits
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.packing import BUDGET, Reading, evaluating, readings
 from assay.models.pretrained.text import TokenPair, token_pairs
-from assay.models.sites import unwrapped
 from assay.worlds.facts.questions import Answers, Question, pairs_of
 
 __all__ = [
@@ -161,7 +161,7 @@ def score_tokens(
         InputError: a sequence is longer than the model can take.
         WorkError: logits are not finite, or memory ran out.
     """
-    _check_lengths(model, pairs)
+    check_limits(model, pairs)
     log_probs = [np.full(len(pair.completion), np.nan) for pair in pairs]
     ranks = [np.full(len(pair.completion), np.nan) for pair in pairs]
     filled = [0] * len(pairs)
@@ -243,13 +243,3 @@ def _check_tokens(question: Question, tokens: Mapping[tuple[str, str], TokenPair
                     f"no candidate may be the beginning of another; '{text}' begins '{longer}' after "
                     f"'{question.prompt[-60:]}'. End all of them the same way, e.g. with a full stop"
                 )
-
-
-def _check_lengths(model: nn.Module, pairs: Sequence[TokenPair]) -> None:
-    config = unwrapped(model).config
-    most = getattr(config, "max_position_embeddings", None)
-    longest = max((len(pair.context) + len(pair.completion) - 1 for pair in pairs), default=0)
-    if isinstance(most, int) and longest > most:
-        raise InputError(
-            f"a prompt with its completion must have at most {most} tokens for this model; got {longest}. Shorten it"
-        )

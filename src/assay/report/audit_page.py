@@ -267,7 +267,8 @@ def _costs(found: Audit) -> list[tuple[str, str]]:
         for name, expected, spent in lines
     ]
     if cost.peak_gib is not None:
-        rows.append(("most memory", f"{cost.peak_gib:.1f} GiB"))
+        forecast = "" if cost.expected_gib is None else f"{cost.expected_gib:.1f} GiB expected, "
+        rows.append(("most memory", f"{forecast}{cost.peak_gib:.1f} GiB{' held' if forecast else ''}"))
     return rows
 
 

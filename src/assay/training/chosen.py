@@ -14,7 +14,7 @@ from assay.models.pretrained.loading import LanguageModel
 from assay.models.sites import FAMILIES, unwrapped
 from assay.training.recipe import Recipe
 
-__all__ = ["chosen_names", "merged", "prepared", "split_embedding"]
+__all__ = ["adapted_maps", "checkpointed", "chosen_names", "merged", "prepared", "split_embedding"]
 
 BLOCK_NUMBER = re.compile(r"(?:^|\.)(\d+)\.")
 
@@ -71,16 +71,15 @@ def prepared(model: LanguageModel, recipe: Recipe, *, split: bool) -> Iterator[L
     With `split`, an embedding that is also the read-out becomes a parameter of its own over the same memory, see
     `split_embedding`.
     """
-    names = set(chosen_names(model.model, recipe))
     if recipe.method == "lora":
         if hasattr(model.model, "get_base_model"):
             raise SettingsError("recipe: lora needs a model without an adapter; this one has one. Call merged(model) first")
         try:
-            yield _with_adapter(model, recipe, names)
+            yield _with_adapter(model, recipe)
         finally:
             model.model.eval()
         return
-    whole = unwrapped(model.model)
+    whole, names = unwrapped(model.model), set(chosen_names(model.model, recipe))
     before = {name: parameter.requires_grad for name, parameter in whole.named_parameters()}
     for name, parameter in whole.named_parameters():
         parameter.requires_grad_(name in names)
@@ -99,6 +98,31 @@ def prepared(model: LanguageModel, recipe: Recipe, *, split: bool) -> Iterator[L
         model.model.eval()
 
 
+@contextmanager
+def checkpointed(model: nn.Module, recipe: Recipe) -> Iterator[None]:
+    """Inside the block, where the recipe asks for it, a block's inner values are computed again for the gradient, not kept.
+
+    Raises:
+        SettingsError: the model cannot do that.
+    """
+    if not recipe.gradient_checkpointing:
+        yield
+        return
+    whole = unwrapped(model)
+    if not getattr(whole, "supports_gradient_checkpointing", False):
+        raise SettingsError(
+            f"recipe: gradient_checkpointing needs a model that supports it; '{whole.config.model_type}' does not. Lower "
+            f"budget instead"
+        )
+    with quiet():
+        whole.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    try:
+        yield
+    finally:
+        with quiet():
+            whole.gradient_checkpointing_disable()
+
+
 def split_embedding(model: nn.Module) -> tuple[nn.Parameter, nn.Parameter] | None:
     """Of an embedding that is also the read-out and was split by `prepared`: the looked-up weights, and the read-out's.
 
@@ -112,19 +136,30 @@ def split_embedding(model: nn.Module) -> tuple[nn.Parameter, nn.Parameter] | Non
     return embedding.weight, read_out.weight
 
 
-def _with_adapter(model: LanguageModel, recipe: Recipe, names: set[str]) -> LanguageModel:
-    peft = optional("peft", "low-rank adapters")
-    whole, read_out = model.model, model.model.get_output_embeddings()
+def adapted_maps(model: nn.Module, recipe: Recipe) -> dict[str, nn.Module]:
+    """The linear maps that a recipe's low-rank updates stand beside, by name, in order.
+
+    Raises:
+        SettingsError: there are none, or a layer or part is not in the model.
+    """
+    whole, names = unwrapped(model), set(chosen_names(model, recipe))
+    read_out = whole.get_output_embeddings()
     linear = {name: module for name, module in whole.named_modules() if _is_linear(module) and f"{name}.weight" in names}
     targets = sorted(name for name, module in linear.items() if module is not read_out or "embedding" in recipe.parts)
     if not targets:
         raise SettingsError("recipe: lora needs linear maps; the chosen layers and parts have none. Choose attention or mlp")
+    return {name: linear[name] for name in targets}
+
+
+def _with_adapter(model: LanguageModel, recipe: Recipe) -> LanguageModel:
+    peft = optional("peft", "low-rank adapters")
+    whole, targets = model.model, adapted_maps(model.model, recipe)
     config = peft.LoraConfig(
         r=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,
         lora_dropout=recipe.lora_dropout,
-        target_modules=targets,
-        fan_in_fan_out=any(type(linear[name]).__name__ == "Conv1D" for name in targets),
+        target_modules=list(targets),
+        fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in targets.values()),
         task_type="CAUSAL_LM",
     )
     with quiet():

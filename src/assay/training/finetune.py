@@ -25,10 +25,11 @@ from assay.core.errors import Diverged, InputError, WorkError
 from assay.core.memory import freed_memory_kept
 from assay.core.progress import part, progress
 from assay.core.seeds import Seeds
+from assay.models.pretrained.limits import check_limits
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.text import token_pairs
 from assay.training.checkpoints import Checkpoints
-from assay.training.chosen import prepared
+from assay.training.chosen import checkpointed, prepared
 from assay.training.one_run import FineTuningTrace, Run
 from assay.training.recipe import Recipe, batches
 from assay.training.trace import Observe
@@ -77,7 +78,7 @@ def finetune(
             calls this function with the same arguments. See docs/models.md.
 
     Raises:
-        InputError: an example cannot be tokenised, or the checkpoints are of another run.
+        InputError: an example cannot be tokenised, is longer than the model can take, or the checkpoints are of another run.
         SettingsError: the recipe chooses nothing, or something the model does not have.
         Diverged: the loss or the gradient left the finite numbers.
         WorkError: memory ran out.
@@ -86,6 +87,7 @@ def finetune(
     pairs = token_pairs(model.tokenizer, examples)
     if not pairs:
         raise InputError("fine-tuning needs at least one example; got none")
+    check_limits(model.model, pairs)
     steps = [batch for epoch in range(recipe.n_epochs) for batch in batches(pairs, recipe, seeds, epoch)]
     per_epoch, plan = len(steps) // recipe.n_epochs, recipe.optimiser(len(steps))
     with (
@@ -93,6 +95,7 @@ def finetune(
         _out_of_memory(recipe),
         freed_memory_kept(),
         prepared(model, recipe, split=accelerator is None) as tuned,
+        checkpointed(tuned.model, recipe),
     ):
         run = Run(tuned, recipe, plan, seeds, pairs, checkpoints, accelerator)
         begun = time.perf_counter()
@@ -129,8 +132,8 @@ def _own_randomness(seeds: Seeds) -> Iterator[None]:
 @contextmanager
 def _out_of_memory(recipe: Recipe) -> Iterator[None]:
     advice = (
-        f"training must fit in memory; it does not with budget {recipe.budget}. Lower budget (the result stays the same), "
-        "train fewer layers or parts, use method lora, or see docs/models.md for several devices"
+        f"training must fit in memory; it does not with budget {recipe.budget}. Lower budget or take gradient_checkpointing "
+        "(the result stays the same), train fewer layers or parts, use method lora, or see docs/models.md for several devices"
     )
     try:
         yield

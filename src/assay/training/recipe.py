@@ -51,6 +51,8 @@ class Recipe:
         precision: `bfloat16` computes in bfloat16 and keeps weights and optimiser as they are.
         lora_rank, lora_alpha, lora_dropout: of `lora`; an update is scaled by alpha / rank.
         budget: tokens of a forward pass; a batch with more is split, which changes memory, not the result.
+        gradient_checkpointing: keep the inputs of every block only and compute the rest again for the gradient: a fraction of
+            the memory for a third more time, and the same result.
     """
 
     method: Literal["full", "lora"] = "full"
@@ -71,6 +73,7 @@ class Recipe:
     lora_alpha: float = 32.0
     lora_dropout: float = 0.0
     budget: int = 2048
+    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n_epochs", "batch_size", "bucket", "lora_rank", "budget"):

