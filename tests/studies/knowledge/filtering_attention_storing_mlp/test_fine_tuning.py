@@ -141,6 +141,12 @@ def test_a_path_is_the_sum_of_its_steps_and_counts_trained_weights_only() -> Non
     with torch.no_grad():
         model.W_E[0, 0, 0] -= 3.0
     assert path(model)["path"] == pytest.approx(8.0)
+    pair, path = learner_of(base_of(world).select([0, 0]), world, WAYS["full"], np.random.default_rng(0)), Path()
+    path(pair)
+    with torch.no_grad():
+        pair.W_E[0, 0, 0] += 3.0
+        pair.W_U[1, 0, 0] += 5.0
+    assert path(pair)["path"] == pytest.approx(4.0)  # the mean of two runs
 
 
 @pytest.mark.parametrize("name", ["decay", "rise"])
