@@ -160,6 +160,25 @@ def test_schedules_are_compared_on_paths_of_one_length(name: str) -> None:
     assert found.rate > 2 * SETTINGS.finetune_rate
 
 
+@pytest.mark.parametrize("power", [0.3, 0.6, 1.0, 1.7])
+def test_a_path_that_grows_with_any_power_of_the_rate_is_met_in_three_trials(
+    monkeypatch: pytest.MonkeyPatch, power: float
+) -> None:
+    rates = []
+
+    def tune(base, world, chosen, settings, way, seeds, *, rate):  # type: ignore[no-untyped-def]
+        rates.append(rate)
+        return Tuned(None, rate, 7.0 * rate**power)
+
+    monkeypatch.setattr(fine_tuning, "tune", tune)
+    world = world_of()
+    length = 7.0 * (5 * SETTINGS.finetune_rate) ** power
+    found = tune_to_path(base_of(world), world, np.arange(20), SETTINGS, WAYS["decay"], Seeds(0), length=length)
+    assert found.rate == pytest.approx(5 * SETTINGS.finetune_rate, rel=0.02 / power)
+    assert len(rates) <= 3
+    assert rates[0] == 2 * SETTINGS.finetune_rate
+
+
 def test_a_run_in_which_no_path_of_that_length_was_found_takes_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
     true = fine_tuning.tune_to_path
 
