@@ -11,7 +11,7 @@ from assay.models.decoder import Decoder
 from assay.studies.knowledge.filtering_attention_storing_mlp import acquisition
 from assay.studies.knowledge.filtering_attention_storing_mlp.settings import AcquisitionSettings
 from assay.studies.knowledge.filtering_attention_storing_mlp.system import Answers, Lesson
-from assay.studies.knowledge.filtering_attention_storing_mlp.triples import SUBJECT, TripleSequences
+from assay.studies.knowledge.filtering_attention_storing_mlp.triples import SUBJECT, TripleSequences, TripleWorld
 
 SETTINGS = AcquisitionSettings(
     n_subjects=12,
@@ -94,3 +94,26 @@ def test_each_number_is_made_of_the_network_and_the_prompts_that_it_names(monkey
     assert {name: found[name] for name in planned} == pytest.approx(planned, abs=1e-3)
     assert found["untrained/attention_on_fact"] == pytest.approx(0.4, abs=0.05)
     assert found["trained/attention_on_fact"] != found["untrained/attention_on_fact"]
+
+
+def test_questions_are_put_to_the_network_with_values_of_each_type_s_own_by_tokens_drawn_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trained: list[Decoder] = []
+    askers: list[tuple[Decoder, TripleWorld, int]] = []
+    train_on, strangers = acquisition.train_on, acquisition.strangers
+
+    def learn(model, lessons, optimiser, **sizes):  # type: ignore[no-untyped-def]
+        trained.append(model)
+        return train_on(model, lessons, optimiser, **sizes)
+
+    def look(model, world, rngs):  # type: ignore[no-untyped-def]
+        askers.append((model, world, len(rngs)))
+        return strangers(model, world, rngs)
+
+    monkeypatch.setattr(acquisition, "train_on", learn)
+    monkeypatch.setattr(acquisition, "strangers", look)
+    acquisition.measure(SETTINGS, Seeds(0))
+    ((asker, world, n),) = askers
+    assert (world.shared, n) == (False, 3)
+    assert torch.equal(asker.state_dict()["W_U"], trained[0].state_dict()["W_U"][:1])

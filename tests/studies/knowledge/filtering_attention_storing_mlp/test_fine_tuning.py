@@ -303,7 +303,8 @@ def test_copies_of_a_way_start_with_question_tokens_of_their_own_and_are_asked_q
 
     def look(model, lessons, optimiser, **sizes):  # type: ignore[no-untyped-def]
         drawn = [lesson.draw(50, np.random.default_rng(lesson.rng.integers(2**31))) for lesson in lessons]
-        seen.append((dict(model.state_dict()) if isinstance(model, Decoder) else dict(model.base.state_dict()), drawn))
+        weights = (model if isinstance(model, Decoder) else model.base).state_dict()
+        seen.append(({name: value.clone() for name, value in weights.items()}, drawn))
         return true(model, lessons, optimiser, **sizes)
 
     monkeypatch.setattr(fine_tuning, "train_on", look)
@@ -312,8 +313,6 @@ def test_copies_of_a_way_start_with_question_tokens_of_their_own_and_are_asked_q
     for _, drawn in seen[1:]:
         assert len(drawn) == 2
         assert not (drawn[0].tokens == drawn[1].tokens).all()
-    first = {name: value.clone() for name, value in base_of(world_of()).state_dict().items()}
-    assert set(seen[1][0]) == set(first)
     for weights, _ in seen[1:]:
         assert not torch.equal(weights["W_E"][0, rows], weights["W_E"][1, rows])
 
