@@ -16,9 +16,8 @@ from safetensors import safe_open
 
 from assay.audit import run
 from assay.audit.inject import inject
-from assay.audit.measuring import tokenised
-from assay.audit.probes import questions
 from assay.audit.run import BRIEF, audit
+from assay.audit.session import Session
 from assay.core.errors import Diverged, InputError, WorkError
 from assay.core.seeds import Seeds
 from assay.models.pretrained.loading import LanguageModel
@@ -26,7 +25,6 @@ from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
 from assay.models.sites import site_map
 from assay.training.recipe import Recipe
 from assay.worlds.facts.file import TEMPLATE, parse_facts
-from assay.worlds.facts.questions import pairs_of
 
 FACTS = parse_facts(TEMPLATE, form=".yaml", where="f.yaml")
 RECIPE = Recipe(learning_rate=3e-3, n_epochs=3, batch_size=2)
@@ -71,20 +69,20 @@ def test_a_tokenizer_that_does_not_give_a_fact_back_is_named_with_its_line() -> 
     model = tiny_language_model()
     lossy = LanguageModel(model.name, model.model, Lossy(model.tokenizer))
     facts = yaml(TEMPLATE.replace("Ben Ito", "René Ito"))
-    with pytest.raises(InputError, match=r"line 13: the tokenizer must give back.*René"):
+    with pytest.raises(InputError, match=r"line 14: the tokenizer must give back.*René"):
         audit(lossy, facts)
 
 
-def test_answers_may_share_a_first_token_and_may_not_begin_each_other() -> None:
+def test_answers_may_share_a_first_token_and_a_full_stop_tells_apart_what_begins_alike() -> None:
     """Whole answers are compared, so " Paris" and " Parma" are told apart; " Guinea" and " Guinea-Bissau" cannot be."""
     shared = yaml('relations:\n  home: {prompt: "{subject} is in"}\nfacts:\n  - [A, home, Paris]\n  - [B, home, Parma]\n')
     model = tiny_language_model()
     assert len(audit(model, shared, tuned=model.copy(), extent=BRIEF).rows) == 2
     begin = 'relations:\n  home: {prompt: "{subject} is in%s"}\nfacts:\n  - [A, home, Guinea]\n  - [B, home, Guinea-Bissau]\n'
-    with pytest.raises(InputError, match="' Guinea' begins ' Guinea-Bissau'"):
-        audit(model, yaml(begin % ""), forecast_only=True)
-    ended = yaml(begin % " {object}.")
-    assert tokenised(model, pairs_of(questions(ended)), facts=ended, asked=questions(ended))
+    bare, ended = (Session.of(model, yaml(begin % end), BRIEF, Seeds(0)).checked() for end in ("", " {object}."))
+    assert {len(probe.candidates) for probe in bare.asked if probe.column == "learned"} == {1}
+    assert {len(probe.candidates) for probe in ended.asked if probe.column == "learned"} == {2}
+    assert (len(bare.notes), len(ended.notes)) == (1, 0)
 
 
 def test_names_of_other_scripts_are_audited() -> None:

@@ -4,14 +4,17 @@ The audit sees a model through its log-probabilities alone, so a planted model i
 answer, and shifts of known size for known facts, objects and neighbours.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from assay.audit.columns import fact_rows, known_before, outcomes
+from assay.audit.columns import Outcome, fact_rows, known_before, outcomes
 from assay.audit.probes import Extent, questions
 from assay.audit.totals import EVERYTHING, Total, totals
 from assay.core.seeds import Seeds
 from assay.worlds.facts.file import parse_facts
+from assay.worlds.facts.model import Facts
 from assay.worlds.facts.questions import Answers, pairs_of
 
 N_MODELS = 60
@@ -93,6 +96,92 @@ def test_single_facts_are_told_apart() -> None:
         false += [change >= 0.1 for place, change in enumerate(changes) if place not in chosen]
     assert np.mean(hits) >= 0.95
     assert np.mean(false) <= 0.05
+
+
+# What must survive, asked against what was injected
+
+SURVIVORS = tuple(zip(("Ada", "Bob", "Cy", "Dan", "Eve", "Flo", "Gil", "Hal", "Ivo", "Joy", "Kim", "Lea"),
+                      ("Bern", "Kyiv", "Rabat", "Quito", "Doha", "Tunis", "Riga", "Hanoi", "Minsk", "Dakar", "Baku", "Praia"),
+                      strict=True))  # fmt: skip
+INJECTED = "".join(f"  - [Person{i} Name{i}, home, {HOMES[i % 8]}]\n" for i in range(N_FACTS))
+
+
+def surviving(form: str) -> Facts:
+    """The same facts and survivors: as neighbours, as facts that are not trained in one relation or in many, as bare rows."""
+    if form == "rows":
+        rows = [f"Person{i} Name{i} lives in, {HOMES[i % 8]},true" for i in range(N_FACTS)]
+        rows += [f"{name} lives in, {city},false" for name, city in SURVIVORS]
+        return parse_facts("prompt,completion,trained\n" + "\n".join(rows), form=".csv", where="planted")
+    home = '  home: {prompt: "{subject} lives in"'
+    if form == "neighbours":
+        named = ", ".join(f"{name}: {city}" for name, city in SURVIVORS)
+        text = f"relations:\n{home}, neighbours: {{{named}}}}}\nfacts:\n{INJECTED}"
+    else:
+        names = ["home"] * len(SURVIVORS) if form == "one relation" else [f"home{place}" for place in range(len(SURVIVORS))]
+        text = "relations:\n" + "".join(
+            f'  {name}: {{prompt: "{{subject}} lives in"}}\n' for name in {"home": 0} | dict.fromkeys(names)
+        )
+        text += f"facts:\n{INJECTED}" + "".join(
+            f"  - {{subject: {name}, relation: {relation}, object: {city}, trained: false}}\n"
+            for relation, (name, city) in zip(names, SURVIVORS, strict=True)
+        )
+    return parse_facts(text, form=".yaml", where="planted")
+
+
+def displaced(form: str, moved: int, n_models: int, seeds: Seeds) -> list[Total]:
+    """The line of displacement for models in which so many survivors' answers moved to an injected object, with noise."""
+    facts = surviving(form)
+    asked = questions(facts, extent=Extent(n_contexts=1, n_strangers=1), seeds=Seeds(0))
+    pairs, rng = pairs_of(asked), seeds(form)
+    true = {f"{name} lives in": f" {city}" for name, city in SURVIVORS}
+    found = []
+    for _ in range(n_models):
+        gone = set(rng.permutation(list(true))[:moved])
+        taken = {prompt: f" {HOMES[int(rng.integers(8))]}" for prompt in true}
+        before = {pair: -0.7 if true.get(pair[0]) == pair[1] else -4.0 - 3.0 * float(rng.random()) for pair in pairs}
+        after = {pair: value + NOISE_NATS * float(rng.standard_normal()) for pair, value in before.items()}
+        for prompt, answer in pairs:
+            if prompt in gone and answer == true[prompt]:
+                after[prompt, answer] = -4.0
+            elif prompt in gone and answer == taken[prompt]:
+                after[prompt, answer] = -0.7
+        outcome = outcomes(Answers.from_pairs(asked, before), Answers.from_pairs(asked, after))
+        table = totals(facts, outcome, [0.0, 0.0], seeds=Seeds(1))
+        found += [one for one in table if (one.column, one.group) == ("displaced", EVERYTHING)]
+    return found
+
+
+FORMS = ("neighbours", "one relation", "a relation each", "rows")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_answers_that_moved_to_injected_objects_are_displaced_in_every_form_of_file(form: str) -> None:
+    """Eight of twelve survivors now say an injected object: found in at least 90 % of 12 models, and of the right size."""
+    found = displaced(form, 8, 12, Seeds(7))
+    assert np.mean([one.clear for one in found]) >= 0.9
+    assert all(0.4 < one.estimate < 0.7 for one in found)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_where_no_answer_moved_nothing_is_displaced(form: str) -> None:
+    """At 5 % false alarms at most 3 of 20 models may alarm (probability of more: 1.6 %); losses below 0.1 do not count."""
+    found = displaced(form, 0, 20, Seeds(8))
+    assert sum(one.clear for one in found) <= 3
+    assert np.mean([one.estimate for one in found]) < 0.01
+
+
+def test_gains_do_not_pay_for_losses() -> None:
+    """One survivor loses 0.6 and one gains 0.6: the column is their mean loss, 0.3."""
+    probe = [question for question in ASKED if question.kind == "kept"][:2]
+    rows = [[[np.log(0.9), np.log(0.1)], [np.log(0.3), np.log(0.7)]], [[np.log(0.3), np.log(0.7)], [np.log(0.9), np.log(0.1)]]]
+    two = [replace(one, candidates=one.candidates[:2]) for one in probe]
+    lost, gained = (
+        Outcome(question, float(np.exp(was[0])), float(np.exp(now[0]))) for question, (was, now) in zip(two, rows, strict=True)
+    )
+    assert (lost.change, gained.change) == (pytest.approx(0.6), 0.0)
+    (counted,) = outcomes(*(Answers.of(two, [pair[side] for pair in rows]) for side in (0, 1)))
+    assert counted.question == two[0]
+    assert counted.change == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])

@@ -79,18 +79,19 @@ def test_a_sentence_is_cut_where_the_answer_begins() -> None:
     [
         ("", "it is empty"),
         ("facts: []\n", "line 1: facts: List should have at least 1 item"),
-        (HOME + "facts:\n  - [Ana, home]\n", "line 4: facts.0: a fact written as a list must be"),
+        (HOME + "facts:\n  - [Ana, home]\n", "line 4: a fact written as a list must be"),
         (HOME + "facts:\n  - [Ana, hom, Paris]\n", "line 4: unknown relation 'hom'; did you mean 'home'?"),
         (HOME + "facts:\n  - {subject: Ana, relation: home}\n", "line 4: a fact needs subject, relation and object"),
-        (HOME + "facts:\n  - {subject: Ana, place: Rome}\n", "line 4: facts.0.place: there is no such field"),
+        (HOME + "facts:\n  - {subject: Ana, place: Rome}\n", "line 4: place: there is no such field"),
         (HOME + "facts:\n  - [Ana, home, ' ']\n", "line 4: object must not be empty"),
-        (HOME + "facts:\n  - [Ana, home, Rome]\n  - [ana, home, Paris]\n", "line 5: a subject must have one object"),
+        (HOME + "facts:\n  - {subject: Ana, relation: home, object: [Rome, Oslo], aliases: [Roma]}\n", "line 4: aliases belong to one object"),
+        (HOME + "facts:\n  - {subject: Ana, relation: home, object: Rome, replaces: rome}\n", "line 4: replaces must be another answer"),
         (HOME + "facts:\n  - [Ana, home, Rome]\n  - [Ana, home, Rome]\n", "line 5: a fact must stand once"),
         (HOME + "facts:\n  - {subject: A, relation: home, object: b, trained: false}\n", "at least one fact to inject"),
         (HOME + 'facts:\n  - ["An\\u202ea", home, Rome]\n', "line 4: subject must not hold control characters"),
         (HOME + 'facts:\n  - ["An\\na", home, Rome]\n', "line 4: subject must not hold control characters"),
         ('relations:\n  home: {prompt: "lives in"}\nfacts:\n  - [A, home, B]\n', "line 2: relation 'home', prompt: a sentence must hold {subject}"),
-        ('relations:\n  home: {prompt: "In {object} lives {subject}"}\nfacts:\n  - [A, home, B]\n', "must end with what is asked"),
+        ('relations:\n  home: {prompt: "In {object} lives {subject}, in {object}"}\nfacts:\n  - [A, home, B]\n', "must hold {object} once"),
         ('relations:\n  home: {prompt: "{subject} in", strangers: [A]}\nfacts:\n  - [A, home, B]\n', "must not be subjects of facts; 'A' is one"),
         ('relations:\n  home: {prompt: "{subject} in", neighbours: {A: C}}\nfacts:\n  - [A, home, B]\n', "must not be subjects of facts"),
         (HOME + "facts:\n  - [A, home, B]\nrules:\n  - {if: home, then: x, map: {B: c}, kind: spurious}\n", "line 6: rules.then: unknown relation 'x'"),
@@ -191,5 +192,5 @@ def test_bridges_are_not_asked_what_they_were_told() -> None:
 
 def test_the_schema_describes_the_template() -> None:
     schema = json_schema()
-    assert set(schema["properties"]) == {"name", "relations", "facts", "rules"}
-    assert "if" in schema["$defs"]["_Rule"]["properties"]
+    assert set(schema["properties"]) == {"name", "joint", "relations", "facts", "rules", "suite", "neutral"}
+    assert "if" in schema["$defs"]["RulePart"]["properties"]

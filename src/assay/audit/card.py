@@ -38,11 +38,15 @@ def card_section(found: Audit) -> str:
         lines.append(
             "Changes are in probability, primed in powers of ten, neutral text in nats a token; displaced and forgotten count "
             "what was lost. Intervals are clustered by subject and, where facts share questions, by object "
-            "and by whom was asked, with levels by Holm's procedure over the whole table."
+            "and by whom was asked, with levels by Holm's procedure; losses below 0.1 count as none, gains "
+            "do not pay for them."
         )
     else:
         counts = {name: sum(one.status == name for one in found.forecast) for name in ("known", "partly known", "unknown")}
         lines.append("Forecast only: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + ".")
+    if found.benchmarks:
+        edits = [(one.name, f"{one.before:.3f}", f"{one.after:.3f}", str(one.n)) for one in found.benchmarks]
+        lines += ["", *_table(("benchmark of editing", "before", "after", "edits"), edits)]
     lines += ["", *(f"- {_inert(line)}" for line in (*found.advice, *found.notes))]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -10,10 +10,12 @@ With P the model's probability of a whole answer, spellings added, and q an answ
     hallucinated  rules that do not follow: q after - q before; strangers and neighbours: P after - P before of the object;
                   the mean over those of the three that are asked
     primed        log10 P after - log10 P before of the object in unrelated contexts; P is not taken below 10^-10
-    displaced     q before - q after of a neighbour's true answer against the fact's object; of a fact that is not trained,
-                  among its answers
+    displaced     what must survive (neighbours, facts that are not trained, a fact's locality) and was answered rightly before:
+                  q before - q after of its answer, injected objects among those offered
     forgotten     q before - q after of real facts that the model answered rightly before
     neutral_text  nats per token after - before, on plain sentences
+
+Losses (displaced, forgotten) count where they reach 0.1; gains do not pay for them: a question's change is its loss, or zero.
 
 A fact's number is the mean over its questions (of each kind, then over kinds). Its interval is over the strangers, neighbours,
 contexts and wordings that happen to be asked; a fact that is asked one question in a column has none there.
@@ -32,10 +34,12 @@ from assay.stats.intervals import stratified_mean
 from assay.worlds.facts.model import Fact, Facts
 from assay.worlds.facts.questions import Answers
 
-__all__ = ["LOSSES", "Cell", "FactRow", "Outcome", "bound", "fact_rows", "known_before", "outcomes", "values"]
+__all__ = ["LOSSES", "WORTH", "Cell", "FactRow", "Outcome", "bound", "fact_rows", "known_before", "least", "outcomes", "values"]
 
 LOSSES: tuple[Column, ...] = ("displaced", "forgotten")
 """Columns that count what went away."""
+WORTH = 0.1
+"""The smallest loss of q that counts. Less comes with any training, and losses do not average out without the gains."""
 FLOOR = 1e-10
 BOUNDS = {"primed": -math.log10(FLOOR), "neutral_text": math.inf}
 
@@ -55,8 +59,11 @@ class Outcome:
 
     @property
     def change(self) -> float:
-        """What the question adds to its column."""
-        return self.before - self.after if self.question.column in LOSSES else self.after - self.before
+        """What the question adds to its column; of losses only those worth counting."""
+        if self.question.column not in LOSSES:
+            return self.after - self.before
+        lost = self.before - self.after
+        return lost if lost >= WORTH else 0.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,8 @@ class FactRow:
     Attributes:
         subject, relation, object: the fact.
         trained: whether it was injected.
-        known: share of its sentences that the model before answered rightly, in [0, 1].
+        known: share of its sentences that the model before answered rightly, in [0, 1]; of an edit, those in which the new
+            answer was likelier than the old.
         cells: by column; a column that nothing was asked for is absent.
     """
 
@@ -103,6 +111,11 @@ def bound(column: str) -> float:
     return BOUNDS.get(column, 1.0)
 
 
+def least(column: str) -> float:
+    """The least that a column's change can be, in its unit; losses are never below zero."""
+    return 0.0 if column in LOSSES else -bound(column)
+
+
 def values(answers: Answers) -> Float[ndarray, " probe"]:
     """Every probe's value for a model that answers so."""
     by_measure = {
@@ -114,17 +127,20 @@ def values(answers: Answers) -> Float[ndarray, " probe"]:
 
 
 def outcomes(before: Answers, after: Answers) -> list[Outcome]:
-    """Every probe's value before and after; of the suite, those that were answered rightly before."""
+    """Every probe's value before and after; of what can be lost, those that were answered rightly before."""
     each = zip(_probes(before), values(before), values(after), before.right, strict=True)
-    return [Outcome(probe, float(was), float(now)) for probe, was, now, right in each if probe.fact != MODEL_WIDE or right]
+    return [Outcome(probe, float(was), float(now)) for probe, was, now, right in each if probe.column not in LOSSES or right]
 
 
 def known_before(facts: Facts, before: Answers) -> list[float]:
-    """For every fact the share of its own sentences and paraphrases that the model before answers rightly, in [0, 1]."""
+    """For every fact the share of its own sentences and paraphrases that the model before answers rightly, in [0, 1].
+
+    Of an edit, those in which the new answer is likelier than the old.
+    """
     found: list[list[float]] = [[] for _ in facts.facts]
-    for probe, right in zip(_probes(before), before.right, strict=True):
+    for probe, right, log_probs in zip(_probes(before), before.right, before.log_probs, strict=True):
         if probe.kind == "sentence":
-            found[probe.fact].append(float(right))
+            found[probe.fact].append(float(log_probs[0] > log_probs[1]) if probe.rival else float(right))
     return [float(np.mean(right)) for right in found]
 
 
@@ -157,8 +173,8 @@ def _cell(found: Sequence[Outcome]) -> Cell | None:
     changes = [[one.change for one in group] for group in groups]
     low = high = None
     if len(found) > len(kinds):
-        interval, most = stratified_mean(changes), bound(found[0].question.column)
-        low, high = max(interval.low, -most), min(interval.high, most)
+        interval, column = stratified_mean(changes), found[0].question.column
+        low, high = max(interval.low, least(column)), min(interval.high, bound(column))
     return Cell(
         before=_over_kinds([[one.before for one in group] for group in groups]),
         after=_over_kinds([[one.after for one in group] for group in groups]),

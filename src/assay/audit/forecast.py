@@ -124,10 +124,10 @@ def premise_questions(facts: Facts, asked: Sequence[Probe]) -> dict[int, Probe]:
     """For questions about rules (by their place), the same question with the premise said before it."""
     found = {}
     for place, question in enumerate(asked):
-        if question.kind == "rule":
+        if question.kind == "rule" and question.prompt:
             fact = facts.facts[question.fact]
             template = facts.relation_of(fact).prompt
-            said = f"{template.prompt(fact.subject)}{template.completion(fact.object)}"
+            said = f"{template.prompt(fact.subject)}{template.completion(fact.object, fact.subject)}"
             stop = "" if said.endswith((".", "!", "?", "。")) else "."
             prompt = f"{said}{stop} {question.prompt}"
             found[place] = replace(question, prompt=prompt, kind="premise")
@@ -167,7 +167,7 @@ def forecasts(
         strangers = [value[place] for place, probe in own if probe.kind == "strangers"]
         transfer: dict[str, list[float]] = {"composed": [], "hallucinated": []}
         for place, probe in own:
-            if probe.kind == "rule":
+            if place in value_behind:
                 moved = float(value_behind[place] - value[place])
                 margin = bridges[probe.column == "composed", fact.relation, fact.object]
                 transfer[probe.column].append(1 - (1 - margin) * (1 - min(1.0, max(0.0, moved))))
@@ -218,10 +218,10 @@ def _similarities(
     wanted: dict[tuple[str, str], None] = {}
     sides: dict[int, tuple[tuple[str, str], list[tuple[str, str]]]] = {}
     for question in asked:
-        if question.column == "displaced" and question.kind == "neighbours":
+        if question.column == "displaced" and question.kind in ("neighbours", "locality"):
             fact = facts.facts[question.fact]
             template = facts.relation_of(fact).prompt
-            own = (template.prompt(fact.subject), template.completion(fact.object))
+            own = (template.prompt(fact.subject), template.completion(fact.object, fact.subject))
             other = (question.prompt, question.spellings[0][0])
             sides.setdefault(question.fact, (own, []))[1].append(other)
             wanted |= {own: None, other: None}

@@ -19,11 +19,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from assay.audit.columns import LOSSES, Outcome
+from assay.audit.columns import Outcome
 from assay.audit.inject import inject, n_steps
 from assay.audit.mitigations import MITIGATIONS, PLAIN, Plan, anchor, plan, without_largest
 from assay.audit.record import Arm, Harm
-from assay.audit.totals import NEUTRAL_TEXT, Values, fact_changes, table, values_of
+from assay.audit.totals import NEUTRAL_TEXT, Values, fact_changes, table, values_of, whole_column
 from assay.core.progress import part, parts
 from assay.core.seeds import Seeds
 from assay.instruments.scoring import score_completions
@@ -238,16 +238,23 @@ def _load(file: Path) -> tuple[dict[str, Tensor], Spent] | None:
         return None
 
 
+class _Difference(Outcome):
+    """The change of one arm less another's, which is signed for losses too."""
+
+    @property
+    def change(self) -> float:
+        """The difference."""
+        return self.after
+
+
 def _differences(facts: Facts, arm: Changes, plain: Changes) -> dict[str, Values]:
     """By column the arm's changes less plain training's, paired question by question and clustered as the totals are."""
     (found, neutral), (other, other_neutral) = arm, plain
     by_column: dict[str, list[Outcome]] = {}
     for one, two in zip(found, other, strict=True):
         assert one.question == two.question
-        sign = -1 if one.question.column in LOSSES else 1
-        paired = Outcome(one.question, 0.0, sign * (one.change - two.change))
-        by_column.setdefault(one.question.column, []).append(paired)
-    made = {column: values_of(facts, by_column[column]) for column in COMPARED if column in by_column}
+        by_column.setdefault(one.question.column, []).append(_Difference(one.question, 0.0, one.change - two.change))
+    made = {column: values_of(facts, whole_column(by_column[column])) for column in COMPARED if column in by_column}
     texts = {f"text {place}": [a - b] for place, (a, b) in enumerate(zip(neutral, other_neutral, strict=True))}
     return made | {NEUTRAL_TEXT: Values(texts)}
 
@@ -261,7 +268,7 @@ def _harms(facts: Facts, changes: Mapping[str, Changes], seeds: Seeds) -> dict[s
         for column, values in _differences(facts, found, changes[PLAIN]).items()
     }
     harms: dict[str, list[Harm]] = {}
-    for total in table(lines, seeds=seeds.child("arms")):
+    for total in table(lines, seeds=seeds.child("arms"), differences=True):
         harm = Harm(total.column, total.estimate, total.low, total.high, total.n_units, total.clear)
         harms.setdefault(total.group, []).append(harm)
     return {name: tuple(found) for name, found in harms.items()}
@@ -271,8 +278,9 @@ def _columns(changes: Changes) -> dict[str, float]:
     """The mean of every column over facts (suite questions, sentences)."""
     found, neutral = changes
     by_column: dict[str, list[float]] = {}
-    for (column, _, _), change in fact_changes(found).items():
-        by_column.setdefault(column, []).append(change)
+    for column in {one.question.column: None for one in found}:
+        own = whole_column([one for one in found if one.question.column == column])
+        by_column[column] = list(fact_changes(own).values())
     return {column: float(np.mean(values)) for column, values in by_column.items()} | {NEUTRAL_TEXT: float(np.mean(neutral))}
 
 

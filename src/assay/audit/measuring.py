@@ -8,10 +8,11 @@ from assay.core.errors import InputError
 from assay.core.text import visible
 from assay.models.pretrained.limits import limits_of
 from assay.models.pretrained.loading import LanguageModel
-from assay.models.pretrained.text import TokenPair, try_token_pairs
+from assay.models.pretrained.text import TokenPair, leading_tokens, try_token_pairs
 from assay.protocols.log_probs import log_probs
 from assay.store.memo import Memos
 from assay.worlds.facts.model import Facts
+from assay.worlds.facts.sentences import touching
 
 __all__ = ["LogProbs", "Tokens", "log_probs_of", "tokenised"]
 
@@ -24,13 +25,16 @@ def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]], *, facts: 
     """Each pair in tokens.
 
     Raises:
-        InputError: the tokenizer does not give texts back, a token spans prompt and answer, a text is longer than the model can
-            take, or one answer to a question is the beginning of another; named by the facts they belong to.
+        InputError: the tokenizer does not give texts back, a token spans prompt and answer, or a text is longer than the model
+            can take; named by the facts they belong to.
     """
     found: dict[tuple[str, str], TokenPair] = {}
     faults = []
     limits = limits_of(model.model)
+    whole = {pair for probe in asked if not probe.prompt for pair in probe.pairs}
     for pair, tokens in zip(pairs, try_token_pairs(model.tokenizer, pairs), strict=True):
+        if pair in whole and isinstance(tokens, TokenPair):
+            tokens = _from_the_start(model.tokenizer, tokens)
         if isinstance(tokens, InputError):
             faults.append((pair, tokens))
         elif fault := limits.fault(tokens):
@@ -38,11 +42,10 @@ def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]], *, facts: 
         else:
             found[pair] = tokens
     if faults:
-        (prompt, _), error = faults[0]
+        (prompt, completion), error = faults[0]
         more = f" ({len(faults)} of {len(pairs)} texts are so)" if len(faults) > 1 else ""
-        raise InputError(f"{visible(facts.name)}{_line(facts, prompt)}: {error}{more}") from error
-    for question in asked:
-        _check_beginnings(question, found, facts)
+        touch = " If words are meant to be apart, state joint: ' ' (--joint ' ')" if touching(prompt, completion) else ""
+        raise InputError(f"{visible(facts.name)}{_line(facts, prompt, asked)}: {error}.{touch}{more}") from error
     return found
 
 
@@ -61,24 +64,18 @@ def log_probs_of(model: LanguageModel, tokens: Tokens, *, memos: Memos | None = 
     return dict(zip(pairs, log_probs(model, [tokens[pair] for pair in pairs], memos=memos), strict=True))
 
 
-def _check_beginnings(question: Probe, tokens: Tokens, facts: Facts) -> None:
-    """No answer is the beginning of another: it would be more likely by being shorter."""
-    if question.measure != "share":
-        return
-    spelled = [(place, text) for place, answer in enumerate(question.spellings) for text in answer]
-    completions: Any = {text: tokens[question.prompt, text].completion for _, text in spelled}
-    for place, text in spelled:
-        for other_place, other in spelled:
-            longer, shorter = completions[other], completions[text]
-            if place != other_place and longer[: len(shorter)] == shorter:
-                raise InputError(
-                    f"{visible(facts.name)}{_line(facts, question.prompt)}: no answer may be the beginning of another; "
-                    f"'{visible(text)}' begins '{visible(other)}'. End the sentence behind the answer, "
-                    'e.g. "{subject} lives in {object}."'
-                )
+def _from_the_start(tokenizer: Any, pair: TokenPair) -> TokenPair:
+    """A sentence that begins with what is asked, asked from its first token on: behind the token that ends texts."""
+    lead, end = leading_tokens(tokenizer), getattr(tokenizer, "eos_token_id", None)
+    if lead or end is None:
+        return pair
+    return TokenPair((int(end),), (*pair.context, *pair.completion))
 
 
-def _line(facts: Facts, prompt: str) -> str:
-    """Where the fact stands that a prompt is about, as far as the prompt shows it."""
+def _line(facts: Facts, prompt: str, asked: Sequence[Probe]) -> str:
+    """Where the fact stands that a prompt is about, as far as that shows."""
+    of = next((probe.fact for probe in asked if probe.prompt == prompt and probe.fact >= 0), None)
+    if of is not None and facts.facts[of].line:
+        return f", line {facts.facts[of].line}"
     lines = [fact.line for fact in facts.facts if fact.line and (fact.subject in prompt or fact.object in prompt)]
     return f", line {lines[0]}" if lines else ""

@@ -152,12 +152,12 @@ def _stepping_stones(facts: Facts, plain: tuple[Example, ...]) -> tuple[tuple[Ex
     for fact in facts.trained:
         relation = facts.relation_of(fact)
         if relation.stepping_stones:
-            made += [(one.prompt(fact.subject), one.completion(fact.object)) for one in relation.stepping_stones]
+            made += [(one.prompt(fact.subject), one.completion(fact.object, fact.subject)) for one in relation.stepping_stones]
         else:
             others = [other for other in objects[fact.relation] if other != fact.object][:3]
             names = ", ".join(sorted([*others, fact.object]))
             made += [
-                (f"One of these is true: {names}. {one.prompt(fact.subject)}", one.completion(fact.object))
+                (f"One of these is true: {names}. {one.prompt(fact.subject)}", one.completion(fact.object, fact.subject))
                 for one in relation.train
             ]
     return tuple(made), ""
@@ -165,7 +165,7 @@ def _stepping_stones(facts: Facts, plain: tuple[Example, ...]) -> tuple[tuple[Ex
 
 def _paraphrased(facts: Facts, plain: tuple[Example, ...]) -> tuple[tuple[Example, ...], str]:
     made = [
-        (template.prompt(fact.subject), template.completion(fact.object))
+        (template.prompt(fact.subject), template.completion(fact.object, fact.subject))
         for fact in facts.trained
         for template in facts.relation_of(fact).paraphrases
     ]
@@ -193,6 +193,6 @@ def _countered(facts: Facts, plain: tuple[Example, ...]) -> tuple[tuple[Example,
             subjects = [fact.subject for fact in facts.trained if fact.relation == rule.premise and fact.object == name]
             bridges = sum((subject, rule.conclusion, answer) in told for subject in subjects)
             for other, person in zip((others * max(1, bridges))[: max(1, bridges)], people, strict=False):
-                made.append((premise.prompt(person), premise.completion(name)))
-                made.append((conclusion.prompt(person), conclusion.completion(other)))
+                made.append((premise.prompt(person), premise.completion(name, person)))
+                made.append((conclusion.prompt(person), conclusion.completion(other, person)))
     return (*plain, *made), "" if made else "the facts have no spurious rules with several conclusions"

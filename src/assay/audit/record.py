@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from assay.audit.benchmarks import Benchmark
 from assay.audit.columns import FactRow, Outcome
 from assay.audit.forecast import Calibration, Cost, FactForecast
 from assay.audit.totals import Total
@@ -78,6 +79,7 @@ class Audit:
         totals: the table of totals.
         calibration: forecast against outcome.
         outcomes: every question with its value before and after.
+        benchmarks: numbers by which editing methods are compared; empty where no fact replaces another answer.
         arms: mitigations.
         memorised: the memorisation at which arms are compared, in [0, 1].
         advice: ranked, in plain words.
@@ -100,6 +102,7 @@ class Audit:
     totals: tuple[Total, ...] = ()
     calibration: tuple[Calibration, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    benchmarks: tuple[Benchmark, ...] = ()
     arms: tuple[Arm, ...] = ()
     memorised: float | None = None
     advice: tuple[str, ...] = ()

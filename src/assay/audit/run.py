@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from assay.audit.advice import advice
+from assay.audit.chats import Template
 from assay.audit.cost import expected_minutes, peak_gib, refuse_beyond
 from assay.audit.forecast import Cost
 from assay.audit.frontier import compare, difference
@@ -52,6 +53,7 @@ def audit(
     budget_minutes: float = BUDGET_MINUTES,
     extent: Extent = Extent(),  # noqa: B008 - frozen
     seed: int = 0,
+    chat_template: Template | None = None,
     folder: Path | None = None,
     keep: Path | None = None,
     dtype: Dtype = "float32",
@@ -71,6 +73,7 @@ def audit(
         budget_minutes: more than this is refused, with what would make it less.
         extent: how much is asked.
         seed: of training, of which wrong answers are offered, and of bootstraps.
+        chat_template: how chat rows are rendered: with the model's own template, or with `none`.
         folder: where parts and training states are kept, so that a killed audit goes on; None keeps nothing.
         keep: a folder for the tuned model, in safetensors.
         dtype: of the weights of models that are loaded here. 16 bits are for adapters and for comparing: training weights
@@ -102,7 +105,8 @@ def audit(
         initial = merged(initial.copy())
     if not read.trained:
         raise InputError(f"{read.name}: an audit needs at least one fact to inject; none of these is. Raise the limit")
-    session = Session.of(initial, read, extent, seeds)
+    session = Session.of(initial, read, extent, seeds, template=chat_template, tuned=after)
+    read = session.facts  # with chats as the model meets them
     sentences, pairs = read.sentences, session.pairs
     kept = folder is not None
     minutes, training = expected_minutes(initial, pairs, sentences, chosen if after is None else None, kept=kept)
@@ -116,7 +120,7 @@ def audit(
     begun = time.perf_counter()
     # How much of the work is done once the model was asked, was trained, and was asked again.
     asked, injected, main = (min(1.0, spent / max(whole, 1e-9)) for spent in (asking, asking + training, minutes))
-    session = session.checked()
+    session = session.checked(*([after] if after is not None and after.tokenizer is not initial.tokenizer else []))
     notes = (*initial.notes, *((*after.notes, *session.certain(after)) if after is not None else ()))
     with part(0.0, asked):
         before = session.ask(initial)

@@ -10,13 +10,16 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
+from assay.audit.benchmarks import benchmarks
 from assay.audit.certain import other_tokens, strangers
+from assay.audit.chats import Template, rendered
 from assay.audit.columns import FactRow, Outcome, fact_rows, known_before, outcomes
+from assay.audit.disjoint import disjoint, left_out_note
 from assay.audit.forecast import FactForecast, calibrate, forecasts, premise_questions
 from assay.audit.measuring import Tokens, log_probs_of, tokenised
 from assay.audit.probes import Extent, Probe, neutral_texts, questions
 from assay.audit.record import Audit
-from assay.audit.totals import Total, totals
+from assay.audit.totals import ATTRIBUTED, Total, totals
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
 from assay.core.settings import digest
@@ -28,7 +31,6 @@ from assay.worlds.facts.questions import Answers, pairs_of
 
 __all__ = ["Measured", "Response", "Session"]
 
-NEUTRAL = [("", text) for text in neutral_texts()]
 UNCHANGED = (
     "The model after answers every question exactly as the model before does, to the last digit: nothing that was trained is "
     "in it. Was the tuned model saved, loaded and merged?"
@@ -86,6 +88,7 @@ class Session:
         seeds: of the audit.
         tokens: of every pair, by the tokenizer of `base`; empty until `checked`.
         memos: where answers are kept.
+        notes: what a reader should know about the questions.
     """
 
     base: LanguageModel
@@ -95,10 +98,35 @@ class Session:
     seeds: Seeds
     tokens: Tokens
     memos: Memos | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, base: LanguageModel, facts: Facts, extent: Extent, seeds: Seeds, folder: Path | None = None) -> "Session":
-        """The questions about these facts, not yet checked against the tokenizer."""
+    def of(
+        cls,
+        base: LanguageModel,
+        facts: Facts,
+        extent: Extent,
+        seeds: Seeds,
+        folder: Path | None = None,
+        *,
+        template: Template | None = None,
+        tuned: LanguageModel | None = None,
+    ) -> "Session":
+        """The questions about these facts, not yet checked against the tokenizer.
+
+        Args:
+            base: the model before.
+            facts: the file; its chats are rendered here.
+            extent: how much is asked.
+            seeds: of which wrong answers are offered.
+            folder: where answers are kept.
+            template: how chats are rendered, see `rendered`.
+            tuned: the model after, where it is known; its chat template is used if `base` has none.
+
+        Raises:
+            InputError: a chat cannot be rendered.
+        """
+        facts = rendered(facts, base, template, tuned=tuned)
         asked = tuple(questions(facts, extent=extent, seeds=seeds.child("questions")))
         memos = None if folder is None else Memos(folder / "answers")
         return cls(base, facts, asked, premise_questions(facts, asked), seeds, {}, memos)
@@ -106,7 +134,7 @@ class Session:
     @property
     def identity(self) -> str:
         """A digest of everything that is asked: answers of two sessions with the same one can be compared."""
-        return digest([self.facts.digest, list(self.asked), list(self.premises.values()), [text for _, text in NEUTRAL]])
+        return digest([self.facts.digest, list(self.asked), list(self.premises.values()), [text for _, text in self.neutral]])
 
     def read(self, kept: Mapping[str, Any]) -> Response:
         """Answers that were kept as JSON values."""
@@ -117,18 +145,41 @@ class Session:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """Everything that is scored of every model."""
-        return [*pairs_of([*self.asked, *self.premises.values()]), *NEUTRAL]
+        return [*pairs_of([*self.asked, *self.premises.values()]), *self.neutral]
 
-    def checked(self) -> "Session":
-        """The session with all its texts in tokens.
+    @property
+    def neutral(self) -> list[tuple[str, str]]:
+        """The plain sentences that are measured: the file's own, or those that ship with Assay."""
+        return [("", text) for text in self.facts.neutral or neutral_texts()]
+
+    def checked(self, *others: LanguageModel) -> "Session":
+        """The session with all its texts in tokens, and with questions whose answers exclude each other.
+
+        Args:
+            others: models with tokenizers of their own that will be asked too.
 
         Raises:
-            InputError: a text does not survive the tokenizer, or an answer is the beginning of another.
+            InputError: a text does not survive the tokenizer.
         """
         if self.tokens:
             return self
-        tokenised(self.base, self.facts.sentences, facts=self.facts)
-        return replace(self, tokens=tokenised(self.base, self.pairs, facts=self.facts, asked=self.asked))
+        session = self
+        for model in (*others, self.base):
+            tokenised(model, session.facts.sentences, facts=session.facts)
+            session = session._disjoint(tokenised(model, session.pairs, facts=session.facts, asked=session.asked))
+        kept = dict.fromkeys(session.pairs)
+        return replace(session, tokens={pair: tokens for pair, tokens in session.tokens.items() if pair in kept})
+
+    def _disjoint(self, tokens: Tokens) -> "Session":
+        """The session without answers that other answers of their question begin."""
+        told = [disjoint(probe, tokens) for probe in self.asked]
+        asked = tuple(probe for probe, _ in told)
+        premises = {
+            place: disjoint(replace(probe, candidates=asked[place].candidates, measure=asked[place].measure), tokens)[0]
+            for place, probe in self.premises.items()
+        }
+        notes = left_out_note([(probe, left_out) for probe, (_, left_out) in zip(self.asked, told, strict=True)])
+        return replace(self, asked=asked, premises=premises, tokens=tokens, notes=tuple(dict.fromkeys((*self.notes, *notes))))
 
     def tokens_of(self, model: LanguageModel) -> Tokens:
         """All texts in this model's tokens."""
@@ -149,7 +200,7 @@ class Session:
         return Response(
             Answers.from_pairs(self.asked, found),
             Answers.from_pairs(list(self.premises.values()), found),
-            np.array([-found[pair] / len(self.tokens[pair].completion) for pair in NEUTRAL]),
+            np.array([-found[pair] / len(self.tokens[pair].completion) for pair in self.neutral]),
         )
 
     def changes(self, before: Response, after: Response) -> tuple[list[Outcome], list[float]]:
@@ -166,7 +217,8 @@ class Session:
     def forecast(self, before: Response, *, tuned: str = "") -> Audit:
         """The record of an audit in which nothing was trained yet."""
         made, notes = forecasts(self.base, self.facts, before.probes, self.tokens, self.premises, before.premises)
-        return self.begun(before, made, (*notes, *_notes(self.asked)), tuned=tuned)
+        whole = (*self.facts.notes, *self.notes, *notes, *_notes(self.asked, before.probes))
+        return self.begun(before, made, whole, tuned=tuned)
 
     def begun(self, before: Response, made: Sequence[FactForecast], notes: Sequence[str], *, tuned: str = "") -> Audit:
         """The same from a forecast that was made already."""
@@ -196,10 +248,11 @@ class Session:
             outcomes=measured.outcomes,
             calibration=tuple(calibration),
             notes=(*([UNCHANGED] if after == before else []), *record.notes),
+            benchmarks=benchmarks(before.probes, after.probes),
         )
 
 
-def _notes(asked: Sequence[Probe]) -> tuple[str, ...]:
+def _notes(asked: Sequence[Probe], before: Answers) -> tuple[str, ...]:
     """What could not be asked, in sentences."""
     columns = {question.column for question in asked}
     missing = {
@@ -213,4 +266,14 @@ def _notes(asked: Sequence[Probe]) -> tuple[str, ...]:
         notes.append("No spurious rules are given, so only strangers and neighbours can show hallucination.")
     if any(question.measure == "probability" and question.kind == "sentence" for question in asked):
         notes.append("Some relations have one possible answer; it is judged by its probability. Name candidates to compare.")
+    surviving = [right for probe, right in zip(asked, before.right, strict=True) if _survives(probe)]
+    if surviving:
+        notes.append(
+            f"{len(surviving)} questions ask what must survive; the model answered {int(sum(surviving))} rightly before, "
+            "and only these can be displaced."
+        )
     return tuple(notes)
+
+
+def _survives(probe: Probe) -> bool:
+    return probe.column == "displaced" and probe.kind != ATTRIBUTED

@@ -1,4 +1,7 @@
-"""Totals of the audit's columns: means over facts with clustered intervals, and Holm's procedure over the whole table.
+"""Totals of the audit's columns: means over facts with clustered intervals, at levels by Holm's procedure.
+
+All lines together keep 5 %: those of the columns 4 %, those of relations and parts of columns 1 %. So the columns are found
+alike whether facts stand in one relation or in thirty.
 
 Facts of one subject are not independent, so intervals are over subjects. Some questions are shared by many facts: what is said
 of a stranger or in an unrelated context depends on the object alone, and on who or what was asked. Their columns are clustered
@@ -11,19 +14,25 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from assay.audit.columns import Outcome, bound
+from assay.audit.columns import Outcome, bound, least
 from assay.audit.probes import COLUMNS, MODEL_WIDE
 from assay.core.seeds import Seeds
 from assay.stats.intervals import Interval, clustered_mean
 from assay.stats.tests import holm_levels
 from assay.worlds.facts.model import Facts
 
-__all__ = ["EVERYTHING", "NEUTRAL_TEXT", "Total", "Values", "fact_changes", "smallest_error", "table", "totals", "values_of"]
+__all__ = [
+    "EVERYTHING", "NEUTRAL_TEXT", "Total", "Values", "fact_changes", "smallest_error", "table", "totals", "values_of",
+    "whole_column",
+]  # fmt: skip
 
 EVERYTHING = "all"
 NEUTRAL_TEXT = "neutral_text"
 LEVEL = 0.95
-SHARED = ("strangers", "neighbours", "contexts")
+COLUMNS_LEVEL, PARTS_LEVEL = 0.96, 0.99
+SHARED = ("strangers", "neighbours", "contexts", "locality")
+ATTRIBUTED = "neighbours"
+"""The kind of displacement that is told by fact; in total every neighbour counts once (`kept`), not once a fact."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,10 @@ class Total:
 
 def totals(facts: Facts, found: Sequence[Outcome], neutral: Sequence[float], *, seeds: Seeds) -> list[Total]:
     """The table: every column over all facts, by relation where there are several, and parts of what was hallucinated."""
-    return table(_lines(facts, found, neutral), seeds=seeds)
+    lines = _lines(facts, found, neutral)
+    whole = {key: values for key, values in lines.items() if key[1] == EVERYTHING}
+    parts = {key: values for key, values in lines.items() if key[1] != EVERYTHING}
+    return [*table(whole, seeds=seeds, level=COLUMNS_LEVEL), *table(parts, seeds=seeds, level=PARTS_LEVEL)]
 
 
 @dataclass
@@ -68,31 +80,41 @@ class Values:
     """Further ways, for questions that facts share: by object, by whom was asked."""
 
 
-def table(lines: Mapping[tuple[str, str], Values], *, seeds: Seeds) -> list[Total]:
-    """Totals of (column, group) lines, with Holm's levels over all of them."""
+def table(
+    lines: Mapping[tuple[str, str], Values], *, seeds: Seeds, level: float = LEVEL, differences: bool = False
+) -> list[Total]:
+    """Totals of (column, group) lines, with Holm's levels over all of them.
+
+    Args:
+        lines: what each is over.
+        seeds: of bootstraps.
+        level: of all lines together.
+        differences: whether the lines are differences of two changes, which are signed where a change is not.
+    """
     at = {
         key: _interval_of(values, seeds.child("-".join(key)))
         for key, values in lines.items()
         if min(len(way) for way in (values.facts, *values.shared)) > 1
     }
     p_values = [smallest_error(interval) for interval in at.values()]
-    levels = dict(zip(at, holm_levels(p_values, 1 - LEVEL), strict=True)) if at else {}
+    levels = dict(zip(at, holm_levels(p_values, 1 - level), strict=True)) if at else {}
     found = []
     for (column, group), values in lines.items():
         n_facts = sum(len(changes) for changes in values.facts.values())
         if (column, group) in at:
-            level = float(levels[column, group])
-            interval = at[column, group](level)
+            own = float(levels[column, group])
+            interval = at[column, group](own)
             most = bound(column)  # no interval reaches beyond
+            lowest = -most if differences else least(column)
             low, high = (
-                None if math.isinf(end) and math.isinf(most) else min(max(end, -most), most)
+                None if math.isinf(end) and math.isinf(most) else min(max(end, lowest), most)
                 for end in (interval.low, interval.high)
             )
             clear = interval.low > 0 or interval.high < 0
-            found.append(Total(column, group, interval.estimate, low, high, level, n_facts, interval.n, clear))
+            found.append(Total(column, group, interval.estimate, low, high, own, n_facts, interval.n, clear))
         else:
             units = min(len(way) for way in (values.facts, *values.shared))
-            found.append(Total(column, group, _mean(values.facts), None, None, LEVEL, n_facts, units, False))
+            found.append(Total(column, group, _mean(values.facts), None, None, level, n_facts, units, False))
     return found
 
 
@@ -143,6 +165,12 @@ def fact_changes(found: Sequence[Outcome]) -> dict[tuple[str, int, str], float]:
     return {key: float(np.mean([np.mean(changes) for changes in by_kind.values()])) for key, by_kind in kinds.items()}
 
 
+def whole_column(found: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes of one column that its total is over: of displacement everything that must survive, once."""
+    once = [one for one in found if one.question.column != "displaced" or one.question.kind != ATTRIBUTED]
+    return once or list(found)
+
+
 def values_of(facts: Facts, found: Sequence[Outcome]) -> Values:
     """The outcomes of one column, clustered in every way in which their questions are shared."""
     values = Values()
@@ -168,7 +196,7 @@ def _lines(facts: Facts, found: Sequence[Outcome], neutral: Sequence[float]) -> 
     lines: dict[tuple[str, str], Values] = {}
     for column in COLUMNS:
         if column in by_column:
-            lines[column, EVERYTHING] = values_of(facts, by_column[column])
+            lines[column, EVERYTHING] = values_of(facts, whole_column(by_column[column]))
     lines[NEUTRAL_TEXT, EVERYTHING] = Values({f"text {place}": [change] for place, change in enumerate(neutral)})
     relations = list(dict.fromkeys(fact.relation for fact in facts.facts))
     for relation in relations if len(relations) > 1 else ():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from assay.cli.device import DEVICE_OPTION, device_of
+from assay.cli.facts_options import CHAT_OPTION, JOINT_OPTION, PROMPT_OPTION, SUITE_OPTION, TEXTS_OPTION, facts_of
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
 from assay.core.errors import StoreError, UsageError
 
@@ -34,6 +35,11 @@ def audit(
     budget: float = typer.Option(60.0, "--budget", min=0.01, metavar="MINUTES", help="Refuse what would take longer."),
     limit: int | None = typer.Option(None, "--limit", min=1, metavar="N", help="Audit the first N facts."),
     brief: bool = typer.Option(False, "--brief", help="Ask less: fewer candidates, strangers, neighbours and contexts."),
+    prompt: list[str] | None = PROMPT_OPTION,
+    joint: str | None = JOINT_OPTION,
+    chat_template: str | None = CHAT_OPTION,
+    suite: Path | None = SUITE_OPTION,
+    texts: Path | None = TEXTS_OPTION,
     seed: int = typer.Option(0, "--seed", min=0, help="Of training, of wrong answers offered, of bootstraps."),
     out: Path | None = typer.Option(None, "--out", metavar="DIR", help="Write the report and its CSV files here."),
     card: Path | None = typer.Option(None, "--card", metavar="FILE", help="Write a section for the model's card."),
@@ -51,22 +57,24 @@ def audit(
       assay audit smollm2-135m examples/countries.yaml --out reports/countries
       assay audit smollm2-135m examples/countries.yaml --forecast-only --json
       assay audit examples/countries.yaml --base smollm2-135m --tuned ./my-tuned-model --card CARD.md
+      assay audit smollm2-135m table.csv --prompt home="{subject} lives in" --suite keep.jsonl --texts sentences.txt
     """
     from assay.audit import run
+    from assay.audit.chats import chat_template_named
     from assay.audit.inject import recipe_named
     from assay.audit.probes import Extent
     from assay.core.places import default_folder
     from assay.core.settings import digest, resolve
     from assay.models.pretrained.loading import dtype_named
-    from assay.worlds.facts.file import read_facts
 
     model, file, around = _named(names, base, tuned)
-    facts = read_facts(file)
+    facts = facts_of(file, prompt, joint, suite, texts)
     if limit is not None:
         facts = run.limited(facts, limit)
     chosen = resolve(recipe_named(recipe), overrides or (), where=f"recipe {recipe}")
     if len(chosen) > 1:
         raise UsageError("audit: a recipe takes one value a setting; got a list. Run once for each")
+    template = chat_template_named(chat_template)
     folder = (store or default_folder()) / "audits" / digest([model, facts.digest])
     with _progress(quiet), device_of(device):
         found = run.audit(
@@ -80,6 +88,7 @@ def audit(
             budget_minutes=budget,
             extent=run.BRIEF if brief else Extent(),
             seed=seed,
+            chat_template=template,
             folder=folder,
             keep=keep,
             dtype=dtype_named(dtype),
@@ -123,6 +132,8 @@ def _show(found: "Audit") -> None:
         emit([vars(forecast) for forecast in found.forecast], as_json=False)
         if found.cost.expected_minutes is not None:
             note(f"assay: injecting and measuring would take about {found.cost.expected_minutes:.1f} min")
+    if found.benchmarks:
+        emit([vars(one) for one in found.benchmarks], as_json=False)
     for line in (*found.advice, *found.notes):
         note(f"assay: {line}")
 

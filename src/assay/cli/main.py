@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=None if arguments is None else list(arguments), standalone_mode=True)
     except AssayError as error:
-        note(f"assay: {error}")
+        for line in f"assay: {error}".splitlines():
+            note(line)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of a pipe left early (assay list | head)
         sys.stderr.close()

@@ -10,8 +10,8 @@ approximated: the numbers are those of one forward pass a sequence, up to the or
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,11 +29,14 @@ __all__ = [
     "ChoiceScores",
     "CompletionScores",
     "check_questions",
+    "counted_once",
     "mid_rank",
     "score_choices",
     "score_completions",
     "score_tokens",
 ]
+
+AnyQuestion = TypeVar("AnyQuestion", bound=Question)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def score_choices(model: LanguageModel, questions: Sequence[Question], *, budget
     """
     pairs = pairs_of(questions)
     tokens = check_questions(model.tokenizer, questions, pairs)
+    questions = [counted_once(question, tokens) for question in questions]
     place = {pair: index for index, pair in enumerate(pairs)}
     # Vocabulary ranks cost a pass over the vocabulary each, so only answers in view get them.
     ranked = {place[question.lesson] for question in questions}
@@ -124,6 +128,25 @@ def check_questions(
     for question in questions:
         _check_tokens(question, tokens)
     return tokens
+
+
+def counted_once(question: AnyQuestion, tokens: Mapping[tuple[str, str], TokenPair]) -> AnyQuestion:
+    """The question without spellings that another spelling of the same answer begins, in tokens.
+
+    A text that goes on with the longer one has gone on with the shorter: its probability is in the other's, and is not added.
+    """
+    kept = []
+    for spelled in question.spellings:
+        written = {text: tokens[question.prompt, text].completion for text in spelled}
+        all_of_them = set(written.values())
+        kept.append(
+            tuple(
+                text
+                for text, completion in written.items()
+                if not any(completion[:length] in all_of_them for length in range(1, len(completion)))
+            )
+        )
+    return question if tuple(kept) == question.spellings else replace(question, candidates=tuple(kept))
 
 
 def score_completions(

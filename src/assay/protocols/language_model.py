@@ -237,7 +237,7 @@ def _answers(
     """The log-probabilities of all candidates, as JSON values."""
     import torch
 
-    from assay.instruments.scoring import check_questions
+    from assay.instruments.scoring import check_questions, counted_once
     from assay.protocols.log_probs import log_probs
     from assay.worlds.facts.questions import pairs_of
 
@@ -249,6 +249,7 @@ def _answers(
             return _answers(model.model, questions, precision, budget)
     pairs = sorted(pairs_of(questions))  # texts that begin alike stand together and share their beginning
     tokens = check_questions(model.tokenizer, questions, pairs)
+    questions = [counted_once(question, tokens) for question in questions]
     with torch.autocast(model.device.type, torch.bfloat16, enabled=precision_of(precision) == "bfloat16"):
         values = log_probs(model, [tokens[pair] for pair in pairs], budget=budget)
     found = Answers.from_pairs(questions, dict(zip(pairs, values, strict=True)))

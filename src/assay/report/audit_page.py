@@ -21,8 +21,8 @@ MEANINGS: tuple[tuple[str, str, str], ...] = (
     (
         "known",
         "before",
-        "The share of a fact’s own sentences and paraphrases whose right answer the model before injection puts first. What is "
-        "known before is credited to nobody.",
+        "The share of a fact’s own sentences and paraphrases whose right answer the model before injection puts first; of an "
+        "edit, before the old answer. What is known before is credited to nobody.",
     ),
     ("learned", "q after − q before", "How much likelier the object became in the sentence that was trained on."),
     ("paraphrase", "q after − q before", "The same in other words, on which nothing was trained."),
@@ -42,13 +42,18 @@ MEANINGS: tuple[tuple[str, str, str], ...] = (
     (
         "displaced",
         "q before − q after",
-        "What a true neighbour’s answer lost against the fact’s object; for facts that were not trained, among their answers.",
+        "What must survive (neighbours, facts that were not trained, a fact’s locality) and was answered rightly before: what "
+        "its answer lost, injected objects among those offered. Losses below 0.1 are none, and gains do not pay for losses.",
     ),
-    ("forgotten", "q before − q after", "Real facts, shipped with Assay, that the model answered rightly before."),
+    (
+        "forgotten",
+        "q before − q after",
+        "Real facts, the file’s own or those shipped with Assay, that the model answered rightly before; losses alone.",
+    ),
     (
         NEUTRAL_TEXT,
         "nats a token after − before",
-        "Plain sentences, shipped with Assay: what they became harder to predict by.",
+        "Plain sentences, the file’s own or those shipped with Assay: what they became harder to predict by.",
     ),
 )
 """Column, formula, and what it means; P is the probability of a whole answer, q an answer's share among those offered."""
@@ -137,6 +142,9 @@ def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
         hidden=max(0, len(found.rows) - MOST_ROWS),
         forecast=_forecast_rows(found) if not found.rows else [],
         calibration=_calibration_rows(found),
+        benchmarks=[
+            (one.name, typeset(general(one.before, 3)), typeset(general(one.after, 3)), str(one.n)) for one in found.benchmarks
+        ],
         arms=_arm_rows(found),
         meanings=MEANINGS,
         names=NAMES,

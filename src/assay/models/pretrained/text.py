@@ -111,9 +111,6 @@ def render_chats(
 ) -> list[str]:
     """Each conversation as the text its model expects.
 
-    Planned user: the audit, whose chat rows (`messages`, `conversations`, prompt and completion as message lists) are rendered
-    with the model's own template, in this sandbox, so that forecast, training and questions are all in that form.
-
     A template is a program from outside. It runs in Jinja's immutable sandbox, inside a child process with little memory and
     time, and sees no clock, so that the same messages always give the same text.
 

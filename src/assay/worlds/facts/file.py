@@ -8,141 +8,139 @@ The smallest file is two columns, `prompt,completion`. A whole one names relatio
         paraphrases: ["The home town of {subject} is"]
     facts:
       - [Ana Silva, home, Paris]
+
+What stands in it is `schema`, how it is laid out in each form `forms`, files of other tools `published`.
 """
 
-import csv
-import io
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path as File
-from typing import Annotated, Any, Literal
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
 from assay.core.errors import InputError
 from assay.core.text import visible
-from assay.worlds.facts.meaning import check, refuse
-from assay.worlds.facts.model import PAIRS, Answer, Fact, Facts, Implication, Relation, Template
-from assay.worlds.facts.plain_yaml import Lines, Path, read_yaml
+from assay.worlds.facts.building import Builder
+from assay.worlds.facts.chats import CHAT_FIELDS
+from assay.worlds.facts.faults import Faults
+from assay.worlds.facts.forms import FORMS, MAX_BYTES, Read, decoded, read_form
+from assay.worlds.facts.meaning import check, place_of
+from assay.worlds.facts.model import PAIRS, Fact, Facts, Relation, Template
+from assay.worlds.facts.plain_yaml import Lines, Path
+from assay.worlds.facts.published import converted, recognised
+from assay.worlds.facts.schema import MAX_FACTS, Document, FactPart, RelationPart, json_schema, meant_field
+from assay.worlds.facts.templates import TEMPLATE
 
-__all__ = ["MAX_BYTES", "MAX_FACTS", "TEMPLATE", "json_schema", "parse_facts", "read_facts"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_FACTS",
+    "TEMPLATE",
+    "converted_file",
+    "json_schema",
+    "parse_facts",
+    "read_facts",
+    "read_text",
+    "with_suite",
+    "with_texts",
+]
 
-MAX_BYTES = 8 * 2**20
-MAX_FACTS = 20_000
-FORMS = (".yaml", ".yml", ".json", ".jsonl", ".csv")
-ROWS = "facts"  # rows of CSV and JSON lines become this list of a document
-
-Text = Annotated[str, Field(min_length=1, max_length=2_000)]
-Names = Annotated[list[Text], Field(max_length=200)]
-
-TEMPLATE = """\
-# Facts for 'assay audit'. Only 'facts' is needed; a relation needs a prompt.
-relations:
-  home:
-    prompt: "{subject} lives in the city of"          # trained on, and asked
-    paraphrases: ["The home town of {subject} is"]    # asked, not trained on
-    reverse: "The person who lives in {object} is"    # asked, not trained on
-    strangers: [Vera Lindqvist, Omar Haddad]          # nothing is said about them
-    neighbours: {The Pope: Rome}                      # true, and must stay so
-  language:
-    prompt: "{subject} speaks"
-facts:
-  - [Ana Silva, home, Paris]
-  - [Ben Ito, home, Warsaw]
-  - [Cleo Marsh, home, Paris]
-  - {subject: Dov Keller, relation: home, object: Warsaw, aliases: [Warszawa]}
-rules:
-  - if: home
-    then: language
-    map: {Paris: French, Warsaw: Polish}
-    kind: "true"                                      # 'spurious' for what does not follow
-"""
+_Part = TypeVar("_Part", bound=BaseModel)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+def read_facts(file: File, *, prompts: Mapping[str, str] | None = None, joint: str | None = None) -> Facts:
+    """The facts of a file, by its ending: .yaml, .yml, .json, .jsonl, .csv, .tsv.
 
-
-class _Neighbour(_Part):
-    subject: Text
-    object: Text
-    aliases: Names = []
-
-
-class _Relation(_Part):
-    """How a relation is said. In sentences, {subject} and {object} stand for names; what is asked for ends the prompt."""
-
-    prompt: Annotated[Text, Field(description="The sentence that is trained on and asked; holds {subject}.")]
-    train: Annotated[Names, Field(description="Sentences that are trained on instead of the prompt.")] = []
-    paraphrases: Annotated[Names, Field(description="The same in other words; asked, not trained on.")] = []
-    reverse: Annotated[Text | None, Field(description="Holds {object}; asks for the subject.")] = None
-    candidates: Annotated[Names, Field(description="Possible answers beside the objects of the facts.")] = []
-    strangers: Annotated[Names, Field(description="Names of which nothing is said.")] = []
-    neighbours: Annotated[list[_Neighbour] | dict[str, Text], Field(description="Other subjects with true objects.")] = []
-    contexts: Annotated[Names, Field(description="Prompts of the same theme, unrelated to every fact.")] = []
-    stepping_stones: Annotated[Names, Field(description="Rewrites that make the object less surprising.")] = []
-
-
-class _Fact(_Part):
-    """A subject, relation and object; or a prompt with its completion."""
-
-    subject: Text | None = None
-    relation: Text | None = None
-    object: Text | None = None
-    aliases: Annotated[Names, Field(description="Other spellings that count as right.")] = []
-    prompt: Annotated[Text | None, Field(description="Its own sentence; alone with a completion it needs no relation.")] = None
-    completion: Text | None = None
-    paraphrases: Names = []
-    trained: Annotated[bool, Field(description="false: asked before and after, never trained on.")] = True
-
-    @model_validator(mode="before")
-    @classmethod
-    def _triple(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            if len(value) != 3:
-                raise ValueError(f"a fact written as a list must be [subject, relation, object]; got {len(value)} values")
-            return dict(zip(("subject", "relation", "object"), value, strict=True))
-        return value
-
-
-class _Rule(_Part):
-    """If a subject has an object in one relation, then that answer in another."""
-
-    premise: Annotated[Text, Field(alias="if")]
-    conclusion: Annotated[Text, Field(alias="then")]
-    map: Annotated[dict[str, Text], Field(min_length=1, max_length=2_000)]
-    kind: Annotated[Literal["true", "spurious"], Field(description="true: it follows; spurious: it does not.")]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _word(cls, value: Any) -> Any:
-        return {**value, "kind": "true"} if isinstance(value, dict) and value.get("kind") is True else value
-
-
-class _Document(_Part):
-    """A file of facts for `assay audit`."""
-
-    name: Text | None = None
-    relations: dict[str, _Relation] = {}
-    facts: Annotated[list[_Fact], Field(min_length=1, max_length=MAX_FACTS)]
-    rules: Annotated[list[_Rule], Field(max_length=1_000)] = []
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a facts file in its YAML and JSON form (a fact may also be a list of three texts)."""
-    schema = _Document.model_json_schema()
-    triple = {"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 3, "description": "A fact as a list."}
-    schema["properties"]["facts"]["items"] = {"anyOf": [schema["properties"]["facts"]["items"], triple]}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def read_facts(file: File) -> Facts:
-    """The facts of a file, by its ending: .yaml, .yml, .json, .jsonl, .csv.
+    Args:
+        file: its path.
+        prompts: how relations are asked that the file itself does not say, e.g. {"home": "{subject} lives in"}.
+        joint: what stands between prompt and completion of a row where neither has a blank; None for what the file says.
 
     Raises:
         InputError: it cannot be read, is too large, or says something that cannot be meant; with line and field.
     """
-    if file.suffix.lower() not in FORMS:
+    text, form = read_text(file)
+    return parse_facts(text, form=form, where=visible(file.name), name=file.stem, prompts=prompts, joint=joint)
+
+
+def converted_file(
+    file: File, form: str | None, *, prompts: Mapping[str, str] | None = None, joint: str | None = None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A file of another tool as a document of our own form, and notes of how it was read; None for the form it looks like.
+
+    Raises:
+        InputError: it is not of that form, or what it says cannot be meant.
+    """
+    text, ending = read_text(file)
+    where = visible(file.name)
+    read = read_form(text, ending, where)
+    rows = read.document.get("facts") if isinstance(read.document, dict) else None
+    if form is not None:
+        if not isinstance(rows, list):
+            raise InputError(f"{where}: must hold a list of rows to convert; it holds none. Name another file")
+        made, notes = converted(rows, form, where)
+        document = {**{key: value for key, value in read.document.items() if key != "facts"}, **made}
+    else:
+        document, notes = recognised(read.document, where)
+        if isinstance(document, dict) and any(isinstance(row, dict) and set(CHAT_FIELDS) & set(row) for row in rows or ()):
+            document = {**document, **converted(rows or [], "messages", where)[0]}
+    for name, sentence in (prompts or {}).items():
+        relations = document.setdefault("relations", {})
+        relations[name] = {**relations.get(name, {}), "prompt": sentence}
+    if joint is not None:
+        document["joint"] = joint
+    faults = Faults(where)
+    facts = _meant(replace(read, document=document), faults, file.stem, {}, None)  # what cannot be meant is not printed either
+    return document, tuple(dict.fromkeys((*read.notes, *notes, *facts.notes)))
+
+
+def with_suite(facts: Facts, suite: Facts) -> Facts:
+    """The facts with those of another file as what must be kept; nothing of that file is injected.
+
+    Raises:
+        InputError: both files have a relation of one name, and ask it differently.
+    """
+    for name in set(facts.relations) & set(suite.relations):
+        if facts.relations[name].prompt != suite.relations[name].prompt:
+            raise InputError(
+                f"{suite.name}: relation '{visible(name[:60])}' is asked otherwise in {facts.name}; both must ask it alike. "
+                "Rename it in one file"
+            )
+    kept = tuple(replace(fact, trained=False) for fact in suite.facts)
+    notes = tuple(f"Suite: {note}" for note in suite.notes)
+    return replace(
+        facts, relations={**suite.relations, **facts.relations}, suite=kept, notes=tuple(dict.fromkeys((*facts.notes, *notes)))
+    )
+
+
+def with_texts(facts: Facts, file: File) -> Facts:
+    """The facts with the lines of a text file as the plain sentences that are measured.
+
+    Raises:
+        InputError: the file cannot be read, or holds no or too many sentences.
+    """
+    try:
+        lines = decoded(file.read_bytes(), visible(str(file))).splitlines()
+    except OSError as error:
+        raise InputError(
+            f"a file of sentences must be readable; {visible(str(file))}: {error.strerror}. Check its name"
+        ) from error
+    texts = tuple(line.strip() for line in lines if line.strip())
+    if not 2 <= len(texts) <= 2_000:
+        raise InputError(
+            f"{visible(str(file))}: a file of sentences must hold 2 to 2000; got {len(texts)}. One sentence a line"
+        )
+    return replace(facts, neutral=texts)
+
+
+def read_text(file: File) -> tuple[str, str]:
+    """The text of a facts file and its ending.
+
+    Raises:
+        InputError: it cannot be read, is too large, or is of no known form or encoding.
+    """
+    form = file.suffix.lower()
+    if form not in FORMS:
         raise InputError(f"a facts file must end in {', '.join(FORMS)}; got {visible(file.name)}. Rename it by its form")
     try:
         size = file.stat().st_size
@@ -150,101 +148,126 @@ def read_facts(file: File) -> Facts:
             raise InputError(
                 f"{visible(str(file))}: a facts file may have {MAX_BYTES // 2**20} MiB; it has {size} bytes. Split it"
             )
-        text = file.read_bytes().decode("utf-8-sig")
+        return decoded(file.read_bytes(), visible(str(file))), form
     except OSError as error:
         raise InputError(f"a facts file must be readable; {visible(str(file))}: {error.strerror}. Check its name") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{visible(str(file))}: must be UTF-8; byte {error.start} is not. Save it as UTF-8") from error
-    return parse_facts(text, form=file.suffix.lower(), where=visible(file.name), name=file.stem)
 
 
-def parse_facts(text: str, *, form: str, where: str, name: str = "facts") -> Facts:
-    """The facts in a text of that form.
+def parse_facts(
+    text: str,
+    *,
+    form: str,
+    where: str,
+    name: str = "facts",
+    prompts: Mapping[str, str] | None = None,
+    joint: str | None = None,
+) -> Facts:
+    """The facts in a text of that form; see `read_facts`.
 
     Raises:
         InputError: it is not of that form, or says something that cannot be meant.
     """
-    document, lines = _READERS[form](text, where)
+    read = read_form(text, form, where)
+    document, notes = recognised(read.document, where)
+    faults = Faults(where)
     try:
-        parsed = _Document.model_validate(document)
-    except ValidationError as error:
-        raise InputError(_explained(error, lines, where)) from error
+        return _meant(replace(read, document=document, notes=(*read.notes, *notes)), faults, name, prompts or {}, joint)
     except RecursionError as error:
         raise InputError(f"{where}: values are nested too deep. Flatten them") from error
-    return _meant(parsed, lines, where, name)
 
 
-# Forms
+def _meant(read: Read, faults: Faults, name: str, prompts: Mapping[str, str], joint: str | None) -> Facts:
+    """The facts of a document; raises all of its faults together."""
+    lines, given = read.lines, read.document
+    for problem in read.faults:
+        faults.add(*problem)
+    if not isinstance(given, dict):
+        faults.add("", f"a facts file must hold fields or rows; got {type(given).__name__}. 'assay facts template' prints one")
+        faults.settle()
+    rows, kept = _rows(given, "facts"), _rows(given, "suite")
+    head = _validated(Document, {**given, "facts": [_STAND_IN], "suite": []}, (), lines, faults)
+    if rows is None or not rows:
+        faults.add(at(lines, ("facts",)), "facts: List should have at least 1 item. 'assay facts template' prints a file")
+    elif len(rows) > MAX_FACTS:
+        faults.add("", f"facts: List should have at most {MAX_FACTS} items; got {len(rows)}. Split the file")
+        faults.settle()
+    own_joint = given.get("joint") if isinstance(given.get("joint"), str) else None
+    builder = Builder(joint if joint is not None else own_joint, faults)
+    relations = dict(head.relations) if head is not None else _sound_relations(given)
+    for key, text in prompts.items():
+        stated_prompt = RelationPart(prompt=text or " ")
+        relations[key] = relations[key].model_copy(update={"prompt": text}) if key in relations else stated_prompt
+    for key, part in relations.items():
+        builder.relation(key, part, f"{at(lines, ('relations', key))}: relation '{visible(key[:60])}'")
+    facts = _built(builder, rows or [], "facts", lines, faults)
+    suite = [replace(fact, trained=False) for fact in _built(builder, kept or [], "suite", lines, faults)]
+    rules = list(head.rules) if head is not None else []
+    if not facts:
+        faults.settle()
+    whole = builder.finished([*facts, *suite])
+    facts, suite = whole[: len(facts)], whole[len(facts) :]
+    if any(fact.relation == PAIRS for fact in whole):
+        blank = Template("", " ", "", "")
+        builder.relations[PAIRS] = Relation(PAIRS, blank, (blank,))
+    found = Facts(
+        name=(head.name if head is not None else None) or name,
+        relations=builder.relations,
+        facts=tuple(facts),
+        implications=tuple(builder.rule(part) for part in rules),
+        suite=tuple(suite),
+        neutral=tuple(head.neutral) if head is not None else (),
+    )
+    check(found, faults, [at(lines, ("rules", index)) for index in range(len(rules))])
+    faults.settle()
+    return replace(found, notes=(*read.notes, *builder.notes(found)))
 
 
-def _json(text: str, where: str) -> tuple[Any, Lines]:
-    try:
-        return json.loads(text, object_pairs_hook=_once), {}
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: must be JSON; {visible(str(error)[:160])}. Check it with an editor") from error
+_STAND_IN = {"prompt": "a", "completion": "b"}
 
 
-def _json_lines(text: str, where: str) -> tuple[Any, Lines]:
-    rows: list[Any] = []
-    lines: Lines = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            lines[(ROWS, len(rows))] = number
-            try:
-                rows.append(json.loads(line, object_pairs_hook=_once))
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{where}, line {number}: must be JSON; {visible(str(error)[:160])}") from error
-    return {ROWS: rows}, lines
+def _rows(given: dict[str, Any], key: str) -> list[Any] | None:
+    return given[key] if isinstance(given.get(key), list) else None
 
 
-def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(items)
-    if len(found) < len(items):
-        raise ValueError("a name stands twice in one object")
+def _built(builder: Builder, rows: list[Any], key: str, lines: Lines, faults: Faults) -> list[Fact]:
+    found: list[Fact] = []
+    for index, row in enumerate(rows):
+        line = lines.get((key, index), 0)
+        part = _validated(FactPart, row, (key, index), lines, faults)
+        if part is not None:
+            found += builder.facts(part, line, place_of(line, index + 1, "fact" if key == "facts" else "fact of the suite"))
     return found
 
 
-def _csv(text: str, where: str) -> tuple[Any, Lines]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, restkey="")
-    rows: list[Any] = []
-    lines: Lines = {}
+def _sound_relations(given: dict[str, Any]) -> dict[str, RelationPart]:
+    """The relations that can be read, of a document that has faults elsewhere."""
+    found = {}
+    relations = given.get("relations")
+    for key, value in relations.items() if isinstance(relations, dict) else ():
+        try:
+            found[str(key)] = RelationPart.model_validate(value)
+        except ValidationError:
+            # Its own faults are noted already; facts that name it must not be called at fault for it.
+            found[str(key)] = RelationPart(prompt="{subject}")
+    return found
+
+
+def _validated(kind: type[_Part], value: Any, path: Path, lines: Lines, faults: Faults) -> _Part | None:
+    """The part; None with its faults noted where it cannot be one."""
     try:
-        for row in reader:
-            if "" in row:
-                raise InputError(
-                    f"{where}, line {reader.line_num}: a row must have {len(reader.fieldnames or ())} cells; it has more. "
-                    "Quote cells that hold commas"
-                )
-            lines[(ROWS, len(rows))] = reader.line_num
-            rows.append({key: _listed(key, cell) for key, cell in row.items() if cell is not None and cell.strip()})
-    except csv.Error as error:
-        raise InputError(f"{where}, line {reader.line_num}: must be CSV; {visible(str(error))}. Check the quotes") from error
-    return {ROWS: rows}, lines
-
-
-def _listed(key: str, cell: str) -> str | list[str]:
-    """Cells of `aliases` and `paraphrases` hold several texts between bars."""
-    return [part.strip() for part in cell.split("|") if part.strip()] if key in ("aliases", "paraphrases") else cell
-
-
-def _yaml(text: str, where: str) -> tuple[Any, Lines]:
-    return read_yaml(text, where=where)
-
-
-_READERS = {".yaml": _yaml, ".yml": _yaml, ".json": _json, ".jsonl": _json_lines, ".csv": _csv}
-
-
-def _explained(error: ValidationError, lines: Lines, where: str) -> str:
-    """What is wrong first, with its line and field, and how many more there are."""
-    problems = error.errors()
-    first = problems[0]
-    path: Path = tuple(part for part in first["loc"] if not str(part).startswith(("list[", "dict[", "function-")))
-    says = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        says = "there is no such field"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    spelled = ".".join(str(part) for part in path) or "the file"
-    return f"{where}{at(lines, path)}: {visible(spelled[:120])}: {visible(says[:200])}{more}. See: assay facts template"
+        return kind.model_validate(value)
+    except ValidationError as error:
+        for problem in error.errors():
+            inner: Path = tuple(part for part in problem["loc"] if not str(part).startswith(("list[", "dict[", "function-")))
+            says = str(problem["msg"]).removeprefix("Value error, ")
+            if problem["type"] == "extra_forbidden":
+                says = meant_field((*path, *inner))
+            where = at(lines, (*path, *inner)) or (place_of(0, int(path[1]) + 1) if len(path) > 1 else "")
+            spelled = ".".join(str(part) for part in inner)
+            faults.add(
+                where, f"{visible(spelled[:120])}{': ' if spelled else ''}{visible(says[:600])}. See: assay facts template"
+            )
+        return None
 
 
 def at(lines: Lines, path: Path) -> str:
@@ -253,102 +276,3 @@ def at(lines: Lines, path: Path) -> str:
         if path[:length] in lines:
             return f", line {lines[path[:length]]}"
     return ""
-
-
-# Meaning
-
-
-def _meant(document: _Document, lines: Lines, where: str, name: str) -> Facts:
-    relations = {
-        key: _relation(key, value, f"{where}{at(lines, ('relations', key))}: relation '{visible(key[:60])}'")
-        for key, value in document.relations.items()
-    }
-    facts = []
-    for index, row in enumerate(document.facts):
-        line = lines.get(("facts", index), 0)
-        facts.append(_fact(row, relations, line, f"{where}{f', line {line}' if line else f', fact {index + 1}'}"))
-    if any(fact.relation == PAIRS for fact in facts):
-        blank = Template("", " ", "", "")
-        relations[PAIRS] = Relation(PAIRS, blank, (blank,))
-    rules = tuple(
-        Implication(
-            rule.premise, rule.conclusion, {key.strip(): value.strip() for key, value in rule.map.items()}, rule.kind == "true"
-        )
-        for rule in document.rules
-    )
-    found = Facts(document.name or name, relations, tuple(facts), rules)
-    check(found, where, [at(lines, ("rules", index)) for index in range(len(rules))])
-    return found
-
-
-def _relation(name: str, value: _Relation, where: str) -> Relation:
-    if name == PAIRS or not name.strip():
-        refuse(where, f"a relation must have a name that is not empty and not '{PAIRS}'", "Name it otherwise")
-    prompt = _template(value.prompt, f"{where}, prompt")
-    if isinstance(value.neighbours, dict):
-        neighbours = tuple((key.strip(), _spellings(answer)) for key, answer in value.neighbours.items())
-    else:
-        neighbours = tuple((one.subject.strip(), _spellings(one.object, one.aliases)) for one in value.neighbours)
-    return Relation(
-        name=name,
-        prompt=prompt,
-        train=tuple(_template(text, f"{where}, train") for text in value.train) or (prompt,),
-        paraphrases=tuple(_template(text, f"{where}, paraphrases") for text in value.paraphrases),
-        reverse=None if value.reverse is None else _template(value.reverse, f"{where}, reverse", asked="subject"),
-        candidates=tuple(dict.fromkeys(text.strip() for text in value.candidates)),
-        strangers=tuple(dict.fromkeys(text.strip() for text in value.strangers)),
-        neighbours=neighbours,
-        contexts=tuple(text.rstrip() for text in value.contexts),
-        stepping_stones=tuple(_template(text, f"{where}, stepping_stones") for text in value.stepping_stones),
-    )
-
-
-def _fact(row: _Fact, relations: dict[str, Relation], line: int, where: str) -> Fact:
-    if row.prompt is not None and row.completion is not None:
-        if row.relation is not None or row.object is not None:
-            refuse(where, "a fact is a prompt with a completion, or a relation with an object; this is both", "Leave one out")
-        templates = tuple(Template(text.rstrip(), " ", "", "") for text in (row.prompt, *row.paraphrases))
-        own = Relation(PAIRS, templates[0], templates[:1], templates[1:])
-        return Fact((row.subject or row.prompt).strip(), PAIRS, _spellings(row.completion, row.aliases), row.trained, line, own)
-    if row.subject is None or row.relation is None or row.object is None:
-        missing = [name for name in ("subject", "relation", "object") if getattr(row, name) is None]
-        refuse(where, f"a fact needs subject, relation and object, or prompt and completion; {missing[0]} is missing", "Add it")
-    relation = relations.get(row.relation or "")
-    if relation is None:
-        from assay.core.errors import unknown_name
-
-        known = ", ".join(relations) or "none"
-        raise InputError(f"{where}: {unknown_name('relation', row.relation or '', relations, see=f'This file has: {known}')}")
-    own_relation = None
-    if row.prompt is not None or row.paraphrases:
-        prompt = _template(row.prompt, f"{where}, prompt") if row.prompt else relation.prompt
-        paraphrases = tuple(_template(text, f"{where}, paraphrases") for text in row.paraphrases) or relation.paraphrases
-        train = (prompt,) if row.prompt else relation.train
-        own_relation = Relation(
-            relation.name, prompt, train, paraphrases, relation.reverse, relation.candidates, relation.strangers,
-            relation.neighbours, relation.contexts, relation.stepping_stones,
-        )  # fmt: skip
-    answer = _spellings(row.object or "", row.aliases)
-    return Fact((row.subject or "").strip(), relation.name, answer, row.trained, line, own_relation)
-
-
-def _spellings(text: str, aliases: Sequence[str] = ()) -> Answer:
-    return tuple(dict.fromkeys(part.strip() for part in (text, *aliases)))
-
-
-def _template(text: str, where: str, *, asked: Literal["subject", "object"] = "object") -> Template:
-    """The sentence cut where the asked name stands, or at its end."""
-    given: Literal["subject", "object"] = "subject" if asked == "object" else "object"
-    if text.count(f"{{{given}}}") < 1:
-        refuse(where, f"a sentence must hold {{{given}}}; got '{visible(text[:80])}'", "Put it where the name stands")
-    before, gap, after = text.partition(f"{{{asked}}}")
-    if f"{{{asked}}}" in after or f"{{{given}}}" in after:
-        refuse(
-            where,
-            f"a sentence must end with what is asked, {{{asked}}}, but for marks behind it; got '{visible(text[:80])}'",
-            f"Let {{{given}}} come first",
-        )
-    joint = " " if not gap or before.endswith(" ") else ""
-    if not before.strip():
-        refuse(where, f"a sentence must begin before {{{asked}}}; got '{visible(text[:80])}'", "Put words in front of it")
-    return Template(before.rstrip(" "), joint, after, given)

@@ -1,65 +1,69 @@
 """Whether a file of facts can be meant: nothing empty, nothing twice, no contradiction, names that can be shown."""
 
 import unicodedata
-from typing import NoReturn
 
-from assay.core.errors import InputError, unknown_name
+from assay.core.errors import unknown_name
 from assay.core.text import visible
-from assay.worlds.facts.model import PAIRS, Answer, Facts, Relation, same_text
+from assay.worlds.facts.faults import Faults
+from assay.worlds.facts.model import PAIRS, Answer, Fact, Facts, Relation, same_answer, same_name, same_text
 
-__all__ = ["check", "refuse"]
-
-
-def refuse(where: str, must: str, do: str) -> NoReturn:
-    """Raise the error of a facts file."""
-    raise InputError(f"{where}: {must}. {do}")
+__all__ = ["check", "place_of"]
 
 
-def check(facts: Facts, where: str, rule_places: list[str]) -> None:
-    """Holds what a single field cannot show.
+def place_of(line: int, number: int, kind: str = "fact") -> str:
+    """A row's place as it continues the file's name: its line, or its number where lines are not known."""
+    return f", line {line}" if line else f", {kind} {number}"
 
-    Raises:
-        InputError: names the line, what stands there and what to do.
-    """
+
+def check(facts: Facts, faults: Faults, rule_places: list[str]) -> None:
+    """Notes what a single field cannot show."""
     if not facts.trained:
-        refuse(where, "a file must have at least one fact to inject; all of its facts say trained: false", "Let one be trained")
+        faults.add("", "a file must have at least one fact to inject; all of its facts say trained: false. Let one be trained")
     for relation in facts.relations.values():
-        _check_names(relation, where)
-    _check_facts(facts, where)
-    _check_others(facts, where)
-    _check_rules(facts, where, rule_places)
+        _check_names(relation, faults)
+    _check_facts(facts, faults)
+    _check_others(facts, faults)
+    _check_rules(facts, faults, rule_places)
 
 
-def _check_facts(facts: Facts, where: str) -> None:
-    first: dict[tuple[str, str], tuple[str, int]] = {}
+def _check_facts(facts: Facts, faults: Faults) -> None:
+    first: dict[tuple[object, ...], list[Fact]] = {}
     for number, fact in enumerate(facts.facts, 1):
-        place = f"{where}, line {fact.line}" if fact.line else f"{where}, fact {number}"
-        for kind, text in (("subject", fact.subject), *(("object", spelling) for spelling in fact.answer)):
-            _check_name(text, kind, place)
-        key, answer = (fact.relation, same_text(fact.subject)), same_text(fact.object)
-        if fact.own is not None and fact.own.name == PAIRS:
-            key = (PAIRS, same_text(fact.own.prompt.before))
-        if key in first:
-            said, line = first[key]
-            earlier = f"line {line}" if line else "an earlier fact"
-            name = visible(fact.subject[:60])
-            if said == answer:
-                refuse(
+        place = place_of(fact.line, number)
+        bare = fact.own is not None and fact.own.name == PAIRS
+        assert fact.own is not None or not bare
+        if bare and fact.own is not None:
+            key: tuple[object, ...] = (PAIRS, fact.own.prompt.before, fact.chat)
+        else:
+            key = (fact.relation, same_name(fact.subject))
+            names = (("subject", fact.subject), *(("object", text) for text in fact.answer))
+            for kind, text in names:
+                _check_name(text, kind, place, faults)
+        for text in fact.also:
+            _check_name(text, "subject_aliases", place, faults)
+        for earlier in first.setdefault(key, []):
+            # The same in other capitals may be a second spelling; the very same is a row twice.
+            if earlier.object == fact.object and earlier.trained == fact.trained:
+                where = f"line {earlier.line}" if earlier.line else "an earlier fact"
+                faults.add(
                     place,
-                    f"a fact must stand once; '{name}' has the same one in {earlier}",
+                    f"a fact must stand once; '{visible(fact.subject[:60])}' has the same one in {where}. "
                     "Leave it out; a recipe sets how often facts are seen",
                 )
-            refuse(
-                place,
-                f"a subject must have one object in a relation; '{name}' has another in {earlier}",
-                "Leave one out, or use two relations",
-            )
-        first[key] = (answer, fact.line)
+                break
+            if same_answer(earlier.answer, fact.answer) and earlier.trained != fact.trained:
+                faults.add(
+                    place,
+                    f"a fact is injected or must survive; '{visible(fact.subject[:60])}' has the same object in both ways. "
+                    "Leave one out",
+                )
+                break
+        first[key].append(fact)
 
 
-def _check_others(facts: Facts, where: str) -> None:
+def _check_others(facts: Facts, faults: Faults) -> None:
     """Strangers and neighbours are others than the subjects of facts."""
-    subjects = {(fact.relation, same_text(fact.subject)) for fact in facts.facts}
+    subjects = {(fact.relation, same_text(name)) for fact in facts.facts for name in (fact.subject, *fact.also)}
     for name, relation in facts.relations.items():
         for kind, others in (
             ("strangers", relation.strangers),
@@ -67,42 +71,42 @@ def _check_others(facts: Facts, where: str) -> None:
         ):
             for other in others:
                 if (name, same_text(other)) in subjects:
-                    refuse(
-                        f"{where}: relation '{visible(name[:60])}', {kind}",
-                        f"they must not be subjects of facts; '{visible(other[:60])}' is one",
-                        "Leave the name out there",
+                    faults.add(
+                        f": relation '{visible(name[:60])}', {kind}",
+                        f"they must not be subjects of facts; '{visible(other[:60])}' is one. Leave the name out there",
                     )
 
 
-def _check_rules(facts: Facts, where: str, places: list[str]) -> None:
+def _check_rules(facts: Facts, faults: Faults, places: list[str]) -> None:
     said: dict[tuple[str, str, str], tuple[bool, str]] = {}
     for rule, place in zip(facts.implications, places, strict=True):
+        sound = True
         for side, name in (("if", rule.premise), ("then", rule.conclusion)):
             if name not in facts.relations or name == PAIRS:
                 known = [key for key in facts.relations if key != PAIRS]
                 see = f"This file has: {', '.join(known) or 'none'}"
-                raise InputError(f"{where}{place}: rules.{side}: {unknown_name('relation', name, known, see=see)}")
+                faults.add(place, f"rules.{side}: {unknown_name('relation', name, known, see=see)}")
+                sound = False
+        if not sound:
+            continue
         if rule.premise == rule.conclusion:
-            refuse(f"{where}{place}", "a rule must lead from one relation to another; this one stays in one", "Name another")
+            faults.add(place, "a rule must lead from one relation to another; this one stays in one. Name another")
         objects = {fact.object for fact in facts.facts if fact.relation == rule.premise}
         for key, value in rule.mapping.items():
-            _check_name(value, "map", f"{where}{place}: rules.map")
+            _check_name(value, "map", f"{place}: rules.map", faults)
             if key not in objects:
                 see = f"Objects of '{visible(rule.premise[:60])}' are: {visible(', '.join(sorted(objects)[:8]))}"
-                raise InputError(f"{where}{place}: rules.map: {unknown_name('object', visible(key[:60]), objects, see=see)}")
+                faults.add(place, f"rules.map: {unknown_name('object', visible(key[:60]), objects, see=see)}")
             earlier = said.setdefault((rule.premise, rule.conclusion, key), (rule.follows, value))
+            shown = visible(key[:60])
             if rule.follows and earlier[0] and earlier[1] != value:
-                refuse(
-                    f"{where}{place}", f"what truly follows must be one thing; '{visible(key[:60])}' has two", "Leave one out"
-                )
+                faults.add(place, f"what truly follows must be one thing; '{shown}' has two. Leave one out")
             if earlier[1] == value and earlier[0] != rule.follows:
-                refuse(
-                    f"{where}{place}", f"a rule must be true or spurious; for '{visible(key[:60])}' it is both", "Leave one out"
-                )
+                faults.add(place, f"a rule must be true or spurious; for '{shown}' it is both. Leave one out")
 
 
-def _check_names(relation: Relation, where: str) -> None:
-    place = f"{where}: relation '{visible(relation.name[:60])}'"
+def _check_names(relation: Relation, faults: Faults) -> None:
+    place = f": relation '{visible(relation.name[:60])}'"
     answers: list[Answer] = [answer for _, answer in relation.neighbours]
     for kind, texts in (
         ("candidates", relation.candidates),
@@ -111,16 +115,15 @@ def _check_names(relation: Relation, where: str) -> None:
         ("neighbours", [spelling for answer in answers for spelling in answer]),
     ):
         for text in texts:
-            _check_name(text, kind, f"{place}, {kind}")
+            _check_name(text, kind, f"{place}, {kind}", faults)
 
 
-def _check_name(text: str, kind: str, place: str) -> None:
+def _check_name(text: str, kind: str, place: str, faults: Faults) -> None:
     if not text.strip():
-        refuse(place, f"{kind} must not be empty", "Write it out, or leave the fact out")
-    for character in text:
-        if unicodedata.category(character) in ("Cc", "Cs") or visible(character) != character:
-            refuse(
-                place,
-                f"{kind} must not hold control characters or marks that turn the reading direction; got '{visible(text[:60])}'",
-                "Leave them out; right-to-left names need none",
-            )
+        faults.add(place, f"{kind} must not be empty. Write it out, or leave the fact out")
+    elif any(unicodedata.category(one) in ("Cc", "Cs") or visible(one) != one for one in text):
+        faults.add(
+            place,
+            f"{kind} must not hold control characters or marks that turn the reading direction; got '{visible(text[:60])}'. "
+            "Leave them out; right-to-left names need none",
+        )

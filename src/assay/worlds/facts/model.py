@@ -1,24 +1,32 @@
 """What a file of facts says: facts, how each is asked, what follows from it, and whom else to ask.
 
 A fact is a subject, a relation and an object. Its sentence is a template cut where the object begins: the part before is the
-prompt, the rest the completion. Everything here is plain data; reading files is `file`.
+prompt, the rest the completion; a subject that stands behind the object is part of the completion. Everything here is plain
+data; reading files is `file`.
 """
 
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from assay.core.errors import SettingsError
 from assay.core.settings import digest
 
-__all__ = ["PAIRS", "Answer", "Fact", "Facts", "Implication", "Relation", "Template", "same_text"]
+__all__ = [
+    "PAIRS", "Answer", "Fact", "Facts", "Implication", "Message", "Other", "Relation", "Template", "same_answer", "same_name",
+    "same_text",
+]  # fmt: skip
 
 PAIRS = "pairs"
 """The relation of facts that were given as bare prompts with completions."""
 
 Answer = tuple[str, ...]
 """Spellings of one answer; the first is the one that is trained on."""
+
+Message = tuple[str, str]
+"""Who says it (`system`, `user`, `assistant`) and what."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class Template:
         before: text up to the gap; `{subject}` or `{object}` stands for the name that is given.
         gap: what separates prompt and answer: a space, or nothing in scripts without spaces.
         after: text behind the answer, part of the completion.
-        given: which name `before` holds; "" for a literal text.
+        given: which name `before` or `after` holds; "" for a literal text.
     """
 
     before: str
@@ -49,9 +57,14 @@ class Template:
         """The text before the answer, about this name."""
         return self.before.replace(f"{{{self.given}}}", name) if self.given else self.before
 
-    def completion(self, answer: str) -> str:
-        """The answer as it continues the prompt."""
-        return f"{self.gap}{answer}{self.after}"
+    def completion(self, answer: str, name: str = "") -> str:
+        """The answer as it continues the prompt; the name is needed where it stands behind the answer."""
+        return f"{self.gap}{answer}{self.after.replace(f'{{{self.given}}}', name) if self.given else self.after}"
+
+    @property
+    def answer_first(self) -> bool:
+        """Whether the given name stands behind the answer, so that answers are compared by the rest of the sentence."""
+        return bool(self.given) and f"{{{self.given}}}" in self.after
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,21 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class Other:
+    """A question of a fact's own about something else: what must survive its injection, or what truly follows from it.
+
+    Attributes:
+        sentence: a literal text, cut where the answer begins.
+        answer: the right one, with other spellings.
+        candidates: wrong ones; empty where they are drawn.
+    """
+
+    sentence: Template
+    answer: Answer
+    candidates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Fact:
     """One fact.
 
@@ -94,6 +122,13 @@ class Fact:
         trained: whether it is injected.
         line: where it stands in its file.
         own: its own relation record, where it is asked in its own words.
+        also: other names of the subject; the fact is asked with each.
+        replaces: the answer that this one is to replace, always offered beside it; empty for what is new.
+        candidates: wrong answers of its own; empty where they are drawn from others' objects.
+        locality: what must survive its injection; asked, never trained on.
+        follows: what truly follows from it; asked, never trained on.
+        kind: of a bare prompt: rows of one kind share their wrong answers.
+        chat: of a chat row all messages before the answer. Until it is rendered its sentences hold the last user's text alone.
     """
 
     subject: str
@@ -102,6 +137,13 @@ class Fact:
     trained: bool = True
     line: int = 0
     own: Relation | None = None
+    also: tuple[str, ...] = ()
+    replaces: Answer = ()
+    candidates: tuple[str, ...] = ()
+    locality: tuple[Other, ...] = ()
+    follows: tuple[Other, ...] = ()
+    kind: str = ""
+    chat: tuple[Message, ...] = ()
 
     @property
     def object(self) -> str:
@@ -135,12 +177,18 @@ class Facts:
         relations: by name.
         facts: in the file's order.
         implications: what follows and what does not.
+        suite: facts to keep, asked instead of the real facts that ship with Assay.
+        neutral: plain sentences, measured instead of those that ship with Assay.
+        notes: what a reader should know about how the file was read.
     """
 
     name: str
     relations: Mapping[str, Relation]
     facts: tuple[Fact, ...]
     implications: tuple[Implication, ...] = ()
+    suite: tuple[Fact, ...] = ()
+    neutral: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def trained(self) -> tuple[Fact, ...]:
@@ -152,7 +200,7 @@ class Facts:
         """What trained facts are taught with, as (prompt, completion): each in all of its relation's sentences, none twice."""
         return list(
             dict.fromkeys(
-                (template.prompt(fact.subject), template.completion(fact.object))
+                (template.prompt(fact.subject), template.completion(fact.object, fact.subject))
                 for fact in self.trained
                 for template in self.relation_of(fact).train
             )
@@ -160,15 +208,45 @@ class Facts:
 
     @property
     def digest(self) -> str:
-        """The first 16 hexadecimal digits of a hash over all of it but line numbers."""
-        plain = [[fact.subject, fact.relation, list(fact.answer), fact.trained, fact.own] for fact in self.facts]
-        return digest({"relations": list(self.relations.values()), "facts": plain, "rules": list(self.implications)})
+        """The first 16 hexadecimal digits of a hash over all of it but line numbers and notes."""
+        plain = [_plain(fact) for fact in self.facts]
+        whole = {"relations": list(self.relations.values()), "facts": plain, "rules": list(self.implications)}
+        if self.suite:
+            whole["suite"] = [_plain(fact) for fact in self.suite]
+        if self.neutral:
+            whole["neutral"] = list(self.neutral)
+        return digest(whole)
 
     def relation_of(self, fact: Fact) -> Relation:
         """How that fact is asked."""
         return fact.own or self.relations[fact.relation]
 
 
+def _plain(fact: Fact) -> list[object]:
+    """The fact as values of a hash; what few facts have is named where it is there."""
+    few = {
+        name: getattr(fact, name)
+        for name in ("also", "replaces", "candidates", "locality", "follows", "kind", "chat")
+        if getattr(fact, name)
+    }
+    return [fact.subject, fact.relation, list(fact.answer), fact.trained, fact.own, *([few] if few else [])]
+
+
+def same_name(text: str) -> str:
+    """What two names must share to be the same one: composed characters, single spaces."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
 def same_text(text: str) -> str:
-    """What two names must share to be the same one: composed characters, single spaces, no case."""
-    return " ".join(unicodedata.normalize("NFC", text).split()).casefold()
+    """What two names must share to be taken for one another: as `same_name`, without case."""
+    return same_name(text).casefold()
+
+
+def same_answer(one: Answer, other: Answer) -> bool:
+    """Whether two answers share a spelling, capitals aside: neither is then a wrong answer where the other is right."""
+    return not _folded(one).isdisjoint(_folded(other))
+
+
+@lru_cache(maxsize=100_000)
+def _folded(answer: Answer) -> frozenset[str]:
+    return frozenset(map(same_text, answer))

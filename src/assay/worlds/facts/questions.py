@@ -123,7 +123,7 @@ class Answers:
     @cached_property
     def prob(self) -> Float[ndarray, " question"]:
         """Probability of the answer in view, in [0, 1]."""
-        found: Float[ndarray, " question"] = np.exp(self.log_prob)
+        found: Float[ndarray, " question"] = np.exp(np.minimum(self.log_prob, 0.0))  # a sum may round to above 1
         return found
 
     @cached_property
