@@ -1,6 +1,6 @@
 """What the report draws of the four experiments."""
 
-from assay.claims.charts import Bars, Figure, Line, Lines
+from assay.claims.charts import Bars, Figure, Line, Lines, Scatter
 
 __all__ = ["ACQUISITION_FIGURES", "EXTRACTION_FIGURES", "FINE_TUNING_FIGURES", "LANGUAGE_MODEL_FIGURES"]
 
@@ -9,8 +9,8 @@ ACQUISITION_FIGURES = (
         "course",
         "Filtering and storing come together, answering does not",
         "During pre-training: share of facts told when stated and when asked, and the attention on subject and relation. "
-        "Attention alone stores values of each type's own as well, shared values a little less; attention that is held even "
-        "cannot tell one shared value from another.",
+        "Attention alone stores values of each type's own as well, shared values more slowly; attention that is held even "
+        "cannot tell which of a subject's shared values is asked for.",
         Lines("courses", x="step", y="value", by="measure", panel="network", x_label="step", y_label="share, or attention",
               x_scale="log"),
         names={"stated": "told when stated", "asked": "told when asked", "filtering": "attention on subject and relation"},
@@ -28,11 +28,12 @@ EXTRACTION_FIGURES = (
     ),
     Figure(
         "collapse",
-        "Three lines, not one",
-        "Facts of other subjects not told when asked, against the exponent of the bound, in all settings of templates (|R|), "
-        "wordings (K) and fine-tuned subjects (N_f). If the exponent decided, the three lines would be one falling line.",
-        Lines("collapse", x="scaled", y="error", by="R", x_label="N_f K² / |R|²", y_label="facts not told when asked",
-              x_scale="log", markers=True),
+        "One number does not decide",
+        "Facts of other subjects not told when asked, against the exponent of the bound: a point for each setting of "
+        "templates (|R|), wordings (K) and fine-tuned subjects (N_f). If the exponent decided, the points of all colours would "
+        "lie along one falling curve. At the same exponent more templates mean fewer errors.",
+        Scatter("collapse", x="scaled", y="error", label="setting", by="R", x_label="N_f K² / |R|²",
+                y_label="facts not told when asked", x_scale="log"),
     ),
 )  # fmt: skip
 
