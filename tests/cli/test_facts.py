@@ -52,11 +52,9 @@ def test_options_that_are_not_of_their_form_are_refused() -> None:
 def test_messages_name_only_options_that_their_commands_have() -> None:
     """What reads a file is used by three commands, what asks a model by two."""
     root = typer.main.get_command(app)
-    facts = root.commands["facts"].commands  # type: ignore[attr-defined]
-    options = {
-        name: {option for parameter in command.params for option in parameter.opts}
-        for name, command in {"audit": root.commands["audit"], **facts}.items()  # type: ignore[attr-defined]
-    }
+    commands = dict(root.commands)  # type: ignore[attr-defined]
+    wanted = {"audit": commands["audit"], "report": commands["report"], **commands["facts"].commands}
+    options = {name: {option for parameter in command.params for option in parameter.opts} for name, command in wanted.items()}
     named = {
         folder: {
             found
@@ -68,4 +66,5 @@ def test_messages_name_only_options_that_their_commands_have() -> None:
     assert named["worlds/facts"] - {"--form", "--from"} <= options["audit"] & options["check"] & options["convert"]
     assert {"--form"} <= options["template"]
     assert {"--from"} <= options["convert"]
-    assert named["audit"] <= options["audit"]
+    assert {"--audit"} <= options["report"]  # of audits that are kept
+    assert named["audit"] - {"--audit"} <= options["audit"]

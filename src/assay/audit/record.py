@@ -86,6 +86,7 @@ class Audit:
         cost: minutes and memory, expected and spent.
         notes: what a reader should know about these numbers.
         environment: versions, machine class, threads, seed.
+        digest, made: under which it is kept, and since when, in UTC; empty for one that is not kept.
     """
 
     model: str
@@ -109,6 +110,8 @@ class Audit:
     cost: Cost = field(default_factory=lambda: Cost())
     notes: tuple[str, ...] = ()
     environment: Mapping[str, object] = field(default_factory=dict)
+    digest: str = ""
+    made: str = ""
 
     def json(self) -> dict[str, Any]:
         """The record as JSON values; single questions stand in the CSV beside the report."""

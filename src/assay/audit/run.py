@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from assay.audit.advice import advice
 from assay.audit.chats import Template
 from assay.audit.cost import expected_minutes, peak_gib, refuse_beyond
 from assay.audit.forecast import Cost
 from assay.audit.frontier import compare, difference
 from assay.audit.inject import inject, recipe_named
+from assay.audit.kept import KeptAudits, depends_on
 from assay.audit.memory import available_gib, expected_memory, refuse_beyond_memory
 from assay.audit.mitigations import chosen as mitigation_names
 from assay.audit.probes import Extent
@@ -58,6 +61,8 @@ def audit(
     keep: Path | None = None,
     dtype: Dtype = "float32",
     memory_gib: float | None = None,
+    kept: KeptAudits | None = None,
+    anew: bool = False,
 ) -> Audit:
     """What injecting the facts into the model would do, did, and what helps; the model given is left as it is.
 
@@ -79,6 +84,8 @@ def audit(
         dtype: of the weights of models that are loaded here. 16 bits are for adapters and for comparing: training weights
             themselves needs float32.
         memory_gib: more than this is refused before a weight is loaded; None for what is free on the device.
+        kept: where audits are kept: the same one is read from there and not made again. None keeps none.
+        anew: make it all the same. So does `keep`, which wants the tuned model.
 
     Raises:
         InputError: model or facts cannot be used, or the audit would exceed its budget of time or memory.
@@ -108,14 +115,29 @@ def audit(
     session = Session.of(initial, read, extent, seeds, template=chat_template, tuned=after)
     read = session.facts  # with chats as the model meets them
     sentences, pairs = read.sentences, session.pairs
-    kept = folder is not None
-    minutes, training = expected_minutes(initial, pairs, sentences, chosen if after is None else None, kept=kept)
+    weights = weights_digest(initial) if folder is not None or kept is not None else ""
+    if kept is not None:
+        asked_for = {
+            "asked": session.identity,
+            "facts": [read.name, read.digest],
+            "sentences": digest([list(pair) for pair in sentences]),
+            "recipe": plain(chosen) if trains else {},
+            "mitigations": list(names),
+            "forecast": forecast_only,
+            "seed": seed,
+            "threads": torch.get_num_threads(),
+        }
+        models = [(initial, weights), *([(after, weights_digest(after))] if after is not None else [])]
+        name = depends_on(models, asked_for)
+        if not anew and keep is None and (made := kept.get(name)) is not None:
+            return made
+    minutes, training = expected_minutes(initial, pairs, sentences, chosen if after is None else None, kept=folder is not None)
     asking = (minutes - training) / 2
     arms_minutes = len(names) * (training + asking + 0.2) if names else 0.0
     whole = asking if forecast_only else minutes + arms_minutes
     refuse_beyond(budget_minutes, whole, len(pairs), len(read.facts))
     if folder is not None:
-        folder /= weights_digest(initial)[:16]
+        folder /= weights[:16]
         session = replace(session, memos=Memos(folder / "answers"))
     begun = time.perf_counter()
     # How much of the work is done once the model was asked, was trained, and was asked again.
@@ -138,7 +160,8 @@ def audit(
         cost=cost,
     )
     if forecast_only:
-        return replace(record, advice=advice(record))
+        record = replace(record, advice=advice(record))
+        return record if kept is None else kept.put(record, name)
 
     if after is None:
         start = time.perf_counter()
@@ -174,7 +197,8 @@ def audit(
         for rest in (folder / "training", *folder.glob("arms-*")):
             shutil.rmtree(rest, ignore_errors=True)
     record = replace(record, cost=cost)
-    return replace(record, advice=advice(record))
+    record = replace(record, advice=advice(record))
+    return record if kept is None else kept.put(record, name)
 
 
 def _needed(

@@ -43,6 +43,7 @@ def audit(
     seed: int = typer.Option(0, "--seed", min=0, help="Of training, of wrong answers offered, of bootstraps."),
     out: Path | None = typer.Option(None, "--out", metavar="DIR", help="Write the report and its CSV files here."),
     card: Path | None = typer.Option(None, "--card", metavar="FILE", help="Write a section for the model's card."),
+    anew: bool = typer.Option(False, "--anew", help="Make it even where the same audit is kept."),
     keep: Path | None = typer.Option(None, "--keep", metavar="DIR", help="Save the tuned model here."),
     device: str | None = DEVICE_OPTION,
     dtype: str = typer.Option("float32", "--dtype", help="Of the weights in memory: float32, bfloat16 or float16."),
@@ -62,6 +63,7 @@ def audit(
     from assay.audit import run
     from assay.audit.chats import chat_template_named
     from assay.audit.inject import recipe_named
+    from assay.audit.kept import KeptAudits
     from assay.audit.probes import Extent
     from assay.core.places import default_folder
     from assay.core.settings import digest, resolve
@@ -75,7 +77,8 @@ def audit(
     if len(chosen) > 1:
         raise UsageError("audit: a recipe takes one value a setting; got a list. Run once for each")
     template = chat_template_named(chat_template)
-    folder = (store or default_folder()) / "audits" / digest([model, facts.digest])
+    folder = (store or default_folder()) / "audits"
+    begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     with _progress(quiet), device_of(device):
         found = run.audit(
             model,
@@ -89,11 +92,18 @@ def audit(
             extent=run.BRIEF if brief else Extent(),
             seed=seed,
             chat_template=template,
-            folder=folder,
+            folder=folder / digest([model, facts.digest]),
+            kept=KeptAudits(folder),
+            anew=anew,
             keep=keep,
             dtype=dtype_named(dtype),
             memory_gib=memory,
         )
+    page = f"'assay report --audit {found.digest}' writes its page"
+    if found.made < begun:
+        note(f"assay: the same audit was made at {found.made} and is shown again; --anew makes it anew, {page}")
+    else:
+        note(f"assay: kept as {found.digest}; {page}")
     if out is not None:
         from assay.report.audit_page import write_audit
 

@@ -1,4 +1,4 @@
-"""`assay report`: pages, tables and figures from stored rows."""
+"""`assay report`: pages, tables and figures from stored rows and kept audits."""
 
 from pathlib import Path
 
@@ -19,6 +19,12 @@ def report(
     preset: str = PRESET_OPTION,
     overrides: list[str] | None = SET_OPTION,
     form: str = typer.Option("html", "--format", metavar="|".join(FORMATS), help="html writes pages; the others print tables."),
+    audit: str | None = typer.Option(
+        None,
+        "--audit",
+        metavar="DIGEST|list",
+        help="The page of a kept audit, by the beginning of its digest; or a list of all.",
+    ),
     out: Path = typer.Option(Path("reports"), "--out", metavar="DIR", help="Where pages are written."),
     store: Path | None = STORE_OPTION,
 ) -> None:
@@ -27,7 +33,13 @@ def report(
     Examples:
       assay report out-of-context-reasoning
       assay report out-of-context-reasoning --format md
+      assay report --audit list
     """
+    if audit is not None:
+        if study is not None:
+            raise UsageError(f"report: name a study or an audit; got '{study}' and --audit {audit}")
+        _report_audit(audit, form, out, store)
+        return
     from assay.report.tables import VerdictTable
     from assay.runner.discovery import find, studies
     from assay.runner.plan import Selection
@@ -55,3 +67,31 @@ def report(
         ]
     table = VerdictTable(tuple(verdicts))
     typer.echo({"md": table.markdown, "json": table.json, "csv": table.csv, "latex": table.latex}[form](), nl=False)
+
+
+def _report_audit(named: str, form: str, out: Path, store: Path | None) -> None:
+    """The page of a kept audit, its record as JSON, or the list of all."""
+    import json
+
+    from assay.audit.kept import KeptAudits
+    from assay.cli.output import emit
+    from assay.core.places import default_folder
+
+    if form not in ("html", "json"):
+        raise UsageError(
+            f"report: the --format of an audit must be html or json; got '{form}'. Its page has CSV files beside it"
+        )
+    kept = KeptAudits((store or default_folder()) / "audits")
+    if named == "list":
+        emit(
+            [{name: value for name, value in vars(one).items() if name != "path"} for one in kept.listed()],
+            as_json=form == "json",
+        )
+        return
+    found = kept.find(named)
+    if form == "json":
+        typer.echo(json.dumps(found.json(), ensure_ascii=False, indent=2, allow_nan=False))
+        return
+    from assay.report.audit_page import write_audit
+
+    typer.echo(str(write_audit(found, out / f"audit-{found.digest}").resolve()))
