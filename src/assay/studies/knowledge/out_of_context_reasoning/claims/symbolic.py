@@ -314,7 +314,7 @@ SYMBOLIC = Experiment(
     },
     measure_many=f"{PACKAGE}.symbolic:measure_many",
     batch=12,
-    cost=Cost(8),
+    cost=Cost(7),
     figures=SYMBOLIC_FIGURES,
     needs={"cvxpy": "opt", "clarabel": "opt"},
 )  # fmt: skip
