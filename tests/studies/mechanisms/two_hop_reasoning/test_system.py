@@ -63,17 +63,24 @@ def test_probabilities_add_up_and_a_perfect_answer_is_perfect() -> None:
 def test_the_share_of_guessing_is_the_share_of_steps() -> None:
     steps = np.arange(0.0, 1001.0, 10.0)
     target = np.where(steps < 400, 0.05, np.where(steps < 900, 0.2, 1.0))
-    assert guessing_share(steps, target, 900.0) == pytest.approx(5 / 9, abs=0.02)
-    assert guessing_share(steps, 0 * target, 900.0) == 0
-    assert guessing_share(steps, 2 * target, 900.0) == 0
+    assert guessing_share(steps, target, 900.0, n_ends=5) == pytest.approx(5 / 9, abs=0.02)
+    assert guessing_share(steps, 0 * target, 900.0, n_ends=5) == 0
+    assert guessing_share(steps, 2 * target, 900.0, n_ends=5) == 0
 
 
 def test_a_cliff_that_has_not_come_down_by_the_end_is_at_least_so_long() -> None:
     steps = np.arange(0.0, 1001.0, 10.0)
-    assert cliff(steps, np.where(steps < 500, 0.2, 1.0)) == pytest.approx(0.6 * 10 / 0.8 / 500, rel=0.05)
-    assert cliff(steps, steps / 1000) == pytest.approx(0.6 / 0.5)
-    assert cliff(steps, np.where(steps < 500, 0.2, 0.6)) == pytest.approx((1000 - 492) / 497.5, rel=0.01)
-    assert cliff(steps, np.full(101, 0.2)) == 1
+    assert cliff(steps, np.where(steps < 500, 0.2, 1.0), n_ends=5) == pytest.approx(0.6 * 10 / 0.8 / 500, rel=0.05)
+    assert cliff(steps, steps / 1000, n_ends=5) == pytest.approx(0.6 / 0.5)
+    assert cliff(steps, np.where(steps < 500, 0.2, 0.6), n_ends=5) == pytest.approx((1000 - 492) / 497.5, rel=0.01)
+    assert cliff(steps, np.full(101, 0.2), n_ends=5) == 1
+
+
+def test_with_fewer_ends_guessing_and_the_jump_start_higher() -> None:
+    steps = np.arange(0.0, 1001.0, 10.0)
+    assert guessing_share(steps, np.full(101, 0.33), 1000.0, n_ends=4) == pytest.approx(1)
+    assert guessing_share(steps, np.full(101, 0.33), 1000.0, n_ends=5) == 0
+    assert cliff(steps, steps / 1000, n_ends=4) == pytest.approx(0.55 / 0.5)
 
 
 def test_half_way_is_where_a_curve_stays_past_the_middle_of_its_rise() -> None:
@@ -105,7 +112,7 @@ def test_a_network_that_guesses_and_jumps_passes_and_what_was_planted_elsewhere_
     first, second = rising(100, 79, 3), rising(100, 81, 3)
     odds = 12 * first * second - 1.2
     right = 1 / (1 + 4 * np.exp(-odds))
-    found, tables = course_numbers(planted_course(right, first, second))
+    found, tables = course_numbers(planted_course(right, first, second), n_ends=5)
     assert found["network/jump_step"] == pytest.approx(1600, abs=60)
     assert found["network/ends_probability"] == 1
     assert found["untrained/ends_probability"] == pytest.approx(5 / 34)

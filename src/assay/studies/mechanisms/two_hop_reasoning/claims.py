@@ -26,13 +26,14 @@ SYMBOLIC = Experiment(
         Estimand("start", "which start is measured: the first that solves the task", low=1),
         Estimand("jump_step", "step at which the right end's probability passes one half", "steps", 0),
         Estimand(
-            "guessing_share", "share of the steps to the jump at which the right end has a probability of 0.15 to 0.3",
+            "guessing_share",
+            "share of the steps to the jump at which the right one of k ends has a probability of 1/k - 0.05 to 1/k + 0.1",
             "share of steps", 0, 1,
         ),
         Estimand("ends_probability", "probability of all ends together, at half of the steps to the jump", "probability", 0, 1),
         Estimand(
-            "cliff", "steps from 0.35 to 0.95 probability of the right end, in steps to 0.5; at least, where 0.95 did not "
-            "come, and 1 where 0.35 did not",
+            "cliff", "steps from 1/k + 0.15 to 0.95 probability of the right one of k ends, in steps to 0.5; at least, where "
+            "0.95 did not come, and 1 where the first level did not",
             "times", 0,
         ),
         Estimand(

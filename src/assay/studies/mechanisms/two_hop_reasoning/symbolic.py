@@ -49,7 +49,7 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
     estimands: dict[str, float] = {"first-start/solved": float(course.solved and start == 1)}
     tables: dict[str, Table] = {}
     if course.solved:
-        from_course, tables = course_numbers(course)
+        from_course, tables = course_numbers(course, n_ends=settings.n_chains)
         from_model, more_tables = model_numbers(model, drawn, settings, rng)
         from_gates, gate_tables = gate_numbers(model, drawn, settings, seeds("gates"))
         estimands |= {"network/start": float(start), **from_course, **from_model, **from_gates}
@@ -65,7 +65,8 @@ def measure_nulls(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
     model = Decoder.init(network(settings, settings.world), seeds.child("untrained")("init"))
     row = observed(model, drawn)
     never = Course((0, settings.n_steps), (row, row), solved=False)
-    numbers = course_numbers(never)[0] | model_numbers(model, drawn, settings, seeds("further evaluation"))[0]
+    numbers = course_numbers(never, n_ends=settings.n_chains)[0]
+    numbers |= model_numbers(model, drawn, settings, seeds("further evaluation"))[0]
     numbers |= gate_numbers(model, drawn, settings, seeds("gates"))[0]
     claimed = ("network/", "circuit/", "fewer-chains/", "layer-2-to-3/", "layer-3/")
     return Measurement(
@@ -76,7 +77,7 @@ def measure_nulls(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
 # ----------------------------------------------------------------------------------------------- from the course of training
 
 
-def course_numbers(course: Course) -> tuple[dict[str, float], dict[str, Table]]:
+def course_numbers(course: Course, *, n_ends: int) -> tuple[dict[str, float], dict[str, Table]]:
     """What the course of a network's training says: phases, jump, coincidence, copying."""
     steps, curves = np.array(course.steps, dtype=float), course.curves
     jump = jump_of(steps, curves["target"], 0.5).step
@@ -88,10 +89,10 @@ def course_numbers(course: Course) -> tuple[dict[str, float], dict[str, Table]]:
     del copying["layer-1-end/copy_margin"]
     estimands = {
         "network/jump_step": jump,
-        "network/guessing_share": guessing_share(steps, curves["target"], jump),
+        "network/guessing_share": guessing_share(steps, curves["target"], jump, n_ends=n_ends),
         "network/ends_probability": float(np.interp(jump / 2, steps, curves["ends"])),
         "untrained/ends_probability": float(curves["ends"][0]),
-        "network/cliff": cliff(steps, curves["target"]),
+        "network/cliff": cliff(steps, curves["target"], n_ends=n_ends),
         "network/coincidence": coincidence(steps, curves, GATES, jump),
         "with-guessing/coincidence": coincidence(steps, curves, (*GATES, "ends"), jump),
         **copying,
@@ -109,20 +110,23 @@ def course_numbers(course: Course) -> tuple[dict[str, float], dict[str, Table]]:
     return estimands, {"phases": phases, "lens": lens}
 
 
-def guessing_share(steps: np.ndarray, target: np.ndarray, jump: float) -> float:
-    """Share of the steps before the jump at which the right end has 0.15 to 0.3, by trapezoids between observations."""
+def guessing_share(steps: np.ndarray, target: np.ndarray, jump: float, *, n_ends: int) -> float:
+    """Share of the steps before the jump at which the right end has 1/k - 0.05 to 1/k + 0.1 of k ends.
+
+    By trapezoids between observations.
+    """
     before = steps < jump
     grid = np.append(steps[before], jump)
-    held = np.append(((target >= 0.15) & (target <= 0.3))[before], False).astype(float)
+    held = np.append((np.abs(target - 1 / n_ends - 0.025) <= 0.075)[before], False).astype(float)
     return float(np.trapezoid(held, grid) / jump) if jump > 0 else math.nan
 
 
-def cliff(steps: np.ndarray, target: np.ndarray) -> float:
-    """Steps from 0.35 to 0.95 as a share of those to 0.5; 1 where it never comes to 0.35.
+def cliff(steps: np.ndarray, target: np.ndarray, *, n_ends: int) -> float:
+    """Steps from 1/k + 0.15 of k ends to 0.95 as a share of those to 0.5; 1 where that first level never comes.
 
     A level that has not come by the end counts as coming there.
     """
-    start, jump, end = (jump_of(steps, target, level) for level in (0.35, 0.5, 0.95))
+    start, jump, end = (jump_of(steps, target, level) for level in (1 / n_ends + 0.15, 0.5, 0.95))
     return (end.step - start.step) / jump.step if start.seen and jump.step > 0 else 1.0
 
 
@@ -269,4 +273,8 @@ def single_chain(settings: SymbolicSettings, seeds: Seeds, rng: np.random.Genera
     )  # fmt: skip
     steps, target = np.array(trace.steps, dtype=float), trace.series("target")
     jump = jump_of(steps, target, 0.5).step
-    return {"one-chain/guessing_share": guessing_share(steps, target, jump), "one-chain/cliff": cliff(steps, target)}
+    n_ends = settings.n_chains  # the same levels as with several chains
+    return {
+        "one-chain/guessing_share": guessing_share(steps, target, jump, n_ends=n_ends),
+        "one-chain/cliff": cliff(steps, target, n_ends=n_ends),
+    }
