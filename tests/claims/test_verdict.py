@@ -145,10 +145,14 @@ def replaced(status: str, estimands: Mapping[str, float]) -> list[RunRow]:
     return [*good()[:-1], RunRow("only", N, status, estimands)]  # type: ignore[arg-type]
 
 
+def test_a_claim_that_nobody_has_run_is_not_asked() -> None:
+    verdict = only(claim(), [])
+    assert (verdict.verdict, verdict.reason, verdict.estimate) == ("not-asked", "no runs are stored", None)
+
+
 @pytest.mark.parametrize(
     ("runs", "reason"),
     [
-        ([], "no runs"),
         (good()[:1], "at least 2 runs"),
         (replaced("diverged", {}), "1 of 12 runs diverged"),
         (replaced("failed", {}), "1 of 12 runs failed"),

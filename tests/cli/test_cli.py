@@ -100,6 +100,7 @@ def test_a_diverged_run_is_a_result_and_never_averaged(assay: Assay) -> None:
 
 
 def test_strict_turns_a_refuted_claim_into_an_exit_code(assay: Assay) -> None:
+    assert assay("judge", "tides", "-e", "pull", "--strict").returncode == 1  # nobody has asked yet
     assert assay("run", "tides", "-e", "pull", "--strict", "--json").returncode == 1
     assert assay("judge", "tides", "-e", "pull", "--strict", "--claim", "rise").returncode == 0
 

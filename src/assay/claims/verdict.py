@@ -289,8 +289,10 @@ class _Pending:
         return tuple(found)
 
     def _unasked(self) -> str:
-        """Which number of the claim these settings leave out; empty where there is none."""
-        if not self.all.rows or self.all.statuses["ok"] < len(self.all.rows) or self.claim.given:
+        """Which number of the claim these settings leave out, or that nobody has run them; empty where neither is so."""
+        if not self.all.rows:
+            return "no runs are stored"
+        if self.all.statuses["ok"] < len(self.all.rows) or self.claim.given:
             return ""
         missing = [name for name in _measured(self.claim) if not self.all.measured(name)]
         return f"'{missing[0]}' is not measured with these settings" if missing else ""
@@ -300,8 +302,6 @@ class _Pending:
         claim, n = self.claim, len(self.all.rows)
         if quick:
             return "the quick preset exercises the plumbing and judges nothing"
-        if not n:
-            return "no runs are stored"
         for status in ("diverged", "failed"):
             if self.all.statuses[status]:
                 return f"{self.all.statuses[status]} of {n} runs {status}"

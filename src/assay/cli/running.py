@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ def run(
     ),
     fresh: bool = typer.Option(False, "--fresh", help="Compute again what is stored."),
     device: str | None = DEVICE_OPTION,
-    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim fails or is void."),
+    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim fails or is void, or none was asked."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on standard error."),
     store: Path | None = STORE_OPTION,
     as_json: bool = JSON_OPTION,
@@ -104,7 +104,7 @@ def run(
         raise typer.Exit(4)
     if left_out:
         raise typer.Exit(InputError.exit_code)
-    if strict and any(row["verdict"] in FAILED for row in rows):
+    if strict and _falls_short(rows):
         raise typer.Exit(1)
 
 
@@ -114,7 +114,7 @@ def judge(
     claim: list[str] | None = CLAIM_OPTION,
     preset: str = PRESET_OPTION,
     overrides: list[str] | None = SET_OPTION,
-    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim fails or is void."),
+    strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim fails or is void, or none was asked."),
     store: Path | None = STORE_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -136,8 +136,13 @@ def judge(
         rows = _judged_rows(Selection(found, experiment, preset, overrides or ()), opened, as_json, claim)
     if as_json:
         emit(rows, as_json=True)
-    if strict and any(row["verdict"] in FAILED for row in rows):
+    if strict and _falls_short(rows):
         raise typer.Exit(1)
+
+
+def _falls_short(rows: Sequence[Mapping[str, object]]) -> bool:
+    """Whether a claim fails or is void, or nothing was asked at all: silence is no success."""
+    return any(row["verdict"] in FAILED for row in rows) or all(row["verdict"] == "not-asked" for row in rows)
 
 
 def _find(slug: str) -> "Study":
