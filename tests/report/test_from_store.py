@@ -51,7 +51,8 @@ def test_a_page_and_the_atlas_are_written_from_stored_rows(study: Study, tmp_pat
     assert again.read_text(encoding="utf-8") == text
     assert "4 supported" in atlas.read_text(encoding="utf-8")
     assert 'href="recall-of-hidden-pairs/index.html"' in atlas.read_text(encoding="utf-8")
-    assert {verdict.verdict for verdict in judged.verdicts} == {"supported", "not-reproduced", "inconclusive", "void"}
+    wanted = {"supported", "not-reproduced", "inconclusive", "void", "not-asked"}
+    assert {verdict.verdict for verdict in judged.verdicts} == wanted
 
 
 def test_the_command_makes_these_very_runs(study: Study, tmp_path: Path) -> None:
