@@ -12,30 +12,29 @@ from assay.core.errors import InputError, unknown_name
 from assay.core.text import visible
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.text import leading_tokens
-from assay.worlds.facts.model import Fact, Facts, Message, Relation
-from assay.worlds.facts.model import Template as Sentence
+from assay.worlds.facts.model import Fact, Facts, Message, Relation, Template
 
-__all__ = ["Template", "chat_template_named", "rendered"]
+__all__ = ["ChatTemplate", "chat_template_named", "rendered"]
 
-Template = Literal["none", "model"]
+ChatTemplate = Literal["none", "model"]
 AT_ONCE = 256  # chats that one sandbox renders
 MARK = "ANSWER4F1C"  # stands in for an answer, to see what a template puts around it
 Chat = tuple[Message, ...]
 
 
-def chat_template_named(name: str | None) -> Template | None:
+def chat_template_named(name: str | None) -> ChatTemplate | None:
     """The way of rendering of that name; None for what fits the model.
 
     Raises:
         InputError: there is none.
     """
-    if name is not None and name not in get_args(Template):
-        raise InputError(unknown_name("chat template", name, get_args(Template), see="It is none or model"))
-    return cast("Template | None", name)
+    if name is not None and name not in get_args(ChatTemplate):
+        raise InputError(unknown_name("chat template", name, get_args(ChatTemplate), see="It is none or model"))
+    return cast("ChatTemplate | None", name)
 
 
 def rendered(
-    facts: Facts, model: LanguageModel, template: Template | None = None, *, tuned: LanguageModel | None = None
+    facts: Facts, model: LanguageModel, template: ChatTemplate | None = None, *, tuned: LanguageModel | None = None
 ) -> Facts:
     """The facts with every chat in the form the model expects; facts that are no chats stay as they are.
 
@@ -129,24 +128,24 @@ def _lead(model: LanguageModel) -> str:
     return str(model.tokenizer.decode(list(tokens), skip_special_tokens=False)) if tokens else ""
 
 
-def _cut(opened: str, marked: str, lead: str) -> Sentence | None:
+def _cut(opened: str, marked: str, lead: str) -> Template | None:
     """The chat cut where the answer begins: between prompt and answer is what the template opens every answer with."""
     place = marked.rfind(MARK)
     if place < 0:
         return None
     start = len(opened) if marked.startswith(opened) else place
     after = marked[place + len(MARK) :].rstrip()
-    return Sentence(marked[:start].removeprefix(lead), marked[start:place], after, "")
+    return Template(marked[:start].removeprefix(lead), marked[start:place], after, "")
 
 
-def _sentences(fact: Fact) -> list[Sentence]:
+def _sentences(fact: Fact) -> list[Template]:
     """All sentences of a chat: its own, its paraphrases, what must survive it and what follows from it."""
     assert fact.own is not None
     others = [one.sentence for one in (*fact.locality, *fact.follows)]
     return [fact.own.prompt, *fact.own.paraphrases, *others]
 
 
-def _with_sentences(fact: Fact, made: Sequence[Sentence]) -> Fact:
+def _with_sentences(fact: Fact, made: Sequence[Template]) -> Fact:
     assert fact.own is not None
     own, rest = made[0], list(made[1:])
     paraphrases = tuple(rest.pop(0) for _ in fact.own.paraphrases)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from assay.audit.advice import advice
-from assay.audit.chats import Template
+from assay.audit.chats import ChatTemplate
 from assay.audit.cost import expected_minutes, peak_gib, refuse_beyond
 from assay.audit.forecast import Cost
 from assay.audit.frontier import compare, difference
@@ -56,7 +56,7 @@ def audit(
     budget_minutes: float = BUDGET_MINUTES,
     extent: Extent = Extent(),  # noqa: B008 - frozen
     seed: int = 0,
-    chat_template: Template | None = None,
+    chat_template: ChatTemplate | None = None,
     folder: Path | None = None,
     keep: Path | None = None,
     dtype: Dtype = "float32",

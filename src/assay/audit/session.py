@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from assay.audit.benchmarks import benchmarks
 from assay.audit.certain import other_tokens, strangers
-from assay.audit.chats import Template, rendered
+from assay.audit.chats import ChatTemplate, rendered
 from assay.audit.columns import FactRow, Outcome, fact_rows, known_before, outcomes
 from assay.audit.disjoint import disjoint, left_out_note
 from assay.audit.forecast import FactForecast, calibrate, forecasts, premise_questions
@@ -109,7 +109,7 @@ class Session:
         seeds: Seeds,
         folder: Path | None = None,
         *,
-        template: Template | None = None,
+        template: ChatTemplate | None = None,
         tuned: LanguageModel | None = None,
     ) -> "Session":
         """The questions about these facts, not yet checked against the tokenizer.

@@ -128,6 +128,13 @@ STUDY = Study(
             "Until the pilot C8 was about all questions, whose exponent is almost the schedule's own, which we put in. Now it "
             "is about the questions of the distance test alone.",
         ),
+        Departure(
+            "D12",
+            "After the first counted row (2026-11-30) two things changed: the figure of local safety, which no finding rests "
+            "on, shows eight runs instead of two, and C3.nearest-queries, of every run and no finding, says that a coin "
+            "passes it. C6.catastrophe stands as it was declared: its runs were planned from two pilot runs whose spread "
+            "was a third of the real one.",
+        ),
     ),
     experiments=(IRREVERSIBLE, ONLINE, IMPOSSIBLE, LOCAL_SAFETY, MISSPECIFIED),
 )
