@@ -37,6 +37,8 @@ STUDY = Study(
                     "C2.regret-1",
                     "C2.regret-2",
                     "C2.regret-3",
+                    "C2.weighted-2",
+                    "C2.weighted-3",
                     "C2.queries",
                     "C3.trigger",
                     "C3.hedge",

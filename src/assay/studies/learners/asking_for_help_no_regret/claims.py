@@ -111,14 +111,14 @@ def _regret_claims(n_dims: int) -> tuple[Claim, ...]:
     bound = round(bound_slope(n_dims, HORIZONS), 4)
     claims = []
     for name, arm, told, at in (
-        ("C2.regret", "full", "", BASE + "main theorem"),
-        ("C2.weighted", "weighted", "importance-weighted ", "ours"),
+        ("C2.regret", "full", "Hedge, its step as we read it,", BASE + "main theorem"),
+        ("C2.weighted", "weighted", "importance-weighted Hedge", "ours"),
     ):
         claims.append(
             Claim(
                 f"{name}-{n_dims}",
                 f"With a learnable mentor and inputs of dimension {n_dims}, the chance of survival that the algorithm with "
-                f"{told}Hedge loses, summed over the run, falls as fast as the theorem's bound: its slope on log-log axes is "
+                f"{told} loses, summed over the run, falls as fast as the theorem's bound: its slope on log-log axes is "
                 "below {bound}.",
                 f"{arm}-{n_dims}d/additive_slope",
                 Below(bound),
