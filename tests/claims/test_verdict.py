@@ -131,6 +131,20 @@ def test_a_planted_control_has_a_rule_of_its_own() -> None:
     assert only(null, missed).verdict == "void"
 
 
+def test_numbers_on_a_logarithm_are_shown_as_the_ratio_that_the_rule_names() -> None:
+    times = Estimand("x", "steps with noise over steps without", "times", log="e")
+    told = claim(Above(math.log(1.5)), defined=times)
+    verdict = only(told, rows({"x": around(math.log(2)), "x_control": around(0.0)}))
+    assert verdict.rule == "> 1.5 times"
+    assert verdict.verdict == "supported"
+    assert verdict.estimate == pytest.approx(2)
+    assert verdict.control.estimate == pytest.approx(1)
+    assert 1.5 < (verdict.low or 0) < 2 < (verdict.high or 0)
+    assert verdict.effect == pytest.approx(
+        (math.log(2) - math.log(1.5)) / np.std(around(math.log(2)), ddof=1)
+    )  # on the logarithm
+
+
 def test_not_significant_never_supports_a_null() -> None:
     null = claim(Within(-0.1, 0.1), control=control_on("effect planted", "planted", Above(0.5)))
     vague = rows({"x": around(0.0, 2.0), "planted": around(1.0)})

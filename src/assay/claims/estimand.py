@@ -64,7 +64,18 @@ class Estimand:
 
     def shown(self, value: float) -> float:
         """The value as readers are shown it: the ratio where the number is a logarithm, else the number."""
-        return value if self.log is None else BASES[self.log] ** value
+        if self.log is None:
+            return value
+        try:
+            return math.pow(BASES[self.log], value)
+        except OverflowError:
+            return math.inf
+
+    def measured(self, shown: float) -> float:
+        """The number as it was measured, from what readers are shown: the inverse of `shown`."""
+        if self.log is None:
+            return shown
+        return math.log(shown, BASES[self.log]) if shown > 0 else -math.inf
 
     def inside(self, value: float) -> float:
         """The nearest value that it can have."""

@@ -49,7 +49,7 @@ class ControlVerdict:
     Attributes:
         says: what was changed and what must happen then.
         rule: the rule it was judged by, and `expected`, the judgement it had to reach.
-        estimate: with `low` and `high`, the control's interval; None where there was no number.
+        estimate: with `low` and `high`, the control's interval, as the rule is written; None where there was no number.
         judgement: what it reached, at 5 % error of its own; None where there was no number.
     """
 
@@ -74,7 +74,8 @@ class Verdict:
     Attributes:
         study: slug, with the `experiment`, the `claim`'s name, what it `says` and its `source`.
         rule: as a reader writes it.
-        estimate: over the runs, with the ends `low` and `high` of the interval that decided, never beyond the quantity's range.
+        estimate: over the runs, with the ends `low` and `high` of the interval that decided, never beyond the quantity's range;
+            as the rule is written, a ratio where the estimand is a logarithm.
         level: of that interval, counted on both its ends.
         n_runs: that took part, at the look that decided.
         unit: what a run is.
@@ -357,9 +358,9 @@ class _Pending:
             says=claim.sentence,
             source=claim.at,
             rule=claim.rule_text,
-            estimate=_number(interval.estimate if interval else None),
-            low=low,
-            high=high,
+            estimate=self._shown(_number(interval.estimate if interval else None)),
+            low=self._shown(low),
+            high=self._shown(high),
             level=interval.level if interval else None,
             n_runs=decision.n_runs if decision else len(self.all.rows),
             unit=claim.run_is,
@@ -399,7 +400,12 @@ class _Pending:
         found = decision.interval
         own = arm.estimand is None  # another estimand has another range
         ends = (self._inside(found.low), self._inside(found.high)) if own else (_number(found.low), _number(found.high))
-        return ControlVerdict(arm.says, text, expected, _number(found.estimate), *ends, decision.judgement)
+        estimate, low, high = (self._shown(number) for number in (_number(found.estimate), *ends))
+        return ControlVerdict(arm.says, text, expected, estimate, low, high, decision.judgement)
+
+    def _shown(self, value: float | None) -> float | None:
+        """The number as a reader is shown it: the ratio where the estimand is a logarithm."""
+        return value if value is None or self.claim.defined is None else _number(self.claim.defined.shown(value))
 
     def _inside(self, end: float | None) -> float | None:
         """An interval's end, moved into the range of what is measured: shown so, and judged as it was."""

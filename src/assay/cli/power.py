@@ -34,6 +34,8 @@ def power(
 ) -> None:
     """Say how many more runs each open claim needs, from stored or pilot runs, and how long they take.
 
+    Pilot runs of an experiment of which nothing is stored are computed first, which takes minutes; --pilot 0 computes nothing.
+
     Examples:
       assay power out-of-context-reasoning
       assay power out-of-context-reasoning --pilot 0 --json

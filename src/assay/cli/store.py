@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from assay.core.errors import InputError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from assay.store.exchange import Compared
+    from assay.store.rows import StoredRun
 
 __all__ = ["app"]
 
@@ -160,6 +162,8 @@ def export(
             found = [run for run in opened.runs(study) if run.preset == "laptop" and not run.custom]
             codes = _codes({(run.study, run.experiment) for run in found})
             only = {run.run_id for run in found if codes.get((run.study, run.experiment)) == run.fingerprint}
+            for slug, name in sorted(_without_nulls(found, only)):
+                note(f"{slug} {name}: no rows of its null arms; 'assay check {slug} --nulls' measures them")
         count = export_runs(opened, target, study=study, only=only)
     note(f"wrote {count} runs to {target}")
 
@@ -257,6 +261,22 @@ def _codes(arms: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
         for slug, name in arms
         for experiment, _, part in [name.partition("/")]
         if slug in known and experiment in {one.name for one in known[slug].experiments}
+    }
+
+
+def _without_nulls(runs: Sequence["StoredRun"], only: set[str]) -> set[tuple[str, str]]:
+    """Each (study, experiment) among the chosen runs whose null arms are measured apart and are not among them."""
+    from assay.runner.check import NULLS
+    from assay.runner.discovery import studies
+
+    known = studies().studies
+    chosen = {(run.study, run.experiment) for run in runs if run.run_id in only}
+    return {
+        (slug, name)
+        for slug, name in chosen
+        if "/" not in name
+        and known[slug].experiment(name).measure_nulls is not None
+        and (slug, f"{name}/{NULLS}") not in chosen
     }
 
 

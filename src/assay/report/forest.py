@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 
+from assay.claims.claim import Claim
 from assay.claims.rules import Above, Below, Equals, Ordered, Outside, Rule, Within
 from assay.claims.study import Study
-from assay.claims.verdict import Verdict
+from assay.claims.verdict import ControlVerdict, Verdict
 from assay.report.numbers import typeset
 from assay.report.palette import INK, PAPER, SERIES, SOFT, VERDICT
 from assay.report.sketch import SMALL, Picture, Plan, render, shown
@@ -112,19 +113,20 @@ class _Lane:
 
 def _lanes(study: Study, verdict: Verdict) -> tuple[_Lane, _Lane]:
     claim = study.claim(verdict.claim)
-    own = _Axis.of(claim.rule, _numbers(verdict))
-    control = own if claim.negative.rule is None else _Axis.of(claim.negative.rule, _numbers(verdict.control))
-    return own.lane(_numbers(verdict), holds=True), control.lane(
-        _numbers(verdict.control), holds=claim.negative.rule is not None
-    )
+    numbers, of_control = _numbers(claim, verdict), _numbers(claim, verdict.control)
+    own = _Axis.of(claim.rule, numbers)
+    control = own if claim.negative.rule is None else _Axis.of(claim.negative.rule, of_control)
+    return own.lane(numbers, holds=True), control.lane(of_control, holds=claim.negative.rule is not None)
 
 
-def _numbers(judged: object) -> tuple[float, float, float] | None:
-    """Low, estimate and high of a verdict or a control; an end that is absent is infinite."""
-    estimate, low, high = (getattr(judged, name) for name in ("estimate", "low", "high"))
-    if estimate is None:
+def _numbers(claim: Claim, judged: Verdict | ControlVerdict) -> tuple[float, float, float] | None:
+    """Low, estimate and high of a verdict or a control, as they were measured; an end that is absent is infinite."""
+    if judged.estimate is None:
         return None
-    return (-math.inf if low is None else low, estimate, math.inf if high is None else high)
+    ends = (judged.low, judged.estimate, judged.high)
+    numbers = [None if end is None or claim.defined is None else claim.defined.measured(end) for end in ends]
+    low, estimate, high = ends if claim.defined is None else numbers
+    return (-math.inf if low is None else low, estimate or 0.0, math.inf if high is None else high)
 
 
 @dataclass(frozen=True)
