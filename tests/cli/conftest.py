@@ -79,7 +79,7 @@ def assay(tmp_path: Path) -> Assay:
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: tides\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[assay.studies]\ntides = tides:STUDY\nbroken-study = tides:NOTHING\n")
     environment = os.environ | {
-        "PYTHONPATH": str(plugin),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(plugin), os.environ.get("PYTHONPATH")])),
         "HOME": str(tmp_path),
         "ASSAY_STORE": str(tmp_path / "store"),
         "ASSAY_CACHE": str(tmp_path / "cache"),

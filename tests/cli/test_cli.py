@@ -146,6 +146,13 @@ def test_the_store_is_listed_verified_exported_imported_and_emptied(assay: Assay
     assert json.loads(assay("store", "ls", "--json").stdout) == []
 
 
+def test_what_does_not_count_is_left_out_of_an_export_of_counted_runs(assay: Assay) -> None:
+    assay("run", "tides", "-e", "pull")
+    assay("run", "tides", "-e", "pull", "--seed", "901", "--runs", "2")
+    assert "wrote 6 runs" in assay("store", "export", "counted", "--counted").stderr
+    assert "wrote 8 runs" in assay("store", "export", "all").stderr
+
+
 def test_a_damaged_store_is_named_and_mended(assay: Assay, tmp_path: Path) -> None:
     assay("run", "tides", "-e", "pull")
     connection = sqlite3.connect(tmp_path / "store" / "store.sqlite3", isolation_level=None)

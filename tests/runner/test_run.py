@@ -263,9 +263,34 @@ def test_pilot_runs_and_seeds_before_the_first_do_not_count(coins: Study, store:
     assert judged.aside == {"one-by-one": 4}
     again = dataclasses.replace(coins, first_seed=100)
     assert plan(Selection(again), store, n_runs=3).cells[0].seeds == (100, 101, 102)
-    assert [counts(again, seed) for seed in (99, 100, 900, 901, 920, 921)] == [False, True, True, False, False, True]
-    assert counted_seeds(coins, 899, 4) == (899, 900, 921, 922)
-    assert counted_seeds(coins, 919, 3) == (919, 920, 921)
+    assert [counts(again, "together", seed) for seed in (99, 100, 900, 901, 920, 921)] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert counted_seeds(coins, "together", 899, 4) == (899, 900, 921, 922)
+    assert counted_seeds(coins, "together", 919, 3) == (919, 920, 921)
+
+
+def test_an_experiment_can_be_judged_anew_on_seeds_of_its_own(coins: Study, store: Store) -> None:
+    run(coins, store, n_runs=3)
+    first, *others = coins.experiments
+    again = dataclasses.replace(coins, experiments=(dataclasses.replace(first, first_seed=200), *others))
+    made, _, _ = run(again, store, n_runs=2)
+    assert [cell.seeds for cell in made.cells] == [(200, 201), (0, 1)]
+    (judged,) = judge_stored(Selection(again), store)
+    assert {name: [one.seed for one in runs] for name, runs in judged.runs.items()} == {
+        "one-by-one": [200, 201], "together": [0, 1, 2],
+    }  # fmt: skip
+    assert judged.aside == {"one-by-one": 3, "together": 0}
+    adding = plan(Selection(again, experiments=["one-by-one"], overrides=["n_tosses=3"]), store)
+    execute(adding, store, executor=Local(), until_decided=True, max_runs=9)
+    assert [one.seed for one in store.runs() if one.custom] == list(range(200, 209))
+    with pytest.raises(SettingsError, match="must lie beyond the study's, 0; experiment 'one-by-one' has 0"):
+        dataclasses.replace(coins, experiments=(dataclasses.replace(first, first_seed=0), *others))
 
 
 @pytest.mark.parametrize(("preset", "max_runs"), [("laptop", None), ("laptop", 3), ("quick", 50)])

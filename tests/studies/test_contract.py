@@ -13,6 +13,7 @@ import pytest
 
 import assay
 from assay.claims.study import Experiment, Measurement, Study
+from assay.claims.verdict import counts
 from assay.core.errors import Diverged
 from assay.core.seeds import Seeds
 from assay.runner.check import quick_faults, structure_faults
@@ -70,6 +71,11 @@ def test_a_study_tells_its_story(study: Study) -> None:
         assert experiment.cost, f"{experiment.name}: state the measured cost of the laptop preset"
         assert experiment.figures, f"{experiment.name}: a verdict deserves a figure"
         assert experiment.presets["laptop"].n_runs >= (1 if all(c.summary == "every" for c in experiment.claims) else 2)
+
+
+@pytest.mark.parametrize(("study", "experiment"), ARMS)
+def test_the_first_seed_of_an_experiment_counts(study: Study, experiment: Experiment) -> None:
+    assert counts(study, experiment.name, study.first_seed_of(experiment.name)), "seeds of a pilot are never judged"
 
 
 @pytest.mark.parametrize("study", CATALOGUE.studies.values(), ids=lambda study: study.slug)

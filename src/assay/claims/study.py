@@ -76,6 +76,8 @@ class Experiment:
             estimand of a claim, by the claim's own functions (a function or its name; see `assay check --nulls`).
         exact: what holds by identity or because the world was built so; no findings.
         check: the number of each exact check by its name, from the settings alone, without seeds (a function or its name).
+        first_seed: the first seed that counts, where its protocol changed after counted runs and it alone is judged on fresh
+            ones; None for the study's.
         family: the question of the paper that it belongs to; false verdicts are bounded a question, of which a study has at
             most four. Empty: the study's one question.
         batch: how many runs one call of `measure_many` should get at the most (memory, and what a kill can lose).
@@ -103,6 +105,7 @@ class Experiment:
     exact: tuple[Exact, ...] = ()
     check: Callable[[Any], Mapping[str, float]] | str | None = None
     family: str = ""
+    first_seed: int | None = None
 
     def __post_init__(self) -> None:
         _slug("experiment", self.name)
@@ -273,7 +276,7 @@ class Study:
         departures: what we do differently and why, D1, D2, ...
         experiments: at least one.
         version: raised when its numbers may change; rows of different versions are never pooled.
-        first_seed: the first seed that counts; runs of a pilot have others.
+        first_seed: the first seed that counts, of every experiment without its own; runs of a pilot have others.
     """
 
     slug: str
@@ -294,6 +297,12 @@ class Study:
             f"study '{self.slug}': claim and exact check",
             [*(claim.name for claim in self.claims), *(exact.name for exact in self.exact)],
         )
+        for experiment in self.experiments:
+            if experiment.first_seed is not None and experiment.first_seed <= self.first_seed:
+                raise SettingsError(
+                    f"study '{self.slug}': an experiment's own first seed must lie beyond the study's, {self.first_seed}; "
+                    f"experiment '{experiment.name}' has {experiment.first_seed}. Choose seeds that nobody has run yet"
+                )
         for what in ("title", "scale"):
             if not getattr(self, what).strip():
                 raise SettingsError(f"study '{self.slug}': {what} must not be empty")
@@ -342,6 +351,11 @@ class Study:
         if name not in names:
             raise UsageError(unknown_name("experiment", name, names, see=f"'{self.slug}' has: {', '.join(names)}"))
         return self.experiments[names.index(name)]
+
+    def first_seed_of(self, experiment: str) -> int:
+        """The first seed that counts of the experiment called so: its own, or else the study's."""
+        own = self.experiment(experiment).first_seed
+        return self.first_seed if own is None else own
 
     def claim(self, name: str) -> Claim:
         """The claim called `name`.

@@ -171,9 +171,9 @@ def expected_false(study: Study, *, error: float = ERROR) -> float:
     return error * sum(bool(_members(study, family)) for family in study.families)
 
 
-def counts(study: Study, seed: int) -> bool:
-    """Whether a run with this seed is judged: neither a pilot's nor before the study's first."""
-    return seed >= study.first_seed and seed not in PILOT_SEEDS
+def counts(study: Study, experiment: str, seed: int) -> bool:
+    """Whether a run of the experiment with this seed is judged: neither a pilot's nor before the first that counts."""
+    return seed >= study.first_seed_of(experiment) and seed not in PILOT_SEEDS
 
 
 def name_verdict(

@@ -46,7 +46,9 @@ def check(
         for experiment in found.experiments:
             if experiment.has_runs:
                 with memos_in(opened.folder / "memos"):
-                    run = experiment.measure_run(experiment.preset("quick").settings, Seeds(found.first_seed))
+                    run = experiment.measure_run(
+                        experiment.preset("quick").settings, Seeds(found.first_seed_of(experiment.name))
+                    )
                 faults += [f"experiment '{experiment.name}': {fault}" for fault in quick_faults(experiment, run)]
         selection = Selection(found, preset=preset)
         outcomes = []

@@ -144,7 +144,9 @@ def rm(
 def export(
     target: Path = typer.Argument(help="A folder that does not exist yet, or a file NAME.tar.xz."),
     study: str | None = typer.Option(None, "--study", help="Only this study."),
-    counted: bool = typer.Option(False, "--counted", help="Only the runs that count today: not stale, laptop preset as it is."),
+    counted: bool = typer.Option(
+        False, "--counted", help="Only runs that count today: not stale, no pilot, laptop preset as it is."
+    ),
     store: Path | None = STORE_OPTION,
 ) -> None:
     """Write stored runs to a self-contained folder or file (JSON lines, artefacts, manifest) that another store can import.
@@ -159,9 +161,8 @@ def export(
     with Store.open(store, read_only=True) as opened:
         only = None
         if counted:
-            found = [run for run in opened.runs(study) if run.preset == "laptop" and not run.custom]
-            codes = _codes({(run.study, run.experiment) for run in found})
-            only = {run.run_id for run in found if codes.get((run.study, run.experiment)) == run.fingerprint}
+            found = opened.runs(study)
+            only = _counted(found)
             for slug, name in sorted(_without_nulls(found, only)):
                 note(f"{slug} {name}: no rows of its null arms; 'assay check {slug} --nulls' measures them")
         count = export_runs(opened, target, study=study, only=only)
@@ -261,6 +262,28 @@ def _codes(arms: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
         for slug, name in arms
         for experiment, _, part in [name.partition("/")]
         if slug in known and experiment in {one.name for one in known[slug].experiments}
+    }
+
+
+def _counted(runs: Sequence["StoredRun"]) -> set[str]:
+    """The addresses of those runs that verdicts rest on today, with their exact checks and null arms."""
+    from assay.claims.verdict import counts
+    from assay.runner.discovery import studies
+    from assay.runner.plan import Selection
+
+    codes, known = _codes({(run.study, run.experiment) for run in runs}), studies().studies
+    current = [run for run in runs if codes.get((run.study, run.experiment)) == run.fingerprint]
+    settings = {
+        (slug, cell.experiment.name): cell.settings_digest
+        for slug in {run.study for run in current}
+        for cell in Selection(known[slug]).cells
+    }
+    return {
+        run.run_id
+        for run in current
+        for experiment, _, part in [run.experiment.partition("/")]
+        if run.settings_digest == settings[run.study, experiment]
+        and (part == "exact" or counts(known[run.study], experiment, run.seed))  # exact checks have no seeds
     }
 
 

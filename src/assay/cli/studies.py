@@ -82,7 +82,13 @@ def show(
     ]
     headlines = [dataclasses.asdict(headline) for headline in found.paper.headlines]
     settings = [
-        {"experiment": experiment.name, "preset": name, "n_runs": preset.n_runs, **dataclasses.asdict(field)}
+        {
+            "experiment": experiment.name,
+            "preset": name,
+            "n_runs": preset.n_runs,
+            "first_seed": found.first_seed_of(experiment.name),
+            **dataclasses.asdict(field),
+        }
         for experiment in found.experiments
         for name, preset in experiment.presets.items()
         for field in fields_of(preset.settings)

@@ -120,20 +120,20 @@ def _command(study: Study, cell: Cell, preset: str, runs: Sequence[StoredRun]) -
         value = getattr(cell.settings, field.name)
         if value != getattr(base, field.name):
             parts += ["--set", f"{field.name}={_spelled(value)}"]
-    stretches = _stretches(sorted(run.seed for run in runs))
+    stretches, own = _stretches(sorted(run.seed for run in runs)), study.first_seed_of(cell.experiment.name)
     if any(run.sequential for run in runs):
         return shlex.join(
             [
                 *parts,
-                *(["--seed", str(stretches[0][0])] * (stretches[0][0] != study.first_seed)),
+                *(["--seed", str(stretches[0][0])] * (stretches[0][0] != own)),
                 "--until-decided",
                 "--max-runs",
                 str(max(len(runs), *(run.sequential for run in runs))),
             ]
         )
     return " && ".join(
-        shlex.join([*parts, "--runs", str(count), *(["--seed", str(first)] if first != study.first_seed else [])])
-        for first, count in stretches or [(study.first_seed, cell.experiment.preset(preset).n_runs)]
+        shlex.join([*parts, "--runs", str(count), *(["--seed", str(first)] if first != own else [])])
+        for first, count in stretches or [(own, cell.experiment.preset(preset).n_runs)]
     )
 
 

@@ -27,7 +27,7 @@ from assay.core.seeds import Seeds
 from assay.core.settings import canonical_json
 from assay.runner.environment import environment, limited_threads
 from assay.runner.fingerprint import fingerprint
-from assay.runner.plan import Cell
+from assay.runner.plan import Cell, counted_seeds
 from assay.runner.run import run_rows
 from assay.store.memo import memos_in
 from assay.store.store import Store, StoredRun, run_address
@@ -166,7 +166,8 @@ def compute_nulls(study: Study, store: Store, cell: Cell, *, preset: str, n_runs
         return 0
     code, name = fingerprint(study, experiment.name, NULLS), f"{experiment.name}/{NULLS}"
     stored = {run.seed for run in _null_runs(study, store, cell)}
-    todo = [seed for seed in range(study.first_seed, study.first_seed + n_runs) if fresh or seed not in stored]
+    seeds = counted_seeds(study, experiment.name, None, n_runs)
+    todo = [seed for seed in seeds if fresh or seed not in stored]
     for done, seed in enumerate(todo):
         begun = time.perf_counter()
         progress(done / len(todo), f"{experiment.name}: null arms, seed {seed}")

@@ -140,13 +140,13 @@ class Plan:
     Attributes:
         selection: what it is about.
         points: for each point of the grid, one cell per experiment that can be run here.
-        seed: of the first run.
+        seed: of the first run, as asked for; None for each experiment's first that counts.
         left_out: why an experiment that nobody named cannot be run here, by its name.
     """
 
     selection: Selection
     points: tuple[tuple[Cell, ...], ...]
-    seed: int
+    seed: int | None
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -189,7 +189,8 @@ def plan(
         selection: what is to be run.
         store: where runs are kept.
         n_runs: how many seeds; None for the preset's number.
-        seed: the first; the others follow one by one, past the seeds kept for pilots. None for the study's first.
+        seed: the first; the others follow one by one, past the seeds kept for pilots. None for each experiment's first that
+            counts.
         fresh: run again what is stored; the newer rows count.
 
     Raises:
@@ -202,8 +203,7 @@ def plan(
     study, preset, points = selection.study, selection.preset, selection.points
     if n_runs is not None and n_runs < 1:
         raise UsageError(f"an experiment needs at least one run; got {n_runs} (from --runs)")
-    seed = study.first_seed if seed is None else seed
-    if not 0 <= seed < _LARGEST_SEED:
+    if seed is not None and not 0 <= seed < _LARGEST_SEED:
         raise UsageError(f"a seed must lie between 0 and 2^62; got {seed} (from --seed)")
     missing = {cell.experiment.name: error for cell in selection.cells if (error := _lacking(study, cell))}
     if missing and (selection.experiments is not None or len(missing) == len(points[0])):
@@ -216,15 +216,23 @@ def plan(
             if cell.experiment.name in missing:
                 continue
             count = n_runs if n_runs is not None else cell.experiment.preset(preset).n_runs
-            seeds = counted_seeds(study, seed, count) if cell.experiment.has_runs else ()
+            seeds = counted_seeds(study, cell.experiment.name, seed, count) if cell.experiment.has_runs else ()
             cells.append(_filled(cell, seeds, stored[cell.experiment.name], preset, fresh))
         filled.append(tuple(cells))
     return Plan(selection, tuple(filled), seed, {name: str(error) for name, error in missing.items()})
 
 
-def counted_seeds(study: Study, first: int, count: int) -> tuple[int, ...]:
-    """So many seeds from the first on, without the pilot's; one by one where the first does not count itself."""
-    if not counts(study, first):
+def counted_seeds(study: Study, experiment: str, first: int | None, count: int) -> tuple[int, ...]:
+    """So many seeds of an experiment, without the pilot's; one by one where the first does not count itself.
+
+    Args:
+        study: the study.
+        experiment: the name of one of its experiments.
+        first: the seed to begin with; None for the first that counts.
+        count: how many.
+    """
+    first = study.first_seed_of(experiment) if first is None else first
+    if not counts(study, experiment, first):
         return tuple(range(first, first + count))
     found = (seed for seed in range(first, first + count + len(PILOT_SEEDS)) if seed not in PILOT_SEEDS)
     return tuple(seed for seed, _ in zip(found, range(count), strict=False))

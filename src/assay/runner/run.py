@@ -181,7 +181,7 @@ def _judged(study: Study, preset: str, point: Sequence[Cell], stored: Mapping[st
     for name, cell in cells.items():
         kin = [run for run in stored[name] if run.settings_digest == cell.settings_digest]
         current = [run for run in kin if run.fingerprint == cell.fingerprint]
-        runs[name] = [run for run in current if counts(study, run.seed)]
+        runs[name] = [run for run in current if counts(study, name, run.seed)]
         aside[name] = len(current) - len(runs[name])
         same_scale = [run for run in stored[name] if run.preset == preset and run.custom == cell.custom]
         old = {run.run_id: run.version for run in (*kin, *same_scale) if run.fingerprint != cell.fingerprint}
@@ -300,7 +300,7 @@ class _Session:
                 if target is not None and cell.experiment.has_runs and (own or waiting):
                     # A run that failed is no result: it is tried again, once a command.
                     done = {run.seed for run in runs if run.status != "failed" or (cell.key, run.seed) in self._tried}
-                    more = counted_seeds(self.plan.study, self.plan.seed, most + len(done))
+                    more = counted_seeds(self.plan.study, name, self.plan.seed, most + len(done))
                     seeds = tuple(seed for seed in more if seed not in done)[: target - len(done)]
                     found[cell.key] = replace(cell, seeds=seeds, done=())
         cells = sorted(found.values(), key=lambda cell: names.index(cell.experiment.name))
