@@ -230,6 +230,7 @@ def _outcome(experiment: str, claim: Claim, arm: Arm, runs: Runs) -> NullOutcome
     look = look_at(wanted, claim.summary, having, Seeds(0).child("nulls").child(claim.name), anytime=False, part=1.0)
     decision = decide(claim.rule, (look,), ERROR)
     said: Mapping[str, Literal["passes", "fails", "open"]] = {"supported": "passes", "refuted": "fails", "inconclusive": "open"}
+    shown = claim.defined.shown if claim.defined else float
     interval = decision.interval
     return NullOutcome(
         experiment,
@@ -237,9 +238,9 @@ def _outcome(experiment: str, claim: Claim, arm: Arm, runs: Runs) -> NullOutcome
         str(arm.name),
         claim.rule_text,
         said[decision.judgement],
-        interval.estimate,
-        interval.low,
-        interval.high,
+        shown(interval.estimate),
+        shown(interval.low),
+        shown(interval.high),
         len(having.rows),
         claim.null_passes,
     )
