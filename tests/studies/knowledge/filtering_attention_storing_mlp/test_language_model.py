@@ -119,11 +119,9 @@ def test_planted_answers_give_the_numbers_of_their_plan() -> None:
         "stated/more_wordings": [0, 1, 1, 0],
         "planted/more_wordings": [1, 0, 1, 1],
         "unread/more_wordings": [0, 0, 1, -1],
-        "read/confident_errors": [0, 1, 1, 0],
-        "unread/confident_errors": [0, 0, 0, 0],
-        "planted/confident_errors": [1, 0, 1, 0],
         "read/more_subjects": [0, 1, 1, 0],
         "unread/more_subjects": [0, 0, 0, 0],
+        "planted/more_subjects": [0, 1, 1, 1],
     }
     assert estimands == pytest.approx({name: sum(values) / 4 for name, values in items.items()})
     fates = {row["fate"]: row["share"] for row in tables["fates"] if (row["read"], row["way"]) == ("several wordings", "half")}

@@ -82,7 +82,8 @@ STUDY = Study(
             "D7",
             "C8 is the rate of confident errors about facts that the network still completes when stated, few subjects minus "
             "many: how sure single errors are does not depend on what is stored, and with nothing stored they are more "
-            "frequent after few subjects, too. An error is confident where its probability is above one half.",
+            "frequent after few subjects, too. An error is confident where its probability is above one half. C8.lm counts all "
+            "errors: after questions about one person a copy that read nothing gives that person's values just as surely.",
         ),
         Departure(
             "D8",

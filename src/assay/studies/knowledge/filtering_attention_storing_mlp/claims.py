@@ -336,9 +336,8 @@ LANGUAGE_MODEL = Experiment(
         Estimand("told", "facts of people never asked about in training whose true value is the likeliest of all candidates",
                  "share of facts", 0, 1),
         Estimand("more_wordings", "those facts told: read in several wordings minus read in one", "share of facts", -1, 1),
-        Estimand("confident_errors", "those facts told wrongly with a probability above one half among the candidates: asked "
-                 "about few people minus about half", "share of facts", -1, 1),
-        Estimand("more_subjects", "those facts told: asked about half of the people minus about few", "share of facts", -1, 1),
+        Estimand("more_subjects", "those facts told, and so not told wrongly: asked about half of the people minus about few",
+                 "share of facts", -1, 1),
     ),
     claims=(
         Claim(
@@ -363,11 +362,11 @@ LANGUAGE_MODEL = Experiment(
         Claim(
             "C8.lm",
             "Too few people make a language model hallucinate: fine-tuned on one rather than six, it tells facts of the others "
-            "wrongly and with a probability above one half more often, by a share of more than {bound}.",
-            "read/confident_errors", Above(0.1), why="as C8", at=HALLUCINATION, paper="hallucination where N_f or K is small",
+            "wrongly more often, by a share of more than {bound}.",
+            "read/more_subjects", Above(0.1), why="as C8", at=HALLUCINATION, paper="hallucination where N_f or K is small",
             summary="clustered",
             negative=Arm("unread", "the same fine-tunings of a copy that read nothing about these people"),
-            positive=Arm("planted", "in place of the one person, untrue values of the others are taught"),
+            positive=Arm("planted", "in place of the six, the others themselves are taught"),
         ),
     ),
     nulls=(Arm("unread", "a copy that read nothing about these people"),),
@@ -375,11 +374,11 @@ LANGUAGE_MODEL = Experiment(
         "quick": Preset(
             LanguageModelSettings(
                 model="tiny", n_people=4, n_values=2, n_few=1, multiplicity=2, frozen=1, n_passes=1, n_lessons=2), 2),
-        "laptop": Preset(LanguageModelSettings(), 8),
+        "laptop": Preset(LanguageModelSettings(), 10),
     },
     measure=f"{__package__}.language_model:measure",
     figures=LANGUAGE_MODEL_FIGURES,
-    cost=Cost(12),
+    cost=Cost(15),
     needs=NEEDS,
     ready=find_model,
 )  # fmt: skip

@@ -24,8 +24,6 @@ from assay.worlds.facts.questions import Answers
 
 __all__ = ["measure"]
 
-SURE = 0.5  # an answer more probable than all other candidates together
-
 
 @dataclass(frozen=True)
 class Way:
@@ -147,11 +145,6 @@ def numbers(
     def stated(name: str) -> Float[np.ndarray, " fact"]:
         return answers[name].where(kind="stated").right
 
-    def confident_errors(name: str) -> Float[np.ndarray, " other"]:
-        said = asked[name]
-        sure: np.ndarray = ((said.right == 0) & (said.confidence > SURE))[others].astype(float)
-        return sure
-
     single, several, nothing = "one wording", "several wordings", "nothing"
     items = {
         "asked/told": told(f"{several}, before"),
@@ -162,11 +155,9 @@ def numbers(
         "stated/more_wordings": (stated(f"{several}, before") - stated(f"{single}, before"))[others],
         "planted/more_wordings": told(f"{several}, others") - told(f"{single}, half"),
         "unread/more_wordings": told(f"{nothing}, half again") - told(f"{nothing}, half"),
-        "read/confident_errors": confident_errors(f"{several}, few") - confident_errors(f"{several}, half"),
-        "unread/confident_errors": confident_errors(f"{nothing}, few") - confident_errors(f"{nothing}, half"),
-        "planted/confident_errors": confident_errors(f"{several}, others, false") - confident_errors(f"{several}, half"),
         "read/more_subjects": told(f"{several}, half") - told(f"{several}, few"),
         "unread/more_subjects": told(f"{nothing}, half") - told(f"{nothing}, few"),
+        "planted/more_subjects": told(f"{several}, others") - told(f"{several}, few"),
     }
     estimands = {name: float(values.mean()) for name, values in items.items()}
     told_table: Table = []
