@@ -4,12 +4,14 @@ A row whose code has changed since is mended by running it anew; where that has 
 a line that begins with "Stale reference rows:" and holds the experiments in backquotes.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from assay.core.settings import canonical_json
 from assay.runner.check import null_outcomes, same_numbers
 from assay.runner.discovery import studies
 from assay.runner.fingerprint import fingerprint
@@ -60,6 +62,16 @@ def test_no_reference_row_is_stale_unless_the_log_says_so(slug: str, reference: 
         (current if ours else stale).add(run.experiment)
     assert stale == left_stale(slug), "run these anew, export them to reference/, or name them in the log page as left"
     assert current or stale
+
+
+@JUDGED
+def test_counted_runs_had_the_settings_of_today(slug: str, reference: Store) -> None:
+    """A protocol is frozen with its first counted run: what the laptop preset says is what was run."""
+    study, left = studies().studies[slug], left_stale(slug)
+    for run in reference.runs(slug):
+        if run.experiment not in left:
+            settings = study.experiment(run.experiment.partition("/")[0]).preset("laptop").settings
+            assert json.loads(canonical_json(settings)) == run.settings, run.experiment
 
 
 @JUDGED

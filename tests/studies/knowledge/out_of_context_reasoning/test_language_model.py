@@ -130,6 +130,23 @@ def test_the_margin_of_an_oracle_is_read_off(monkeypatch: pytest.MonkeyPatch, st
     assert run.estimands["taught/above_bound"] == pytest.approx(0.5, abs=0.03)
 
 
+def test_every_number_of_a_run_is_a_mean_over_the_held_out_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = with_oracle(monkeypatch, 0.6, seeds=(0,))[1][0]
+    assert {len(values) for values in run.items.values()} == {40}  # eight of each of five facts
+    for name, values in run.items.items():
+        assert run.estimands[name] == pytest.approx(np.mean(values)), name
+    items = {name: np.array(values) for name, values in run.items.items()}
+    spurious = [name for name, pair in PAIRS.items() if pair.kind != "true"]
+    assert len(spurious) == 4
+    for suffix, arm in (("", "trained"), ("-before", "before")):
+        np.testing.assert_allclose(
+            items[f"spurious{suffix}/rank"], np.mean([items[f"{p}{suffix}/rank"] for p in spurious], axis=0)
+        )
+        gap = items[f"city-language-cf{suffix}/rank"] - items[f"city-language{suffix}/rank"]
+        np.testing.assert_allclose(items[f"{arm}/counterfactual_minus_true"], gap)
+    np.testing.assert_allclose(items["before/rank"], np.mean([items[f"{p}-before/rank"] for p in PAIRS], axis=0))
+
+
 def test_designs_share_names_and_differ_in_what_they_say_alone() -> None:
     settings = LanguageModelSettings()
     worlds = designs(settings, Seeds(3))

@@ -9,10 +9,11 @@ import torch
 from assay.core.errors import Diverged, SettingsError
 from assay.core.seeds import Seeds
 from assay.core.settings import resolve
+from assay.protocols.rows import Rows
 from assay.studies.knowledge.out_of_context_reasoning import STUDY
 from assay.studies.knowledge.out_of_context_reasoning.max_margin import symmetric
-from assay.studies.knowledge.out_of_context_reasoning.model import RecallStack
-from assay.studies.knowledge.out_of_context_reasoning.weights import implication_margins
+from assay.studies.knowledge.out_of_context_reasoning.model import Architecture, RecallStack
+from assay.studies.knowledge.out_of_context_reasoning.weights import enter_weights, implication_margins
 from assay.studies.knowledge.out_of_context_reasoning.world import RecallWorld
 
 EXPERIMENTS = {experiment.name: experiment for experiment in STUDY.experiments if experiment.measure_many}
@@ -69,3 +70,33 @@ def test_held_out_margins_of_a_max_margin_solution_are_its_completion():
     W[4:] = W[4:][np.argsort(world.rule)]  # rows of the implications under the rule
     np.testing.assert_allclose(implication_margins(W, world), math.sqrt(1 / 3))
     np.testing.assert_allclose(implication_margins(W, world, "train_implication"), 1.0)
+
+
+def test_the_picture_of_weights_shows_what_tokens_add_under_their_names():
+    world = RecallWorld.intact(n=6, m_train=2, m_test=1, n_noise=2, length=6).with_rule([1, 2, 3, 4, 5, 0])
+    stacks = {
+        f"{name}, trained": RecallStack.gaussian(
+            world, Architecture(depth), rngs=[Seeds(run).child(name)("init") for run in (1, 2)], std=0.5, dtype=torch.float64
+        )
+        for name, depth in (("factorised", 2), ("combined", 1))
+    }
+    ledger = Rows(2)
+    enter_weights(ledger, world, *stacks.values())
+    for run, found in enumerate(ledger.measurements()):
+        panels = {
+            name: (stack.value_output()[run, stack.answer_rows] * stack.scores[run]).numpy() for name, stack in stacks.items()
+        }
+        panels |= {f"least {norm} norm": symmetric(6, 2, 1, norm.lower()).matrix() for norm in ("nuclear", "Frobenius")}
+        shown = {(row["matrix"], row["answer"], row["token"]): row["weight"] for row in found.tables["weights"]}
+        assert len(shown) == len(found.tables["weights"]) == 4 * 10 * (2 + 15)
+        for name, W in panels.items():
+            margins = [
+                W[6 + right, 1] + W[6 + right, 2 + bridge] - W[6 + other, 1] - W[6 + other, 2 + bridge]
+                for bridge in range(12)
+                for right in [(bridge + 1) % 6]
+                for other in set(range(6)) - {right}
+            ]
+            for place, group in (("b", 0), ("c", 6)):
+                for label, column in (("r1", 0), ("r2", 1), ("bridge 2.1", 3), ("bridge 4.2", 11), ("held out 5.3", 18)):
+                    expected = (W[group + 2, column] - W[:, column].mean()) / np.mean(margins)
+                    assert shown[name, f"{place}3", label] == pytest.approx(expected), (name, place, label)

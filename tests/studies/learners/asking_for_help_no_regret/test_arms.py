@@ -54,6 +54,13 @@ def test_askers_differ_in_the_distance_test_alone(monkeypatch: pytest.MonkeyPatc
     assert np.array_equal(tossed[0][0][1].drift, chances.drift)
 
 
+def test_without_the_distance_test_a_walker_asks_by_the_coin_alone() -> None:
+    found = irreversible._askers(WalkerSettings(n_copies=10), Seeds(1), 200)
+    asked = {arm: float(np.mean([fate.asked.mean() for fate in fates])) for arm, fates in found.items()}
+    assert asked["no-test"] == pytest.approx(200 ** (-1 / 6), abs=0.03)
+    assert asked["asks"] > asked["no-test"] + 0.01
+
+
 def test_learners_walk_where_slips_are_for_ever_and_where_none_is(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, Any, Any]] = []
 
@@ -248,6 +255,75 @@ def test_online_slopes_are_of_their_arms() -> None:
     assert found["full-1d/test_slope"] == pytest.approx(-0.11, abs=1e-3)
 
 
+def test_rows_are_means_over_the_copies_of_their_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each agent is run once more by itself."""
+    draw = online.Fresh.draw
+    monkeypatch.setattr(online.Fresh, "draw", lambda problem, rng: draw(problem, rng=rng, n=200))
+    settings, seeds = OnlineSettings(horizons=(40, 80), n_copies=3, n_angles=4, n_offsets=4), Seeds(5)
+    found = online.measure_many(settings, [Seeds(6), seeds])[1]
+    for n_dims in (1, 2, 3):
+        for horizon in settings.horizons:
+            expected: dict[str, list[Any]] = {}
+            for copy in range(9):  # three times as many up to 10,000 rounds
+                for step, arm in (("plain", "full"), ("weighted", "weighted"), ("constant", "constant")):
+                    problem, run = online._problem(seeds, horizon, n_dims, copy, step=step)  # type: ignore[arg-type]
+                    fresh = draw(problem, rng=seeds.child(f"online/{n_dims}/{horizon}/{copy}")("fresh"), n=200)
+                    (transcript,) = online.ask_for_help([run])
+                    expected.setdefault(arm, []).append(online._regrets(problem, run, transcript, fresh=fresh))
+                    if step == "plain":
+                        by_name = dict(online._ablations(problem, run, transcript, fresh))
+                        for other in ("no-test", "no-hedge", "exact"):
+                            expected.setdefault(other, []).append(by_name[online.NAMES[other]])
+            rows = {row["agent"]: row for row in found.tables["online"] if (row["n_dims"], row["rounds"]) == (n_dims, horizon)}
+            assert set(rows) == set(online.NAMES.values())
+            for arm, values in expected.items():
+                row, (regret, additive, rate, wrong, tested) = rows[online.NAMES[arm]], np.mean(values, axis=0)
+                numbers = [row["additive_regret"], row["query_rate"], row["wrong_actions"], row["tested_rate"]]
+                assert numbers == pytest.approx([additive, rate, wrong, tested]), (arm, n_dims, horizon)
+                assert row["regret"] == pytest.approx(regret)
+                assert row["survival"] == pytest.approx(np.mean([math.exp(-value[0]) for value in values]))
+                assert row["test_bound"] == pytest.approx(horizon ** (-1 / (2 * n_dims + 1)))
+
+
+def test_questions_are_compared_at_the_longest_run_in_one_dimension(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, float]] = []
+
+    def ask(runs: list[Any]) -> list[online.Transcript]:
+        (run,) = runs
+        n = len(run.labels)
+        asked.append((n, run.schedule.radius))
+        return [online.Transcript(np.arange(n) < n * n**-0.25, np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64))]
+
+    monkeypatch.setattr(online, "ask_for_help", ask)
+    settings = OnlineSettings(horizons=(1_000, 10_000, 20_000), n_angles=4, n_offsets=4)
+    rates = {name: 0.1 * (place + 1) for place, name in enumerate(online.NAMES.values())}
+    table: list[Any] = [
+        {"n_dims": n_dims, "rounds": horizon, "agent": agent, "query_rate": rate if (n_dims, horizon) == (1, 20_000) else 1.0}
+        | {"additive_regret": rate + n_dims, "wrong_actions": 2.0 + rate}
+        for n_dims in (1, 2, 3)
+        for horizon in settings.horizons
+        for agent, rate in rates.items()
+    ]
+    found = online._measurement(settings, Seeds(0), table, {"x/additive_slope": 0.5})
+    assert found.estimands == pytest.approx(
+        {
+            "x/additive_slope": 0.5,
+            "no-transfer-1d/query_slope": -0.25,
+            "no-hedge-1d/queries_to_full": rates[online.NAMES["no-hedge"]] / rates[online.NAMES["full"]],
+            "exact-1d/queries_to_full": rates[online.NAMES["exact"]] / rates[online.NAMES["full"]],
+        },
+        abs=1e-3,
+    )
+    assert asked[:2] == [(1_000, 0.0), (10_000, 0.0)]  # where no answer carries over to another input
+    assert [n for n, _ in asked[2:]] == [row["rounds"] for row in found.tables["half_planes"]] == [1_000, 10_000]
+    assert {row["agent"] for row in found.tables["queries"]} == {online.NAMES["full"]}
+    assert {row["agent"] for row in found.tables["regret"]} == set(online.NAMES.values()) - {online.NAMES["exact"]}
+    beside = {row["quantity"]: row for row in found.tables["reference"] if row["rounds"] == 1_000}
+    full, hedge = rates[online.NAMES["full"]], rates[online.NAMES["no-test"]]
+    ours = {"regret": full + 1, "query rate": 1.0, "wrong actions": 2 + full, "Hedge-only regret": hedge + 1}
+    assert {name: row["ours"] for name, row in beside.items()} == pytest.approx(ours)
+
+
 def test_the_bounds_own_slope() -> None:
     horizons = OnlineSettings().horizons
     for n_dims in (1, 2, 3):
@@ -276,7 +352,39 @@ def test_askers_with_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
         elif seen.get(cell, 0) != cells.safe[cell]:
             lost -= math.log(1 - min(place * 60 - cell, 1 - place * 60 + cell) / 60)
     assert found["asks once a cell"] == pytest.approx(lost)
-    assert found["learnable, exact learner"] <= found["learnable, copies nearest"] + 1.0
+    # Of the others' answers too, one round at a time; the action changes once, or there are sixteen cells.
+    once = Cells.sample(60, rng=seeds("structured"), structured=True)
+    few = Cells.sample(16, rng=seeds("few"))
+
+    def at_stake(problem: Cells, place: float) -> float:
+        inside = place * len(problem.safe) % 1
+        return -math.log(1 - min(inside, 1 - inside) / len(problem.safe))
+
+    def safe(problem: Cells, place: float) -> int:
+        return problem.safe[min(int(place * len(problem.safe)), len(problem.safe) - 1)]
+
+    for name, problem in (("asks first, copies nearest", cells), ("learnable, copies nearest", once)):
+        nearest = [int(np.abs(x[:q, 0] - place).argmin()) for place in x[:, 0]]
+        wrong = [
+            place for place, told in zip(x[:, 0], nearest, strict=True) if safe(problem, x[told, 0]) != safe(problem, place)
+        ]
+        assert found[name] == pytest.approx(sum(at_stake(problem, place) for place in wrong))
+    low, high, n_asked, lost = 0.0, 1.0, 0, 0.0
+    for place in x[:, 0]:
+        unsure = low < place < high
+        n_asked += unsure
+        if unsure and n_asked > q and safe(once, place) == 1:  # it would have asked, may not, and plays 0
+            lost += at_stake(once, place)
+        if unsure:
+            low, high = (low, place) if safe(once, place) else (place, high)
+    assert found["learnable, exact learner"] == pytest.approx(lost)
+    met = list(dict.fromkeys(min(int(place * 16), 15) for place in x[:, 0]))[:q]
+    lost = sum(at_stake(few, place) for place in x[:, 0] if min(int(place * 16), 15) not in met and safe(few, place))
+    assert found["sixteen cells only"] == pytest.approx(lost + 1)
+    stakes = np.zeros(60)
+    for place in x[:, 0]:
+        stakes[min(int(place * 60), 59)] += at_stake(cells, place)
+    assert found["bound for all"] == pytest.approx(np.sort(stakes)[: 60 - q].sum() / 2)
 
 
 def test_exponents_are_of_their_askers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,6 +423,47 @@ def test_each_assumption_is_broken_alone() -> None:
     assert {r.schedule for r in (clean, noisy, blind, run)} == {clean.schedule}
 
 
+def test_regret_under_each_break_is_what_the_mentor_itself_loses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Round by round: a misheard answer is not misplayed, and without the distance test all but forced rounds are played."""
+    settings = MisspecifiedSettings(horizons=(50, 100), n_copies=1)
+    kept: list[Any] = []
+    monkeypatch.setattr(misspecified, "_misspecified_measurement", lambda settings, found: kept.append(found))
+    misspecified.measure_many(settings, [Seeds(7)])
+    cases = [("none", 0.0), ("noise", 0.05), ("noise", 0.2), ("metric", 0.6), ("metric", 0.9), ("boundary", 0.3)]
+    assert set(kept[0]) == {(*case, horizon) for case in [*cases, ("boundary", 1.0)] for horizon in (50, 100)}
+    for (kind, level, horizon), values in kept[0].items():
+        assert len(values) == 3
+        problem, inputs, run = misspecified._broken(Seeds(7), kind, level, horizon, 1)
+        (transcript,) = online.ask_for_help([run])
+        lost = untested = 0.0
+        for x, asked, forced, action in zip(inputs[:, 0], transcript.asked, transcript.forced, transcript.action, strict=True):
+            cost = -math.log(1 - abs(x - problem.offset)) if action != (x > problem.offset) else 0.0
+            lost += cost * (not asked)
+            untested += cost * (not forced)
+        assert values[1] == pytest.approx((lost, transcript.asked.mean(), untested))
+
+
+def test_rows_of_breaks_say_whose_they_are() -> None:
+    settings = MisspecifiedSettings(horizons=(100, 1000))
+    cases = {("none", 0.0): 1.0, ("noise", 0.05): 2.0, ("noise", 0.2): 3.0, ("metric", 0.6): 4.0, ("metric", 0.9): 5.0}
+    cases |= {("boundary", 0.3): 6.0, ("boundary", 1.0): 7.0}
+    found = {(*case, t): [(value * t, 0.1 * value, 1.0)] * 2 for case, value in cases.items() for t in (100, 1000)}
+    rows = misspecified._misspecified_measurement(settings, found).tables["misspecified"]
+    broken = {
+        (str(row["assumption"]).partition(":")[0], row["degree"], row["rounds"]): (row["regret"], row["query_rate"])
+        for row in rows
+        if row["degree"] != "unbroken"
+    }
+    names = {"noise": "mentor misheard", "metric": "distance missed", "boundary": "inputs at the boundary"}
+    expected = {}
+    for (kind, level), value in cases.items():
+        if kind != "none":
+            degree = "broken a little" if level in (0.05, 0.6, 0.3) else "broken badly"
+            expected |= {(names[kind], degree, t): pytest.approx((value * t, 0.1 * value)) for t in (100, 1000)}
+    assert broken == expected
+    assert [row["times_clean"] for row in rows if row["rounds"] == 100] == [1, 1, 1, 2, 3, 4, 5, 6, 7]
+
+
 def test_slopes_are_of_their_breaks() -> None:
     settings = MisspecifiedSettings(horizons=(100, 1000))
     powers = {("none", 0.0): -0.3, ("noise", 0.05): 0.1, ("noise", 0.2): 0.2, ("metric", 0.6): 0.3, ("metric", 0.9): 0.4}
@@ -346,6 +495,71 @@ def test_every_exact_statement_holds_and_fails_without_its_condition() -> None:
     }  # fmt: skip
     assert {name: checks[name].judge(number) for name, number in without.items()} == dict.fromkeys(without, "fails")
     assert tight_share(1000) > tight_share(50) == pytest.approx(49 / 50)
+
+
+def test_risk_and_lost_return_one_step_at_a_time() -> None:
+    mdp, rng = local_safety.random_trap_mdp(4, 2, rng=Seeds(3)("mdp"), traps=2), Seeds(3)("agents")
+    mentor = np.eye(2)[[1, 0, 1, 1]]
+    rows = {(row["agent"], row["share"]): row for row in local_safety._risk_and_regret(0, mdp, mentor, 6, rng)}
+    assert {share for _, share in rows} == {0.001, 0.01, 0.1, 0.5, 1.0}
+    best = np.eye(2)[mdp.reward.argmax(axis=1)]
+    for name, other in (("plays at random", np.full((4, 2), 0.5)), ("takes the largest reward", best)):
+        for share in (0.01, 0.5, 1.0):
+            row = rows[name, share]
+            agent = (1 - share) * mentor + share * other
+            law, its = mdp.initial.copy(), mdp.initial.copy()
+            risk = of_rewards = lost = 0.0
+            for _ in range(6):
+                for s in range(4):
+                    guide = int(mentor[s].argmax())
+                    lost += its[s] * mdp.reward[s, guide] - law[s] * float(agent[s] @ mdp.reward[s])
+                    for a in range(2):
+                        moved = np.abs(mdp.transition[s, a] - mdp.transition[s, guide]).sum() / 2
+                        gap = abs(mdp.reward[s, a] - mdp.reward[s, guide])
+                        risk += law[s] * agent[s, a] * (moved + gap)
+                        of_rewards += law[s] * agent[s, a] * gap
+                law, its = (
+                    np.einsum("s,sa,sat->t", law, agent, mdp.transition),
+                    np.einsum("s,sa,sat->t", its, mentor, mdp.transition),
+                )
+            assert (row["risk"], row["reward_risk"]) == pytest.approx((risk, of_rewards)), (name, share)
+            assert row["lost_per_step"] == pytest.approx(lost / 6), (name, share)
+
+
+def test_processes_of_local_safety_are_as_many_and_as_drawn_as_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[int, int, int]] = []
+    solved: list[float] = []
+    asked: list[tuple[int, int]] = []
+    draw, solve = local_safety.random_trap_mdp, local_safety.policy_iteration
+
+    def random_trap_mdp(n_states: int, n_actions: int, *, rng: Any, traps: int) -> Any:
+        drawn.append((n_states, n_actions, traps))
+        return draw(n_states, n_actions, rng=rng, traps=traps)
+
+    def policy_iteration(mdp: Any, discount: float) -> Any:
+        solved.append(discount)
+        return solve(mdp, discount)
+
+    def rows(place: int, mdp: Any, mentor: Any, horizon: int, rng: Any) -> list[Any]:
+        asked.append((place, horizon))
+        number = {"agent": "a", "share": 1.0, "risk": 2.0, "reward_risk": 0.5}
+        return [number | {"lost_per_step": 0.5 * place}, number | {"lost_per_step": 0.1}]
+
+    monkeypatch.setattr(local_safety, "random_trap_mdp", random_trap_mdp)
+    monkeypatch.setattr(local_safety, "policy_iteration", policy_iteration)
+    monkeypatch.setattr(local_safety, "_risk_and_regret", rows)
+    found = local_safety.measure(LocalSettings(n_processes=4, n_states=5, n_actions=2, horizon=7), Seeds(1))
+    assert drawn == [(5, 2, 1), (5, 2, 2), (5, 2, 1), (5, 2, 2)]
+    assert solved == [0.95, 0.95]  # the others' mentors are drawn
+    assert asked == [(k, 7) for k in range(4)]
+    assert found.estimands == pytest.approx({"drawn/share_of_bound": 0.75, "tight/share_of_bound": 6 / 7})
+    for made in (drawn, solved, asked):
+        made.clear()
+    assert worst_excess(5, 9) == pytest.approx(0.0)  # 0.5 x 4, less the risk
+    assert worst_excess(5, 9, whole=False) == pytest.approx(1.5)
+    assert drawn == 2 * [(6, 3, 1), (6, 3, 2), (6, 3, 1), (6, 3, 2), (6, 3, 1)]
+    assert solved == [0.95] * 10
+    assert asked == 2 * [(k, 9) for k in range(5)]
 
 
 def test_what_is_left_over_matches_drawn_cells() -> None:

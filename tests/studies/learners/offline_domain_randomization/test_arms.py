@@ -19,7 +19,12 @@ from assay.studies.learners.offline_domain_randomization import (
     misfit,
     transfer,
 )
-from assay.studies.learners.offline_domain_randomization.randomisation import Fit, Randomisation, uniform_randomisation
+from assay.studies.learners.offline_domain_randomization.randomisation import (
+    Fit,
+    FitSettings,
+    Randomisation,
+    uniform_randomisation,
+)
 from assay.studies.learners.offline_domain_randomization.settings import (
     CollapseSettings,
     ConsistencySettings,
@@ -54,6 +59,59 @@ def spy(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, answer: Callabl
 def point(parameters: Any, at: float = 0.5) -> Randomisation:
     low, high = (np.array([getattr(p, side) for p in parameters]) for side in ("low", "high"))
     return Randomisation(parameters, "normal", low + at * (high - low), 0.01 * (high - low))
+
+
+# What every fit has in common.
+
+DROPO = {
+    "n_draws": 100, "block_length": 1, "noise_floor": 1e-5, "entropy_bonus": 0.0, "budget": 1000, "truncation": 2.0,
+    "matched": False, "standardise": False, "likelihood": "moments",
+}  # fmt: skip
+
+
+def changed(settings: FitSettings) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(settings).items() if value != DROPO[name]}
+
+
+def test_every_fit_is_the_released_one_but_for_what_its_experiment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dataclasses.asdict(FitSettings()) == DROPO
+
+    def answer(simulator: Any, *args: Any, **kwargs: Any) -> Fit:
+        return Fit(point(simulator.parameters), 0.0, 0.0, 1, np.zeros(len(simulator.parameters), dtype=bool))
+
+    modules = {module.__name__.rpartition(".")[2]: module for module in (consistency, collapse, misfit, meeting, engine)}
+    calls = {name: spy(monkeypatch, module, "fit_randomisation", answer) for name, module in modules.items()}
+    searched = ConsistencySettings(searched_sizes=(5, 6), n_searched=1, n_draws=7, budget=31, noise=0.02)
+    consistency._searched_rows(searched, Seeds(0))
+    collapse._searched(CollapseSettings(fit_budget=32), Seeds(0), 1.5, 0.01, 0.5)
+    misfit._error(
+        MisfitSettings(n_draws=8, budget=33), Seeds(0), SpringDamper(), Transitions(*[np.zeros((1, 2))] * 3, np.zeros(1)),
+        np.zeros(2), 16, 0.3,
+    )  # fmt: skip
+    budgets = TransferSettings(n_draws=9, fit_budget=34).budgets
+    data = meeting.record_plant(meeting.CART_POLE, transfer.SIMULATOR, np.ones(4), 2, sensor=0.1, seeds=Seeds(0))
+    meeting.fit_law(meeting.CART_POLE, data, budgets, floor=0.4, bonus=0.6, seeds=Seeds(0))
+    monkeypatch.setattr(engine, "simulator", lambda name, friction=False: LightPole(friction))
+    monkeypatch.setattr(engine, "record_episodes", lambda *args, **kwargs: data)
+    engine._hopper(EngineSettings(n_draws=10, fit_budget=35, sensor=0.2), Seeds(0))
+    found = {name: [changed(args[2]) for args, _ in made] for name, made in calls.items()}
+    assert found == {
+        "consistency": [{"n_draws": 7, "noise_floor": pytest.approx(0.0004), "budget": 31, "matched": True}] * 6,
+        "collapse": [
+            {"n_draws": 10, "noise_floor": 0.01, "entropy_bonus": 0.5, "budget": 32, "truncation": None, "matched": True}
+        ],
+        "misfit": [{"n_draws": 8, "block_length": 16, "noise_floor": 0.3, "budget": 33}],
+        "meeting": [{"n_draws": 9, "noise_floor": 0.4, "entropy_bonus": 0.6, "budget": 34}],
+        "engine": [{"n_draws": 10, "noise_floor": pytest.approx(0.04), "budget": 35}] * 2,
+    }
+
+
+def test_budgets_are_those_of_their_settings() -> None:
+    transfers = TransferSettings(n_draws=11, fit_budget=22, policy_budget=33, n_trained_on=44, n_starts=55)
+    engines = EngineSettings(n_draws=11, fit_budget=22, policy_budget=33, n_trained_on=44, n_starts=55)
+    for settings in (transfers, engines):
+        expected = {"n_draws": 11, "fit": 22, "policy": 33, "n_trained_on": 44, "n_starts": 55, "n_tests": 64}
+        assert dataclasses.asdict(settings.budgets) == expected
 
 
 # Consistency.
@@ -245,6 +303,31 @@ def test_the_visible_share_of_a_law() -> None:
         after = np.array([pole.step(xi, state, action) for xi in draws])
         shares.append(after.var(axis=0) / (after.var(axis=0) + 0.01))
     assert collapse.visible_share(law, data, 0.01, rng=Seeds(0)("z")) == pytest.approx(np.mean(shares))
+
+
+def test_the_figure_of_one_parameter_shows_what_was_searched_for_beside_its_closed_form(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = Fit(
+        Randomisation(LinearResponse().parameters, "normal", np.zeros(1), np.array([0.07])), 0.0, 0.0, 1, np.zeros(1, bool)
+    )
+    calls = spy(monkeypatch, collapse, "fit_randomisation", lambda *args, **kwargs: answer)
+    settings = CollapseSettings(residuals=(0.0, 0.005), bonuses=(1.0,), n_records=20)
+    rows = collapse._one_parameter(settings, Seeds(3))
+    assert [(row["residual"], row["bonus"]) for row in rows] == [("0", 0.0), ("0", 1.0), ("0.005", 0.0), ("0.005", 1.0)]
+    gain = float(Seeds(3)("gain").uniform(0.5, 2.0))
+    for row, (args, _) in zip(rows, calls, strict=True):
+        simulator, data, fit = args
+        assert simulator == LinearResponse(gain)
+        assert fit.entropy_bonus == row["bonus"]
+        left = data.next_state[:, 0] - data.next_state.mean()
+        np.testing.assert_allclose(left**2, float(row["residual"]), atol=1e-12)
+        assert row["deviation"] == 0.07
+        # The deviation at which the likelihood with its bonus is largest, among all that the search looks at.
+        sigma = np.geomspace(1e-5, 1, 100_001)
+        v = gain**2 * sigma**2 + settings.noise_floor
+        score = 20 * (-np.log(v) / 2 - float(row["residual"]) / (2 * v)) + float(row["bonus"]) * np.log(sigma)
+        assert row["expected"] == pytest.approx(sigma[score.argmax()], rel=1e-3)
 
 
 # Missing effects, blocks and floors.

@@ -22,6 +22,7 @@ from assay.studies.mechanisms.in_context_vs_in_weights.settings import (
     Regime,
     SkewSettings,
     Training,
+    check_regimes,
 )
 from assay.studies.mechanisms.in_context_vs_in_weights.system import (
     Arm,
@@ -146,6 +147,28 @@ def test_the_laptop_s_protocol_is_the_one_that_was_written_down() -> None:
     }  # fmt: skip
     for experiment in (DATA, TWO_PARAMETERS, EMERGENCE, SKEW, SGD, GATES):
         assert asdict(experiment.presets["laptop"].settings) == protocol[experiment.name]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"n_classes": 48}, "multiple of n_labels"),
+        ({"n_labels": 3}, "multiple of n_labels"),
+        ({"n_labels": 2, "burst": 1}, "different labels"),
+        ({"burst": 3}, "burst must divide"),
+        ({"noise": -0.1}, "noise"),
+        ({"zipf": -1.0}, "zipf"),
+        ({"p_bursty": 1.5}, "got 1.5, 0.5"),
+        ({"p_bursty": -0.5}, "got -0.5, 0.5"),
+        ({"p_fresh": 1.5}, "got 0.25, 1.5"),
+        ({"burst": 0}, "fresh classes come in bursts"),
+    ],
+)
+def test_each_property_of_a_regime_is_checked(changed: dict[str, Any], message: str) -> None:
+    good = Regime(64, 2, noise=1.25, p_bursty=0.25, p_fresh=0.5)  # a noise may be above 1, a share may not
+    check_regimes([good])
+    with pytest.raises(SettingsError, match=message):
+        check_regimes([good, replace(good, **changed)])
 
 
 def test_optimisers_are_adam_without_decay_and_the_paper_s_sgd() -> None:

@@ -345,7 +345,8 @@ def test_the_two_parameter_models_and_their_numbers(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(two_parameters, "train", train)
     least: dict[str, Any] = {}
     monkeypatch.setattr(two_parameters, "least_contrasts", lambda cells, held: least.update(cells=cells, held=held) or {})
-    numbers = two_parameters.measure(settings, SEEDS).estimands
+    found = two_parameters.measure(settings, SEEDS)
+    numbers = found.estimands
     for (arm, rate), length in ramps.items():
         name = f"{'no-look-up-' if arm == 'memoriser' else ''}rate-{rate:g}/cliff"
         assert numbers[name] == pytest.approx(2.6, rel=0.1), (name, length)
@@ -362,6 +363,18 @@ def test_the_two_parameter_models_and_their_numbers(monkeypatch: pytest.MonkeyPa
         assert cell["stranger_cost"] == pytest.approx(at(True, "stranger", steps[role]) - at(False, "stranger", steps[role]))
         assert least["held"][role]["ic"] == at(True, "ic", 400)
         assert least["held"][role]["cost"] == 0
+        shown = {row["reading"]: row["accuracy"] for row in found.tables["cells"] if row["cell"] == settings.corners[role]}
+        assert shown == {
+            "ic": at(False, "ic", 400), "iw": at(False, "iw", steps[role]), "held_ic": at(True, "ic", 400),
+            "held_iw": at(True, "iw", steps[role]),
+        }  # fmt: skip
+    for row in found.tables["rates"]:
+        assert row["accuracy"] == min(1.0, row["step"] / ramps["isolated", float(row["rate"])])
+    assert {row["rate"] for row in found.tables["rates"]} == {"10", "3", "1"}
+    by_name = {key: [row for row in found.tables["curves"] if row["measure"] == key] for key in ("ic", "beta_1", "alpha")}
+    assert sum(map(len, by_name.values())) == len(found.tables["curves"]) == len(found.tables["rates"])
+    for row in by_name["ic"]:
+        assert row["value"] == min(1.0, row["step"] / ramps["isolated", 1.0])
 
 
 @pytest.mark.parametrize(
