@@ -11,6 +11,7 @@ a verdict is another one only if it is so on two sets of seeds, and the source a
 import argparse
 import concurrent.futures
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -26,6 +27,8 @@ from pathlib import Path
 from tests.sabotage.equivalents import EQUIVALENT
 from tests.sabotage.mutations import Mutation, drawn, fields_of, literals_of, mutations_of
 
+from assay.runner.discovery import find
+
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "src" / "assay" / "studies"
 AT_LEAST = 60
@@ -33,7 +36,7 @@ SECONDS = 1800  # a mutation may also make a program endless
 SETS = (0, 1)  # of seeds
 CONTRACT = "tests/studies/test_contract.py"
 COUNTED = "tests/studies/test_reference.py::test_counted_runs_had_the_settings_of_today"
-DECLARING = ("claims.py", "figures.py", "__init__.py")
+DECLARING = ("claims", "figures", "__init__")
 
 
 def folders() -> dict[str, Path]:
@@ -42,9 +45,14 @@ def folders() -> dict[str, Path]:
     return {folder.name.replace("_", "-"): folder for folder in found}
 
 
+def declares(path: Path) -> bool:
+    """Whether a file of a study's folder only declares: `claims.py`, `claims/further.py`, `language_model_claims.py`."""
+    return any(part.removesuffix(".py").endswith(DECLARING) for part in path.parts)
+
+
 def drawn_of(folder: Path, count: int, seed: str) -> list[Mutation]:
     """Some mutations of a study's files; claims and figures are declared, and judged by other tests."""
-    files = [path for path in sorted(folder.rglob("*.py")) if path.name not in DECLARING]
+    files = [path for path in sorted(folder.rglob("*.py")) if not declares(path.relative_to(folder))]
     texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in files}
     alternatives, fields = literals_of(list(texts.values())), fields_of(list(texts.values()))
     found = [one for path, text in texts.items() for one in mutations_of(path, text, alternatives, fields)]
@@ -138,6 +146,12 @@ def files_of_tests(slug: str, mutated: str = "") -> list[str]:
     return [file.relative_to(ROOT).as_posix() for file in files]
 
 
+def missing(slug: str) -> str:
+    """What a study needs and cannot be imported here."""
+    needed = {module: None for experiment in find(slug).experiments for module in experiment.needs}
+    return ", ".join(module for module in needed if importlib.util.find_spec(module) is None)
+
+
 def own_tests(folder: Path) -> Path:
     """The folder of a study's own tests."""
     return ROOT / "tests" / "studies" / folder.parent.name / folder.name
@@ -214,6 +228,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.out.parent.mkdir(parents=True, exist_ok=True)
     unharmed = {}
     for slug in sorted({slug for _, (slug, _) in todo}):
+        if absent := missing(slug):  # tests that need them are skipped, and would notice nothing
+            print(f"{slug}: its tests need {absent}, which is not installed. Run: make setup", file=sys.stderr)
+            return 2
         print(f"{slug}: quick runs and tests of the source as it is", file=sys.stderr)
         failing = failing_test(ROOT, *files_of_tests(slug)) or failing_test(ROOT, CONTRACT, COUNTED, "-k", slug)
         said = None if failing else words_of(ROOT, slug)

@@ -145,6 +145,8 @@ def _code(node: ast.AST, types: Mapping[str, str]) -> Iterator[tuple[ast.AST, Ma
         return
     if isinstance(node, ast.keyword) and node.arg == "strict":  # of zip: a guard, which lets the same pass where it holds
         return
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Literal"):  # a type is an annotation by a name
+        return
     if isinstance(node, ast.Assign) and any(isinstance(one, ast.Name) and one.id == "__all__" for one in node.targets):
         return
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):

@@ -4,7 +4,19 @@ import ast
 from pathlib import Path
 
 import pytest
-from tests.sabotage.__main__ import AT_LEAST, CONTRACT, ROOT, chosen, folders, kept, own_tests
+from tests.sabotage import __main__ as command
+from tests.sabotage.__main__ import (
+    AT_LEAST,
+    CONTRACT,
+    COUNTED,
+    ROOT,
+    chosen,
+    declares,
+    files_of_tests,
+    folders,
+    kept,
+    own_tests,
+)
 from tests.sabotage.mutations import KINDS, Mutation, drawn, fields_of, literals_of, mutations_of
 
 SOURCE = '''"""A study."""
@@ -13,6 +25,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from annotated_types import Ge
+
+Mode = Literal["joint", "apart"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +91,7 @@ def test_switches_signs_and_arguments() -> None:
 def test_what_only_speaks_is_left_alone() -> None:
     texts = [SOURCE]
     for one in mutations_of("a.py", SOURCE, literals_of(texts), fields_of(texts)):
-        assert not one.before.startswith(("CLAIMS", "raise", "progress", '"""', "from"))
+        assert not one.before.startswith(("CLAIMS", "raise", "progress", '"""', "from", "Mode"))
         assert "Ge(2)" not in one.after
         changed = one.applied(SOURCE).split("\n")
         differ = [number for number, (a, b) in enumerate(zip(SOURCE.split("\n"), changed, strict=True), 1) if a != b]
@@ -107,6 +121,50 @@ def test_every_study_is_drawn_from() -> None:
     assert min(slugs.count(slug) for slug in folders()) >= 3
     assert all(own_tests(folder).is_dir() for folder in folders().values())
     assert (ROOT / CONTRACT).is_file()
+    file, _, test = COUNTED.partition("::")
+    assert f"def {test}(" in (ROOT / file).read_text()
+
+
+def test_what_only_declares_is_left_to_other_tests() -> None:
+    for name in ("claims.py", "claims/further.py", "language_model_claims.py", "figures.py", "__init__.py"):
+        assert declares(Path(name))
+    for name in ("settings.py", "language_model.py", "claimed.py"):
+        assert not declares(Path(name))
+    assert not [one.path for _, one in chosen(0, []) if declares(Path(one.path).relative_to("src/assay/studies"))]
+
+
+def test_tests_that_name_the_mutated_file_come_first() -> None:
+    mutated = "src/assay/studies/games/off_switch_game/learners.py"
+    files = files_of_tests("off-switch-game", mutated)
+    assert len(files) == len(set(files)) > 2
+    names_it = ["learners" in (ROOT / file).read_text() for file in files]
+    assert names_it == sorted(names_it, reverse=True)
+    assert not all(names_it)
+
+
+@pytest.mark.parametrize(
+    ("said", "noticed"),
+    [
+        ([{"C1": "supported", "C2": "supported"}], []),
+        ([{"C1": "refuted", "C2": "void"}, {"C1": "refuted", "C2": "supported"}], ["C1"]),
+        ([{"C1": "inconclusive", "C2": "supported"}, {"C1": "supported", "C2": "supported"}], []),
+        ([{"C1": "refuted"}, {"C1": "supported"}], []),
+        ([{"an experiment": "error"}, {"an experiment": "error"}], ["an experiment"]),
+        ([None], ["the quick runs break"]),
+        ([{"C1": "refuted"}, None], ["the quick runs break"]),
+    ],
+)
+def test_a_verdict_is_another_one_on_both_sets_of_seeds(
+    said: list[dict[str, str] | None], noticed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unharmed = iter([{"C1": "supported", "C2": "supported"}, {"C1": "supported", "C2": "inconclusive"}])
+    monkeypatch.setattr(command, "look", lambda root, slug, seeds: next(unharmed))
+    words = command.words_of(ROOT, "a-study")
+    assert words == {"C1": {"supported"}, "C2": {"supported", "inconclusive"}}
+    looks = iter(said)
+    monkeypatch.setattr(command, "look", lambda root, slug, seeds: next(looks))
+    assert command.other_verdicts(ROOT, "a-study", words) == noticed
+    assert not list(looks)
 
 
 def test_results_outlive_a_kill(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from assay.core.seeds import Seeds
 from assay.protocols.rows import Rows
 from assay.studies.knowledge.out_of_context_reasoning import (
     STUDY,
+    arms,
     depth,
     descent,
     dose_response,
@@ -218,6 +219,22 @@ def test_widths_of_the_rank_sweep_are_as_they_say(monkeypatch):
 
 
 # -------------------------------------------------------------------------------------------------------------- descent
+
+
+@pytest.mark.parametrize("depth_", [1, 3])
+def test_descent_starts_at_the_size_that_is_said_with_attention_fixed(depth_):
+    world = RecallWorld.intact(n=4, m_train=1, m_test=3, n_noise=0, length=3)
+    asked = {"depth": depth_, "std": 0.3, "n_steps": 1}
+    still, _ = arms.descend_arm([world] * 2, SEEDS, step_size=1e-12, growth=1e-12, **asked)
+    start = arms.draw_fixed(world, SEEDS, depth=depth_, std=0.3)
+    for ours, drawn in zip(still.factors, start.factors, strict=True):
+        torch.testing.assert_close(ours, drawn, rtol=0, atol=1e-9)
+        used = drawn[drawn != 0]
+        assert float(used.std()) == pytest.approx(0.3, rel=0.2)
+    assert not torch.equal(still.factors[0][0], still.factors[0][1])
+    assert (still.scores[:, : 2 + world.n_subjects] == 1).all()
+    moved, _ = arms.descend_arm([world] * 2, SEEDS, step_size=0.1, **asked)
+    assert not torch.allclose(moved.factors[0], start.factors[0], atol=1e-3)
 
 
 def planted_stack(world, matrices):

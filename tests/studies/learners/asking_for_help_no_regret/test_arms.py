@@ -387,6 +387,20 @@ def test_askers_with_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["bound for all"] == pytest.approx(np.sort(stakes)[: 60 - q].sum() / 2)
 
 
+def test_null_askers_with_a_budget() -> None:
+    """Who asks nine times and else tosses a coin, and who errs once, on a round like any other."""
+    seeds, place_of = Seeds(4), uniform_inputs(400, 1, rng=Seeds(4)("inputs"))[:, 0]
+    cells = Cells.sample(60, rng=seeds("cells"))
+    rng = seeds("coin")
+    coins, asked = rng.integers(2, size=400), set(rng.choice(400, 9, replace=False).tolist())
+    assert len(asked) == 9
+    at_stake = [-math.log(1 - min(place * 60 % 1, 1 - place * 60 % 1) / 60) for place in place_of]
+    wrong = [
+        stake for t, stake in enumerate(at_stake) if t not in asked and coins[t] != cells.safe[min(int(place_of[t] * 60), 59)]
+    ]
+    assert impossible._null_regret(400, 9, seeds) == pytest.approx((sum(wrong), np.mean(at_stake)))
+
+
 def test_exponents_are_of_their_askers(monkeypatch: pytest.MonkeyPatch) -> None:
     powers = dict(zip(impossible._ASKERS, (0.5, 0.9, 0.3, 0.7, 0.2, 0.0), strict=True))
     monkeypatch.setattr(

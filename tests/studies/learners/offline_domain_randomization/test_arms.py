@@ -397,6 +397,11 @@ def test_gains_of_length_and_costs_of_floors(monkeypatch: pytest.MonkeyPatch) ->
 # Transfer.
 
 
+def test_records_laws_and_controllers_are_of_one_cart_pole() -> None:
+    assert meeting.CART_POLE.simulator == transfer.SIMULATOR
+    assert (transfer.SIMULATOR.friction, transfer.SIMULATOR.dt, transfer.SIMULATOR.substeps) == (0, 0.04, 4)
+
+
 def test_laws_that_meet_the_real_cart_pole(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = TransferSettings()
     laws = spy(monkeypatch, transfer, "fit_law", lambda *args, **kwargs: point(transfer.SIMULATOR.parameters))
