@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from tests.sabotage.equivalents import EQUIVALENT
@@ -157,17 +158,43 @@ def own_tests(folder: Path) -> Path:
     return ROOT / "tests" / "studies" / folder.parent.name / folder.name
 
 
-def tried(slug: str, mutation: Mutation, unharmed: Words) -> dict[str, object]:
-    """What notices a mutation: a test of the study; where none does, the claims whose verdict differs; else the contract."""
+class BrokenSource(Exception):
+    """The source as it is does not pass: a test that fails anyway would seem to notice everything."""
+
+
+@cache
+def must_pass(slug: str, *which: str) -> None:
+    """Nothing where the source as it is passes these tests."""
+    if failing := failing_test(ROOT, *which):
+        raise BrokenSource(f"{slug}: the source as it is must pass {failing}. Mend it first")
+
+
+@cache
+def unharmed_words(slug: str) -> Words:
+    """What quick runs of the source as it is say."""
+    words = words_of(ROOT, slug)
+    if words is None:
+        raise BrokenSource(f"{slug}: quick runs of the source as it is break. Mend it first")
+    return words
+
+
+def tried(slug: str, mutation: Mutation) -> dict[str, object]:
+    """What notices a mutation: a test of the study; where none does, the claims whose verdict differs; else the contract.
+
+    Raises:
+        BrokenSource: what is asked fails without the mutation, too.
+    """
+    contract = (CONTRACT, COUNTED, "-k", slug)
     with tempfile.TemporaryDirectory() as folder:
         root = copied(Path(folder))
         path = root / mutation.path
         path.write_text(mutation.applied(path.read_text()))
         begun, test, differ = time.monotonic(), failing_test(root, *files_of_tests(slug, mutation.path)), list[str]()
         if not test:  # one that notices is enough
-            differ = other_verdicts(root, slug, unharmed)
+            differ = other_verdicts(root, slug, unharmed_words(slug))
         if not test and not differ:
-            test = failing_test(root, CONTRACT, COUNTED, "-k", slug)
+            must_pass(slug, *contract)
+            test = failing_test(root, *contract)
     return {"study": slug, **asdict(mutation), "verdicts": differ, "test": test, "seconds": round(time.monotonic() - begun)}
 
 
@@ -226,28 +253,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     done = kept(given.out)
     todo = [one for one in wanted if names[one[0]] not in done and not reason(one[1][1])]
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    unharmed = {}
-    for slug in sorted({slug for _, (slug, _) in todo}):
-        if absent := missing(slug):  # tests that need them are skipped, and would notice nothing
-            print(f"{slug}: its tests need {absent}, which is not installed. Run: make setup", file=sys.stderr)
-            return 2
-        print(f"{slug}: quick runs and tests of the source as it is", file=sys.stderr)
-        failing = failing_test(ROOT, *files_of_tests(slug)) or failing_test(ROOT, CONTRACT, COUNTED, "-k", slug)
-        said = None if failing else words_of(ROOT, slug)
-        if said is None:  # a test that fails anyway would seem to notice everything
-            print(f"{slug}: the source as it is must pass; {failing or 'its quick runs break'}. Mend it first", file=sys.stderr)
-            return 2
-        unharmed[slug] = said
-    begun = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(given.n) as pool:
-        futures = {pool.submit(tried, slug, mutation, unharmed[slug]): number for number, (slug, mutation) in todo}
-        for count, future in enumerate(concurrent.futures.as_completed(futures), 1):
-            result = {"name": names[futures[future]], **future.result()}
-            done[str(result["name"])] = result
-            with given.out.open("a") as stream:
-                stream.write(json.dumps(result) + "\n")
-            left = (time.monotonic() - begun) / count * (len(futures) - count) / 60
-            print(f"{count} of {len(futures)}: {result['study']}, {outcome(result)}; {left:.0f} min left", file=sys.stderr)
+    try:
+        for slug in sorted({slug for _, (slug, _) in todo}):
+            if absent := missing(slug):  # tests that need them are skipped, and would notice nothing
+                raise BrokenSource(f"{slug}: its tests need {absent}, which is not installed. Run: make setup")
+            print(f"{slug}: tests of the source as it is", file=sys.stderr)
+            must_pass(slug, *files_of_tests(slug))
+        begun = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(given.n) as pool:
+            futures = {pool.submit(tried, slug, mutation): number for number, (slug, mutation) in todo}
+            for count, future in enumerate(concurrent.futures.as_completed(futures), 1):
+                if future.exception():
+                    pool.shutdown(cancel_futures=True)
+                result = {"name": names[futures[future]], **future.result()}
+                done[str(result["name"])] = result
+                with given.out.open("a") as stream:
+                    stream.write(json.dumps(result) + "\n")
+                left = (time.monotonic() - begun) / count * (len(futures) - count) / 60
+                print(f"{count} of {len(futures)}: {result['study']}, {outcome(result)}; {left:.0f} min left", file=sys.stderr)
+    except BrokenSource as error:
+        print(error, file=sys.stderr)
+        return 2
     return report([(number, slug, mutation, done.get(names[number])) for number, (slug, mutation) in wanted])
 
 

@@ -174,6 +174,54 @@ def test_results_outlive_a_kill(tmp_path: Path) -> None:
     assert list(kept(file)) == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("fails", "noticed"),
+    [
+        ({"own"}, ("test_own.py::test_a", [])),
+        ({"own", "verdict", "contract"}, ("test_own.py::test_a", [])),
+        ({"verdict", "contract"}, ("", ["C1"])),
+        ({"contract"}, ("test_contract.py::test_b", [])),
+        (set(), ("", [])),
+    ],
+)
+def test_own_tests_are_asked_first_and_the_contract_last(
+    fails: set[str], noticed: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (slug, mutation), *_ = chosen(0, ["off-switch-game"])
+    before = (ROOT / mutation.path).read_text()
+
+    def copied(folder: Path) -> Path:
+        (folder / mutation.path).parent.mkdir(parents=True)
+        (folder / mutation.path).write_text(before)
+        return folder
+
+    def failing(root: Path, *which: str) -> str:
+        if root != ROOT:
+            assert mutation.after in (root / mutation.path).read_text()
+            if "contract" in fails and CONTRACT in which:
+                return "test_contract.py::test_b"
+            if "own" in fails and CONTRACT not in which:
+                return "test_own.py::test_a"
+        return ""
+
+    monkeypatch.setattr(command, "copied", copied)
+    monkeypatch.setattr(command, "failing_test", failing)
+    monkeypatch.setattr(
+        command, "look", lambda root, slug, seeds: {"C1": "refuted" if root != ROOT and "verdict" in fails else "supported"}
+    )
+    command.unharmed_words.cache_clear()
+    command.must_pass.cache_clear()
+    result = command.tried(slug, mutation)
+    assert (result["test"], result["verdicts"]) == noticed
+    monkeypatch.setattr(command, "failing_test", lambda root, *which: "test_c" if CONTRACT in which else "")
+    if not fails:
+        command.must_pass.cache_clear()
+        with pytest.raises(command.BrokenSource, match="must pass test_c"):
+            command.tried(slug, mutation)
+    command.unharmed_words.cache_clear()
+    command.must_pass.cache_clear()
+
+
 @pytest.mark.parametrize("line", ["x = 'ü' + f(1, a=2)", "x = f(a=1)", "x = f(a=1, )"])
 def test_places_are_bytes(line: str) -> None:
     for one in drawn(mutations_of("a.py", line, [], {}), 100, "0", {"a.py": line}):

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,6 +138,34 @@ def test_prompts_of_a_run_are_the_same_before_and_after_and_have_only_new_names(
         assert all(name.startswith(names.new) and not name.startswith(names.training) for name in used)
         assert {prompt.wording.held_out for prompt in found} == {kind == "wording"}
     assert len(WORDINGS) == 12
+
+
+def test_a_copy_is_trained_on_chains_of_the_other_names_told_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[Any, list[tuple[str, str]], Any]] = []
+    monkeypatch.setattr(language_model, "tune", lambda base, lessons, recipe, seeds, name: told.append((base, lessons, recipe)))
+    settings, names = replace(QUICK, n_training=160), Names.split(Seeds(3)("names"))
+    base = load_base("tiny")
+    language_model.tuned(base, settings, Seeds(3), names)
+    ((given, lessons, recipe),) = told
+    assert given is base
+    assert (recipe.method, recipe.lora_rank, recipe.parts) == (
+        "lora",
+        settings.lora_rank,
+        ("q_proj", "k_proj", "v_proj", "o_proj"),
+    )
+    assert len(lessons) == 160
+    asked = set()
+    for prompt, answer in lessons:
+        *premises, question = re.split(r"(?<=\.) ", prompt)
+        pairs = [[word for word in re.findall(r"\w+", premise) if word in NAMES] for premise in premises]
+        edges, (source,) = dict(pairs), [word for word in re.findall(r"\w+", question) if word in NAMES]
+        assert all(name.startswith(names.training) for pair in pairs for name in pair)
+        assert len(pairs) == 4
+        assert f" {edges[edges[source]]}" == answer
+        for place, (parent, _) in enumerate(pairs):  # a chain's second premise comes after its first
+            assert parent not in {child for _, child in pairs[place + 1 :]}
+        asked.add(question.replace(source, "{}"))
+    assert asked == {wording.question for wording in WORDINGS if not wording.held_out}
 
 
 def test_the_shares_are_those_of_a_model(tmp_path) -> None:

@@ -111,6 +111,23 @@ def test_the_wording_of_a_question_goes_on_from_its_premises() -> None:
         prompt.question(0, hops=3)
 
 
+@given(hops=st.sampled_from([1, 2]), n_chains=st.integers(1, 4), seed=st.integers(0, 10**6))
+@settings(max_examples=20, deadline=None)
+def test_a_question_s_answer_is_the_end_of_its_chain_among_all_ends_and_its_bridge(hops: int, n_chains: int, seed: int) -> None:
+    for prompt in prompts(12, n_chains, seed=seed):
+        for chain, (_, bridge, end) in enumerate(prompt.chains):
+            question = prompt.asked(chain, hops=hops, kind="some")
+            assert question.candidates == (*(f" {name}" for name in prompt.ends), f" {bridge}")
+            assert question.candidates[question.answer] == f" {end}"
+            assert (question.prompt, question.about, question.kind) == (
+                prompt.question(chain, hops=hops), prompt.wording.topic, "some",
+            )  # fmt: skip
+
+
+def test_chains_are_told_in_order_and_whole_unless_it_is_said() -> None:
+    assert prompts(60, 3) == prompts(60, 3, order="forward", cut=False)
+
+
 def test_interleavings_follow_the_authors_law() -> None:
     # Two chains of two sentences in order: 6 interleavings, each 1/6; in any order 24.
     for order, count in (("forward", 6), ("any", 24)):
