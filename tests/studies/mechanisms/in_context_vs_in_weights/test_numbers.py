@@ -79,7 +79,8 @@ def test_costs_are_read_beside_the_twin_after_equally_many_questions_about_each_
     monkeypatch.setattr(data, "train_regimes", train_regimes)
     monkeypatch.setattr(data, "accuracies", accuracy_of)
     settings = DATA.presets["laptop"].settings
-    found = data.measure(settings, SEEDS).estimands
+    measured = data.measure(settings, SEEDS)
+    found, tables = measured.estimands, measured.tables
     cells = {
         "few": "K=128 B=2",
         "many": "K=2048 B=2",
@@ -103,6 +104,17 @@ def test_costs_are_read_beside_the_twin_after_equally_many_questions_about_each_
     gaps = [abs(number(cells[role], "ic2") - number(cells[role], "ic")) for role in ("many", "burst")]
     assert found["readers/override_gap"] == pytest.approx(max(gaps))
     assert found["few/shift_loss"] == pytest.approx(number(cells["few"], "known") - number(cells["few"], "ic2"))
+    ends = {(row["cell"], row["evaluation"]): row["accuracy"] for row in tables["cells"]}
+    course = {(row["cell"], row["evaluation"], row["step"]): row["accuracy"] for row in tables["course"]}
+    assert (len(ends), len(course)) == (len(tables["cells"]), len(tables["course"]))
+    for role, cell in cells.items():
+        twin = f"{cell}, no look-up"
+        own_numbers = {"ic": number(cell, "ic"), "iw": number(cell, "iw", steps[role])}
+        twins_numbers = {"twin_iw": number(twin, "iw", steps[role]), "twin_ic": number(twin, "ic", steps[role])}
+        assert {key: ends[cell, key] for key in ("ic", "iw", "twin_iw", "twin_ic")} == own_numbers | twins_numbers
+        shown = {(key, step): value for (name, key, step), value in course.items() if name == cell}
+        assert {step for _, step in shown} == {88, 467, 933, 1400}
+        assert shown == {(key, step): number(cell, key, step) for key, step in shown}
     own, *twins = calls
     assert own["settings"] == settings
     assert own["regimes"] == settings.regimes
@@ -159,7 +171,8 @@ def test_skew_gains_are_read_at_the_exponent_claimed_beyond_guessing(monkeypatch
 
     monkeypatch.setattr(skew, "after_cuts", cuts)
     settings = SkewSettings(exponents=(0.0, 0.5, 1.0, 2.0))
-    found = skew.measure(settings, SEEDS).estimands
+    measured = skew.measure(settings, SEEDS)
+    found, tables = measured.estimands, measured.tables
 
     def lesser(name: str, weights: str) -> float:
         looked_up = number(name, "ic") - 0.1 * number("guessing", name, "ic")
@@ -177,6 +190,19 @@ def test_skew_gains_are_read_at_the_exponent_claimed_beyond_guessing(monkeypatch
     assert found["item-rows-uniform/ic_loss"] == pytest.approx(rows)
     assert list(seen["regimes"].values()) == list(settings.regimes.values())
     assert seen["settings"] is settings
+    exponents = ("0", "0.5", "1", "2")
+    expected = {(a, key): number(f"alpha={a}", key) for a in exponents for key in ("ic", "iw", "iw_uniform")}
+    expected |= {(a, "constant"): 0.1 * number("constant", f"alpha={a}", "iw") for a in exponents}
+    assert {(row["exponent"], row["evaluation"]): row["accuracy"] for row in tables["skew"]} == expected
+    assert {(row["cut"], row["evaluation"]): row["accuracy"] for row in tables["cuts"]} == {
+        (name, key): value for (key, name), value in steep.items()
+    }
+    for row in tables["course"]:
+        assert row["accuracy"] == number(f"alpha={row['exponent']}", row["evaluation"])
+    assert {(row["exponent"], row["evaluation"]) for row in tables["course"]} == {
+        (a, key) for a in exponents for key in ("ic", "iw")
+    }
+    assert len({row["step"] for row in tables["course"]}) == 6
 
 
 def test_one_share_of_every_rise_is_read() -> None:
@@ -251,6 +277,16 @@ def test_emergence_reads_each_arm_by_what_it_is_trained_on(monkeypatch: pytest.M
     assert {(row["share"], row["measure"]) for row in found.tables["order"]} == {
         (share, name) for share in ("10%", "25%", "50%") for name in named
     }
+    assert {row["cut"]: row["accuracy"] for row in found.tables["cuts"]} == cuts
+    jumps = {row["arm"]: (row["step"], row["seen"]) for row in found.tables["jumps"]}
+    assert jumps == {name: (pytest.approx(middles[name], abs=1), True) for name in ("isolated", "equal")}
+    for row in found.tables["curves"]:
+        assert row["value"] == curves("isolated", str(row["measure"]), row["step"])  # type: ignore[arg-type]
+    assert {row["measure"] for row in found.tables["curves"]} == set(emergence.SHOWN) - {"ic2"}
+    for row in found.tables["accuracy"]:
+        key = "iw" if row["arm"] == "memoriser" else "ic"
+        assert row["accuracy"] == curves(str(row["arm"]), key, row["step"])  # type: ignore[arg-type]
+    assert {row["arm"] for row in found.tables["accuracy"]} == set(middles)
     (brief, short, early), (rest, long, looks) = calls
     assert (brief, short) == ({"memoriser"}, 200)
     assert (early[0], early[-1], len(early)) == (0, 200, 41)
@@ -284,11 +320,14 @@ def test_sgd_reads_its_one_network(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
     plant(monkeypatch, sgd, lambda name, key, step: number(key, step), seen)
     settings = FidelitySettings(n_steps=100)
-    found = sgd.measure(settings, SEEDS).estimands
+    measured = sgd.measure(settings, SEEDS)
+    found = measured.estimands
     keys = {"trained/ic": "ic", "scrambled/ic": "scrambled", "trained/ic2": "ic2", "trained/iw": "iw"}
     assert found == {name: number(key, 100) for name, key in keys.items()}
     assert list(seen["regimes"].values()) == [Regime(512, 2)]
     assert seen["settings"] is settings
+    course = {(row["evaluation"], row["step"]): row["accuracy"] for row in measured.tables["course"]}
+    assert course == {(key, step): number(key, step) for key in ("ic", "ic2", "iw") for step in seen["observe_at"] if step}
 
 
 MODELS = two_parameters.models_of(MinimalSettings())
