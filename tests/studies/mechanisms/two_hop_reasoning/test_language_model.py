@@ -20,6 +20,7 @@ from assay.runner.plan import Selection, plan
 from assay.store.memo import memos_in
 from assay.store.store import Store
 from assay.studies.mechanisms.two_hop_reasoning import STUDY, language_model
+from assay.studies.mechanisms.two_hop_reasoning.heads import Looked
 from assay.studies.mechanisms.two_hop_reasoning.language_model import (
     answers_to,
     fares,
@@ -85,6 +86,26 @@ def oracles(monkeypatch: pytest.MonkeyPatch):
         return [RunRow("language-model", seed, "ok", run.estimands, run.items) for seed, run in enumerate(found)]
 
     return runs
+
+
+def test_what_the_path_adds_is_told_beyond_cut_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    margins = {"in order": 0.75, "cut": 0.25, "cut again": 0.375}
+    monkeypatch.setattr(language_model, "prompts_of", lambda kind, *_: kind)
+    monkeypatch.setattr(language_model, "look", lambda model, kind, *_: Looked([margins[kind]] * 2, {kind: [1.0]}))
+    found = language_model.looks(Oracle("follow"), ModelSettings(), Seeds(0), Names.split(Seeds(0)("names")))
+    assert found == {
+        "path/end_margin": [0.5, 0.5],
+        "no-path/end_margin": [0.125, 0.125],
+        "in order/right_first": [1.0],
+    }
+
+
+def test_cut_prompts_are_drawn_twice() -> None:
+    settings, names = ModelSettings(n_asked=8), Names.split(Seeds(0)("names"))
+    first, again = (language_model.prompts_of(kind, 2, settings, Seeds(0), names) for kind in ("cut", "cut again"))
+    assert [prompt.premises for prompt in first] != [prompt.premises for prompt in again]
+    for prompt in (*first, *again):
+        assert all(told != bridge for told, (_, bridge, _) in zip(prompt.told, prompt.chains, strict=True))
 
 
 FAILED = {"refuted", "not-reproduced"}  # as the claim is ours or the paper's, none of whose effects is planted here

@@ -70,12 +70,15 @@ def measure(settings: ModelSettings, seeds: Seeds) -> Measurement:
 
 
 def looks(model: Subject, settings: ModelSettings, seeds: Seeds, names: Names) -> dict[str, list[float]]:
-    """Where heads look, prompt by prompt, in prompts that can be followed and in cut ones, and what cutting heads leaves."""
+    """Where heads look, prompt by prompt, beyond where they look in cut prompts, and what cutting heads leaves."""
     found = {
         kind: look(model, prompts_of(kind, 2, settings, seeds, names), settings.cut_share, seeds(f"heads {kind}"))
-        for kind in parts(["in order", "cut"])
+        for kind in parts(["in order", "cut", "cut again"])
     }
-    items = {"path/end_margin": found["in order"].end_margin, "no-path/end_margin": found["cut"].end_margin}
+    items = {
+        arm: np.subtract(found[kind].end_margin, found["cut"].end_margin).tolist()
+        for arm, kind in (("path/end_margin", "in order"), ("no-path/end_margin", "cut again"))
+    }
     return items | {f"{cut}/right_first": right for cut, right in found["in order"].right.items()}
 
 
@@ -95,11 +98,13 @@ def tuned(base: Subject, settings: ModelSettings, seeds: Seeds, names: Names) ->
 
 
 def prompts_of(kind: str, k: int, settings: ModelSettings, seeds: Seeds, names: Names) -> list[ChainPrompt]:
-    """The prompts of one kind, with new names: `in order`, `any`, `cut` or `wording`; the same before and after training."""
+    """The prompts of one kind, with new names: `in order`, `any`, `cut`, `cut again` (another draw) or `wording`."""
     order: Order = "any" if kind == "any" else "forward"
     wordings = NEW_WORDINGS if kind == "wording" else TRAINED_WORDINGS
     rng = seeds(f"{kind} {k}")
-    return drawn_prompts(settings.n_asked, k, wordings=wordings, stems=names.new, rng=rng, order=order, cut=kind == "cut")
+    return drawn_prompts(
+        settings.n_asked, k, wordings=wordings, stems=names.new, rng=rng, order=order, cut=kind.startswith("cut")
+    )
 
 
 def answers_to(
