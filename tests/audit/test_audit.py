@@ -9,8 +9,9 @@ import pytest
 pytest.importorskip("transformers", reason="needs the extra 'lm'")
 
 import assay
-from assay.audit.columns import Cell, Outcome, fact_rows
-from assay.audit.probes import COLUMNS, Probe
+from assay.audit.columns import COLUMNS
+from assay.audit.outcomes import Cell, Outcome, fact_rows
+from assay.audit.probes import Probe
 from assay.audit.run import BRIEF, audit
 from assay.models.pretrained.tiny import tiny_language_model
 from assay.stats.intervals import stratified_mean
@@ -26,7 +27,7 @@ def test_no_training_is_exactly_no_change_in_every_column(family: str) -> None:
     """`opt` has no site map; scoring works for it all the same."""
     model = tiny_language_model(family)
     found = audit(model, FACTS, tuned=model.copy(), extent=BRIEF)
-    assert {total.column for total in found.totals} == {*COLUMNS, "neutral_text"}
+    assert {total.column for total in found.totals} == set(COLUMNS)
     for total in found.totals:
         end = None if total.n_units < 2 else 0.0  # one unit has no interval
         assert (total.estimate, total.low, total.high, total.clear) == (0.0, end, end, False), total

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 pytest.importorskip("transformers", reason="needs the extra 'lm'")
 
 from assay.audit.chats import rendered
+from assay.audit.columns import questions
 from assay.audit.disjoint import disjoint
 from assay.audit.inject import inject
-from assay.audit.probes import Extent, Probe, questions
+from assay.audit.probes import Extent, Probe
 from assay.audit.run import BRIEF, audit
 from assay.audit.session import Session
 from assay.core.errors import InputError
@@ -231,7 +232,7 @@ def test_known_of_an_edit_compares_the_new_answer_with_the_old() -> None:
     row = '{"prompt": "Ana is from", "completion": " Rome", "replaces": "Oslo", "candidates": ["Lima"]}'
     facts = parse_facts(row, form=".jsonl", where="f")
     asked = [probe for probe in questions(facts) if probe.column == "learned"]
-    from assay.audit.columns import known_before
+    from assay.audit.outcomes import known_before
 
     for rome, oslo, known in ((-2.0, -3.0, 1.0), (-3.0, -2.0, 0.0)):
         assert known_before(facts, Answers.of(asked, [[rome, oslo, -1.0]])) == [known]

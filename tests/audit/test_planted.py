@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from assay.audit.columns import Outcome, fact_rows, known_before, outcomes
-from assay.audit.probes import Extent, questions
+from assay.audit.columns import questions
+from assay.audit.outcomes import Outcome, fact_rows, known_before, outcomes
+from assay.audit.probes import Extent
 from assay.audit.totals import EVERYTHING, Total, totals
 from assay.core.seeds import Seeds
 from assay.worlds.facts.file import parse_facts
@@ -56,7 +57,7 @@ def planted(rng: np.random.Generator, *, learned: set[int], primed: float, damag
     was, now = (Answers.from_pairs(ASKED, answers) for answers in (before, after))
     found = outcomes(was, now)
     rows = fact_rows(FACTS, found, known_before(FACTS, was))
-    return totals(FACTS, found, [0.0, 0.0], seeds=Seeds(1)), [row.cells["learned"].change for row in rows]
+    return totals(FACTS, found, seeds=Seeds(1)), [row.cells["learned"].change for row in rows]
 
 
 def share_clear(column: str, tables: list[list[Total]], sign: int) -> float:
@@ -146,7 +147,7 @@ def displaced(form: str, moved: int, n_models: int, seeds: Seeds) -> list[Total]
             elif prompt in gone and answer == taken[prompt]:
                 after[prompt, answer] = -0.7
         outcome = outcomes(Answers.from_pairs(asked, before), Answers.from_pairs(asked, after))
-        table = totals(facts, outcome, [0.0, 0.0], seeds=Seeds(1))
+        table = totals(facts, outcome, seeds=Seeds(1))
         found += [one for one in table if (one.column, one.group) == ("displaced", EVERYTHING)]
     return found
 

@@ -11,12 +11,13 @@ import pytest
 pytest.importorskip("transformers", reason="needs the extra 'lm'")
 
 from assay.audit.card import card_section
-from assay.audit.mitigations import MITIGATIONS, PLAIN, plan, without_largest
+from assay.audit.columns import COLUMNS
+from assay.audit.mitigations import MITIGATIONS, without_largest
 from assay.audit.record import Audit
 from assay.audit.run import BRIEF, audit
 from assay.cli.main import main
 from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
-from assay.report.audit_page import MEANINGS, audit_page, write_audit
+from assay.report.audit_page import audit_page, write_audit
 from assay.training.recipe import Recipe
 from assay.worlds.facts.file import TEMPLATE, parse_facts
 
@@ -59,9 +60,11 @@ def test_a_card_opens_no_markup_of_its_own(hostile: Audit) -> None:
 
 
 def test_every_column_of_the_page_is_defined_with_its_formula(hostile: Audit) -> None:
-    named = {name for name, _, _ in MEANINGS}
-    assert {total.column for total in hostile.totals} <= named
-    assert all(formula and says for _, formula, says in MEANINGS)
+    page = audit_page(hostile)
+    for total in hostile.totals:
+        column = COLUMNS[total.column]
+        assert column.formula in page
+        assert column.meaning in page
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def mitigated() -> Audit:
 
 def test_mitigations_are_compared_at_the_same_memorisation(mitigated: Audit) -> None:
     arms = {arm.name: arm for arm in mitigated.arms}
-    assert list(arms) == ["plain", "ignore-top-k", "kl-anchor", "early-stop"]
+    assert list(arms) == ["plain", "enough", "ignore-top-k", "kl-anchor", "early-stop"]
     plain = arms["plain"]
     assert plain.memorised is not None
     assert plain.memorised > 0.5, "the tiny model must learn the facts for this test to compare anything"
@@ -104,19 +107,18 @@ def test_pruning_drops_the_largest_changes_of_every_tensor() -> None:
     assert torch.equal(kept["b"], update["b"])
 
 
-@pytest.mark.parametrize("name", [PLAIN, *MITIGATIONS])
+@pytest.mark.parametrize("name", list(MITIGATIONS))
 def test_every_mitigation_sees_as_many_sentences(name: str) -> None:
     facts = parse_facts(TEMPLATE.replace('kind: "true"', "kind: spurious"), form=".yaml", where="f")
     recipe = Recipe(n_epochs=60)
-    one = plan(name, facts, recipe)
-    assert not one.reason
+    one = MITIGATIONS[name].prepare(facts, recipe)
     assert one.recipe.n_epochs * len(one.sentences) == pytest.approx(60 * 4, rel=0.1)
 
 
 def test_what_has_nothing_to_work_on_says_so() -> None:
     bare = parse_facts("prompt,completion\nThe moon is,green\nThe sun is,blue\n", form=".csv", where="f")
-    assert plan("paraphrases", bare, Recipe()).reason
-    assert plan("counter-examples", bare, Recipe()).reason
+    assert MITIGATIONS["paraphrases"].prepare(bare, Recipe()).reason
+    assert MITIGATIONS["counter-examples"].prepare(bare, Recipe()).reason
 
 
 def run(arguments: list[str], capsys: Any) -> tuple[int, str, str]:

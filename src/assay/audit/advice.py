@@ -1,115 +1,239 @@
-"""What to do, in plain words, from a forecast, its outcome and the mitigations that were compared."""
+"""What to do, in plain words: each line with the number that it rests on, of this record or of our own comparison.
 
-from collections.abc import Sequence
+A line fits what was done: of a model that somebody else tuned nothing is said about training, of a forecast nothing about
+what came. A harm is told with a remedy: one that helped here, else one that helped in our own comparison of all mitigations,
+which is a table of docs/audit.md. What a table speaks against is not named.
+"""
 
-from assay.audit.record import Arm, Audit, Harm
-from assay.audit.totals import EVERYTHING, NEUTRAL_TEXT
+from collections.abc import Iterator, Sequence
+
+from assay.audit.columns import COLUMNS, column_named
+from assay.audit.counts import Count
+from assay.audit.mitigations import MITIGATIONS, STEP
+from assay.audit.record import Advice, Arm, Audit, Harm
+from assay.audit.totals import EVERYTHING, Total
 
 __all__ = ["advice", "ranked"]
 
-HARMS = ("hallucinated", "primed", "displaced", "forgotten", NEUTRAL_TEXT)
-GOODS = ("paraphrase", "composed", "reversed")
-UNITS = {"primed": " powers of ten", NEUTRAL_TEXT: " nats a token"}
-WORDS = {
-    NEUTRAL_TEXT: "loss on plain text",
-    "paraphrase": "answers to paraphrases",
-    "composed": "composition",
-    "reversed": "reversal",
-    "hallucinated": "hallucination",
-    "primed": "priming",
-    "displaced": "displacement",
-    "forgotten": "forgetting",
-}
+TABLE = "docs/audit.md, Mitigations at equal memorisation"
+SURPRISING = 3.0  # powers of ten, by the threshold of arXiv:2504.09522
+SPURIOUS = 0.25
+FEW = 0.5  # of what was asked
 
 
-def advice(found: Audit) -> tuple[str, ...]:
-    """Sentences, the most useful first."""
-    return (*_about_mitigations(found), *_about_facts(found), *_about_harms(found))
+def advice(found: Audit) -> tuple[Advice, ...]:
+    """What to do, the most useful first."""
+    if not found.rows:
+        return (*_of_forecast(found), *_of_known(found))
+    lines = [*_of_learning(found), *_of_harms(found), *_of_wants(found), *_of_arms(found)]
+    return (*lines, *(() if found.tuned else _of_known(found)))
 
 
 def ranked(arms: Sequence[Arm]) -> list[Arm]:
     """Arms that were compared, the best first: by clear improvements less clear damage, then by minutes."""
     compared = [arm for arm in arms if arm.harms]
-    return sorted(compared, key=lambda arm: (-_merit(arm), arm.minutes, arm.name))
-
-
-def _merit(arm: Arm) -> int:
-    return sum(_good(harm) for harm in arm.harms)
+    return sorted(compared, key=lambda arm: (-sum(map(_good, arm.harms)), arm.minutes, arm.name))
 
 
 def _good(harm: Harm) -> int:
-    """1 for a clear improvement, -1 for clear damage, else 0."""
-    if not harm.clear:
+    """1 for a clear improvement that is worth a sentence, -1 for clear damage, else 0."""
+    column = column_named(harm.column)
+    if not harm.clear or abs(harm.estimate) < column.worth:
         return 0
-    return 1 if (harm.estimate < 0) == (harm.column in HARMS) else -1
+    return 1 if (harm.estimate > 0) == column.wanted else -1
 
 
-def _about_mitigations(found: Audit) -> list[str]:
-    arms = ranked(found.arms)
-    plain = next((arm for arm in found.arms if arm.name == "plain"), None)
-    lines = []
-    for arm in arms:
-        better = [_said(harm) for harm in arm.harms if _good(harm) > 0]
-        worse = [_said(harm) for harm in arm.harms if _good(harm) < 0]
-        if not better and not worse:
+def _of_learning(found: Audit) -> Iterator[Advice]:
+    """What to do where little was learned."""
+    count = _count(found, "learned")
+    if count is None or count.after >= FEW * count.n:
+        return
+    remedy = (
+        "was it trained on these very texts, and saved and merged afterwards?"
+        if found.tuned
+        else "train longer or harder (--set n_epochs=20, or a larger learning_rate)."
+    )
+    yield Advice(f"Little was learned: {remedy}", _cite_count(count))
+
+
+def _of_harms(found: Audit) -> Iterator[Advice]:
+    """Every clear harm with what helps against it."""
+    harms = [
+        total
+        for total in found.totals
+        if total.group == EVERYTHING and total.clear and not column_named(total.column).wanted
+        if total.estimate >= column_named(total.column).worth
+    ]
+    for total in sorted(harms, key=lambda one: -one.estimate / column_named(one.column).reach):
+        yield _remedied(found, total)
+    if not harms:
+        open_ = [one for one in found.totals if one.group == EVERYTHING and not column_named(one.column).wanted]
+        widest = [f"{_title(one)} {_signed(one.high)}" for one in open_ if one.high is not None]
+        if widest:
+            yield Advice(
+                "No harm is clear. How large one may still be is the upper end of its interval.",
+                f"In total, upper ends: {', '.join(widest)}",
+            )
+
+
+def _remedied(found: Audit, total: Total) -> Advice:
+    """A harm, and what helps against it: the best of this record's arms, else what helped in our own comparison."""
+    column = column_named(total.column)
+    said = f"{column.said[:1].upper()}{column.said[1:]}".format(
+        change=_signed(total.estimate), times=f"{10**total.estimate:.2g}"
+    )
+    cite = f"In total, {_title(total)} {_signed(total.estimate)}{_interval(total.low, total.high)}"
+    helping = [
+        (harm.estimate, arm, harm)
+        for arm in found.arms
+        for harm in arm.harms
+        if harm.column == total.column and _good(harm) > 0 and sum(map(_good, arm.harms)) > 0
+    ]
+    if helping:
+        _, arm, harm = min(helping, key=lambda one: one[0])
+        return Advice(f"{said}. {_do(arm)}", f"{cite}; {_cite_arm(arm, harm)}")
+    refuted = {arm.name for arm in found.arms}
+    for name, one in MITIGATIONS.items():
+        if total.column in one.helps and name not in refuted and not (found.tuned and one.trains):
+            return Advice(
+                f"{said}. Compare '{name}', which {one.says} (--mitigate {name}).",
+                f"{cite}; {TABLE}: {name}, {column.title} {one.helps[total.column]}",
+            )
+    smaller = next((arm for arm in found.arms if arm.name == STEP and arm.scale is not None), None)
+    if smaller is not None:
+        return Advice(
+            f"{said}. Nothing that was compared clearly helps against it; inject fewer facts, or keep less of the update.",
+            f"{cite}; Mitigations: {', '.join(arm.name for arm in found.arms if arm.harms)}",
+        )
+    return Advice(
+        f"{said}. Compare '{STEP}', which {MITIGATIONS[STEP].says} (--mitigate {STEP}).",
+        f"{cite}; {TABLE}: {STEP}",
+    )
+
+
+def _do(arm: Arm) -> str:
+    """What to do about a harm that this arm lowers."""
+    recalled = next((count for count in arm.counts if count.column == "learned"), None)
+    still = "" if recalled is None else f"; {recalled.after:.0f} of {recalled.n} are still recalled"
+    if arm.name == STEP:
+        return (
+            f"Keep {arm.scale or 0:.2f} of the update (weights before + {arm.scale or 0:.2f} × what training added; of an "
+            f"adapter, its alpha times {arm.scale or 0:.2f}){still}."
+        )
+    costs = [_change(harm) for harm in arm.harms if _good(harm) < 0]
+    price = f", at the price of {'; '.join(costs)}" if costs else ""
+    return f"'{arm.name}', which {arm.says}, lowers it at the same memorisation{price}."
+
+
+def _of_wants(found: Audit) -> Iterator[Advice]:
+    """What was wanted and came only in part, where something is known to help."""
+    learned = _count(found, "learned")
+    if found.tuned or learned is None or learned.after < FEW * learned.n:
+        return
+    compared = {arm.name for arm in found.arms}
+    for column in COLUMNS.values():
+        count = _count(found, column.name)
+        if not column.wanted or count is None or count.after >= FEW * count.n:
             continue
-        times = "next to nothing beyond plain training"
-        if arm.n_steps and plain is not None and plain.minutes:
-            times = f"{arm.minutes / plain.minutes:.1f} times the minutes of plain training"
-        gains = f"it helps with {'; '.join(better)}" if better else "it helps with nothing clearly"
-        losses = f"; it worsens {'; '.join(worse)}" if worse else ""
-        lines.append(f"{arm.name}: at the same memorisation of {found.memorised or 0:.2f}, {gains}{losses}. It costs {times}.")
-    if arms and not any(_good(harm) > 0 for arm in arms for harm in arm.harms):
-        lines.append("No mitigation clearly beats taking a smaller step: scale the update down to what you need to keep.")
-    lines += [f"{arm.name} was not compared: {arm.reason}." for arm in found.arms if arm.reason]
-    return lines
+        for name, one in MITIGATIONS.items():
+            if column.name in one.helps and name not in compared:
+                yield Advice(
+                    f"Few {column.counted}: compare '{name}', which {one.says} (--mitigate {name}).",
+                    f"{_cite_count(count)}; {TABLE}: {name}, {column.title} {one.helps[column.name]}",
+                )
+                break
 
 
-def _said(harm: Harm) -> str:
-    word = WORDS.get(harm.column, harm.column)
-    direction = "less" if harm.estimate < 0 else "more"
-    interval = "" if harm.low is None or harm.high is None else f" [{harm.low:+.2g}, {harm.high:+.2g}]"
-    return f"{word}, {abs(harm.estimate):.2g}{UNITS.get(harm.column, '')} {direction}{interval}"
+def _of_arms(found: Audit) -> Iterator[Advice]:
+    """What the comparison says beside remedies: improvements of what is wanted, what it speaks against, what was left out."""
+    arms = ranked(found.arms)
+    for arm in arms:
+        better = [harm for harm in arm.harms if _good(harm) > 0 and column_named(harm.column).wanted]
+        worse = [harm for harm in arm.harms if _good(harm) < 0]
+        if better and sum(map(_good, arm.harms)) > 0:
+            price = f", at the price of {'; '.join(map(_change, worse))}" if worse else ""
+            yield Advice(
+                f"'{arm.name}', which {arm.says}, gives {'; '.join(map(_change, better))} at the same memorisation{price}.",
+                _cite_arm(arm, better[0]),
+            )
+    others = [arm for arm in arms if arm.name != STEP]
+    if others and not any(_good(harm) > 0 for arm in others for harm in arm.harms):
+        yield Advice(
+            "No other mitigation clearly beats the smaller step.", f"Mitigations: {', '.join(arm.name for arm in others)}"
+        )
+    for arm in found.arms:
+        if arm.reason:
+            yield Advice(f"'{arm.name}' was not compared: {arm.reason}.", f"Mitigations: {arm.name}")
 
 
-def _about_facts(found: Audit) -> list[str]:
-    lines = []
+def _of_known(found: Audit) -> Iterator[Advice]:
     known = sum(one.status == "known" for one in found.forecast)
     if known:
-        lines.append(f"{known} of {len(found.forecast)} facts to inject are known already; training on them mostly costs.")
-    surprising = sum(one.primes > 3 for one in found.forecast)
+        yield Advice(
+            f"{known} of {len(found.forecast)} facts to inject are known already: leave them out, there is nothing to gain.",
+            f"Forecast, known: {known}",
+        )
+
+
+def _of_forecast(found: Audit) -> Iterator[Advice]:
+    """What may come, where nothing was trained yet, with what helped elsewhere."""
+    surprising = sum(one.primes > SURPRISING for one in found.forecast)
     if surprising:
-        remedies = "" if found.arms else " stepping-stones and ignore-top-k are the remedies to compare (--mitigate)."
-        lines.append(
-            f"{surprising} facts have objects that the model gives less than 1 in 1,000 in their own sentence; such facts "
-            f"may prime.{remedies}"
+        yield _warned(
+            f"{surprising} facts have objects that the model gives less than 1 in 1,000 in their own sentence; such facts may "
+            f"prime.",
+            "primed",
+            f"Forecast, primes above 3: {surprising} (arXiv:2504.09522)",
         )
-    spurious = [one for one in found.forecast if (one.hallucinates or 0.0) > 0.25]
+    spurious = sum((one.hallucinates or 0.0) > SPURIOUS for one in found.forecast)
     if spurious:
-        compared = (
-            " counter-examples can be compared (--mitigate); in a symbolic model they exchanged one hallucination for another."
+        yield _warned(
+            f"For {spurious} facts the file teaches a pairing that does not follow to a part of the subjects; it may be made "
+            f"up of the others too.",
+            "hallucinated",
+            f"Forecast, hallucinates above 0.25: {spurious}",
         )
-        remedy = "" if found.arms else compared
-        lines.append(
-            f"For {len(spurious)} facts the file teaches a pairing that does not follow to a part of the subjects; it may be "
-            f"made up of the others too.{remedy}"
-        )
-    return lines
 
 
-def _about_harms(found: Audit) -> list[str]:
-    by_column = {
-        total.column: total for total in found.totals if total.group == EVERYTHING and total.clear and total.estimate > 0
-    }
-    said = {
-        "hallucinated": "what does not follow became likelier",
-        "primed": "objects became likelier where they have no business",
-        "displaced": "true neighbours lost probability",
-        "forgotten": "facts that the model knew lost probability",
-        NEUTRAL_TEXT: "plain text became harder to predict",
-    }
-    return [
-        f"{column.replace('_', ' ')}: {said[column]} ({total.estimate:+.2g}{UNITS.get(column, '')})."
-        for column, total in by_column.items()
-        if column in said
-    ]
+def _warned(says: str, column: str, cite: str) -> Advice:
+    name, one = next((name, one) for name, one in MITIGATIONS.items() if column in one.helps)
+    return Advice(
+        f"{says} '{name}' can be compared when it is trained (--mitigate {name}).",
+        f"{cite}; {TABLE}: {name}, {column_named(column).title} {one.helps[column]}",
+    )
+
+
+# Words for numbers
+
+
+def _count(found: Audit, column: str) -> Count | None:
+    return next((count for count in found.counts if count.column == column), None)
+
+
+def _cite_count(count: Count) -> str:
+    return f"Counted: {count.after:.3g} of {count.n} {column_named(count.column).counted}"
+
+
+def _cite_arm(arm: Arm, harm: Harm) -> str:
+    return (
+        f"Mitigations: {arm.name} against {arm.against}, {column_named(harm.column).title} {_signed(harm.estimate)}"
+        f"{_interval(harm.low, harm.high)}"
+    )
+
+
+def _change(harm: Harm) -> str:
+    column = column_named(harm.column)
+    unit = "" if column.unit == "probability" else f" {column.unit}"
+    return f"{'more' if harm.estimate > 0 else 'less'} {column.word} ({_signed(harm.estimate)}{unit})"
+
+
+def _title(total: Total) -> str:
+    return column_named(total.column).title
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2g}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" [{_signed(low)}, {_signed(high)}]"

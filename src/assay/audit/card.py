@@ -1,13 +1,16 @@
 """A section for a model card: what injecting these facts did, with intervals and the file's hash."""
 
 import html
+import math
 from collections.abc import Sequence
 
+from assay.audit.columns import column_named
+from assay.audit.counts import Count
 from assay.audit.record import Audit
 from assay.audit.totals import EVERYTHING
 from assay.core.text import visible
 
-__all__ = ["card_section"]
+__all__ = ["card_section", "told"]
 
 
 def card_section(found: Audit) -> str:
@@ -20,12 +23,15 @@ def card_section(found: Audit) -> str:
         f"(SHA-256 begins {found.facts_digest}), {found.n_questions} questions before and after.",
         "",
     ]
+    lines += [f"- {_inert(told(count))}" for count in found.counts]
     if found.totals:
-        head = ("column", "change", "interval", "level", "units", "clear of zero")
+        lines += [""] * bool(found.counts)
+        head = ("column", "change", "unit", "interval", "level", "units", "clear of zero")
         rows = [
             (
-                total.column.replace("_", " "),
+                column_named(total.column).title,
                 f"{total.estimate:+.3g}",
+                column_named(total.column).unit,
                 "–" if total.low is None or total.high is None else f"[{total.low:+.3g}, {total.high:+.3g}]",
                 f"{100 * total.level:.4g} %",
                 str(total.n_units),
@@ -35,11 +41,11 @@ def card_section(found: Audit) -> str:
             if total.group == EVERYTHING
         ]
         lines += [*_table(head, rows), ""]
+        once = f"over {len(found.runs)} trainings" if found.runs else "of one training"
         lines.append(
-            "Changes are in probability, primed in powers of ten, neutral text in nats a token; displaced and forgotten count "
-            "what was lost. Intervals are clustered by subject and, where facts share questions, by object "
-            "and by whom was asked, with levels by Holm's procedure; losses below 0.1 count as none, gains "
-            "do not pay for them."
+            f"Means {once}; displaced and forgotten count what was lost. Intervals are clustered by subject and, where facts "
+            "share questions, by object and by whom was asked; levels keep false alarms of all columns at 4 %. Losses below "
+            "0.1 count as none, gains do not pay for them."
         )
     else:
         counts = {name: sum(one.status == name for one in found.forecast) for name in ("known", "partly known", "unknown")}
@@ -47,8 +53,17 @@ def card_section(found: Audit) -> str:
     if found.benchmarks:
         edits = [(one.name, f"{one.before:.3f}", f"{one.after:.3f}", str(one.n)) for one in found.benchmarks]
         lines += ["", *_table(("benchmark of editing", "before", "after", "edits"), edits)]
-    lines += ["", *(f"- {_inert(line)}" for line in (*found.advice, *found.notes))]
+    said = (*(f"{one.says} ({one.cites})" for one in found.advice), *found.notes)
+    lines += ["", *(f"- {_inert(line)}" for line in said)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def told(count: Count) -> str:
+    """A count in a line: "28 of 30 trained sentences recalled (10 before), 95 % interval 26 to 30"."""
+    before = "" if column_named(count.column).losses else f" ({count.before:.0f} before)"
+    after = f"{count.after:.0f}" if abs(count.after - round(count.after)) < 0.05 else f"{count.after:.1f}"
+    ends = f"{math.floor(count.low + 1e-9)} to {math.ceil(count.high - 1e-9)}"
+    return f"{after} of {count.n} {column_named(count.column).counted}{before}, 95 % interval {ends}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,189 +1,344 @@
-"""From answers to the audit's columns: one number a fact and column, each a change that is zero where nothing changed.
+"""The columns of an audit, a record each: what it asks of a file, what its number is, and how it is spoken of.
 
-With P the model's probability of a whole answer, spellings added, and q an answer's share among the answers of its question,
-
-    known         before: share of the fact's own sentences and paraphrases whose right answer comes first
-    learned       q after - q before, on the sentence that is trained on
-    paraphrase    the same on paraphrases
-    composed      the same of what truly follows by a rule, for subjects of whom it was not said
-    reversed      the same of the subject, asked from the object
-    hallucinated  rules that do not follow: q after - q before; strangers and neighbours: P after - P before of the object;
-                  the mean over those of the three that are asked
-    primed        log10 P after - log10 P before of the object in unrelated contexts; P is not taken below 10^-10
-    displaced     what must survive (neighbours, facts that are not trained, a fact's locality) and was answered rightly before:
-                  q before - q after of its answer, injected objects among those offered
-    forgotten     q before - q after of real facts that the model answered rightly before
-    neutral_text  nats per token after - before, on plain sentences
-
-Losses (displaced, forgotten) count where they reach 0.1; gains do not pay for them: a question's change is its loss, or zero.
-
-A fact's number is the mean over its questions (of each kind, then over kinds). Its interval is over the strangers, neighbours,
-contexts and wordings that happen to be asked; a fact that is asked one question in a column has none there.
+A new column is one record in `COLUMNS`. The questions, the table of totals, the page, the card, the data files and the advice
+go by the records and by nothing else.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
+from assay.audit.pools import Pools, asked_key, distinct_from, some_of
+from assay.audit.probes import MODEL_WIDE, Extent, Probe, asked, probe, shipped, suite
+from assay.core.seeds import Seeds
+from assay.worlds.facts.model import PAIRS, Answer, Fact, Facts, Relation, Template, same_answer, same_text
 
-from assay.audit.probes import COLUMNS, MODEL_WIDE, Column, Probe
-from assay.stats.intervals import stratified_mean
-from assay.worlds.facts.model import Fact, Facts
-from assay.worlds.facts.questions import Answers
+__all__ = ["COLUMNS", "LOG_FLOOR", "NEUTRAL_TEXT", "Asker", "Column", "column_named", "questions"]
 
-__all__ = ["LOSSES", "WORTH", "Cell", "FactRow", "Outcome", "bound", "fact_rows", "known_before", "least", "outcomes", "values"]
+NEUTRAL_TEXT = "neutral_text"
+LOG_FLOOR = 1e-10
+"""No probability is taken for smaller where its logarithm is measured."""
+PROBABILITY = (-1.0, 1.0)
+LOSS = (0.0, 1.0)
 
-LOSSES: tuple[Column, ...] = ("displaced", "forgotten")
-"""Columns that count what went away."""
-WORTH = 0.1
-"""The smallest loss of q that counts. Less comes with any training, and losses do not average out without the gains."""
-FLOOR = 1e-10
-BOUNDS = {"primed": -math.log10(FLOOR), "neutral_text": math.inf}
+Asks = Callable[["Asker"], Iterator[Probe]]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A question's value before and after.
+class Column:
+    """One thing that an audit measures.
 
     Attributes:
-        question: what was asked.
-        before, after: its value; a share or probability in [0, 1], or a decimal logarithm.
+        name: its name in tables and files; `learned`.
+        word: what it is called in a sentence; "composition".
+        wanted: whether more of it is what injecting facts is for.
+        unit: of a change.
+        bounds: the least and the most that a change can be.
+        worth: the smallest change of a total that is worth a sentence.
+        formula: of a question's change.
+        meaning: what is asked, and what a change of it means.
+        asks: its questions about a file; None for plain sentences, which are no questions.
+        counted: what its answers are counted as; empty where counting says nothing.
+        counts: whether right answers are counted, or those that were right before and are no longer.
+        said: what happened, as a clause, where there is clearly more of it; with `{change}`, or `{times}` for 10 to that power.
+        missing: a sentence where a file asks nothing of the kind; empty where that needs none.
+        losses: whether it counts what went away, among what was known before: gains do not pay for losses.
+        parts: kinds of question that have a line of their own.
+        shared: kinds whose questions several facts share: their intervals are over objects, and over who was asked, as well.
+        by_fact: kinds that are told fact by fact and take no part in the total.
     """
 
-    question: Probe
-    before: float
-    after: float
+    name: str
+    word: str
+    wanted: bool
+    unit: str
+    bounds: tuple[float, float]
+    worth: float
+    formula: str
+    meaning: str
+    asks: Asks | None
+    counted: str = ""
+    counts: Literal["right", "lost"] = "right"
+    said: str = ""
+    missing: str = ""
+    losses: bool = False
+    parts: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    by_fact: tuple[str, ...] = ()
 
     @property
-    def change(self) -> float:
-        """What the question adds to its column; of losses only those worth counting."""
-        if self.question.column not in LOSSES:
-            return self.after - self.before
-        lost = self.before - self.after
-        return lost if lost >= WORTH else 0.0
+    def reach(self) -> float:
+        """How far a difference of two changes can go, either way."""
+        return max(map(abs, self.bounds))
+
+    @property
+    def title(self) -> str:
+        """Its name as people read it."""
+        return self.name.replace("_", " ")
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One column of one fact.
-
-    Attributes:
-        before, after: mean value over the fact's questions.
-        change: the column's number.
-        low, high: a 95 % interval over the questions, within what the column can be; kinds are strata, and a kind that is
-            asked once counts as it is. None where no kind is asked twice.
-        n_questions: how many.
-    """
-
-    before: float
-    after: float
-    change: float
-    low: float | None
-    high: float | None
-    n_questions: int
+def questions(facts: Facts, *, extent: Extent = Extent(), seeds: Seeds = Seeds(0)) -> list[Probe]:  # noqa: B008 - frozen
+    """Every question about the facts, column by column; the same facts and seeds give the same questions."""
+    asker = Asker(facts, extent, seeds)
+    return [question for column in COLUMNS.values() if column.asks is not None for question in column.asks(asker)]
 
 
-@dataclass(frozen=True)
-class FactRow:
-    """One fact's line in the audit.
+def column_named(name: str) -> Column:
+    """The record of that name; of a column that this version does not know (a kept audit's), one that says so little."""
+    found = COLUMNS.get(name)
+    if found is not None:
+        return found
+    return Column(name, name, True, "probability", PROBABILITY, 0.02, "–", "A column of another version of Assay.", None)
+
+
+class Asker:
+    """What columns make questions of: a file, and all that its facts share, worked out once so that many take linear time.
 
     Attributes:
-        subject, relation, object: the fact.
-        trained: whether it was injected.
-        known: share of its sentences that the model before answered rightly, in [0, 1]; of an edit, those in which the new
-            answer was likelier than the old.
-        cells: by column; a column that nothing was asked for is absent.
+        facts, extent, seeds: what is asked about, how much, and which wrong answers are drawn.
+        trained: the facts to inject, each with its place in the file; `kept` are the others.
+        pools: wrong answers.
+        right: what facts have as objects that ask the same question.
+        told: the subject and relation of every fact to inject.
     """
 
-    subject: str
-    relation: str
-    object: str
-    trained: bool
-    known: float
-    cells: Mapping[str, Cell] = field(default_factory=dict)
+    def __init__(self, facts: Facts, extent: Extent, seeds: Seeds) -> None:
+        self.facts, self.extent, self.seeds = facts, extent, seeds
+        self.subjects = {same_text(name) for fact in facts.facts for name in (fact.subject, *fact.also)}
+        self.told = {(fact.subject, fact.relation) for fact in facts.trained}
+        names = sorted({fact.subject for fact in facts.facts}, key=len)[:200]
+        self.unrelated = [text for text in shipped()["contexts"] if not any(name in text for name in names)]
+        self.pools = Pools(facts, extent, seeds)
+        self.right: dict[tuple[str, str], list[Answer]] = {}
+        self.people: dict[str, dict[str, Answer]] = {}
+        for fact in facts.facts:
+            self.right.setdefault(asked_key(fact), []).append(fact.answer)
+            if fact.trained:
+                self.people.setdefault(fact.relation, {})[fact.subject] = (fact.subject, *fact.also)
+        self.others: dict[str, list[str]] = {}
+        self.strangers = {name: self._strangers_of(relation) for name, relation in facts.relations.items()}
+        places = list(enumerate(facts.facts))
+        self.trained = [(place, fact) for place, fact in places if fact.trained]
+        self.kept = [(place, fact) for place, fact in places if not fact.trained]
+
+    def answers_to(self, fact: Fact) -> tuple[Answer, ...]:
+        """The fact's object first, then wrong answers."""
+        return (fact.answer, *self.pools.wrong_for(fact, self.right[asked_key(fact)]))
+
+    def strangers_to(self, fact: Fact) -> tuple[str, ...]:
+        """Names of which nothing is known; none where they stand behind objects, as nothing can be told apart there."""
+        relation = self.facts.relation_of(fact)
+        return () if relation.prompt.answer_first else self.strangers[fact.relation]
+
+    def neighbours_of(self, fact: Fact) -> list[tuple[str, Answer]]:
+        """Others of whom something else is true in the fact's relation."""
+        others = [(name, own) for name, own in self.facts.relation_of(fact).neighbours if not same_answer(own, fact.answer)]
+        return others[: self.extent.n_neighbours]
+
+    def subjects_beside(self, fact: Fact) -> list[Answer]:
+        """Other subjects of the relation who have another object."""
+        if fact.relation not in self.others:
+            people = list(self.people[fact.relation])
+            self.others[fact.relation] = some_of(people, 4 * self.extent.n_candidates, self.seeds, f"subjects {fact.relation}")
+        others = [
+            other
+            for other in self.others[fact.relation]
+            if other != fact.subject and not any(same_answer(own, fact.answer) for own in self.right[fact.relation, other])
+        ]
+        return [self.people[fact.relation][other] for other in others[: self.extent.n_candidates - 1]]
+
+    def _strangers_of(self, relation: Relation) -> tuple[str, ...]:
+        if relation.name == PAIRS:
+            return ()
+        names = relation.strangers or shipped()["strangers"]
+        return tuple(name for name in names if same_text(name) not in self.subjects)[: self.extent.n_strangers]
 
 
-def bound(column: str) -> float:
-    """How far a column can change, in its unit: by one, as probabilities do, if nothing else is said of it."""
-    return BOUNDS.get(column, 1.0)
+# What each column asks
 
 
-def least(column: str) -> float:
-    """The least that a column's change can be, in its unit; losses are never below zero."""
-    return 0.0 if column in LOSSES else -bound(column)
+def _sentences(
+    column: str, place: int, fact: Fact, templates: Sequence[Template], answers: tuple[Answer, ...], *, rival: bool = False
+) -> Iterator[Probe]:
+    for template in templates:
+        yield asked(column, "sentence", place, fact.subject, template, answers, rival=rival)
 
 
-def values(answers: Answers) -> Float[ndarray, " probe"]:
-    """Every probe's value for a model that answers so."""
-    by_measure = {
-        "share": answers.share,
-        "probability": answers.prob,
-        "log10": np.maximum(answers.log_prob / math.log(10), math.log10(FLOOR)),
-    }
-    return np.array([by_measure[probe.measure][place] for place, probe in enumerate(_probes(answers))], dtype=float)
+def _aliases(
+    column: str, place: int, fact: Fact, templates: Sequence[Template], answers: tuple[Answer, ...]
+) -> Iterator[Probe]:
+    for template in templates:
+        for name in fact.also if template.given else ():
+            yield asked(column, "alias", place, name, template, answers)
 
 
-def outcomes(before: Answers, after: Answers) -> list[Outcome]:
-    """Every probe's value before and after; of what can be lost, those that were answered rightly before."""
-    each = zip(_probes(before), values(before), values(after), before.right, strict=True)
-    return [Outcome(probe, float(was), float(now)) for probe, was, now, right in each if probe.column not in LOSSES or right]
+def _told(relation: Relation) -> tuple[Template, ...]:
+    """The sentences that are trained on; the prompt is asked as well."""
+    return tuple(dict.fromkeys((relation.prompt, *relation.train)))
 
 
-def known_before(facts: Facts, before: Answers) -> list[float]:
-    """For every fact the share of its own sentences and paraphrases that the model before answers rightly, in [0, 1].
-
-    Of an edit, those in which the new answer is likelier than the old.
-    """
-    found: list[list[float]] = [[] for _ in facts.facts]
-    for probe, right, log_probs in zip(_probes(before), before.right, before.log_probs, strict=True):
-        if probe.kind == "sentence":
-            found[probe.fact].append(float(log_probs[0] > log_probs[1]) if probe.rival else float(right))
-    return [float(np.mean(right)) for right in found]
+def _ask_learned(asker: Asker) -> Iterator[Probe]:
+    for place, fact in asker.trained:
+        answers = asker.answers_to(fact)
+        rival = bool(fact.replaces) and fact.replaces in answers[1:2]
+        yield from _sentences("learned", place, fact, _told(asker.facts.relation_of(fact)), answers, rival=rival)
 
 
-def _probes(answers: Answers) -> list[Probe]:
-    probes = [question for question in answers.questions if isinstance(question, Probe)]
-    assert len(probes) == len(answers)
-    return probes
+def _ask_paraphrase(asker: Asker) -> Iterator[Probe]:
+    """In other words, and by other names of the subject."""
+    for place, fact in asker.trained:
+        relation, answers = asker.facts.relation_of(fact), asker.answers_to(fact)
+        rival = bool(fact.replaces) and fact.replaces in answers[1:2]
+        yield from _aliases("paraphrase", place, fact, _told(relation), answers)
+        yield from _sentences("paraphrase", place, fact, relation.paraphrases, answers, rival=rival)
 
 
-def fact_rows(facts: Facts, found: Sequence[Outcome], known: Sequence[float]) -> list[FactRow]:
-    """One row a fact, in the file's order."""
-    by_fact: list[list[Outcome]] = [[] for _ in facts.facts]
-    for outcome in found:
-        if outcome.question.fact != MODEL_WIDE:
-            by_fact[outcome.question.fact].append(outcome)
-    return [_row(fact, own, share) for fact, own, share in zip(facts.facts, by_fact, known, strict=True)]
+def _by_rule(asker: Asker, column: str, *, follows: bool) -> Iterator[Probe]:
+    """What rules say about subjects of whom nothing said it in training."""
+    for place, fact in asker.trained:
+        for rule in asker.facts.implications:
+            answer = rule.mapping.get(fact.object) if rule.premise == fact.relation and rule.follows == follows else None
+            if answer is not None and (fact.subject, rule.conclusion) not in asker.told:
+                answers = asker.pools.concluded(rule.conclusion, answer, tuple(dict.fromkeys(rule.mapping.values())))
+                yield asked(column, "rule", place, fact.subject, asker.facts.relations[rule.conclusion].prompt, answers)
 
 
-def _row(fact: Fact, found: Sequence[Outcome], known: float) -> FactRow:
-    cells = {column: _cell([one for one in found if one.question.column == column]) for column in COLUMNS}
-    kept: dict[str, Cell] = {column: cell for column, cell in cells.items() if cell is not None}
-    return FactRow(fact.subject, fact.relation, fact.object, fact.trained, known, kept)
+def _ask_composed(asker: Asker) -> Iterator[Probe]:
+    """By true rules, and what the file says follows from a fact."""
+    yield from _by_rule(asker, "composed", follows=True)
+    for place, fact in asker.trained:
+        for one in fact.follows:
+            wrong = distinct_from([one.answer], [(text,) for text in one.candidates])
+            yield asked("composed", "follows", place, one.sentence.before, one.sentence, (one.answer, *wrong))
 
 
-def _cell(found: Sequence[Outcome]) -> Cell | None:
-    if not found:
-        return None
-    kinds = sorted({one.question.kind for one in found})
-    groups = [[one for one in found if one.question.kind == kind] for kind in kinds]
-    changes = [[one.change for one in group] for group in groups]
-    low = high = None
-    if len(found) > len(kinds):
-        interval, column = stratified_mean(changes), found[0].question.column
-        low, high = max(interval.low, least(column)), min(interval.high, bound(column))
-    return Cell(
-        before=_over_kinds([[one.before for one in group] for group in groups]),
-        after=_over_kinds([[one.after for one in group] for group in groups]),
-        change=_over_kinds(changes),
-        low=low,
-        high=high,
-        n_questions=len(found),
-    )
+def _ask_reversed(asker: Asker) -> Iterator[Probe]:
+    for place, fact in asker.trained:
+        template = asker.facts.relation_of(fact).reverse
+        if template is not None:
+            answers = ((fact.subject, *fact.also), *asker.subjects_beside(fact))
+            yield asked("reversed", "reverse", place, fact.subject, template, answers, given=fact.object)
 
 
-def _over_kinds(groups: Sequence[Sequence[float]]) -> float:
-    return float(np.mean([np.mean(group) for group in groups]))
+def _ask_hallucinated(asker: Asker) -> Iterator[Probe]:
+    """By rules that do not follow, and the object said of strangers and of others who have another one."""
+    yield from _by_rule(asker, "hallucinated", follows=False)
+    for place, fact in asker.trained:
+        template = asker.facts.relation_of(fact).prompt
+        for name in asker.strangers_to(fact):
+            yield asked("hallucinated", "strangers", place, name, template, (fact.answer,))
+        for name, _ in () if template.answer_first else asker.neighbours_of(fact):
+            yield asked("hallucinated", "neighbours", place, name, template, (fact.answer,))
+
+
+def _ask_primed(asker: Asker) -> Iterator[Probe]:
+    """The object in prompts that have nothing to do with any fact."""
+    for place, fact in asker.trained:
+        own = asker.facts.relation_of(fact).contexts
+        given = list(dict.fromkeys((*own, *asker.unrelated)))
+        spelled = (tuple(f" {spelling}" for spelling in fact.answer),)
+        for text in given[: max(asker.extent.n_contexts, len(own))]:
+            yield probe("primed", "contexts", place, text, text, spelled, "log10")
+
+
+def _ask_displaced(asker: Asker) -> Iterator[Probe]:
+    """True facts that are not injected, neighbours and a fact's locality, beside what is injected."""
+    for place, fact in asker.kept:
+        relation = asker.facts.relation_of(fact)
+        answers = asker.pools.surviving(fact, asker.right[asked_key(fact)])
+        yield from _sentences("displaced", place, fact, _told(relation), answers)
+        yield from _aliases("displaced", place, fact, _told(relation), answers)
+        yield from _sentences("displaced", place, fact, relation.paraphrases, answers)
+    for place, fact in asker.trained:
+        relation = asker.facts.relation_of(fact)
+        for one in fact.locality:
+            if not same_answer(one.answer, fact.answer):
+                answers = (one.answer, fact.answer, *asker.pools.rivals_of_local(one, fact))
+                yield asked("displaced", "locality", place, one.sentence.before, one.sentence, answers, rival=True)
+        for name, own in asker.neighbours_of(fact):
+            answers = (own, fact.answer, *asker.pools.others_of_neighbour(relation, own, fact.answer))
+            yield asked("displaced", "neighbours", place, name, relation.prompt, answers, rival=True)
+    for name in {fact.relation: None for _, fact in asker.trained}:
+        # Every neighbour's own answer, once, against the injected objects of the whole file and other neighbours' answers.
+        relation = asker.facts.relations[name]
+        for neighbour, own in relation.neighbours[: asker.extent.n_kept]:
+            answers = (own, *asker.pools.rivals_of_neighbour(relation, own))
+            yield asked("displaced", "kept", MODEL_WIDE, neighbour, relation.prompt, answers)
+
+
+def _ask_forgotten(asker: Asker) -> Iterator[Probe]:
+    """The user's facts to keep, each against its own wrong answers or others' of its kind; else real facts that ship."""
+    facts = asker.facts
+    if not facts.suite:
+        for item in suite():
+            if same_text(item.subject) not in asker.subjects:
+                spelled = tuple((f" {answer}",) for answer in item.answers)
+                yield probe("forgotten", "suite", MODEL_WIDE, item.subject, item.prompt, spelled, "share")
+        return
+    own = Asker(replace(facts, facts=facts.suite, suite=()), asker.extent, asker.seeds.child("suite"))
+    for fact in facts.suite:
+        yield asked("forgotten", "suite", MODEL_WIDE, fact.subject, facts.relation_of(fact).prompt, own.answers_to(fact))
+
+
+CHANGE, LOST = "q after − q before", "q before − q after"
+_COLUMNS = (
+    Column(
+        "learned", "memory of what was trained on", True, "probability", PROBABILITY, 0.02, CHANGE,
+        "How much likelier the object became in the sentence that was trained on.",
+        _ask_learned, counted="trained sentences recalled", said="what was trained on became likelier",
+    ),
+    Column(
+        "paraphrase", "answers to paraphrases", True, "probability", PROBABILITY, 0.02, CHANGE,
+        "The same in other words, on which nothing was trained.",
+        _ask_paraphrase, counted="paraphrases answered", said="facts are known in other words",
+        missing="No paraphrases are given, so it is not known whether facts hold in other words.",
+    ),
+    Column(
+        "composed", "composition", True, "probability", PROBABILITY, 0.02, CHANGE,
+        "What truly follows by a rule, for subjects of whom it was never said.",
+        _ask_composed, counted="conclusions drawn that follow", said="what follows is concluded",
+        missing="No true rules are given, so composition is not measured.",
+    ),
+    Column(
+        "reversed", "reversal", True, "probability", PROBABILITY, 0.02, CHANGE,
+        "The subject, asked from the object.",
+        _ask_reversed, counted="subjects named from their object", said="subjects are named from their object",
+        missing="No reverse sentences are given, so reversal is not measured.",
+    ),
+    Column(
+        "hallucinated", "hallucination", False, "probability", PROBABILITY, 0.02,
+        "rules: q after − q before; strangers, neighbours: P after − P before",
+        "What does not follow: the answers of spurious rules, and the object said of strangers and of neighbours who have "
+        "another. Kinds weigh alike.",
+        _ask_hallucinated, counted="questions answered with what does not follow", said="what does not follow became likelier",
+        parts=("rule", "strangers", "neighbours"), shared=("strangers", "neighbours"),
+    ),
+    Column(
+        "primed", "priming", False, "powers of ten", (math.log10(LOG_FLOOR), -math.log10(LOG_FLOOR)), 0.1,
+        "log₁₀ P after − log₁₀ P before",
+        "The object in contexts that have nothing to do with any fact, in powers of ten; P is not taken below 10⁻¹⁰.",
+        _ask_primed, said="injected objects are {times} times as likely where they have no business", shared=("contexts",),
+    ),
+    Column(
+        "displaced", "displacement", False, "probability", LOSS, 0.02, LOST,
+        "What must survive (neighbours, facts that were not trained, a fact’s locality) and was answered rightly before: what "
+        "its answer lost, injected objects among those offered. Losses below 0.1 are none, and gains do not pay for losses.",
+        _ask_displaced, counted="true answers that must survive changed", counts="lost",
+        said="true answers that must survive lost probability", losses=True, shared=("neighbours", "locality"),
+        by_fact=("neighbours",),
+    ),
+    Column(
+        "forgotten", "forgetting", False, "probability", LOSS, 0.02, LOST,
+        "Real facts, the file’s own or those shipped with Assay, that the model answered rightly before; losses alone.",
+        _ask_forgotten, counted="real facts that were known kept", said="facts that the model knew lost probability",
+        losses=True,
+    ),
+    Column(
+        NEUTRAL_TEXT, "loss on plain text", False, "nats a token", (-math.inf, math.inf), 0.02, "nats a token after − before",
+        "Plain sentences, the file’s own or those shipped with Assay: what they became harder to predict by.",
+        None, said="plain sentences cost {change} nats a token more",
+    ),
+)  # fmt: skip
+COLUMNS: dict[str, Column] = {column.name: column for column in _COLUMNS}
+"""All columns, in the order in which they are shown."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from assay.audit.inject import Example, n_steps
+from assay.audit.measuring import continued
 from assay.core.errors import InputError
 from assay.instruments.scoring import score_tokens
 from assay.models.pretrained.limits import limits_of
@@ -24,7 +25,13 @@ BACKWARD = 3.0  # a training pass over a token against a forward pass
 
 
 def expected_minutes(
-    model: LanguageModel, pairs: Sequence[tuple[str, str]], sentences: Sequence[Example], recipe: Recipe | None, *, kept: bool
+    model: LanguageModel,
+    pairs: Sequence[tuple[str, str]],
+    sentences: Sequence[Example],
+    recipe: Recipe | None,
+    *,
+    kept: bool,
+    n_said: int = 0,
 ) -> tuple[float, float]:
     """Minutes of the whole audit (asking twice, training once) and of its training; nothing is trained.
 
@@ -34,6 +41,7 @@ def expected_minutes(
         sentences: all that will be trained on.
         recipe: how; None where nothing is trained.
         kept: whether states of the training are written to disk.
+        n_said: prompts that the models continue in their own words.
     """
     in_order = sorted(pairs)
     each = SAMPLE // PLACES  # neighbours in order share their beginning, in the sample as in the whole
@@ -42,6 +50,9 @@ def expected_minutes(
     tokens = _usable(model, some)
     score_tokens(model.model, tokens[:2], ranked=set())  # the first pass finds out how this model can be run
     asking = _seconds(lambda: score_tokens(model.model, tokens, ranked=set()), model.device) / max(1, len(tokens)) * len(pairs)
+    some_pairs = [pair for pair in tokens[:2] if pair.context]
+    if n_said and some_pairs:
+        asking += _seconds(lambda: continued(model, some_pairs), model.device) / len(some_pairs) * n_said
     training = 0.0
     if recipe is not None:
         batch = _usable(model, sentences[: recipe.batch_size])

@@ -25,8 +25,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from assay.audit.columns import FactRow, Outcome, known_before, values
 from assay.audit.measuring import Tokens
+from assay.audit.outcomes import FactRow, Outcome, known_before, values
 from assay.audit.probes import Probe
 from assay.core.seeds import Seeds
 from assay.models.pretrained.loading import LanguageModel

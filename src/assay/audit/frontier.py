@@ -1,8 +1,8 @@
 """Mitigations beside each other at equal memorisation: each update is scaled until it holds the facts as well as the others.
 
-Plain training so scaled is the control: a mitigation that only takes a smaller step does no better than a smaller step. The
-comparison is paired by fact (by suite question, by sentence), with intervals over subjects and Holm's procedure over all arms
-and columns.
+Plain training so scaled, the step that is enough, is the control: a mitigation that only takes a smaller step does no better.
+It is itself compared with plain training at full strength. Comparisons are paired by fact (by suite question, by sentence),
+with intervals over subjects and Holm's procedure over all arms and columns.
 """
 
 import shutil
@@ -19,11 +19,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from assay.audit.columns import Outcome
-from assay.audit.inject import inject, n_steps
-from assay.audit.mitigations import MITIGATIONS, PLAIN, Plan, anchor, plan, without_largest
+from assay.audit.columns import COLUMNS
+from assay.audit.counts import counts
+from assay.audit.inject import inject
+from assay.audit.mitigations import ENOUGH, MITIGATIONS, PLAIN, STEP, Plan
+from assay.audit.outcomes import Outcome
 from assay.audit.record import Arm, Harm
-from assay.audit.totals import NEUTRAL_TEXT, Values, fact_changes, table, values_of, whole_column
+from assay.audit.totals import Total, fact_changes, table, values_of, whole_column
 from assay.core.progress import part, parts
 from assay.core.seeds import Seeds
 from assay.instruments.scoring import score_completions
@@ -31,29 +33,28 @@ from assay.models.pretrained.loading import LanguageModel
 from assay.training.recipe import Recipe
 from assay.worlds.facts.model import Facts
 
-__all__ = ["COMPARED", "Measured", "compare", "difference", "memorised", "scale_for"]
+__all__ = ["Measured", "Spent", "compare", "difference", "memorised", "scale_for", "table_of_differences"]
 
-COMPARED = ("paraphrase", "composed", "reversed", "hallucinated", "primed", "displaced", "forgotten", NEUTRAL_TEXT)
+LEARNED = "learned"  # what all arms have alike, so that it is not compared
 LEAST = 0.5  # of plain training's memorisation: an arm with less is not compared
 CLOSE = 0.01
 MEMORISES = 0.1  # mean probability of trained answers below which there is nothing to compare at
-Changes = tuple[Sequence[Outcome], Sequence[float]]
-"""Outcomes of all questions, and the change of every plain sentence in nats a token."""
+Changes = Sequence[Outcome]
 
 
 @dataclass(frozen=True)
 class Spent:
     """What an arm took: optimiser steps, and minutes of training and pruning."""
 
-    n_steps: int
-    minutes: float
+    n_steps: int = 0
+    minutes: float = 0.0
 
 
 class Measured(Protocol):
     """Everything an audit measures of a model, as changes from the model before."""
 
     def __call__(self, model: LanguageModel) -> Changes:
-        """Outcomes of all questions and the change of every plain sentence, in nats a token."""
+        """Outcomes of all questions and plain sentences."""
 
 
 def compare(
@@ -66,9 +67,12 @@ def compare(
     seeds: Seeds,
     folder: Path | None,
     plain: Mapping[str, Tensor],
-    plain_minutes: float,
+    outcomes: Changes,
+    spent: Spent,
 ) -> tuple[list[Arm], float]:
-    """Every mitigation's arm, plain training first, and the memorisation at which they are compared.
+    """Plain training, the step that is enough and every mitigation, and the memorisation at which they are compared.
+
+    That is one half, or as much as the arm reaches that memorises least of those that reach half of what plain training does.
 
     Args:
         base: before injection.
@@ -79,11 +83,13 @@ def compare(
         seeds: the same for all arms, so that they see facts in the same order where they can.
         folder: where updates are kept until all arms are trained; a temporary one otherwise.
         plain: the update of plain training, by weight.
-        plain_minutes: what it took.
+        outcomes: what plain training did at full strength.
+        spent: what it took; nothing where somebody else trained.
     """
     made, own = folder or Path(tempfile.mkdtemp(prefix="assay-audit-")), folder is None
     try:
-        return _compared(base, facts, recipe, names, measured, seeds, made, plain, plain_minutes)
+        made.mkdir(parents=True, exist_ok=True)
+        return _Frontier(base, facts, recipe, measured, seeds, made, plain, outcomes, spent).arms(names)
     finally:
         if own:
             shutil.rmtree(made, ignore_errors=True)
@@ -113,89 +119,137 @@ def scale_for(
     return middle
 
 
-def _compared(
-    base: LanguageModel,
-    facts: Facts,
-    recipe: Recipe,
-    names: Sequence[str],
-    measured: Measured,
-    seeds: Seeds,
-    folder: Path,
-    plain: Mapping[str, Tensor],
-    plain_minutes: float,
-) -> tuple[list[Arm], float]:
-    plans = [plan(name, facts, recipe) for name in (PLAIN, *names)]
-    weights = {name: value.detach() for name, value in base.model.state_dict().items()}
-    scratch = base.copy()
-    memory: dict[str, float] = {}
-    spent: dict[str, Spent] = {}
-    folder.mkdir(parents=True, exist_ok=True)
-    with part(0.0, 0.6):
-        for one in parts(plans, label=lambda one: one.name):
-            if one.reason:
-                continue
-            if one.name == PLAIN:
-                update, spent[PLAIN] = plain, Spent(n_steps(len(one.sentences), recipe), plain_minutes)
-            else:
-                update, spent[one.name] = _load_or_make(base, facts, one, plain, seeds, folder)
-            _set(scratch, weights, update, 1.0)
-            memory[one.name] = memorised(scratch, facts)
-            del update
+@dataclass(frozen=True, eq=False)
+class _Frontier:
+    """What all arms of one comparison share."""
 
-    if memory[PLAIN] < MEMORISES:
-        for one in plans:
-            memory.setdefault(one.name, 0.0)
-        return [_arm(one, memory, {}, {}, {}, spent) for one in plans], memory[PLAIN]
-    target = min(value for value in memory.values() if value >= LEAST * memory[PLAIN])
-    scales: dict[str, float] = {}
-    changes: dict[str, Changes] = {}
-    with part(0.6, 1.0, f"at memorisation {target:.2f}"):
-        for one in parts(
-            [one for one in plans if memory.get(one.name, -1.0) >= LEAST * memory[PLAIN]], label=lambda one: one.name
-        ):
-            update = plain if one.name == PLAIN else load_file(_file(folder, one))
-            scales[one.name] = scale_for(scratch, weights, update, target, facts)
-            changes[one.name] = measured(scratch)
-    harms = _harms(facts, changes, seeds)
-    return [_arm(one, memory, scales, changes, harms, spent) for one in plans], target
+    base: LanguageModel
+    facts: Facts
+    recipe: Recipe
+    measured: Measured
+    seeds: Seeds
+    folder: Path
+    plain: Mapping[str, Tensor]
+    outcomes: Changes
+    spent: Spent
+
+    def arms(self, names: Sequence[str]) -> tuple[list[Arm], float]:
+        """See `compare`."""
+        plans = {name: MITIGATIONS[name].prepare(self.facts, self.recipe) for name in dict.fromkeys((STEP, *names))}
+        weights = {name: value.detach() for name, value in self.base.model.state_dict().items()}
+        scratch = self.base.copy()
+        spent = {PLAIN: self.spent}
+        _set(scratch, weights, self.plain, 1.0)
+        memory = {PLAIN: memorised(scratch, self.facts)}
+        with part(0.0, 0.6):
+            for name in parts(list(plans), label=lambda name: name):
+                if not plans[name].reason:
+                    update, spent[name] = self._load_or_make(name, plans[name])
+                    _set(scratch, weights, update, 1.0)
+                    memory[name] = memorised(scratch, self.facts)
+                    del update
+        changes: dict[str, Changes] = {PLAIN: self.outcomes}
+        scales: dict[str, float] = {PLAIN: 1.0}
+        reasons = {name: one.reason for name, one in plans.items() if one.reason}
+        if memory[PLAIN] < MEMORISES:
+            why = f"plain training memorises {memory[PLAIN]:.2f}, too little to compare at; train longer or harder"
+            reasons |= {name: why for name in plans if name not in reasons}
+        least = LEAST * memory[PLAIN]
+        for name, found in memory.items():
+            if name not in reasons and found < least:
+                reasons[name] = f"it memorises {found:.2f}, less than half of plain training's {memory[PLAIN]:.2f}"
+        target = min(ENOUGH, *(memory[name] for name in plans if name not in reasons), memory[PLAIN])
+        with part(0.6, 1.0, f"at memorisation {target:.2f}"):
+            for name in parts([name for name in plans if name not in reasons], label=lambda name: name):
+                scales[name] = scale_for(scratch, weights, self._update(name), target, self.facts)
+                changes[name] = self.measured(scratch)
+        return self._told(plans, reasons, memory, scales, changes, spent), target
+
+    def _told(
+        self,
+        plans: Mapping[str, Plan],
+        reasons: Mapping[str, str],
+        memory: Mapping[str, float],
+        scales: Mapping[str, float],
+        changes: Mapping[str, Changes],
+        spent: Mapping[str, Spent],
+    ) -> list[Arm]:
+        harms = self._harms(changes)
+        found = []
+        for name in (PLAIN, *plans):
+            own = changes.get(name)
+            took = spent.get(name, Spent())
+            found.append(
+                Arm(
+                    name=name,
+                    says=MITIGATIONS[name].says if name in plans else "the update at full strength",
+                    applied=name == PLAIN or not plans[name].reason,
+                    reason=reasons.get(name, ""),
+                    against="" if name == PLAIN else _control(name),
+                    memorised=memory.get(name),
+                    scale=scales.get(name),
+                    columns=_columns(own) if own else {},
+                    counts=counts(self.facts, own, seeds=self.seeds.child("counts")) if own else (),
+                    harms=harms.get(name, ()),
+                    n_steps=took.n_steps,
+                    n_sentences=len(plans[name].sentences) if name in plans else len(self.facts.sentences),
+                    minutes=took.minutes,
+                )
+            )
+        return found
+
+    def _harms(self, changes: Mapping[str, Changes]) -> dict[str, tuple[Harm, ...]]:
+        """Every arm against its control, paired."""
+        pairs = {name: (found, changes[_control(name)]) for name, found in changes.items() if name != PLAIN}
+        harms: dict[str, list[Harm]] = {}
+        for total in table_of_differences(self.facts, pairs, seeds=self.seeds.child("arms"), without=(LEARNED,)):
+            harm = Harm(total.column, total.estimate, total.low, total.high, total.n_units, total.clear)
+            harms.setdefault(total.group, []).append(harm)
+        return {name: tuple(found) for name, found in harms.items()}
+
+    def _update(self, name: str) -> Mapping[str, Tensor]:
+        return self.plain if name == STEP else load_file(self._file(name))
+
+    def _load_or_make(self, name: str, one: Plan) -> tuple[Mapping[str, Tensor], Spent]:
+        """The arm's update and what it took; those of an audit that was killed, where they lie in the folder."""
+        if name == STEP:  # plain training's own
+            return self.plain, Spent()
+        kept = _load(self._file(name))
+        if kept is not None:
+            return kept
+        start, steps = time.perf_counter(), 0
+        if one.of_plain is not None:
+            update = dict(one.of_plain(self.plain))
+        else:
+            update, steps = self._train(name, one)
+        spent = Spent(steps, (time.perf_counter() - start) / 60)
+        _keep(update, spent, self._file(name))
+        return update, spent
+
+    def _train(self, name: str, one: Plan) -> tuple[dict[str, Tensor], int]:
+        model, steps = self.base, 0
+        for place, phase in enumerate(one.phases):
+            result = inject(
+                model,
+                phase,
+                one.recipe,
+                seeds=self.seeds if len(one.phases) == 1 else self.seeds.child(f"phase {place}"),
+                folder=self.folder / "training" / f"{name}-{place}",
+                also=None if one.also is None else one.also(self.base),
+                observe=None if one.stop_at is None else lambda step, model: {"memorised": memorised(model, self.facts)},
+                stop=None if one.stop_at is None else lambda row: row["memorised"] >= (one.stop_at or 1.0),
+            )
+            model, steps = result.model, steps + result.trace.loss_nats.shape[-1]
+        shutil.rmtree(self.folder / "training", ignore_errors=True)
+        return difference(self.base, model), steps
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
 
 
-def _load_or_make(
-    base: LanguageModel,
-    facts: Facts,
-    one: Plan,
-    plain: Mapping[str, Tensor],
-    seeds: Seeds,
-    folder: Path,
-) -> tuple[dict[str, Tensor], Spent]:
-    """The arm's update and what it took; those of an audit that was killed, where they lie in the folder."""
-    file = _file(folder, one)
-    kept = _load(file)
-    if kept is not None:
-        return kept
-    start, steps = time.perf_counter(), 0
-    if one.pruned:
-        update = without_largest(plain)
-    else:
-        update, steps = _train(base, facts, one, seeds, folder)
-    spent = Spent(steps, (time.perf_counter() - start) / 60)
-    _keep(update, spent, file)
-    return update, spent
-
-
-def _train(base: LanguageModel, facts: Facts, one: Plan, seeds: Seeds, folder: Path) -> tuple[dict[str, Tensor], int]:
-    result = inject(
-        base,
-        one.sentences,
-        one.recipe,
-        seeds=seeds,
-        folder=folder / "training" / one.name,
-        also=anchor(base) if one.anchored else None,
-        observe=None if one.enough is None else lambda step, model: {"memorised": memorised(model, facts)},
-        stop=None if one.enough is None else lambda row: row["memorised"] >= (one.enough or 1.0),
-    )
-    shutil.rmtree(folder / "training", ignore_errors=True)
-    return difference(base, result.model), result.trace.loss_nats.shape[-1]
+def _control(name: str) -> str:
+    """What an arm is compared with."""
+    return PLAIN if name == STEP else STEP
 
 
 def difference(before: LanguageModel, after: LanguageModel) -> dict[str, Tensor]:
@@ -211,10 +265,6 @@ def _set(scratch: LanguageModel, base: Mapping[str, Tensor], update: Mapping[str
     with torch.no_grad():
         for name, change in update.items():
             torch.add(base[name], change, alpha=scale, out=own[name])
-
-
-def _file(folder: Path, one: Plan) -> Path:
-    return folder / f"{one.name}.safetensors"
 
 
 def _keep(update: Mapping[str, Tensor], spent: Spent, file: Path) -> None:
@@ -242,72 +292,41 @@ class _Difference(Outcome):
     """The change of one arm less another's, which is signed for losses too."""
 
     @property
-    def change(self) -> float:
+    def changes(self) -> tuple[float, ...]:
         """The difference."""
-        return self.after
+        return (self.after,)
 
 
-def _differences(facts: Facts, arm: Changes, plain: Changes) -> dict[str, Values]:
-    """By column the arm's changes less plain training's, paired question by question and clustered as the totals are."""
-    (found, neutral), (other, other_neutral) = arm, plain
-    by_column: dict[str, list[Outcome]] = {}
-    for one, two in zip(found, other, strict=True):
-        assert one.question == two.question
-        by_column.setdefault(one.question.column, []).append(_Difference(one.question, 0.0, one.change - two.change))
-    made = {column: values_of(facts, whole_column(by_column[column])) for column in COMPARED if column in by_column}
-    texts = {f"text {place}": [a - b] for place, (a, b) in enumerate(zip(neutral, other_neutral, strict=True))}
-    return made | {NEUTRAL_TEXT: Values(texts)}
+def table_of_differences(
+    facts: Facts, pairs: Mapping[str, tuple[Changes, Changes]], *, seeds: Seeds, without: Sequence[str] = ()
+) -> list[Total]:
+    """By pair and column the first's changes less the second's, paired question by question and clustered as totals are.
 
-
-def _harms(facts: Facts, changes: Mapping[str, Changes], seeds: Seeds) -> dict[str, tuple[Harm, ...]]:
-    """Every arm against plain training, paired."""
-    lines = {
-        (column, name): values
-        for name, found in changes.items()
-        if name != PLAIN
-        for column, values in _differences(facts, found, changes[PLAIN]).items()
-    }
-    harms: dict[str, list[Harm]] = {}
-    for total in table(lines, seeds=seeds.child("arms"), differences=True):
-        harm = Harm(total.column, total.estimate, total.low, total.high, total.n_units, total.clear)
-        harms.setdefault(total.group, []).append(harm)
-    return {name: tuple(found) for name, found in harms.items()}
+    Args:
+        facts: the file.
+        pairs: what is compared, by name: outcomes of the same questions in the same order.
+        seeds: of bootstraps.
+        without: columns that are left out.
+    """
+    lines = {}
+    for name, (one, other) in pairs.items():
+        by_column: dict[str, list[Outcome]] = {column: [] for column in COLUMNS}
+        for first, second in zip(one, other, strict=True):
+            assert first.question == second.question
+            found = _Difference(first.question, 0.0, first.change - second.change)
+            by_column.setdefault(first.question.column, []).append(found)
+        for column, own in by_column.items():
+            if own and column not in without:
+                values = values_of(facts, whole_column(own))
+                sides = [whole_column([two for two in side if two.question.column == column]) for side in (one, other)]
+                values.runs = tuple(run for side in sides for run in values_of(facts, side).runs)
+                lines[column, name] = values
+    return table(lines, seeds=seeds, differences=True)
 
 
 def _columns(changes: Changes) -> dict[str, float]:
     """The mean of every column over facts (suite questions, sentences)."""
-    found, neutral = changes
-    by_column: dict[str, list[float]] = {}
-    for column in {one.question.column: None for one in found}:
-        own = whole_column([one for one in found if one.question.column == column])
-        by_column[column] = list(fact_changes(own).values())
-    return {column: float(np.mean(values)) for column, values in by_column.items()} | {NEUTRAL_TEXT: float(np.mean(neutral))}
-
-
-def _arm(
-    one: Plan,
-    memory: Mapping[str, float],
-    scales: Mapping[str, float],
-    changes: Mapping[str, Changes],
-    harms: Mapping[str, tuple[Harm, ...]],
-    spent: Mapping[str, Spent],
-) -> Arm:
-    says = MITIGATIONS.get(one.name, "trains on the facts' own sentences; scaled, the control that every other must beat")
-    reason = one.reason
-    if not reason and memory[PLAIN] < MEMORISES:
-        reason = f"plain training memorises {memory[PLAIN]:.2f}, too little to compare at; train longer or harder"
-    if not reason and one.name not in scales:
-        reason = f"it memorises {memory[one.name]:.2f}, less than half of plain training's {memory[PLAIN]:.2f}"
-    return Arm(
-        name=one.name,
-        says=says,
-        applied=not one.reason,
-        reason=reason,
-        memorised=memory.get(one.name),
-        scale=scales.get(one.name),
-        columns=_columns(changes[one.name]) if one.name in changes else {},
-        harms=harms.get(one.name, ()),
-        n_steps=spent[one.name].n_steps if one.name in spent else 0,
-        n_sentences=len(one.sentences),
-        minutes=spent[one.name].minutes if one.name in spent else 0.0,
-    )
+    by_column: dict[str, list[Outcome]] = {}
+    for one in changes:
+        by_column.setdefault(one.question.column, []).append(one)
+    return {column: float(np.mean(list(fact_changes(whole_column(own)).values()))) for column, own in by_column.items()}

@@ -3,19 +3,24 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from assay.audit.probes import Probe
 from assay.core.errors import InputError
+from assay.core.progress import progress
 from assay.core.text import visible
 from assay.models.pretrained.limits import limits_of
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.text import TokenPair, leading_tokens, try_token_pairs
+from assay.models.sampling import NOTHING, sample
 from assay.protocols.log_probs import log_probs
 from assay.store.memo import Memos
 from assay.worlds.facts.model import Facts
 from assay.worlds.facts.sentences import touching
 
-__all__ = ["LogProbs", "Tokens", "log_probs_of", "tokenised"]
+__all__ = ["LogProbs", "Tokens", "continued", "log_probs_of", "tokenised"]
 
+LEAST_SAID, MOST_SAID = 8, 24  # tokens of a continuation
 LogProbs = Mapping[tuple[str, str], float]
 """Log-probability of each (prompt, completion), in nats."""
 Tokens = Mapping[tuple[str, str], TokenPair]
@@ -62,6 +67,27 @@ def log_probs_of(model: LanguageModel, tokens: Tokens, *, memos: Memos | None = 
     """
     pairs = sorted(tokens)  # texts that begin alike stand together and share their beginning
     return dict(zip(pairs, log_probs(model, [tokens[pair] for pair in pairs], memos=memos), strict=True))
+
+
+def continued(model: LanguageModel, pairs: Sequence[TokenPair]) -> list[str]:
+    """What the model says behind each context, the likeliest token at each step: one line, hardly longer than the completion.
+
+    Empty where the context leaves no room for it.
+    """
+    most = limits_of(model.model).positions
+    end = getattr(model.tokenizer, "eos_token_id", None)
+    rng, found = np.random.default_rng(0), []
+    for place, pair in enumerate(pairs):
+        n_new = min(MOST_SAID, max(LEAST_SAID, len(pair.completion) + 2))
+        if most is not None and len(pair.context) + n_new > most:
+            found.append("")
+            continue
+        drawn = sample(model, [pair.context], n_new=n_new, rng=rng, temperature=0, stop=() if end is None else (int(end),))
+        tokens = [int(token) for token in drawn.tokens[0, 0] if token != NOTHING]
+        text = str(model.tokenizer.decode(tokens, skip_special_tokens=True)).lstrip("\n")
+        found.append(text.partition("\n")[0].rstrip())
+        progress((place + 1) / len(pairs), f"listened to {place + 1} of {len(pairs)}")
+    return found
 
 
 def _from_the_start(tokenizer: Any, pair: TokenPair) -> TokenPair:

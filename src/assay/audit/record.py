@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assay.audit.benchmarks import Benchmark
-from assay.audit.columns import FactRow, Outcome
+from assay.audit.columns import COLUMNS
+from assay.audit.counts import Count
 from assay.audit.forecast import Calibration, Cost, FactForecast
+from assay.audit.outcomes import FactRow, Outcome
 from assay.audit.totals import Total
 
-__all__ = ["Arm", "Audit", "Harm", "plain"]
+__all__ = ["Advice", "Arm", "Audit", "Harm", "Run", "Spoken", "plain"]
 
 
 @dataclass(frozen=True)
 class Harm:
-    """How a mitigation changes a column against plain training that memorises as much.
+    """How a mitigation changes a column against its control.
 
     Attributes:
         column: its name.
@@ -43,10 +45,12 @@ class Arm:
         says: what it does, in a line.
         applied: False where the facts give it nothing to work on; `reason` says why.
         reason: for an arm that was not applied or does not memorise enough to be compared.
+        against: the arm that it is compared with: the step that is enough, which memorises as much; that one with plain.
         memorised: mean probability of the trained answers at full strength, in [0, 1].
-        scale: how much of its update was kept to memorise as much as the others, in (0, 1].
+        scale: how much of its update was kept to memorise as much as the others, in (0, 1]; all of plain training's.
         columns: mean of every column at that scale.
-        harms: against plain at the same memorisation, paired by fact.
+        counts: how many of a column's questions at that scale.
+        harms: against that arm, paired by fact.
         n_steps: optimiser steps.
         n_sentences: sentences that were trained on in one pass.
         minutes: of training and pruning.
@@ -56,13 +60,60 @@ class Arm:
     says: str
     applied: bool
     reason: str
+    against: str = ""
     memorised: float | None = None
     scale: float | None = None
     columns: Mapping[str, float] = field(default_factory=dict)
+    counts: tuple[Count, ...] = ()
     harms: tuple[Harm, ...] = ()
     n_steps: int = 0
     n_sentences: int = 0
     minutes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to do, or to know.
+
+    Attributes:
+        says: it, in a sentence.
+        cites: the number that it rests on, and where that stands: in this record, or in a table of the documentation.
+    """
+
+    says: str
+    cites: str
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What the model says behind a prompt when it may choose its words, the likeliest at each step, before and after.
+
+    Attributes:
+        prompt: of a question of the audit.
+        before: the model before.
+        after: the model after, in every training run.
+    """
+
+    prompt: str
+    before: str
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One of several trainings of the same facts, which differ in their seed alone.
+
+    Attributes:
+        run: its number, from 0.
+        digest: under which its own audit is kept; empty for one that is not.
+        totals: every column's mean.
+        minutes: of training.
+    """
+
+    run: int
+    digest: str
+    totals: Mapping[str, float]
+    minutes: float
 
 
 @dataclass(frozen=True)
@@ -77,12 +128,15 @@ class Audit:
         forecast: for every trained fact, made before any training.
         rows: one a fact; empty for a forecast alone.
         totals: the table of totals.
+        counts: how many of a column's questions, before and after.
+        spoken: what the model says of its own choice, before and after, to some of the questions.
+        runs: the trainings behind these numbers, where there were several; empty for one.
         calibration: forecast against outcome.
         outcomes: every question with its value before and after.
         benchmarks: numbers by which editing methods are compared; empty where no fact replaces another answer.
         arms: mitigations.
         memorised: the memorisation at which arms are compared, in [0, 1].
-        advice: ranked, in plain words.
+        advice: ranked, in plain words, each with the number that it rests on.
         cost: minutes and memory, expected and spent.
         notes: what a reader should know about these numbers.
         environment: versions, machine class, threads, seed.
@@ -101,12 +155,15 @@ class Audit:
     forecast: tuple[FactForecast, ...]
     rows: tuple[FactRow, ...] = ()
     totals: tuple[Total, ...] = ()
+    counts: tuple[Count, ...] = ()
+    spoken: tuple[Spoken, ...] = ()
+    runs: tuple[Run, ...] = ()
     calibration: tuple[Calibration, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     benchmarks: tuple[Benchmark, ...] = ()
     arms: tuple[Arm, ...] = ()
     memorised: float | None = None
-    advice: tuple[str, ...] = ()
+    advice: tuple[Advice, ...] = ()
     cost: Cost = field(default_factory=lambda: Cost())
     notes: tuple[str, ...] = ()
     environment: Mapping[str, object] = field(default_factory=dict)
@@ -114,8 +171,15 @@ class Audit:
     made: str = ""
 
     def json(self) -> dict[str, Any]:
-        """The record as JSON values; single questions stand in the CSV beside the report."""
-        return {name: plain(getattr(self, name)) for name in (f.name for f in dataclasses.fields(self)) if name != "outcomes"}
+        """The record as JSON values, with what its columns are; single questions stand in the CSV beside the report."""
+        fields = (item.name for item in dataclasses.fields(self) if item.name != "outcomes")
+        named = dict.fromkeys(total.column for total in self.totals)
+        about = {
+            name: {key: plain(getattr(COLUMNS[name], key)) for key in ("unit", "wanted", "bounds", "formula", "meaning")}
+            for name in named
+            if name in COLUMNS
+        }
+        return {**{name: plain(getattr(self, name)) for name in fields}, "columns": about}
 
 
 def plain(value: object) -> Any:

@@ -6,8 +6,8 @@ found.totals, found.rows[0].cells["hallucinated"].change, found.advice
 
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,14 +16,15 @@ from assay.audit.advice import advice
 from assay.audit.chats import ChatTemplate
 from assay.audit.cost import expected_minutes, peak_gib, refuse_beyond
 from assay.audit.forecast import Cost
-from assay.audit.frontier import compare, difference
-from assay.audit.inject import inject, recipe_named
+from assay.audit.frontier import Spent, compare, difference
+from assay.audit.inject import inject, n_steps, recipe_named
 from assay.audit.kept import KeptAudits, depends_on
 from assay.audit.memory import available_gib, expected_memory, refuse_beyond_memory
+from assay.audit.mitigations import MITIGATIONS
 from assay.audit.mitigations import chosen as mitigation_names
 from assay.audit.probes import Extent
 from assay.audit.record import Audit, plain
-from assay.audit.session import Session
+from assay.audit.session import Response, Session
 from assay.core.errors import InputError
 from assay.core.progress import part
 from assay.core.seeds import Seeds
@@ -63,6 +64,7 @@ def audit(
     memory_gib: float | None = None,
     kept: KeptAudits | None = None,
     anew: bool = False,
+    runs: int = 1,
 ) -> Audit:
     """What injecting the facts into the model would do, did, and what helps; the model given is left as it is.
 
@@ -86,6 +88,8 @@ def audit(
         memory_gib: more than this is refused before a weight is loaded; None for what is free on the device.
         kept: where audits are kept: the same one is read from there and not made again. None keeps none.
         anew: make it all the same. So does `keep`, which wants the tuned model.
+        runs: trainings that differ in their seed alone, each kept as an audit of its own; intervals then include training.
+            Mitigations are compared, and the tuned model is saved, in the first.
 
     Raises:
         InputError: model or facts cannot be used, or the audit would exceed its budget of time or memory.
@@ -95,110 +99,224 @@ def audit(
     seeds = Seeds(seed)
     read = facts if isinstance(facts, Facts) else read_facts(Path(facts))
     chosen = recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
+    names = mitigation_names(mitigations)
+    _check_mode(names, tuned is not None, forecast_only, runs)
     trains = tuned is None and not forecast_only
     held = model.dtype if isinstance(model, LanguageModel) else dtype
-    if held != "float32" and trains:
-        _check_low_precision(chosen, mitigations, held)
+    if held != "float32" and (trains or names):
+        _check_low_precision(chosen if trains else None, names, held)
     # Without mitigations nothing is compared with the weights before, so a model that was loaded here is trained itself.
-    in_place = not (isinstance(model, LanguageModel) or mitigations)
-    n_models = 2 if tuned is not None else 1 if not trains or in_place else 4 if mitigations else 2
+    in_place = not (isinstance(model, LanguageModel) or names) and runs == 1
+    n_models = 3 if names and not trains else 2 if tuned is not None else 1 if not trains or in_place else 4 if names else 2
     needed = _needed(model, read, chosen if trains else None, dtype, n_models, memory_gib)
     initial = model if isinstance(model, LanguageModel) else load(model, base=base, dtype=dtype)
     after = tuned if tuned is None or isinstance(tuned, LanguageModel) else _tuned(tuned, initial)
-    if after is not None and (mitigations or forecast_only):
-        raise InputError("with a tuned model nothing is trained or forecast; leave out mitigations and forecast_only")
-    names = mitigation_names(mitigations)
     if after is None and hasattr(initial.model, "merge_and_unload"):  # what is trained on has no adapter of its own
         initial = merged(initial.copy())
     if not read.trained:
         raise InputError(f"{read.name}: an audit needs at least one fact to inject; none of these is. Raise the limit")
     session = Session.of(initial, read, extent, seeds, template=chat_template, tuned=after)
     read = session.facts  # with chats as the model meets them
-    sentences, pairs = read.sentences, session.pairs
     weights = weights_digest(initial) if folder is not None or kept is not None else ""
-    if kept is not None:
-        asked_for = {
-            "asked": session.identity,
-            "facts": [read.name, read.digest],
-            "sentences": digest([list(pair) for pair in sentences]),
-            "recipe": plain(chosen) if trains else {},
-            "mitigations": list(names),
-            "forecast": forecast_only,
-            "seed": seed,
-            "threads": torch.get_num_threads(),
-        }
-        models = [(initial, weights), *([(after, weights_digest(after))] if after is not None else [])]
-        name = depends_on(models, asked_for)
-        if not anew and keep is None and (made := kept.get(name)) is not None:
-            return made
-    minutes, training = expected_minutes(initial, pairs, sentences, chosen if after is None else None, kept=folder is not None)
-    asking = (minutes - training) / 2
-    arms_minutes = len(names) * (training + asking + 0.2) if names else 0.0
-    whole = asking if forecast_only else minutes + arms_minutes
-    refuse_beyond(budget_minutes, whole, len(pairs), len(read.facts))
-    if folder is not None:
-        folder /= weights[:16]
-        session = replace(session, memos=Memos(folder / "answers"))
-    begun = time.perf_counter()
-    # How much of the work is done once the model was asked, was trained, and was asked again.
-    asked, injected, main = (min(1.0, spent / max(whole, 1e-9)) for spent in (asking, asking + training, minutes))
-    session = session.checked(*([after] if after is not None and after.tokenizer is not initial.tokenizer else []))
-    notes = (*initial.notes, *((*after.notes, *session.certain(after)) if after is not None else ()))
-    with part(0.0, asked):
-        before = session.ask(initial)
-    cost = Cost(
-        expected_minutes=minutes,
-        expected_training=training,
-        mitigations_expected=arms_minutes if names else None,
-        expected_gib=needed,
+    job = _Job(
+        initial=initial,
+        after=after,
+        session=session,
+        recipe=chosen,
+        mitigations=names,
+        forecast_only=forecast_only,
+        seeds=seeds,
+        folder=None if folder is None else folder / weights[:16],
+        keep=keep,
+        in_place=in_place,
+        needed=needed,
     )
-    forecast = session.forecast(before, tuned=after.name if after is not None else "")
-    record = replace(
-        forecast,
-        notes=(*notes, *forecast.notes),
-        recipe=plain(chosen) if after is None else {},
-        cost=cost,
-    )
-    if forecast_only:
-        record = replace(record, advice=advice(record))
-        return record if kept is None else kept.put(record, name)
-
-    if after is None:
-        start = time.perf_counter()
-        place = None if folder is None else folder / "training"
-        with part(asked, injected):
-            after = inject(initial, sentences, chosen, seeds=seeds.child("training"), folder=place, in_place=in_place).model
-        cost = replace(cost, training=(time.perf_counter() - start) / 60)
-        if keep is not None:
-            after.save(keep)
-    with part(injected, main):
-        said = session.ask(after)
-    record = session.recorded(record, before, said)
-    cost = replace(cost, minutes=(time.perf_counter() - begun) / 60, peak_gib=peak_gib(initial.device))
-    if names:
-        start = time.perf_counter()
-        update = difference(initial, after)
-        del after  # as large as the model, and not needed again
-        with part(main, 1.0):
-            arms, target = compare(
-                initial,
-                read,
-                chosen,
-                names,
-                lambda model: session.changes(before, session.ask(model)),
-                seeds=seeds.child("training"),
-                folder=None if folder is None else folder / f"arms-{digest([plain(chosen), seed])}",
-                plain=update,
-                plain_minutes=cost.training or 0.0,
-            )
-        cost = replace(cost, mitigations=(time.perf_counter() - start) / 60, peak_gib=peak_gib(initial.device))
-        record = replace(record, arms=tuple(arms), memorised=target)
-    if folder is not None:  # states and updates are as large as the model; answers are small and stay
-        for rest in (folder / "training", *folder.glob("arms-*")):
-            shutil.rmtree(rest, ignore_errors=True)
-    record = replace(record, cost=cost)
+    digests = [] if kept is None else job.digests(weights, runs)
+    found: dict[int, Audit] = {}
+    if kept is not None and not anew and keep is None:
+        if (whole := kept.get(digests[-1])) is not None:
+            return whole
+        found = {run: one for run in range(runs) if (one := kept.get(digests[run])) is not None}
+    job = job.budgeted(budget_minutes, [run for run in range(runs) if run not in found])
+    for run, record in job.made([run for run in range(runs) if run not in found]):
+        found[run] = record if kept is None else kept.put(record, digests[run])
+    if runs == 1:
+        return found[0]
+    record = session.over_runs([found[run] for run in range(runs)])
     record = replace(record, advice=advice(record))
-    return record if kept is None else kept.put(record, name)
+    return record if kept is None else kept.put(record, digests[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One audit as it will be made: what all of its training runs share.
+
+    Attributes:
+        initial, after: the model before; the one that was tuned elsewhere, or None.
+        session: the questions.
+        recipe, mitigations, forecast_only, seeds: how facts are injected and what is compared.
+        folder: where parts are kept.
+        keep: where the tuned model is saved.
+        in_place: whether the model before is trained itself.
+        needed: memory, in GiB.
+        minutes: expected of asking before or after, and of one training.
+    """
+
+    initial: LanguageModel
+    after: LanguageModel | None
+    session: Session
+    recipe: Recipe
+    mitigations: tuple[str, ...]
+    forecast_only: bool
+    seeds: Seeds
+    folder: Path | None
+    keep: Path | None
+    in_place: bool
+    needed: float | None
+    minutes: tuple[float, float] = (0.0, 0.0)
+
+    def digests(self, weights: str, runs: int) -> list[str]:
+        """The digest of every training run's audit, and last of all of them together."""
+        facts = self.session.facts
+        asked_for = {
+            "asked": self.session.identity,
+            "facts": [facts.name, facts.digest],
+            "sentences": digest([list(pair) for pair in facts.sentences]),
+            "recipe": plain(self.recipe) if self.after is None and not self.forecast_only else {},
+            "forecast": self.forecast_only,
+            "seed": self.seeds.root,
+            "threads": torch.get_num_threads(),
+            "said": self.session.n_said,
+        }
+        models = [(self.initial, weights), *([(self.after, weights_digest(self.after))] if self.after is not None else [])]
+        each = [{"run": run, "mitigations": list(self.mitigations) if run == 0 else []} for run in range(runs)]
+        whole = [{"runs": runs, "mitigations": list(self.mitigations)}] if runs > 1 else []
+        return [depends_on(models, asked_for | one) for one in (*each, *whole)]
+
+    def budgeted(self, budget: float, left: Sequence[int]) -> "_Job":
+        """The same with the minutes that its parts are expected to take.
+
+        Raises:
+            InputError: what is left would take longer than the budget.
+        """
+        sentences, pairs, n_facts = self.session.facts.sentences, self.session.pairs, len(self.session.facts.facts)
+        recipe = self.recipe if self.after is None else None
+        if not left:
+            return self
+        said = len(self.session.prompts) if not self.forecast_only else 0
+        whole, training = expected_minutes(self.initial, pairs, sentences, recipe, kept=self.folder is not None, n_said=said)
+        made = replace(self, minutes=((whole - training) / 2, training))
+        refuse_beyond(budget, made._expected(left), len(pairs), n_facts)
+        return made
+
+    def _expected(self, left: Sequence[int]) -> float:
+        """Minutes of the audits that are left to be made."""
+        asking, training = self.minutes
+        if self.forecast_only:
+            return asking
+        return asking + len(left) * (training + asking) + (self._arms_minutes() if 0 in left else 0.0)
+
+    def _arms_minutes(self) -> float:
+        """Of mitigations."""
+        asking, training = self.minutes
+        plans = [MITIGATIONS[name] for name in self.mitigations]
+        return sum((training if one.trains else 0.0) + asking + 0.2 for one in plans) + (asking + 0.2 if plans else 0.0)
+
+    def made(self, left: Sequence[int]) -> Iterator[tuple[int, Audit]]:
+        """The audits of these training runs, one after the other; the model before is asked once."""
+        if not left:
+            return
+        whole, (asking, training) = max(self._expected(left), 1e-9), self.minutes
+        session = self._with_folder().checked(
+            *([self.after] if self.after is not None and self.after.tokenizer is not self.initial.tokenizer else [])
+        )
+        after, initial = self.after, self.initial
+        notes = (*initial.notes, *((*after.notes, *session.certain(after)) if after is not None else ()))
+        begun = time.perf_counter()
+        with part(0.0, min(1.0, asking / whole)):
+            before = session.ask(initial, aloud=not self.forecast_only)
+        asked_minutes = (time.perf_counter() - begun) / 60
+        forecast = session.forecast(before, tuned=after.name if after is not None else "")
+        cost = Cost(
+            expected_minutes=2 * asking + training,
+            expected_training=training,
+            mitigations_expected=self._arms_minutes() if self.mitigations else None,
+            expected_gib=self.needed,
+        )
+        record = replace(
+            forecast,
+            notes=(*notes, *forecast.notes),
+            recipe=plain(self.recipe) if after is None else {},
+            cost=cost,
+        )
+        if self.forecast_only:
+            yield 0, replace(record, advice=advice(record))
+            return
+        done = asking
+        for run in left:
+            upto = done + training + asking + (self._arms_minutes() if run == 0 else 0.0)
+            with part(min(1.0, done / whole), min(1.0, upto / whole), f"run {run + 1}" if len(left) > 1 else ""):
+                made = self._run(session, record, before, run, asked_minutes)
+            yield run, made
+            done = upto
+        self._tidy()
+
+    def _with_folder(self) -> Session:
+        return self.session if self.folder is None else replace(self.session, memos=Memos(self.folder / "answers"))
+
+    def _run(self, session: Session, record: Audit, before: Response, run: int, asked_minutes: float) -> Audit:
+        """One training, what came of it, and in the first one mitigations beside it."""
+        begun = time.perf_counter()
+        facts, cost = session.facts, record.cost
+        names = self.mitigations if run == 0 else ()
+        asking, training = self.minutes
+        whole = max(training + asking + (self._arms_minutes() if names else 0.0), 1e-9)
+        # How much of the work is done once the model was trained, and was asked again.
+        injected, main = (min(1.0, spent / whole) for spent in (training, training + asking))
+        seeds = self.seeds.child("training") if run == 0 else self.seeds.child(f"training {run}")
+        after = self.after
+        if after is None:
+            start = time.perf_counter()
+            place = None if self.folder is None else self.folder / "training"
+            with part(0.0, injected):
+                after = inject(
+                    self.initial, facts.sentences, self.recipe, seeds=seeds, folder=place, in_place=self.in_place
+                ).model
+            cost = replace(cost, training=(time.perf_counter() - start) / 60)
+            if self.keep is not None and run == 0:
+                after.save(self.keep)
+        with part(injected, main):
+            said = session.ask(after, aloud=True)
+        record = session.recorded(record, before, said)
+        minutes = asked_minutes + (time.perf_counter() - begun) / 60
+        cost = replace(cost, minutes=minutes, peak_gib=peak_gib(self.initial.device))
+        if names:
+            start = time.perf_counter()
+            update = difference(self.initial, _comparable(self.initial, after))
+            del after  # as large as the model, and not needed again
+            with part(main, 1.0):
+                arms, target = compare(
+                    self.initial,
+                    facts,
+                    self.recipe,
+                    names,
+                    lambda model: session.changes(before, session.ask(model)),
+                    seeds=seeds,
+                    folder=None if self.folder is None else self.folder / f"arms-{digest([plain(self.recipe), seeds])}",
+                    plain=update,
+                    outcomes=record.outcomes,
+                    spent=Spent(n_steps(len(facts.sentences), self.recipe), cost.training or 0.0) if cost.training else Spent(),
+                )
+            cost = replace(cost, mitigations=(time.perf_counter() - start) / 60, peak_gib=peak_gib(self.initial.device))
+            record = replace(record, arms=tuple(arms), memorised=target)
+        record = replace(record, cost=cost)
+        return replace(record, advice=advice(record))
+
+    def _tidy(self) -> None:
+        """States and updates are as large as the model, and go; answers are small and stay."""
+        if self.folder is not None:
+            for rest in (self.folder / "training", *self.folder.glob("arms-*")):
+                shutil.rmtree(rest, ignore_errors=True)
 
 
 def _needed(
@@ -225,8 +343,27 @@ def _needed(
     return found.gib
 
 
-def _check_low_precision(recipe: Recipe, mitigations: Sequence[str], dtype: Dtype) -> None:
-    if recipe.method == "full":
+def _check_mode(mitigations: Sequence[str], tuned: bool, forecast_only: bool, runs: int) -> None:
+    """Nothing; what contradicts itself is refused."""
+    if runs < 1:
+        raise InputError(f"an audit is made of at least one training run; got {runs}")
+    if runs > 1 and (tuned or forecast_only):
+        raise InputError(f"with a tuned model, or for a forecast, nothing is trained; got {runs} runs. Leave out --runs")
+    if tuned and forecast_only:
+        raise InputError("with a tuned model nothing is forecast alone; leave out forecast_only")
+    if forecast_only and mitigations:
+        raise InputError("for a forecast alone nothing is trained; leave out mitigations")
+    training = [name for name in mitigations if MITIGATIONS[name].trains]
+    if tuned and training:
+        others = ", ".join(name for name, one in MITIGATIONS.items() if not one.trains)
+        raise InputError(
+            f"with a tuned model nothing is trained, so only mitigations of its update can be compared ({others}); got "
+            f"{', '.join(training)}"
+        )
+
+
+def _check_low_precision(recipe: Recipe | None, mitigations: Sequence[str], dtype: Dtype) -> None:
+    if recipe is not None and recipe.method == "full":
         raise InputError(
             f"training the weights themselves needs float32, because a step is smaller than {dtype} can hold; got weights in "
             f"{dtype}. Train an adapter (--recipe lora), or compute in bfloat16 only (--set precision=bfloat16)"
@@ -236,6 +373,22 @@ def _check_low_precision(recipe: Recipe, mitigations: Sequence[str], dtype: Dtyp
             f"mitigations are compared by scaling updates, which needs float32; got weights in {dtype}. Leave out --mitigate, "
             f"or hold the weights in float32"
         )
+
+
+def _comparable(base: LanguageModel, after: LanguageModel) -> LanguageModel:
+    """The model after with weights of the same names and shapes as the base's, an adapter folded in.
+
+    Raises:
+        InputError: it has others.
+    """
+    made = merged(after.copy()) if hasattr(after.model, "merge_and_unload") else after
+    ours, theirs = ({name: value.shape for name, value in one.model.state_dict().items()} for one in (base, made))
+    if ours != theirs:
+        raise InputError(
+            f"mitigations scale the update, so both models must have the same weights; '{after.name}' has others than "
+            f"'{base.name}'. Leave out --mitigate"
+        )
+    return made
 
 
 def _tuned(source: str | Path, base: LanguageModel) -> LanguageModel:

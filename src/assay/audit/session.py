@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from numpy import ndarray
 from assay.audit.benchmarks import benchmarks
 from assay.audit.certain import other_tokens, strangers
 from assay.audit.chats import ChatTemplate, rendered
-from assay.audit.columns import FactRow, Outcome, fact_rows, known_before, outcomes
+from assay.audit.columns import COLUMNS, column_named, questions
+from assay.audit.counts import counts
 from assay.audit.disjoint import disjoint, left_out_note
-from assay.audit.forecast import FactForecast, calibrate, forecasts, premise_questions
-from assay.audit.measuring import Tokens, log_probs_of, tokenised
-from assay.audit.probes import Extent, Probe, neutral_texts, questions
-from assay.audit.record import Audit
-from assay.audit.totals import ATTRIBUTED, Total, totals
+from assay.audit.forecast import Cost, FactForecast, calibrate, forecasts, premise_questions
+from assay.audit.measuring import Tokens, continued, log_probs_of, tokenised
+from assay.audit.outcomes import FactRow, Outcome, fact_rows, known_before, of_texts, outcomes, over_runs
+from assay.audit.probes import Extent, Probe, neutral_texts
+from assay.audit.record import Audit, Run, Spoken
+from assay.audit.totals import EVERYTHING, Total, totals
 from assay.core.progress import progress
 from assay.core.seeds import Seeds
 from assay.core.settings import digest
@@ -35,6 +38,11 @@ UNCHANGED = (
     "The model after answers every question exactly as the model before does, to the last digit: nothing that was trained is "
     "in it. Was the tuned model saved, loaded and merged?"
 )
+TRAINED_ONCE = (
+    "The model was trained once: intervals are over what was asked, and do not include what another training seed would do. "
+    "--runs 5 trains five times, and theirs do."
+)
+TUNED = "Intervals are over what was asked of this one tuned model; another training of it may differ by more."
 
 
 @dataclass(frozen=True)
@@ -54,16 +62,18 @@ class Response:
         probes: to the audit's questions.
         premises: to those about rules, behind their premise.
         neutral: what every plain sentence costs it, in nats a token.
+        said: what it says behind the prompts that are continued, see `Session.prompts`; empty if it was not let.
     """
 
     probes: Answers
     premises: Answers
     neutral: Float[ndarray, " sentence"]
+    said: tuple[str, ...] = ()
 
     def json(self) -> dict[str, Any]:
         """As JSON values."""
         found = {name: [row.tolist() for row in getattr(self, name).log_probs] for name in ("probes", "premises")}
-        return {**found, "neutral": self.neutral.tolist()}
+        return {**found, "neutral": self.neutral.tolist(), "said": list(self.said)}
 
     def __eq__(self, other: object) -> bool:
         """Whether all answers are the same to the last digit."""
@@ -88,6 +98,7 @@ class Session:
         seeds: of the audit.
         tokens: of every pair, by the tokenizer of `base`; empty until `checked`.
         memos: where answers are kept.
+        n_said: how many prompts models continue in their own words.
         notes: what a reader should know about the questions.
     """
 
@@ -98,6 +109,7 @@ class Session:
     seeds: Seeds
     tokens: Tokens
     memos: Memos | None = None
+    n_said: int = 0
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -129,7 +141,7 @@ class Session:
         facts = rendered(facts, base, template, tuned=tuned)
         asked = tuple(questions(facts, extent=extent, seeds=seeds.child("questions")))
         memos = None if folder is None else Memos(folder / "answers")
-        return cls(base, facts, asked, premise_questions(facts, asked), seeds, {}, memos)
+        return cls(base, facts, asked, premise_questions(facts, asked), seeds, {}, memos, extent.n_said)
 
     @property
     def identity(self) -> str:
@@ -140,7 +152,7 @@ class Session:
         """Answers that were kept as JSON values."""
         asked = {"probes": list(self.asked), "premises": list(self.premises.values())}
         probes, premises = (Answers.of(asked[name], kept[name]) for name in ("probes", "premises"))
-        return Response(probes, premises, np.array(kept["neutral"], dtype=float))
+        return Response(probes, premises, np.array(kept["neutral"], dtype=float), tuple(map(str, kept.get("said", ()))))
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -192,26 +204,46 @@ class Session:
         found = (strangers(self.base, model), other_tokens(self.base, model, self.tokens, self.tokens_of(model)))
         return tuple(sentence for sentence in found if sentence)
 
-    def ask(self, model: LanguageModel) -> Response:
-        """What the model answers to everything."""
+    @property
+    def prompts(self) -> list[Probe]:
+        """Questions whose prompts the models continue in their own words: of each prompt one, those that tell most first.
+
+        They are taken in turn from what is trained on, what must survive, what was known, and what rules say.
+        """
+        groups: list[dict[str, Probe]] = [{}, {}, {}, {}]
+        for probe in self.asked:
+            place = {"learned": 0, "displaced": 1, "forgotten": 2}.get(probe.column, 3 if probe.kind == "rule" else -1)
+            if place >= 0 and probe.prompt and probe.kind not in column_named(probe.column).by_fact:
+                groups[place].setdefault(probe.prompt, probe)
+        turns = [probe for turn in zip_longest(*(group.values() for group in groups)) for probe in turn if probe is not None]
+        return list({probe.prompt: probe for probe in reversed(turns)}.values())[::-1][: self.n_said]
+
+    def ask(self, model: LanguageModel, *, aloud: bool = False) -> Response:
+        """What the model answers to everything; `aloud`, what it says of its own choice as well."""
         progress(0.0, "asking")
         tokens = self.tokens_of(model)
         found = log_probs_of(model, tokens, memos=self.memos)
+        said = continued(model, [tokens[probe.lesson] for probe in self.prompts]) if aloud else ()
         return Response(
             Answers.from_pairs(self.asked, found),
             Answers.from_pairs(list(self.premises.values()), found),
             np.array([-found[pair] / len(self.tokens[pair].completion) for pair in self.neutral]),
+            tuple(said),
         )
 
-    def changes(self, before: Response, after: Response) -> tuple[list[Outcome], list[float]]:
-        """Every question before and after, and what every plain sentence costs more, in nats a token."""
-        return outcomes(before.probes, after.probes), (after.neutral - before.neutral).tolist()
+    def changes(self, before: Response, after: Response) -> list[Outcome]:
+        """Every question, and every plain sentence, before and after."""
+        texts = [text for _, text in self.neutral]
+        return [*outcomes(before.probes, after.probes), *of_texts(texts, before.neutral.tolist(), after.neutral.tolist())]
 
     def judged(self, before: Response, after: Response) -> Measured:
         """Rows, totals and outcomes of a model with these answers."""
-        found, neutral = self.changes(before, after)
-        rows = fact_rows(self.facts, found, known_before(self.facts, before.probes))
-        table = totals(self.facts, found, neutral, seeds=self.seeds.child("totals"))
+        return self.measured(self.changes(before, after), known_before(self.facts, before.probes))
+
+    def measured(self, found: Sequence[Outcome], known: Sequence[float]) -> Measured:
+        """Rows and totals of these outcomes, where the model before knew so much of every fact."""
+        rows = fact_rows(self.facts, found, known)
+        table = totals(self.facts, found, seeds=self.seeds.child("totals"))
         return Measured(tuple(rows), tuple(table), tuple(found))
 
     def forecast(self, before: Response, *, tuned: str = "") -> Audit:
@@ -239,28 +271,72 @@ class Session:
 
     def recorded(self, record: Audit, before: Response, after: Response) -> Audit:
         """The record with what the model after injection did, and how good the forecast was."""
-        measured = self.judged(before, after)
+        spoken = [
+            Spoken(probe.prompt, was, (now,)) for probe, was, now in zip(self.prompts, before.said, after.said, strict=False)
+        ]
+        record = replace(
+            record,
+            spoken=tuple(spoken),
+            notes=(*([UNCHANGED] if after == before else []), *record.notes, TUNED if record.tuned else TRAINED_ONCE),
+            benchmarks=benchmarks(before.probes, after.probes),
+        )
+        return self._measured(record, self.changes(before, after))
+
+    def over_runs(self, runs: Sequence[Audit]) -> Audit:
+        """One record of several trainings of the same facts: the first one's, with intervals that include training."""
+        first = runs[0]
+        record = replace(
+            first,
+            spoken=tuple(
+                Spoken(each[0].prompt, each[0].before, tuple(one.after[0] for one in each))
+                for each in zip(*(run.spoken for run in runs), strict=True)
+            ),
+            notes=tuple(note for note in first.notes if note != TRAINED_ONCE),
+            benchmarks=tuple(
+                replace(each[0], after=float(np.mean([one.after for one in each])))
+                for each in zip(*(run.benchmarks for run in runs), strict=True)
+            ),
+            runs=tuple(
+                Run(
+                    place,
+                    run.digest,
+                    {total.column: total.estimate for total in run.totals if total.group == EVERYTHING},
+                    run.cost.training or 0.0,
+                )
+                for place, run in enumerate(runs)
+            ),
+            cost=_summed([run.cost for run in runs]),
+        )
+        return self._measured(record, over_runs([run.outcomes for run in runs]))
+
+    def _measured(self, record: Audit, found: Sequence[Outcome]) -> Audit:
+        """The record with all that follows from these outcomes."""
+        measured = self.measured(found, record.known)
         calibration = calibrate(self.facts, record.forecast, measured.rows, measured.outcomes, seeds=self.seeds)
         return replace(
             record,
             rows=measured.rows,
             totals=measured.totals,
+            counts=counts(self.facts, found, seeds=self.seeds.child("counts")),
             outcomes=measured.outcomes,
             calibration=tuple(calibration),
-            notes=(*([UNCHANGED] if after == before else []), *record.notes),
-            benchmarks=benchmarks(before.probes, after.probes),
         )
+
+
+def _summed(costs: Sequence[Cost]) -> Cost:
+    """What several trainings took together; mitigations are compared once."""
+    sums = {
+        name: float(np.sum([getattr(cost, name) or 0.0 for cost in costs]))
+        for name in ("expected_minutes", "minutes", "expected_training", "training")
+    }
+    peaks = [cost.peak_gib for cost in costs if cost.peak_gib is not None]
+    return replace(costs[0], **sums, peak_gib=max(peaks, default=None))
 
 
 def _notes(asked: Sequence[Probe], before: Answers) -> tuple[str, ...]:
     """What could not be asked, in sentences."""
     columns = {question.column for question in asked}
-    missing = {
-        "paraphrase": "No paraphrases are given, so it is not known whether facts hold in other words.",
-        "composed": "No true rules are given, so composition is not measured.",
-        "reversed": "No reverse sentences are given, so reversal is not measured.",
-    }
-    notes = [text for column, text in missing.items() if column not in columns]
+    notes = [column.missing for column in COLUMNS.values() if column.missing and column.name not in columns]
     kinds = {question.kind for question in asked if question.column == "hallucinated"}
     if "rule" not in kinds:
         notes.append("No spurious rules are given, so only strangers and neighbours can show hallucination.")
@@ -276,4 +352,4 @@ def _notes(asked: Sequence[Probe], before: Answers) -> tuple[str, ...]:
 
 
 def _survives(probe: Probe) -> bool:
-    return probe.column == "displaced" and probe.kind != ATTRIBUTED
+    return probe.column == "displaced" and probe.kind not in column_named("displaced").by_fact

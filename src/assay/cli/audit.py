@@ -144,7 +144,7 @@ def _show(found: "Audit") -> None:
             note(f"assay: injecting and measuring would take about {found.cost.expected_minutes:.1f} min")
     if found.benchmarks:
         emit([vars(one) for one in found.benchmarks], as_json=False)
-    for line in (*found.advice, *found.notes):
+    for line in (*(f"{one.says} ({one.cites})" for one in found.advice), *found.notes):
         note(f"assay: {line}")
 
 

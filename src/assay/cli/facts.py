@@ -35,7 +35,7 @@ def check(
     """
     from collections import Counter
 
-    from assay.audit.probes import COLUMNS, questions
+    from assay.audit.columns import COLUMNS, questions
     from assay.worlds.facts.questions import pairs_of
 
     facts = facts_of(file, prompt, joint, suite, texts)
@@ -51,7 +51,7 @@ def check(
         session = Session.of(load(model), facts, Extent(), Seeds(0), template=chat_template_named(chat_template)).checked()
         asked, notes, facts = list(session.asked), (*session.facts.notes, *session.notes), session.facts
     counts = Counter(question.column for question in asked)
-    rows = [{"column": column, "questions": counts.get(column, 0)} for column in COLUMNS]
+    rows = [{"column": column, "questions": counts.get(column, 0)} for column, one in COLUMNS.items() if one.asks is not None]
     note(
         f"assay: {file.name}: {len(facts.facts)} facts, {len(facts.trained)} to inject in {len(facts.sentences)} sentences, "
         f"{len(pairs_of(asked))} answers to score"

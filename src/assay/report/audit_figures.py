@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from assay.audit.probes import COLUMNS
+from assay.audit.columns import COLUMNS, NEUTRAL_TEXT
 from assay.audit.record import Arm, Audit
-from assay.audit.totals import NEUTRAL_TEXT
 from assay.claims.charts import Bars, Figure, Heat, Line, Scatter
 from assay.claims.study import Table
 from assay.core.errors import InputError

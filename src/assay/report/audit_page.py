@@ -7,58 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.audit.card import card_section
-from assay.audit.probes import COLUMNS
+from assay.audit.columns import COLUMNS, column_named
 from assay.audit.record import Audit
-from assay.audit.totals import EVERYTHING, NEUTRAL_TEXT, Total
+from assay.audit.totals import EVERYTHING, Total
 from assay.report.audit_figures import NAMES, plates
 from assay.report.numbers import general, interval_text, level_text, typeset
 from assay.report.page import put_in_place, rendered
 from assay.report.tables import Cell, csv_text
 
-__all__ = ["MEANINGS", "audit_page", "write_audit"]
+__all__ = ["audit_page", "write_audit"]
 
-MEANINGS: tuple[tuple[str, str, str], ...] = (
-    (
-        "known",
-        "before",
-        "The share of a fact’s own sentences and paraphrases whose right answer the model before injection puts first; of an "
-        "edit, before the old answer. What is known before is credited to nobody.",
-    ),
-    ("learned", "q after − q before", "How much likelier the object became in the sentence that was trained on."),
-    ("paraphrase", "q after − q before", "The same in other words, on which nothing was trained."),
-    ("composed", "q after − q before", "What truly follows by a rule, for subjects of whom it was never said."),
-    ("reversed", "q after − q before", "The subject, asked from the object."),
-    (
-        "hallucinated",
-        "rules: q after − q before; strangers, neighbours: P after − P before",
-        "What does not follow: the answers of spurious rules, and the object said of strangers and of neighbours who have "
-        "another. Kinds weigh alike.",
-    ),
-    (
-        "primed",
-        "log₁₀ P after − log₁₀ P before",
-        "The object in contexts that have nothing to do with any fact, in powers of ten; P is not taken below 10⁻¹⁰.",
-    ),
-    (
-        "displaced",
-        "q before − q after",
-        "What must survive (neighbours, facts that were not trained, a fact’s locality) and was answered rightly before: what "
-        "its answer lost, injected objects among those offered. Losses below 0.1 are none, and gains do not pay for losses.",
-    ),
-    (
-        "forgotten",
-        "q before − q after",
-        "Real facts, the file’s own or those shipped with Assay, that the model answered rightly before; losses alone.",
-    ),
-    (
-        NEUTRAL_TEXT,
-        "nats a token after − before",
-        "Plain sentences, the file’s own or those shipped with Assay: what they became harder to predict by.",
-    ),
-)
-"""Column, formula, and what it means; P is the probability of a whole answer, q an answer's share among those offered."""
-UNITS = {"primed": "powers of ten", NEUTRAL_TEXT: "nats a token"}
-BAD = ("hallucinated", "primed", "displaced", "forgotten", NEUTRAL_TEXT)
 CELL = ("before", "after", "change", "low", "high")  # of a fact and column, in its CSV
 MOST_ROWS = 400  # facts on the page; the CSV has all
 FORECASTS = {
@@ -146,7 +104,7 @@ def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
             (one.name, typeset(general(one.before, 3)), typeset(general(one.after, 3)), str(one.n)) for one in found.benchmarks
         ],
         arms=_arm_rows(found),
-        meanings=MEANINGS,
+        meanings=[(one.name, one.formula, one.meaning) for one in COLUMNS.values()],
         names=NAMES,
         plates=plates(found, files),
         costs=_costs(found),
@@ -163,7 +121,7 @@ def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
 def _total_row(total: Total) -> _TotalRow:
     estimate, interval = interval_text(total.estimate, total.low, total.high)
     unbounded = total.low is None and total.high is None
-    tone = "" if not total.clear else "bad" if (total.column in BAD) == (total.estimate > 0) else "good"
+    tone = "" if not total.clear else "bad" if column_named(total.column).wanted != (total.estimate > 0) else "good"
     return _TotalRow(
         NAMES.get(total.column, total.column),
         "" if total.group == EVERYTHING else total.group,
@@ -185,7 +143,7 @@ def _fact_row(found: Audit, place: int, columns: Sequence[str]) -> _FactRow:
             cells.append(_FactCell("", "", "", ""))
             continue
         strong = abs(cell.change) >= (0.5 if column == "primed" else 0.1)
-        tone = "" if not strong else "bad" if (column in BAD) == (cell.change > 0) else "good"
+        tone = "" if not strong else "bad" if column_named(column).wanted != (cell.change > 0) else "good"
         spelled = f"{cell.before:.2f} → {cell.after:.2f}"
         interval = "" if cell.low is None or cell.high is None else f"[{_hundredths(cell.low)}, {_hundredths(cell.high)}]"
         change = f"{cell.change:+.2f}" if abs(cell.change) >= 0.005 else "0.00"
@@ -242,7 +200,7 @@ def _arm_rows(found: Audit) -> list[Mapping[str, object]]:
         harms = []
         for harm in arm.harms:
             estimate, interval = interval_text(harm.estimate, harm.low, harm.high)
-            tone = "" if not harm.clear else "good" if (harm.column in BAD) == (harm.estimate < 0) else "bad"
+            tone = "" if not harm.clear else "good" if column_named(harm.column).wanted != (harm.estimate < 0) else "bad"
             harms.append((NAMES.get(harm.column, harm.column), typeset(f"{estimate} {interval}"), tone))
         rows.append(
             {

@@ -1,0 +1,71 @@
+"""Counts: how many questions of a column are answered rightly before and after, or are no longer, with an interval.
+
+The interval is at 95 %, each by itself: the wider of the exact binomial one, over independent units, and the one that the table
+of totals takes, with training runs added where there are several.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay.audit.columns import column_named
+from assay.audit.outcomes import Outcome
+from assay.audit.totals import interval_of, values_of, whole_column
+from assay.core.seeds import Seeds
+from assay.stats.intervals import proportion
+from assay.worlds.facts.model import Facts
+
+__all__ = ["Count", "counts"]
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of a column's questions.
+
+    Attributes:
+        column: its name; the record of that name says what is counted.
+        n: questions; of a column of losses those that were answered rightly before.
+        before: how many were so before.
+        after: how many are so now, the mean over training runs; of a column that counts what was lost, how many no longer are.
+        low, high: the ends of a 95 % interval for `after`.
+    """
+
+    column: str
+    n: int
+    before: float
+    after: float
+    low: float
+    high: float
+
+
+def counts(facts: Facts, found: Sequence[Outcome], *, seeds: Seeds) -> tuple[Count, ...]:
+    """One count a column, for those whose answers can be counted."""
+    by_column: dict[str, list[Outcome]] = {}
+    for outcome in found:
+        if column_named(outcome.question.column).counted:
+            by_column.setdefault(outcome.question.column, []).append(outcome)
+    return tuple(_count(facts, name, whole_column(own), seeds.child(f"count {name}")) for name, own in by_column.items())
+
+
+def _count(facts: Facts, name: str, found: Sequence[Outcome], seeds: Seeds) -> Count:
+    values = values_of(facts, found, _counted)
+    share = float(np.mean([np.mean(_counted(one)) for one in found]))
+    units, n = max(1, values.n_units), len(found)
+    exact = proportion(round(share * units), units, level=LEVEL)
+    low, high = exact.low, exact.high
+    if units > 1:
+        clustered = interval_of(values, seeds)(LEVEL)
+        reach = (clustered.high - clustered.low) / 2
+        low, high = min(low, share - reach), max(high, share + reach)
+    lost = column_named(name).counts == "lost"
+    before = 0.0 if lost else float(sum(one.right_before for one in found))
+    return Count(name, n, before, n * share, n * max(0.0, low), n * min(1.0, high))
+
+
+def _counted(outcome: Outcome) -> tuple[float, ...]:
+    """Of every training run 1 where the question counts, else 0."""
+    right = outcome.right_runs or (outcome.right_after,)
+    return tuple(1 - one for one in right) if column_named(outcome.question.column).counts == "lost" else right
