@@ -1,8 +1,12 @@
 """What an audit leaves behind: a page without script, tables that a spreadsheet cannot execute, a card, and the commands."""
 
+import base64
 import csv
+import hashlib
+import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +15,16 @@ import pytest
 pytest.importorskip("transformers", reason="needs the extra 'lm'")
 
 from assay.audit.card import card_section
-from assay.audit.columns import COLUMNS
+from assay.audit.columns import COLUMNS, questions
+from assay.audit.hits import hits, sentences
 from assay.audit.mitigations import MITIGATIONS, without_largest
 from assay.audit.record import Audit
 from assay.audit.run import BRIEF, audit
 from assay.cli.main import main
+from assay.core.seeds import Seeds
 from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
 from assay.report.audit_page import audit_page, write_audit
+from assay.training.finetune import finetune
 from assay.training.recipe import Recipe
 from assay.worlds.facts.file import TEMPLATE, parse_facts
 
@@ -38,6 +45,7 @@ def test_script_in_facts_is_text_on_the_page(hostile: Audit) -> None:
     assert "<b>tongue" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<script" not in page
+    assert "script-src" not in page
     assert "default-src 'none'" in page
     assert not re.search(r"(?:src|href)=\"(?:https?:)?//", page)
 
@@ -179,3 +187,84 @@ def test_the_example_is_what_its_script_writes(tmp_path: Path) -> None:
     examples = Path(__file__).parents[2] / "examples"
     written = subprocess.run([sys.executable, examples / "countries.py"], check=True, capture_output=True, text=True).stdout
     assert written == (examples / "countries.yaml").read_text()
+
+
+@pytest.fixture(scope="module")
+def hurt() -> Audit:
+    """A tiny model that knew its neighbours and lost them."""
+    told = TEMPLATE.replace("rules:", "  - [Ana Silva, language, French]\nrules:")
+    facts = parse_facts(told, form=".yaml", where="f")
+    model = tiny_language_model()
+    known = [one.lesson for one in questions(facts) if one.column == "displaced" and one.kind != "neighbours"]
+    recipe = Recipe(learning_rate=1e-2, n_epochs=60, batch_size=5)
+    before = finetune(model, list(dict.fromkeys(known)), recipe, seeds=Seeds(0)).model
+    return audit(before, facts, recipe=recipe, extent=replace(BRIEF, n_said=20))
+
+
+def test_the_first_screen_says_what_was_learned_what_broke_and_what_to_do(hurt: Audit) -> None:
+    counts = {count.column: count for count in hurt.counts}
+    assert counts["learned"].after == counts["learned"].n > counts["learned"].before
+    assert counts["displaced"].after > 0
+    page = audit_page(hurt)
+    first = page[page.index('<ul class="tiles">') : page.index('id="totals"')]
+    assert f"{counts['learned'].n} of {counts['learned'].n}" in first
+    assert "trained sentences recalled" in first
+    assert "true answers that must survive changed" in first
+    (worst, *_) = hits(hurt)
+    assert worst.what == "lost"
+    assert worst.reply.aloud
+    assert html.escape(sentences([worst])[0], quote=False) in html.unescape(first)
+    spoken = {one.prompt: one for one in hurt.spoken}[worst.prompt]
+    assert worst.reply.before == spoken.before.strip()
+    assert worst.reply.before.startswith(worst.answer)
+    assert not worst.reply.after.startswith(worst.answer)
+    assert first.index("Hardest hit") < first.index("What to do")
+    assert html.escape(hurt.advice[0].says, quote=False) in html.unescape(first)
+    assert "one training: intervals do not include training" in page
+
+
+def test_figure_and_table_are_one_interval_and_colour_is_evidence(hurt: Audit) -> None:
+    page = audit_page(hurt)
+    table = page[page.index('id="totals"') : page.index('id="words"')]
+    bars = re.findall(r'<line x1="([\d.]+)" y1="7" x2="([\d.]+)" y2="7"', table)
+    drawn = [total for total in hurt.totals if total.low is not None or total.high is not None]
+    assert len(bars) == len(drawn)
+    ends = [end for one in drawn if COLUMNS[one.column].unit == "probability" for end in (one.low, one.high)]
+    least, most = min(0.0, *(end for end in ends if end is not None)), max(end for end in ends if end is not None)
+    for total, (low, high) in zip(drawn, bars, strict=True):
+        if COLUMNS[total.column].unit == "probability":
+            shown = [least + (float(at) - 4) / 152 * (most - least) for at in (low, high)]
+            assert shown == pytest.approx([total.low, total.high], abs=0.01 * (most - least) + 1e-3)
+    one = replace(hurt.totals[0], clear=False)
+    grey = audit_page(replace(hurt, totals=(one, *hurt.totals[1:])))
+    assert grey.count('<li class="supported">') == page.count('<li class="supported">') - 1
+
+
+def test_all_questions_are_explored_by_one_script_that_is_the_page_s_own(hurt: Audit, hostile: Audit, tmp_path: Path) -> None:
+    for found, name in ((hurt, "hurt"), (hostile, "hostile")):
+        write_audit(found, tmp_path / name)
+        page = (tmp_path / name / "explore.html").read_text()
+        (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+        own = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+        assert f"script-src 'sha256-{own}'" in policy
+        assert "default-src 'none'" in policy
+        assert not re.search(r"innerHTML|insertAdjacent|document\.write|eval", script)
+        (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+        rows = json.loads(data)
+        assert len(rows) == len(found.outcomes)
+        assert page.count("<script") == 2
+        assert SCRIPT not in page
+        assert not re.search(r"(?:src|href)=\"(?:https?:)?//", page)
+    assert any(SCRIPT in str(row) for row in rows)
+
+
+def test_notes_do_not_contradict_the_table(hurt: Audit) -> None:
+    facts = parse_facts("prompt,completion\nThe moon is,green\nThe sun is,blue\n", form=".csv", where="f")
+    model = tiny_language_model()
+    bare = audit(model, facts, tuned=model.copy(), extent=BRIEF)
+    for found in (bare, hurt):
+        measured = {total.column for total in found.totals}
+        for column in COLUMNS.values():
+            if column.missing:
+                assert (column.missing in found.notes) == (column.name not in measured), column.name

@@ -146,23 +146,22 @@ def test_holm_is_statsmodels(p: list[float]) -> None:
 
 @given(p=p_values, alpha=st.sampled_from([0.01, 0.05, 0.2]))
 @settings(max_examples=100, deadline=None)
-def test_levels_of_holm_reject_exactly_what_its_adjusted_p_values_do(p: list[float], alpha: float) -> None:
-    adjusted, levels = tests.holm(p), tests.holm_levels(p, alpha)
+def test_a_family_of_one_tier_steps_down_as_holm_does(p: list[float], alpha: float) -> None:
+    rates = np.array(step_down(["paper"] * len(p), lambda place, rate: p[place] <= rate, error=alpha))
     m = len(p)
     clear = np.min(np.abs(np.multiply.outer(np.arange(1, m + 1), p) - alpha)) > 1e-9  # no p-value on a threshold to rounding
     if clear:
-        assert ((adjusted <= alpha) == (np.array(p) <= 1 - levels)).all()
-    assert np.all(levels >= 1 - alpha - 1e-12)
-    assert np.all(levels <= 1 - alpha / m + 1e-12)
+        assert ((tests.holm(p) <= alpha) == (np.array(p) <= rates)).all()
+    assert np.all(rates <= alpha + 1e-12)
+    assert np.all(rates >= alpha / m - 1e-12)
 
 
-def test_levels_of_holm_by_hand() -> None:
-    # Sorted: .001 <= .05/4, .02 > .05/3: the procedure stops there, and the others keep that level.
-    assert tests.holm_levels([0.3, 0.001, 0.02, 0.04], 0.05) == pytest.approx(
-        1 - np.array([0.05 / 3, 0.05 / 4, 0.05 / 3, 0.05 / 3])
-    )
+def test_holm_by_hand() -> None:
     assert tests.holm([0.3, 0.001, 0.02, 0.04]) == pytest.approx([0.3, 0.004, 0.06, 0.08])
-    assert tests.holm_levels([0.001, 0.002], 0.05) == pytest.approx([0.975, 0.95])
+    # Sorted: .001 <= .05/4, .02 > .05/3: the procedure stops there, and the others keep that rate.
+    p = [0.3, 0.001, 0.02, 0.04]
+    rates = step_down(["paper"] * 4, lambda place, rate: p[place] <= rate)
+    assert rates == pytest.approx([0.05 / 3, 0.05 / 4, 0.05 / 3, 0.05 / 3])
 
 
 def test_holm_falsely_rejects_anything_at_most_as_often_as_it_says(agrees: Callable[..., bool]) -> None:
@@ -191,7 +190,6 @@ def test_holm_falsely_rejects_anything_at_most_as_often_as_it_says(agrees: Calla
         (lambda: tests.holm([]), "needs at least 1 values; got 0"),
         (lambda: tests.holm([0.5, 1.2]), r"within \[0, 1\]; got 0.5 to 1.2"),
         (lambda: tests.holm([0.5, math.nan]), "finite values; got nan"),
-        (lambda: tests.holm_levels([0.5], 1.0), "strictly between 0 and 1"),
     ],
 )
 def test_what_is_refused(call: Callable[[], Any], message: str) -> None:

@@ -5,7 +5,7 @@ what came. A harm is told with a remedy: one that helped here, else one that hel
 which is a table of docs/audit.md. What a table speaks against is not named.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from assay.audit.columns import COLUMNS, column_named
 from assay.audit.counts import Count
@@ -92,23 +92,32 @@ def _remedied(found: Audit, total: Total) -> Advice:
     if helping:
         _, arm, harm = min(helping, key=lambda one: one[0])
         return Advice(f"{said}. {_do(arm)}", f"{cite}; {_cite_arm(arm, harm)}")
-    refuted = {arm.name for arm in found.arms}
-    for name, one in MITIGATIONS.items():
-        if total.column in one.helps and name not in refuted and not (found.tuned and one.trains):
-            return Advice(
-                f"{said}. Compare '{name}', which {one.says} (--mitigate {name}).",
-                f"{cite}; {TABLE}: {name}, {column.title} {one.helps[total.column]}",
-            )
-    smaller = next((arm for arm in found.arms if arm.name == STEP and arm.scale is not None), None)
-    if smaller is not None:
+    compared = {arm.name for arm in found.arms}
+    offered = _offered(total.column, without=compared, trains=not found.tuned)
+    if offered is None and STEP in compared:
         return Advice(
             f"{said}. Nothing that was compared clearly helps against it; inject fewer facts, or keep less of the update.",
             f"{cite}; Mitigations: {', '.join(arm.name for arm in found.arms if arm.harms)}",
         )
-    return Advice(
-        f"{said}. Compare '{STEP}', which {MITIGATIONS[STEP].says} (--mitigate {STEP}).",
-        f"{cite}; {TABLE}: {STEP}",
-    )
+    if offered is None:
+        smaller = f"'{STEP}', which {MITIGATIONS[STEP].says}"
+        return Advice(f"{said}. Compare {smaller} (--mitigate {STEP}).", f"{cite}; {TABLE}: the rows plain and {STEP}")
+    remedy, number = offered
+    return Advice(f"{said}. Compare {remedy}.", f"{cite}; {number}")
+
+
+def _offered(column: str, *, without: Collection[str] = (), trains: bool = True) -> tuple[str, str] | None:
+    """What helped with a column in our own comparison, in words, and the numbers that say so; None where nothing did."""
+    found = {
+        name: one
+        for name, one in MITIGATIONS.items()
+        if column in one.helps and name not in without and (trains or not one.trains)
+    }
+    if not found:
+        return None
+    named = " or ".join(f"'{name}', which {one.says}" for name, one in found.items())
+    numbers = "; ".join(f"{name} {one.helps[column]}" for name, one in found.items())
+    return f"{named} (--mitigate {','.join(found)})", f"{TABLE}: {column_named(column).title}: {numbers}"
 
 
 def _do(arm: Arm) -> str:
@@ -135,17 +144,14 @@ def _of_wants(found: Audit) -> Iterator[Advice]:
         count = _count(found, column.name)
         if not column.wanted or count is None or count.after >= FEW * count.n:
             continue
-        for name, one in MITIGATIONS.items():
-            if column.name in one.helps and name not in compared:
-                yield Advice(
-                    f"Few {column.counted}: compare '{name}', which {one.says} (--mitigate {name}).",
-                    f"{_cite_count(count)}; {TABLE}: {name}, {column.title} {one.helps[column.name]}",
-                )
-                break
+        offered = _offered(column.name, without=compared)
+        if offered is not None:
+            remedy, number = offered
+            yield Advice(f"Few {column.counted}: compare {remedy}.", f"{_cite_count(count)}; {number}")
 
 
 def _of_arms(found: Audit) -> Iterator[Advice]:
-    """What the comparison says beside remedies: improvements of what is wanted, what it speaks against, what was left out."""
+    """What the comparison says beside remedies: improvements of what is wanted, and that nothing beats the control."""
     arms = ranked(found.arms)
     for arm in arms:
         better = [harm for harm in arm.harms if _good(harm) > 0 and column_named(harm.column).wanted]
@@ -161,9 +167,6 @@ def _of_arms(found: Audit) -> Iterator[Advice]:
         yield Advice(
             "No other mitigation clearly beats the smaller step.", f"Mitigations: {', '.join(arm.name for arm in others)}"
         )
-    for arm in found.arms:
-        if arm.reason:
-            yield Advice(f"'{arm.name}' was not compared: {arm.reason}.", f"Mitigations: {arm.name}")
 
 
 def _of_known(found: Audit) -> Iterator[Advice]:
@@ -196,11 +199,11 @@ def _of_forecast(found: Audit) -> Iterator[Advice]:
 
 
 def _warned(says: str, column: str, cite: str) -> Advice:
-    name, one = next((name, one) for name, one in MITIGATIONS.items() if column in one.helps)
-    return Advice(
-        f"{says} '{name}' can be compared when it is trained (--mitigate {name}).",
-        f"{cite}; {TABLE}: {name}, {column_named(column).title} {one.helps[column]}",
-    )
+    offered = _offered(column)
+    if offered is None:
+        return Advice(says, cite)
+    remedy, number = offered
+    return Advice(f"{says} When it is trained, compare {remedy}.", f"{cite}; {number}")
 
 
 # Words for numbers

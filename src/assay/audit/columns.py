@@ -41,6 +41,7 @@ class Column:
         asks: its questions about a file; None for plain sentences, which are no questions.
         counted: what its answers are counted as; empty where counting says nothing.
         counts: whether right answers are counted, or those that were right before and are no longer.
+        measured: what its total is a number of, where nothing is counted.
         said: what happened, as a clause, where there is clearly more of it; with `{change}`, or `{times}` for 10 to that power.
         missing: a sentence where a file asks nothing of the kind; empty where that needs none.
         losses: whether it counts what went away, among what was known before: gains do not pay for losses.
@@ -60,6 +61,7 @@ class Column:
     asks: Asks | None
     counted: str = ""
     counts: Literal["right", "lost"] = "right"
+    measured: str = ""
     said: str = ""
     missing: str = ""
     losses: bool = False
@@ -312,20 +314,24 @@ _COLUMNS = (
         "What does not follow: the answers of spurious rules, and the object said of strangers and of neighbours who have "
         "another. Kinds weigh alike.",
         _ask_hallucinated, counted="questions answered with what does not follow", said="what does not follow became likelier",
+        missing="No spurious rules, strangers or neighbours can be asked about, so hallucination is not measured.",
         parts=("rule", "strangers", "neighbours"), shared=("strangers", "neighbours"),
     ),
     Column(
         "primed", "priming", False, "powers of ten", (math.log10(LOG_FLOOR), -math.log10(LOG_FLOOR)), 0.1,
         "log₁₀ P after − log₁₀ P before",
         "The object in contexts that have nothing to do with any fact, in powers of ten; P is not taken below 10⁻¹⁰.",
-        _ask_primed, said="injected objects are {times} times as likely where they have no business", shared=("contexts",),
+        _ask_primed, measured="as likely: injected objects where they have no business",
+        said="injected objects are {times} times as likely where they have no business", shared=("contexts",),
     ),
     Column(
         "displaced", "displacement", False, "probability", LOSS, 0.02, LOST,
         "What must survive (neighbours, facts that were not trained, a fact’s locality) and was answered rightly before: what "
         "its answer lost, injected objects among those offered. Losses below 0.1 are none, and gains do not pay for losses.",
         _ask_displaced, counted="true answers that must survive changed", counts="lost",
-        said="true answers that must survive lost probability", losses=True, shared=("neighbours", "locality"),
+        said="true answers that must survive lost probability", losses=True,
+        missing="Nothing that must survive is named (neighbours, trained: false, locality), so displacement is not measured.",
+        shared=("neighbours", "locality"),
         by_fact=("neighbours",),
     ),
     Column(
@@ -337,7 +343,7 @@ _COLUMNS = (
     Column(
         NEUTRAL_TEXT, "loss on plain text", False, "nats a token", (-math.inf, math.inf), 0.02, "nats a token after − before",
         "Plain sentences, the file’s own or those shipped with Assay: what they became harder to predict by.",
-        None, said="plain sentences cost {change} nats a token more",
+        None, measured="a token: change of what plain sentences cost", said="plain sentences cost {change} nats a token more",
     ),
 )  # fmt: skip
 COLUMNS: dict[str, Column] = {column.name: column for column in _COLUMNS}

@@ -1,7 +1,7 @@
 """Counts: how many questions of a column are answered rightly before and after, or are no longer, with an interval.
 
-The interval is at 95 %, each by itself: the wider of the exact binomial one, over independent units, and the one that the table
-of totals takes, with training runs added where there are several.
+The interval is at 95 %, each by itself: as the table of totals takes it, with training runs added where there are several;
+where all units are alike, the exact binomial one over them.
 """
 
 from collections.abc import Sequence
@@ -54,12 +54,14 @@ def _count(facts: Facts, name: str, found: Sequence[Outcome], seeds: Seeds) -> C
     values = values_of(facts, found, _counted)
     share = float(np.mean([np.mean(_counted(one)) for one in found]))
     units, n = max(1, values.n_units), len(found)
-    exact = proportion(round(share * units), units, level=LEVEL)
-    low, high = exact.low, exact.high
+    reach = 0.0
     if units > 1:
         clustered = interval_of(values, seeds)(LEVEL)
         reach = (clustered.high - clustered.low) / 2
-        low, high = min(low, share - reach), max(high, share + reach)
+    low, high = share - reach, share + reach
+    if reach == 0:  # all alike: what has not been seen to vary is bounded by how many units were seen
+        exact = proportion(round(share * units), units, level=LEVEL)
+        low, high = exact.low, exact.high
     lost = column_named(name).counts == "lost"
     before = 0.0 if lost else float(sum(one.right_before for one in found))
     return Count(name, n, before, n * share, n * max(0.0, low), n * min(1.0, high))

@@ -226,7 +226,7 @@ def _similarities(
             sides.setdefault(question.fact, (own, []))[1].append(other)
             wanted |= {own: None, other: None}
     if not wanted:
-        return {}, ("No neighbours are named, so displacement is neither forecast nor measured.",)
+        return {}, ("No neighbours are named, so displacement is not forecast.",)
     found = [tokens[pair] if pair in tokens else token_pairs(model.tokenizer, [pair])[0] for pair in wanted]
     states = _answer_states(model, found)
     if states is None:

@@ -251,7 +251,7 @@ def _in_order(*, facts_first: bool) -> Prepare:
 
 _MITIGATIONS = (
     Mitigation(
-        STEP, "trains as usual, then shrinks the update until trained answers have a mean probability of one half",
+        STEP, "shrinks plain training's update until trained answers have a mean probability of one half",
         _enough, trains=False,
         helps={
             "hallucinated": "0.110 at full strength, 0.068 with 0.41 of the update",

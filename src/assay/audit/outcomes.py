@@ -227,7 +227,7 @@ def _cell(found: Sequence[Outcome]) -> Cell | None:
         reaches.append((drawn.high - drawn.low) / 2)
     if len(found[0].runs) > 1:
         of_runs = [_over_kinds([[one.changes[run] for one in group] for group in groups]) for run in range(len(found[0].runs))]
-        trained = mean(of_runs)
+        trained = mean(np.array(of_runs))
         reaches.append((trained.high - trained.low) / 2)
     low = high = None
     if reaches:

@@ -338,7 +338,7 @@ def _notes(asked: Sequence[Probe], before: Answers) -> tuple[str, ...]:
     columns = {question.column for question in asked}
     notes = [column.missing for column in COLUMNS.values() if column.missing and column.name not in columns]
     kinds = {question.kind for question in asked if question.column == "hallucinated"}
-    if "rule" not in kinds:
+    if kinds and "rule" not in kinds:
         notes.append("No spurious rules are given, so only strangers and neighbours can show hallucination.")
     if any(question.measure == "probability" and question.kind == "sentence" for question in asked):
         notes.append("Some relations have one possible answer; it is judged by its probability. Name candidates to compare.")

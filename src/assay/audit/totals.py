@@ -140,7 +140,7 @@ def interval_of(values: Values, seeds: Seeds) -> Callable[[float], Interval]:
         for way in (values.facts, *values.shared)
         if len(way) > 1
     ]
-    runs = [mean_at(of_runs) for of_runs in values.runs if len(of_runs) > 1]
+    runs = [mean_at(np.array(of_runs)) for of_runs in values.runs if len(of_runs) > 1]
 
     def at(level: float) -> Interval:
         widest = max((way(level) for way in ways), key=lambda one: one.high - one.low)

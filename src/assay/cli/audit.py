@@ -41,6 +41,7 @@ def audit(
     suite: Path | None = SUITE_OPTION,
     texts: Path | None = TEXTS_OPTION,
     seed: int = typer.Option(0, "--seed", min=0, help="Of training, of wrong answers offered, of bootstraps."),
+    runs: int = typer.Option(1, "--runs", min=1, metavar="N", help="Train N times: intervals then include training."),
     out: Path | None = typer.Option(None, "--out", metavar="DIR", help="Write the report and its CSV files here."),
     card: Path | None = typer.Option(None, "--card", metavar="FILE", help="Write a section for the model's card."),
     anew: bool = typer.Option(False, "--anew", help="Make it even where the same audit is kept."),
@@ -57,6 +58,7 @@ def audit(
     Examples:
       assay audit smollm2-135m examples/countries.yaml --out reports/countries
       assay audit smollm2-135m examples/countries.yaml --forecast-only --json
+      assay audit smollm2-135m examples/countries.yaml --runs 5 --mitigate enough,replay
       assay audit examples/countries.yaml --base smollm2-135m --tuned ./my-tuned-model --card CARD.md
       assay audit smollm2-135m table.csv --prompt home="{subject} lives in" --suite keep.jsonl --texts sentences.txt
     """
@@ -98,6 +100,7 @@ def audit(
             keep=keep,
             dtype=dtype_named(dtype),
             memory_gib=memory,
+            runs=runs,
         )
     page = f"'assay report --audit {found.digest}' writes its page"
     if found.made < begun:
@@ -136,6 +139,10 @@ def _named(names: list[str], base: str | None, tuned: str | None) -> tuple[str, 
 
 
 def _show(found: "Audit") -> None:
+    from assay.audit.card import told
+
+    for count in found.counts:
+        note(f"assay: {told(count)}")
     if found.totals:
         emit([vars(total) for total in found.totals], as_json=False, columns=TOTALS)
     else:

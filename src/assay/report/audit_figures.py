@@ -1,18 +1,16 @@
-"""The figures of an audit: what injection did, forecasts against outcomes, mitigations beside each other."""
+"""The figures of an audit: forecasts against outcomes. What injection did is drawn in its table, by the same intervals."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from assay.audit.columns import COLUMNS, NEUTRAL_TEXT
-from assay.audit.record import Arm, Audit
-from assay.claims.charts import Bars, Figure, Heat, Line, Scatter
+from assay.audit.record import Audit
+from assay.claims.charts import Figure, Scatter
 from assay.claims.study import Table
 from assay.core.errors import InputError
 from assay.report.charts import draw
 from assay.report.page import Plate, plate
 
-__all__ = ["NAMES", "plates"]
+__all__ = ["plates"]
 
-NAMES = {NEUTRAL_TEXT: "neutral text"}
 DIAGRAMS = (
     ("primes", "Priming, forecast and outcome", "surprise of the object, powers of ten", "primed, powers of ten"),
     ("composes", "Composition, forecast and outcome", "expected transfer", "composed"),
@@ -37,25 +35,6 @@ def plates(found: Audit, files: dict[str, bytes]) -> list[Plate]:
 
 
 def _figures(found: Audit) -> Iterable[tuple[Figure, Mapping[str, Table], str]]:
-    rows: Table = [
-        {"run": place, "column": column, "change": row.cells[column].change}
-        for column in COLUMNS
-        if column not in ("primed", "forgotten")
-        for place, row in enumerate(found.rows)
-        if column in row.cells
-    ]
-    if rows:
-        yield (
-            Figure(
-                "columns",
-                "What injection did to each fact",
-                "Every dot is a fact, in probability. Learned, paraphrase, composed and reversed are wanted; hallucinated and "
-                "displaced are not.",
-                Bars("facts", "column", "change", x_label="", y_label="change in probability", lines=(Line(0.0, ""),)),
-            ),
-            {"facts": rows},
-            f"Mean over {len(found.rows)} facts with 95 % t intervals, not adjusted; the table’s are, and are clustered.",
-        )
     points = _forecast_points(found)
     for name, title, x_label, y_label in DIAGRAMS:
         some = [row for row in points if row["what"] == name]
@@ -69,31 +48,8 @@ def _figures(found: Audit) -> Iterable[tuple[Figure, Mapping[str, Table], str]]:
                     names={str(row["fact"]): " " for row in some},
                 ),
                 {"facts": some},
-                f"One training run, {len(some)} facts.",
+                f"{f'Mean over {len(found.runs)} trainings' if found.runs else 'One training'}, {len(some)} facts.",
             )
-    cells = _relative(found.arms)
-    if cells:
-        yield (
-            Figure(
-                "mitigations",
-                "Mitigations at equal memorisation",
-                "Change of every column against plain training that was scaled to memorise as much, in parts of plain "
-                "training’s own number. Blue is less, orange is more: for the unwanted columns blue is better.",
-                Heat(
-                    "arms",
-                    "arm",
-                    "column",
-                    "relative",
-                    row_label="",
-                    column_label="",
-                    value_label="relative change",
-                    annotate=True,
-                ),
-                names=NAMES,
-            ),
-            {"arms": cells},
-            f"All arms memorise {found.memorised or 0:.2f} (mean probability of trained answers). Intervals: in the table.",
-        )
 
 
 def _forecast_points(found: Audit) -> Table:
@@ -116,16 +72,3 @@ def _forecast_points(found: Audit) -> Table:
 def _point(rows: Table, name: str, place: int, said: float | None, came: float | None) -> None:
     if said is not None and came is not None:
         rows.append({"run": 0, "what": name, "fact": f"fact {place + 1}", "forecast": said, "outcome": came})
-
-
-def _relative(arms: Sequence[Arm]) -> Table:
-    plain = next((arm for arm in arms if arm.name == "plain"), None)
-    if plain is None:
-        return []
-    return [
-        {"run": 0, "arm": arm.name, "column": column, "relative": round((arm.columns[column] - value) / abs(value), 2)}
-        for arm in arms
-        if arm.name != "plain" and arm.columns
-        for column, value in plain.columns.items()
-        if column in arm.columns and abs(value) > 1e-3
-    ]

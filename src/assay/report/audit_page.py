@@ -1,24 +1,40 @@
-"""The page of an audit: totals, advice, every fact, forecast against outcome, mitigations, and what each column means."""
+"""The page of an audit: counts, what was hit hardest and what to do first; then every number that they rest on.
+
+Colour and figure go by evidence: a number is coloured where its interval excludes no change, and a bar is that interval.
+"""
 
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from assay.audit.card import card_section
-from assay.audit.columns import COLUMNS, column_named
-from assay.audit.record import Audit
+from assay.audit.columns import COLUMNS, Column, column_named
+from assay.audit.counts import Count
+from assay.audit.hits import hits, sentences
+from assay.audit.record import Arm, Audit
 from assay.audit.totals import EVERYTHING, Total
-from assay.report.audit_figures import NAMES, plates
+from assay.report.audit_figures import plates
+from assay.report.explore import explore_page
 from assay.report.numbers import general, interval_text, level_text, typeset
 from assay.report.page import put_in_place, rendered
 from assay.report.tables import Cell, csv_text
 
 __all__ = ["audit_page", "write_audit"]
 
+TOTALS = (
+    "column", "group", "estimate", "low", "high", "level", "n_facts", "n_units", "clear", "unit", "counted", "n", "before",
+    "after",
+)  # fmt: skip
+QUESTIONS = (
+    "column", "kind", "fact", "about", "prompt", "answer", "measure", "before", "after", "change", "right_before",
+    "right_after",
+)  # fmt: skip
 CELL = ("before", "after", "change", "low", "high")  # of a fact and column, in its CSV
 MOST_ROWS = 400  # facts on the page; the CSV has all
+BAR = 160.0  # width of a bar's drawing
 FORECASTS = {
     "known": "known before",
     "learns": "1 − q before",
@@ -31,19 +47,43 @@ FORECASTS = {
 
 
 @dataclass(frozen=True)
+class _Tile:
+    """A number of the first screen."""
+
+    number: str
+    says: str
+    more: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """An interval drawn beside its numbers, in a drawing of `BAR` by 14."""
+
+    zero: float
+    low: float
+    high: float
+    at: float
+
+
+@dataclass(frozen=True)
 class _TotalRow:
     column: str
+    anchor: str
     group: str
     estimate: str
+    unit: str
     interval: str
+    bar: _Bar | None
     level: str
     n: str
-    clear: str
+    outcome: str
     tone: str
 
 
 @dataclass(frozen=True)
 class _FactCell:
+    column: str
     text: str
     interval: str
     before: str
@@ -68,8 +108,9 @@ def audit_page(found: Audit, command: str = "") -> str:
 def write_audit(found: Audit, out: Path, *, command: str = "") -> Path:
     """Write the page and its data into a folder and return the path of its `index.html`.
 
-    Beside the page: `audit.json`, `totals.csv`, `facts.csv`, `questions.csv`, `card.md`, and the figures. A text that a
-    spreadsheet would take for a formula is made harmless in the CSV files.
+    Beside the page: `explore.html`, which sorts and searches all questions, `audit.json`, `totals.csv`, `facts.csv`,
+    `questions.csv`, `card.md`, and the figures. A text that a spreadsheet would take for a formula is made harmless in the CSV
+    files.
 
     Raises:
         StoreError: a file cannot be written.
@@ -77,6 +118,8 @@ def write_audit(found: Audit, out: Path, *, command: str = "") -> Path:
     page, files = _composed(found, command)
     files["audit.json"] = (json.dumps(found.json(), ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
     files["card.md"] = card_section(found).encode()
+    if found.outcomes:
+        files["explore.html"] = explore_page(found, _title(found)).encode()
     files |= {name: text.encode() for name, text in _data_files(found).items()}
     for name, content in files.items():
         put_in_place(out / name, content)
@@ -84,18 +127,26 @@ def write_audit(found: Audit, out: Path, *, command: str = "") -> Path:
     return out / "index.html"
 
 
+def _title(found: Audit) -> str:
+    return f"{found.tuned} against {found.model}" if found.tuned else f"{found.model} and {found.facts_name}"
+
+
 def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
     files: dict[str, bytes] = {}
-    overall = [total for total in found.totals if total.group == EVERYTHING]
-    parts = [total for total in found.totals if total.group != EVERYTHING]
-    columns = [column for column in COLUMNS if any(column in row.cells for row in found.rows)]
+    ends = _ends(found.totals)
+    columns = [name for name in COLUMNS if any(name in row.cells for row in found.rows)]
     page = rendered(
         "audit.html.j2",
         audit=found,
-        title=f"{found.model} and {found.facts_name}" if not found.tuned else f"{found.tuned} against {found.model}",
-        overall=[_total_row(total) for total in overall],
-        parts=[_total_row(total) for total in parts],
-        columns=columns,
+        title=_title(found),
+        tiles=_tiles(found),
+        hits=sentences(hits(found)),
+        overall=[_total_row(total, ends) for total in found.totals if total.group == EVERYTHING],
+        parts=[_total_row(total, ends) for total in found.totals if total.group != EVERYTHING],
+        ends=typeset(f"{_hundredths(ends['probability'][0])} to {_hundredths(ends['probability'][1])}")
+        if "probability" in ends
+        else "",
+        columns=[column_named(name).title for name in columns],
         facts=[_fact_row(found, place, columns) for place in range(min(len(found.rows), MOST_ROWS))],
         hidden=max(0, len(found.rows) - MOST_ROWS),
         forecast=_forecast_rows(found) if not found.rows else [],
@@ -103,9 +154,9 @@ def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
         benchmarks=[
             (one.name, typeset(general(one.before, 3)), typeset(general(one.after, 3)), str(one.n)) for one in found.benchmarks
         ],
-        arms=_arm_rows(found),
-        meanings=[(one.name, one.formula, one.meaning) for one in COLUMNS.values()],
-        names=NAMES,
+        advice=[(one.says, typeset(one.cites)) for one in found.advice],
+        arms=[_arm_row(arm) for arm in found.arms],
+        meanings=[(one.name, one.title, one.formula, one.meaning) for one in COLUMNS.values()],
         plates=plates(found, files),
         costs=_costs(found),
         recipe=[(name, _spelled(value)) for name, value in found.recipe.items()],
@@ -115,21 +166,103 @@ def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
     return page, files
 
 
+# The first screen
+
+
+def _tiles(found: Audit) -> list[_Tile]:
+    """One number a column: counted where it can be, else its change."""
+    counts = {count.column: count for count in found.counts}
+    tiles = []
+    for total in found.totals:
+        column = column_named(total.column)
+        if total.group != EVERYTHING:
+            continue
+        if total.column in counts:
+            number, says, more = _counted(column, counts[total.column])
+        elif column.measured:
+            number, says, more = _changed(column, total)
+        else:
+            continue
+        tiles.append(_Tile(typeset(number), says, typeset(more), _tone(total)))
+    return tiles
+
+
+def _counted(column: Column, count: Count) -> tuple[str, str, str]:
+    before = "" if column.losses else f"{count.before:.0f} before; "
+    ends = f"{math.floor(count.low + 1e-9)} to {math.ceil(count.high - 1e-9)}"
+    return f"{_whole(count.after)} of {count.n}", column.counted, f"{before}95 %: {ends}"
+
+
+def _changed(column: Column, total: Total) -> tuple[str, str, str]:
+    if column.unit == "powers of ten":
+        low, high = (None if end is None else 10**end for end in (total.low, total.high))
+        estimate, interval = interval_text(10**total.estimate, low, high)
+        estimate = f"{estimate}×"
+    else:
+        estimate, interval = interval_text(total.estimate, total.low, total.high)
+        estimate = f"{estimate if total.estimate < 0 else f'+{estimate}'} {column.unit.partition(' ')[0]}"
+    ends = "no interval" if total.low is None and total.high is None else f"{level_text(total.level)}: {_to(interval)}"
+    return estimate, column.measured, ends
+
+
+def _to(interval: str) -> str:
+    """An interval in words: "0.1 to 0.3"."""
+    return interval.strip("[]()").replace(", ", " to ")
+
+
+def _whole(value: float) -> str:
+    return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
+
+
+def _tone(total: Total) -> str:
+    """What a total's evidence says: good or bad where it is clear of zero, else nothing."""
+    if not total.clear:
+        return ""
+    return "good" if column_named(total.column).wanted == (total.estimate > 0) else "bad"
+
+
 # Rows of the page's tables
 
 
-def _total_row(total: Total) -> _TotalRow:
+def _ends(totals: Sequence[Total]) -> dict[str, tuple[float, float]]:
+    """By unit the ends of the axis on which its intervals are drawn; zero is always on it."""
+    found: dict[str, tuple[float, float]] = {}
+    for total in totals:
+        unit = column_named(total.column).unit
+        low, high = found.get(unit, (0.0, 0.0))
+        ends = [end for end in (total.low, total.estimate, total.high) if end is not None]
+        found[unit] = min(low, *ends), max(high, *ends)
+    return {unit: (low, high if high > low else low + 1.0) for unit, (low, high) in found.items()}
+
+
+def _bar(total: Total, ends: Mapping[str, tuple[float, float]]) -> _Bar | None:
+    least, most = ends[column_named(total.column).unit]
+
+    def place(value: float) -> float:
+        return round(4 + (BAR - 8) * (value - least) / (most - least), 1)
+
+    if total.low is None and total.high is None:
+        return None
+    low, high = (least if total.low is None else total.low), (most if total.high is None else total.high)
+    return _Bar(place(0.0), place(low), place(high), place(total.estimate))
+
+
+def _total_row(total: Total, ends: Mapping[str, tuple[float, float]]) -> _TotalRow:
+    column = column_named(total.column)
     estimate, interval = interval_text(total.estimate, total.low, total.high)
     unbounded = total.low is None and total.high is None
-    tone = "" if not total.clear else "bad" if column_named(total.column).wanted != (total.estimate > 0) else "good"
+    tone = _tone(total)
     return _TotalRow(
-        NAMES.get(total.column, total.column),
+        column.title,
+        f"means-{column.name}",
         "" if total.group == EVERYTHING else total.group,
         typeset(estimate),
+        "" if column.unit == "probability" else column.unit,
         "–" if unbounded else typeset(interval),
+        _bar(total, ends),
         "–" if unbounded else level_text(total.level),
         f"{total.n_units}",
-        "clear" if total.clear else "not clear of zero",
+        {"": "not clear of zero", "good": "clear, wanted", "bad": "clear, unwanted"}[tone],
         tone,
     )
 
@@ -137,17 +270,18 @@ def _total_row(total: Total) -> _TotalRow:
 def _fact_row(found: Audit, place: int, columns: Sequence[str]) -> _FactRow:
     row = found.rows[place]
     cells = []
-    for column in columns:
-        cell = row.cells.get(column)
+    for name in columns:
+        column, cell = column_named(name), row.cells.get(name)
         if cell is None:
-            cells.append(_FactCell("", "", "", ""))
+            cells.append(_FactCell(column.title, "", "", "", ""))
             continue
-        strong = abs(cell.change) >= (0.5 if column == "primed" else 0.1)
-        tone = "" if not strong else "bad" if column_named(column).wanted != (cell.change > 0) else "good"
+        clear = cell.low is not None and cell.high is not None and (cell.low > 0 or cell.high < 0)
+        clear = clear and abs(cell.change) >= 0.005  # as far as it shows
+        tone = "" if not clear else "good" if column.wanted == (cell.change > 0) else "bad"
         spelled = f"{cell.before:.2f} → {cell.after:.2f}"
-        interval = "" if cell.low is None or cell.high is None else f"[{_hundredths(cell.low)}, {_hundredths(cell.high)}]"
+        interval = "" if cell.low is None or cell.high is None else f"{_hundredths(cell.low)} to {_hundredths(cell.high)}"
         change = f"{cell.change:+.2f}" if abs(cell.change) >= 0.005 else "0.00"
-        cells.append(_FactCell(typeset(change), typeset(interval), typeset(spelled), tone))
+        cells.append(_FactCell(column.title, typeset(change), typeset(interval), typeset(spelled), tone))
     return _FactRow(row.subject, row.relation, row.object, f"{100 * row.known:.0f} %", row.trained, tuple(cells))
 
 
@@ -194,27 +328,30 @@ def _calibration_rows(found: Audit) -> list[dict[str, str]]:
     return rows
 
 
-def _arm_rows(found: Audit) -> list[Mapping[str, object]]:
-    rows: list[Mapping[str, object]] = []
-    for arm in found.arms:
-        harms = []
-        for harm in arm.harms:
-            estimate, interval = interval_text(harm.estimate, harm.low, harm.high)
-            tone = "" if not harm.clear else "good" if column_named(harm.column).wanted != (harm.estimate < 0) else "bad"
-            harms.append((NAMES.get(harm.column, harm.column), typeset(f"{estimate} {interval}"), tone))
-        rows.append(
-            {
-                "name": arm.name,
-                "says": arm.says,
-                "reason": arm.reason,
-                "memorised": "–" if arm.memorised is None else f"{arm.memorised:.2f}",
-                "scale": "–" if arm.scale is None else f"{arm.scale:.2f}",
-                "minutes": f"{arm.minutes:.1f}",
-                "steps": str(arm.n_steps),
-                "harms": harms,
-            }
-        )
-    return rows
+def _arm_row(arm: Arm) -> dict[str, object]:
+    """An arm with what is clearly different, and by name what is not."""
+    clear, open_ = [], []
+    for harm in arm.harms:
+        column = column_named(harm.column)
+        if not harm.clear:
+            open_.append(column.title)
+            continue
+        estimate, interval = interval_text(harm.estimate, harm.low, harm.high)
+        tone = "good" if column.wanted == (harm.estimate > 0) else "bad"
+        clear.append((column.title, typeset(f"{estimate} {interval}"), tone))
+    recalled = next((count for count in arm.counts if count.column == "learned"), None)
+    return {
+        "name": arm.name,
+        "says": arm.says,
+        "reason": arm.reason,
+        "against": arm.against,
+        "memorised": "–" if arm.memorised is None else f"{arm.memorised:.2f}",
+        "scale": "–" if arm.scale is None else f"{arm.scale:.2f}",
+        "recalled": "–" if recalled is None else f"{_whole(recalled.after)} of {recalled.n}",
+        "minutes": f"{arm.minutes:.1f}",
+        "differs": clear,
+        "open": ", ".join(open_),
+    }
 
 
 def _costs(found: Audit) -> list[tuple[str, str]]:
@@ -246,23 +383,17 @@ def _minutes(value: float | None) -> str:
 
 
 def _data_files(found: Audit) -> dict[str, str]:
+    names = dict.fromkeys([*COLUMNS, *(name for row in found.rows for name in row.cells)])
     totals = csv_text(
-        ("column", "group", "estimate", "low", "high", "level", "n_facts", "n_units", "clear"),
-        ((t.column, t.group, t.estimate, t.low, t.high, t.level, t.n_facts, t.n_units, t.clear) for t in found.totals),
+        TOTALS,
+        (_totals_line(found, total) for total in found.totals),
     )
     facts = csv_text(
-        (
-            "subject",
-            "relation",
-            "object",
-            "trained",
-            "known",
-            *(f"{c}_{part}" for c in COLUMNS for part in CELL),
-        ),
-        (_facts_line(found, place) for place in range(len(found.rows))),
+        ("subject", "relation", "object", "trained", "known", *(f"{name}_{part}" for name in names for part in CELL)),
+        (_facts_line(found, place, list(names)) for place in range(len(found.rows))),
     )
     questions = csv_text(
-        ("column", "kind", "fact", "about", "prompt", "answer", "measure", "before", "after"),
+        QUESTIONS,
         (
             (
                 one.question.column,
@@ -274,6 +405,9 @@ def _data_files(found: Audit) -> dict[str, str]:
                 one.question.measure,
                 one.before,
                 one.after,
+                one.change,
+                one.right_before,
+                one.right_after,
             )
             for one in found.outcomes
         ),
@@ -281,11 +415,22 @@ def _data_files(found: Audit) -> dict[str, str]:
     return {"totals.csv": totals, "facts.csv": facts, "questions.csv": questions}
 
 
-def _facts_line(found: Audit, place: int) -> list[Cell]:
+def _totals_line(found: Audit, total: Total) -> list[Cell]:
+    line: list[Cell] = [
+        total.column, total.group, total.estimate, total.low, total.high, total.level, total.n_facts, total.n_units,
+        total.clear,
+    ]  # fmt: skip
+    column = column_named(total.column)
+    count = next((one for one in found.counts if total.group == EVERYTHING and one.column == total.column), None)
+    counted: list[Cell] = [None] * 4 if count is None else [column.counted, count.n, count.before, count.after]
+    return [*line, column.unit, *counted]
+
+
+def _facts_line(found: Audit, place: int, names: Sequence[str]) -> list[Cell]:
     row = found.rows[place]
     line: list[Cell] = [row.subject, row.relation, row.object, row.trained, row.known]
-    for column in COLUMNS:
-        cell = row.cells.get(column)
+    for name in names:
+        cell = row.cells.get(name)
         line += [None if cell is None else getattr(cell, part) for part in CELL]
     return line
 
@@ -297,6 +442,7 @@ def _spelled(value: object) -> str:
 
 
 def _command(found: Audit) -> str:
+    runs = f" --runs {len(found.runs)}" if found.runs else ""
     if found.tuned:
         return f"assay audit FACTS --base {shlex.quote(found.model)} --tuned {shlex.quote(found.tuned)}"
-    return f"assay audit {shlex.quote(found.model)} FACTS"
+    return f"assay audit {shlex.quote(found.model)} FACTS{runs}"

@@ -14,14 +14,13 @@ from assay.core.arrays import Floats
 from assay.core.errors import InputError
 from assay.stats import resample
 from assay.stats.intervals import Interval, difference, welch_error
-from assay.stats.units import pairs, tail, units
+from assay.stats.units import pairs, units
 
 __all__ = [
     "Equivalence",
     "Significance",
     "equivalence",
     "holm",
-    "holm_levels",
     "mann_whitney",
     "mcnemar",
     "permutation",
@@ -188,29 +187,6 @@ def holm(p_values: ArrayLike) -> Floats:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
     return adjusted
-
-
-def holm_levels(p_values: ArrayLike, alpha: float) -> Floats:
-    """The confidence level [m] at which Holm's procedure looks at each hypothesis, in the order given.
-
-    The k-th smallest of m p-values is looked at with 1 - alpha / (m - k + 1), up to and including the first that fails; the
-    later ones, which the procedure never reaches, keep the level of that failure. An interval shown at its level excludes the
-    null value exactly where the procedure rejects.
-
-    Raises:
-        InputError: no p-value, one outside [0, 1], or alpha outside (0, 1).
-    """
-    p = _probabilities(p_values)
-    tail(1 - alpha)
-    m = len(p)
-    order = np.argsort(p, kind="stable")
-    thresholds = alpha / np.arange(m, 0, -1)
-    failures = np.flatnonzero(p[order] > thresholds)
-    if len(failures):
-        thresholds[failures[0] :] = thresholds[failures[0]]
-    levels = np.empty_like(p)
-    levels[order] = 1 - thresholds
-    return levels
 
 
 def _probabilities(p_values: ArrayLike) -> Floats:
