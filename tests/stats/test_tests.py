@@ -17,6 +17,7 @@ from statsmodels.stats.weightstats import CompareMeans, DescrStatsW, ttost_paire
 
 from assay.core.errors import InputError
 from assay.stats import intervals, tests
+from assay.stats.families import step_down
 
 
 def generator(seed: int = 0) -> np.random.Generator:
