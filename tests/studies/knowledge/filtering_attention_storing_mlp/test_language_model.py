@@ -19,6 +19,20 @@ SETTINGS = LanguageModelSettings(model="tiny", frozen=1)
 WAYS = [way for ways in study.WAYS.values() for way in ways.values()]
 
 
+def test_ways_are_what_their_names_say_and_each_copy_has_those_that_are_compared() -> None:
+    said = {
+        "half": ("half", True, 0), "half again": ("half", True, 1), "few": ("few", True, 0), "others": ("others", True, 0),
+        "others, false": ("others", False, 0),
+    }  # fmt: skip
+    assert {history: set(ways) for history, ways in study.WAYS.items()} == {
+        "one wording": {"half"},
+        "several wordings": {"half", "few", "others", "others, false"},
+        "nothing": {"half", "half again", "few"},
+    }
+    for ways in study.WAYS.values():
+        assert {name: (way.people, way.true, way.draw) for name, way in ways.items()} == {name: said[name] for name in ways}
+
+
 def test_every_way_of_asking_has_as_many_steps_and_asks_about_its_people_only() -> None:
     base = load_base("tiny")
     world = SETTINGS.world(Seeds(0), 4)
