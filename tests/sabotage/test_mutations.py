@@ -12,9 +12,9 @@ from tests.sabotage.__main__ import (
     ROOT,
     chosen,
     declares,
-    files_of_tests,
     folders,
     kept,
+    ordered_tests,
     own_tests,
 )
 from tests.sabotage.mutations import KINDS, Mutation, drawn, fields_of, literals_of, mutations_of
@@ -134,12 +134,15 @@ def test_what_only_declares_is_left_to_other_tests() -> None:
 
 
 def test_tests_that_name_the_mutated_file_come_first() -> None:
-    mutated = "src/assay/studies/games/off_switch_game/learners.py"
-    files = files_of_tests("off-switch-game", mutated)
+    folder = "src/assay/studies/games/off_switch_game"
+    *files, counted = ordered_tests("off-switch-game", f"{folder}/learners.py")
+    assert counted == f"{COUNTED}[off-switch-game]"
     assert len(files) == len(set(files)) > 2
     names_it = ["learners" in (ROOT / file).read_text() for file in files]
     assert names_it == sorted(names_it, reverse=True)
     assert not all(names_it)
+    first, *others = ordered_tests("off-switch-game", f"{folder}/settings.py")
+    assert (first, set(others)) == (counted, set(files))
 
 
 @pytest.mark.parametrize(
