@@ -145,3 +145,24 @@ def test_texts_longer_than_the_positions_are_refused_by_line(family: str, tmp_pa
     assert isinstance(done.exception, InputError)
     with pytest.raises(InputError, match="must have at most 128 tokens"):
         finetune(load(folder), [(long, " yes")], Recipe(), seeds=Seeds(0))
+
+
+def test_a_tuned_model_s_update_can_be_shrunk_and_nothing_is_trained(tmp_path: Path) -> None:
+    """The step that is enough, for a whole model and for an adapter; what would train is refused by name."""
+    base = tiny_language_model()
+    recipe = Recipe(learning_rate=1e-2, n_epochs=40, batch_size=4)
+    tuned = finetune(base.copy(), FACTS.sentences, recipe, seeds=Seeds(0)).model
+    found = audit(base, FACTS, tuned=tuned, mitigations=["enough"], extent=BRIEF)
+    plain, enough = found.arms
+    assert (plain.name, plain.scale, enough.name, enough.against) == ("plain", 1.0, "enough", "plain")
+    assert 0 < (enough.scale or 0) < 1
+    assert found.memorised == pytest.approx(0.5, abs=0.02)
+    assert plain.n_steps == enough.n_steps == 0
+    assert "theirs" not in found.recipe
+    around = audit(base, FACTS, tuned=adapter(tmp_path / "adapter", base), mitigations=["enough", "ignore-top-k"], extent=BRIEF)
+    assert [arm.name for arm in around.arms] == ["plain", "enough", "ignore-top-k"]
+    with pytest.raises(InputError, match=r"only mitigations of its update .*\(enough, ignore-top-k\); got replay"):
+        audit(base, FACTS, tuned=tuned, mitigations=["enough", "replay"], extent=BRIEF)
+    other = tiny_language_model("gpt2")
+    with pytest.raises(InputError, match="both models must have the same weights"):
+        audit(base, FACTS, tuned=other, mitigations=["enough"], extent=BRIEF)

@@ -62,6 +62,7 @@ function look(page, view) {
     scripts: page.querySelectorAll("script, img, iframe, [onclick], [onerror], [onload]").length,
     dark: view.matchMedia("(prefers-color-scheme: dark)").matches, paper,
     pictures: pictures.length, smallest: Math.min(...pictures.map(one => one.getBoundingClientRect().width)),
+    rows: [...page.querySelectorAll(".factlist tbody tr, .explore tbody tr")].map(one => view.getComputedStyle(one).display),
     display: [...page.querySelectorAll(".claims tbody tr")].map(one => view.getComputedStyle(one).display),
   };
 }
@@ -137,3 +138,28 @@ def test_nothing_a_hostile_study_says_acts(hostile_page: Callable[..., str], tmp
         assert seen["scroll"] <= seen["width"]
         assert seen["pictures"] == 2
         assert seen["outside"] == []
+
+
+def test_an_audit_s_page_fits_and_its_questions_can_be_explored(tmp_path: Path) -> None:
+    """At 1280 pixels nothing is cut off, at 390 a fact is a block; the second page's script draws its rows."""
+    pytest.importorskip("transformers", reason="needs the extra 'lm'")
+    from assay.audit.run import BRIEF, audit
+    from assay.models.pretrained.tiny import tiny_language_model
+    from assay.report.audit_page import write_audit
+    from assay.training.recipe import Recipe
+    from assay.worlds.facts.file import TEMPLATE, parse_facts
+
+    long = TEMPLATE.replace("Ana Silva", "Wolfeschlegelsteinhausen").replace("Paris", "w" * 16)
+    facts = parse_facts(long, form=".yaml", where="f.yaml")
+    recipe = Recipe(learning_rate=1e-2, n_epochs=20, batch_size=4)
+    found = audit(tiny_language_model(), facts, recipe=recipe, mitigations=["enough", "kl-anchor"], extent=BRIEF)
+    write_audit(found, tmp_path / "page")
+    page, explore = ((tmp_path / "page" / name).read_text(encoding="utf-8") for name in ("index.html", "explore.html"))
+    pages = [(page, 390), (page, 1280), (explore, 390), (explore, 1280)]
+    for (_, width), seen in zip(pages, look(pages, tmp_path, dark=False), strict=True):
+        assert seen["width"] == width
+        assert seen["scroll"] <= width
+        assert seen["outside"] == []
+        assert seen["low"] == []
+        assert seen["texts"] > 100
+        assert set(seen["rows"]) == {"flex" if width == 390 else "table-row"}

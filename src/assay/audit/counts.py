@@ -11,10 +11,9 @@ import numpy as np
 
 from assay.audit.columns import column_named
 from assay.audit.outcomes import Outcome
-from assay.audit.totals import interval_of, values_of, whole_column
+from assay.audit.totals import OfFact, interval_of, values_of, whole_column
 from assay.core.seeds import Seeds
 from assay.stats.intervals import proportion
-from assay.worlds.facts.model import Facts
 
 __all__ = ["Count", "counts"]
 
@@ -41,7 +40,7 @@ class Count:
     high: float
 
 
-def counts(facts: Facts, found: Sequence[Outcome], *, seeds: Seeds) -> tuple[Count, ...]:
+def counts(facts: Sequence[OfFact], found: Sequence[Outcome], *, seeds: Seeds) -> tuple[Count, ...]:
     """One count a column, for those whose answers can be counted."""
     by_column: dict[str, list[Outcome]] = {}
     for outcome in found:
@@ -50,7 +49,7 @@ def counts(facts: Facts, found: Sequence[Outcome], *, seeds: Seeds) -> tuple[Cou
     return tuple(_count(facts, name, whole_column(own), seeds.child(f"count {name}")) for name, own in by_column.items())
 
 
-def _count(facts: Facts, name: str, found: Sequence[Outcome], seeds: Seeds) -> Count:
+def _count(facts: Sequence[OfFact], name: str, found: Sequence[Outcome], seeds: Seeds) -> Count:
     values = values_of(facts, found, _counted)
     share = float(np.mean([np.mean(_counted(one)) for one in found]))
     units, n = max(1, values.n_units), len(found)

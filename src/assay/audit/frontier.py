@@ -19,13 +19,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from assay.audit.columns import COLUMNS
 from assay.audit.counts import counts
 from assay.audit.inject import inject
 from assay.audit.mitigations import ENOUGH, MITIGATIONS, PLAIN, STEP, Plan
 from assay.audit.outcomes import Outcome
 from assay.audit.record import Arm, Harm
-from assay.audit.totals import Total, fact_changes, table, values_of, whole_column
+from assay.audit.totals import column_means, table_of_differences
 from assay.core.progress import part, parts
 from assay.core.seeds import Seeds
 from assay.instruments.scoring import score_completions
@@ -33,7 +32,7 @@ from assay.models.pretrained.loading import LanguageModel
 from assay.training.recipe import Recipe
 from assay.worlds.facts.model import Facts
 
-__all__ = ["Measured", "Spent", "compare", "difference", "memorised", "scale_for", "table_of_differences"]
+__all__ = ["Measured", "Spent", "compare", "difference", "memorised", "scale_for"]
 
 LEARNED = "learned"  # what all arms have alike, so that it is not compared
 LEAST = 0.5  # of plain training's memorisation: an arm with less is not compared
@@ -188,8 +187,8 @@ class _Frontier:
                     against="" if name == PLAIN else _control(name),
                     memorised=memory.get(name),
                     scale=scales.get(name),
-                    columns=_columns(own) if own else {},
-                    counts=counts(self.facts, own, seeds=self.seeds.child("counts")) if own else (),
+                    columns=column_means(own) if own else {},
+                    counts=counts(self.facts.facts, own, seeds=self.seeds.child("counts")) if own else (),
                     harms=harms.get(name, ()),
                     n_steps=took.n_steps,
                     n_sentences=len(plans[name].sentences) if name in plans else len(self.facts.sentences),
@@ -202,7 +201,7 @@ class _Frontier:
         """Every arm against its control, paired."""
         pairs = {name: (found, changes[_control(name)]) for name, found in changes.items() if name != PLAIN}
         harms: dict[str, list[Harm]] = {}
-        for total in table_of_differences(self.facts, pairs, seeds=self.seeds.child("arms"), without=(LEARNED,)):
+        for total in table_of_differences(self.facts.facts, pairs, seeds=self.seeds.child("arms"), without=(LEARNED,)):
             harm = Harm(total.column, total.estimate, total.low, total.high, total.n_units, total.clear)
             harms.setdefault(total.group, []).append(harm)
         return {name: tuple(found) for name, found in harms.items()}
@@ -286,47 +285,3 @@ def _load(file: Path) -> tuple[dict[str, Tensor], Spent] | None:
         return load_file(file), Spent(int(told["n_steps"]), float(told["minutes"]))
     except (SafetensorError, KeyError, TypeError, ValueError):  # torn, or not ours
         return None
-
-
-class _Difference(Outcome):
-    """The change of one arm less another's, which is signed for losses too."""
-
-    @property
-    def changes(self) -> tuple[float, ...]:
-        """The difference."""
-        return (self.after,)
-
-
-def table_of_differences(
-    facts: Facts, pairs: Mapping[str, tuple[Changes, Changes]], *, seeds: Seeds, without: Sequence[str] = ()
-) -> list[Total]:
-    """By pair and column the first's changes less the second's, paired question by question and clustered as totals are.
-
-    Args:
-        facts: the file.
-        pairs: what is compared, by name: outcomes of the same questions in the same order.
-        seeds: of bootstraps.
-        without: columns that are left out.
-    """
-    lines = {}
-    for name, (one, other) in pairs.items():
-        by_column: dict[str, list[Outcome]] = {column: [] for column in COLUMNS}
-        for first, second in zip(one, other, strict=True):
-            assert first.question == second.question
-            found = _Difference(first.question, 0.0, first.change - second.change)
-            by_column.setdefault(first.question.column, []).append(found)
-        for column, own in by_column.items():
-            if own and column not in without:
-                values = values_of(facts, whole_column(own))
-                sides = [whole_column([two for two in side if two.question.column == column]) for side in (one, other)]
-                values.runs = tuple(run for side in sides for run in values_of(facts, side).runs)
-                lines[column, name] = values
-    return table(lines, seeds=seeds, differences=True)
-
-
-def _columns(changes: Changes) -> dict[str, float]:
-    """The mean of every column over facts (suite questions, sentences)."""
-    by_column: dict[str, list[Outcome]] = {}
-    for one in changes:
-        by_column.setdefault(one.question.column, []).append(one)
-    return {column: float(np.mean(list(fact_changes(whole_column(own)).values()))) for column, own in by_column.items()}

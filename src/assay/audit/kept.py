@@ -38,6 +38,7 @@ class Kept:
         model, facts: what was audited.
         injected: the recipe's method, the tuned model's name, or "forecast".
         mitigations: how many were compared.
+        runs: trainings behind it; 0 where nothing was trained.
         made: when, in UTC.
         path: its file.
     """
@@ -47,6 +48,7 @@ class Kept:
     facts: str
     injected: str
     mitigations: int
+    runs: int
     made: str
     path: Path
 
@@ -153,4 +155,5 @@ def _read(path: Path) -> Audit | None:
 
 def _line(path: Path, found: Audit) -> Kept:
     injected = found.tuned or str(found.recipe.get("method", "forecast"))
-    return Kept(found.digest, found.model, found.facts_name, injected, max(0, len(found.arms) - 1), found.made, path)
+    runs = len(found.runs) or int(bool(found.rows) and not found.tuned)
+    return Kept(found.digest, found.model, found.facts_name, injected, max(0, len(found.arms) - 1), runs, found.made, path)

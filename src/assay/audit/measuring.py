@@ -20,7 +20,7 @@ from assay.worlds.facts.sentences import touching
 
 __all__ = ["LogProbs", "Tokens", "continued", "log_probs_of", "tokenised"]
 
-LEAST_SAID, MOST_SAID = 8, 24  # tokens of a continuation
+LEAST_SAID, MOST_SAID = 6, 24  # tokens of a continuation
 LogProbs = Mapping[tuple[str, str], float]
 """Log-probability of each (prompt, completion), in nats."""
 Tokens = Mapping[tuple[str, str], TokenPair]

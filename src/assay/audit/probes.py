@@ -78,7 +78,7 @@ class Extent:
     n_injected: int = 32
     n_injected_locally: int = 8
     n_kept: int = 60
-    n_said: int = 96
+    n_said: int = 48
 
 
 def asked(

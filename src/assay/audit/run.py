@@ -42,7 +42,7 @@ from assay.worlds.facts.model import Facts
 __all__ = ["BRIEF", "BUDGET_MINUTES", "audit", "limited"]
 
 BUDGET_MINUTES = 60.0
-BRIEF = Extent(n_candidates=5, n_strangers=2, n_neighbours=3, n_contexts=4)
+BRIEF = Extent(n_candidates=5, n_strangers=2, n_neighbours=3, n_contexts=4, n_said=8)
 
 
 def audit(

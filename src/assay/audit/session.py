@@ -317,7 +317,7 @@ class Session:
             record,
             rows=measured.rows,
             totals=measured.totals,
-            counts=counts(self.facts, found, seeds=self.seeds.child("counts")),
+            counts=counts(self.facts.facts, found, seeds=self.seeds.child("counts")),
             outcomes=measured.outcomes,
             calibration=tuple(calibration),
         )

@@ -14,6 +14,7 @@ training and says nothing of another.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -26,7 +27,17 @@ from assay.stats.intervals import Interval, clustered_mean_at, mean_at
 from assay.worlds.facts.model import Facts
 
 __all__ = [
-    "EVERYTHING", "Total", "Values", "fact_changes", "interval_of", "table", "totals", "values_of", "whole_column",
+    "EVERYTHING",
+    "OfFact",
+    "Total",
+    "Values",
+    "column_means",
+    "interval_of",
+    "table",
+    "table_of_differences",
+    "totals",
+    "values_of",
+    "whole_column",
 ]  # fmt: skip
 
 EVERYTHING = "all"
@@ -34,8 +45,22 @@ WHOLE, PARTS = 0.8 * ERROR, 0.2 * ERROR
 """What the lines of whole columns may err together, and what relations and parts may."""
 
 
+class OfFact(Protocol):
+    """What a question is about, as far as clustering goes."""
+
+    @property
+    def subject(self) -> str:
+        """Who or what."""
+
+    @property
+    def object(self) -> str:
+        """What is said of it."""
+
+
 Number = Callable[[Outcome], float]
 Numbers = Callable[[Outcome], tuple[float, ...]]
+Pair = tuple[Sequence[Outcome], Sequence[Outcome]]
+"""Outcomes of the same questions, in the same order, of two models."""
 
 
 @dataclass(frozen=True)
@@ -179,11 +204,11 @@ def whole_column(found: Sequence[Outcome]) -> list[Outcome]:
     return once or list(found)
 
 
-def values_of(facts: Facts, found: Sequence[Outcome], each: Numbers = _changes) -> Values:
+def values_of(facts: Sequence[OfFact], found: Sequence[Outcome], each: Numbers = _changes) -> Values:
     """A number of one column's outcomes, its change, clustered in every way in which their questions are shared.
 
     Args:
-        facts: the file.
+        facts: those that the questions are about, by their place.
         found: the outcomes.
         each: the number after every training run.
     """
@@ -196,7 +221,7 @@ def values_of(facts: Facts, found: Sequence[Outcome], each: Numbers = _changes) 
         return sum(numbers) / len(numbers)
 
     for (_, fact, own), change in fact_changes(found, over_runs).items():
-        subject, object_ = (own, own) if fact == MODEL_WIDE else (facts.facts[fact].subject, facts.facts[fact].object)
+        subject, object_ = (own, own) if fact == MODEL_WIDE else (facts[fact].subject, facts[fact].object)
         values.facts.setdefault(subject, []).append(change)
         by_object.setdefault(object_, []).append(change)
     for outcome in found:
@@ -211,11 +236,11 @@ def values_of(facts: Facts, found: Sequence[Outcome], each: Numbers = _changes) 
     return values
 
 
-def _of_run(facts: Facts, found: Sequence[Outcome], each: Numbers, run: int) -> float:
+def _of_run(facts: Sequence[OfFact], found: Sequence[Outcome], each: Numbers, run: int) -> float:
     """The mean over subjects of one training run."""
     subjects: dict[str, list[float]] = {}
     for (_, fact, own), change in fact_changes(found, lambda outcome: each(outcome)[run]).items():
-        subjects.setdefault(own if fact == MODEL_WIDE else facts.facts[fact].subject, []).append(change)
+        subjects.setdefault(own if fact == MODEL_WIDE else facts[fact].subject, []).append(change)
     return _mean(subjects)
 
 
@@ -224,7 +249,7 @@ def _lines(facts: Facts, found: Sequence[Outcome]) -> dict[tuple[str, str], Valu
     for outcome in found:
         by_column.setdefault(outcome.question.column, []).append(outcome)
     by_column = {name: own for name, own in by_column.items() if own}
-    lines = {(name, EVERYTHING): values_of(facts, whole_column(own)) for name, own in by_column.items()}
+    lines = {(name, EVERYTHING): values_of(facts.facts, whole_column(own)) for name, own in by_column.items()}
     relations = list(dict.fromkeys(fact.relation for fact in facts.facts))
     for relation in relations if len(relations) > 1 else ():
         for name, outcomes in by_column.items():
@@ -234,9 +259,57 @@ def _lines(facts: Facts, found: Sequence[Outcome]) -> dict[tuple[str, str], Valu
                 if one.question.fact != MODEL_WIDE and facts.facts[one.question.fact].relation == relation
             ]
             if own:
-                lines[name, relation] = values_of(facts, own)
+                lines[name, relation] = values_of(facts.facts, own)
     for name, outcomes in by_column.items():
         for kind in column_named(name).parts:
             if part := [one for one in outcomes if one.question.kind == kind]:
-                lines[name, kind] = values_of(facts, part)
+                lines[name, kind] = values_of(facts.facts, part)
     return lines
+
+
+class _Difference(Outcome):
+    """The change of one arm less another's, which is signed for losses too."""
+
+    @property
+    def changes(self) -> tuple[float, ...]:
+        """The difference."""
+        return (self.after,)
+
+
+def table_of_differences(
+    facts: Sequence[OfFact],
+    pairs: Mapping[str, tuple[Sequence[Outcome], Sequence[Outcome]]],
+    *,
+    seeds: Seeds,
+    without: Sequence[str] = (),
+) -> list[Total]:
+    """By pair and column the first's changes less the second's, paired question by question and clustered as totals are.
+
+    Args:
+        facts: those that the questions are about, by their place.
+        pairs: what is compared, by name: outcomes of the same questions in the same order.
+        seeds: of bootstraps.
+        without: columns that are left out.
+    """
+    lines = {}
+    for name, (one, other) in pairs.items():
+        by_column: dict[str, list[Outcome]] = {column: [] for column in COLUMNS}
+        for first, second in zip(one, other, strict=True):
+            assert first.question == second.question
+            found = _Difference(first.question, 0.0, first.change - second.change)
+            by_column.setdefault(first.question.column, []).append(found)
+        for column, own in by_column.items():
+            if own and column not in without:
+                values = values_of(facts, whole_column(own))
+                sides = [whole_column([two for two in side if two.question.column == column]) for side in (one, other)]
+                values.runs = tuple(run for side in sides for run in values_of(facts, side).runs)
+                lines[column, name] = values
+    return table(lines, seeds=seeds, differences=True)
+
+
+def column_means(changes: Sequence[Outcome]) -> dict[str, float]:
+    """The mean of every column over facts (suite questions, sentences)."""
+    by_column: dict[str, list[Outcome]] = {}
+    for one in changes:
+        by_column.setdefault(one.question.column, []).append(one)
+    return {column: float(np.mean(list(fact_changes(whole_column(own)).values()))) for column, own in by_column.items()}

@@ -40,6 +40,7 @@ def report(
             raise UsageError(f"report: name a study or an audit; got '{study}' and --audit {audit}")
         _report_audit(audit, form, out, store)
         return
+    from assay.core.places import default_folder
     from assay.report.tables import VerdictTable
     from assay.runner.discovery import find, studies
     from assay.runner.plan import Selection
@@ -58,7 +59,8 @@ def report(
                 if study or opened.runs(selection.study.slug):
                     page = report_study(selection, opened, out)
                     note(f"wrote {page}")
-            atlas = report_atlas(list(studies().studies.values()), opened, out, preset=preset)
+            kept = (store or default_folder()) / "audits"
+            atlas = report_atlas(list(studies().studies.values()), opened, out, preset=preset, audits=kept)
             typer.echo(str(atlas.resolve()))
             return
 

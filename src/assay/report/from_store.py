@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assay.claims.study import Experiment, Study, Table
 from assay.core.errors import UsageError
-from assay.report.page import AtlasEntry, ExperimentData, write_atlas, write_report
+from assay.report.page import AtlasEntry, AuditEntry, ExperimentData, write_atlas, write_report
 from assay.runner.plan import Cell, Selection
 from assay.runner.run import Judged, judge_stored
 from assay.store.store import Store, StoredRun
@@ -41,9 +41,25 @@ def report_study(selection: Selection, store: Store, out: Path, *, created: str 
 
 
 def report_atlas(
-    studies: Iterable[Study], store: Store, out: Path, *, preset: str = "laptop", created: str | None = None
+    studies: Iterable[Study],
+    store: Store,
+    out: Path,
+    *,
+    preset: str = "laptop",
+    audits: Path | None = None,
+    created: str | None = None,
 ) -> Path:
-    """Write the atlas of all studies to `out/index.html` and return its path; a study is linked where its page lies in `out`.
+    """Write the atlas of all studies and audits to `out/index.html` and return its path.
+
+    A study, or an audit, is linked where its page lies in `out`.
+
+    Args:
+        studies: that are shown.
+        store: open; read only suffices.
+        out: the folder of all reports.
+        preset: whose runs are judged.
+        audits: the folder of kept audits; None shows none.
+        created: a date for the page.
 
     Raises:
         StoreError: stored rows do not verify, or the file cannot be written.
@@ -62,7 +78,45 @@ def report_atlas(
                 command=f"assay run {study.slug}",
             )
         )
-    return write_atlas(entries, out, created=created)
+    return write_atlas(entries, out, [] if audits is None else _audits(audits, out), created=created)
+
+
+def _audits(folder: Path, out: Path) -> list[AuditEntry]:
+    """Every kept audit's line, the newest first; trainings that are told together are one."""
+    if not folder.is_dir():
+        return []
+    from assay.audit.card import told
+    from assay.audit.columns import column_named
+    from assay.audit.kept import KeptAudits
+    from assay.audit.totals import EVERYTHING
+
+    kept = KeptAudits(folder)
+    found = [audit for one in kept.listed() if (audit := kept.get(one.digest)) is not None]
+    within = {run.digest for audit in found for run in audit.runs}
+    entries = []
+    for audit in found:
+        if audit.digest in within:
+            continue
+        tones = {
+            total.column: "good" if column_named(total.column).wanted == (total.estimate > 0) else "bad"
+            for total in audit.totals
+            if total.group == EVERYTHING and total.clear
+        }
+        page = f"audit-{audit.digest}/index.html"
+        runs = len(audit.runs) or (1 if audit.rows and not audit.tuned else 0)
+        entries.append(
+            AuditEntry(
+                title=f"{audit.tuned} against {audit.model}" if audit.tuned else f"{audit.model} and {audit.facts_name}",
+                injected=f"{audit.n_trained} facts"
+                + (f", recipe {audit.recipe.get('method', '')}" if audit.rows and not audit.tuned else "")
+                + ("" if audit.rows else ", forecast alone"),
+                told=tuple((told(count), tones.get(count.column, "")) for count in audit.counts),
+                notes=(*([f"{runs} training{'s' * (runs > 1)}"] if runs else []), audit.made[:10]),
+                href=page if (out / page).is_file() else "",
+                command=f"assay report --audit {audit.digest}",
+            )
+        )
+    return entries
 
 
 def gather(study: Study, store: Store, judged: Judged) -> list[ExperimentData]:

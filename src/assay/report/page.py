@@ -35,6 +35,7 @@ from assay.store.files import write_atomically
 
 __all__ = [
     "AtlasEntry",
+    "AuditEntry",
     "ExperimentData",
     "Plate",
     "index_page",
@@ -103,6 +104,27 @@ class AtlasEntry:
     command: str = ""
 
 
+@dataclass(frozen=True)
+class AuditEntry:
+    """One audit's line in the atlas.
+
+    Attributes:
+        title: what was audited.
+        injected: how facts were injected.
+        told: its counts in words, each with whether its evidence is "good", "bad" or "" for neither.
+        notes: how often it was trained, when it was made.
+        href: its page, where that stands beside the atlas; empty where it does not.
+        command: what writes the page.
+    """
+
+    title: str
+    injected: str
+    told: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    href: str
+    command: str
+
+
 def study_page(
     study: Study,
     verdicts: Sequence[Verdict],
@@ -123,8 +145,8 @@ def study_page(
     return _compose(study, verdicts, data, exact, created).page
 
 
-def index_page(entries: Sequence[AtlasEntry], *, created: str | None = None) -> str:
-    """The atlas: every study's claims with their verdicts at a glance, as one HTML text."""
+def index_page(entries: Sequence[AtlasEntry], audits: Sequence[AuditEntry] = (), *, created: str | None = None) -> str:
+    """The atlas: every study's claims with their verdicts at a glance, and every audit's counts, as one HTML text."""
     lines = []
     for entry in entries:
         title, question = _title_and_question(entry.study)
@@ -146,7 +168,8 @@ def index_page(entries: Sequence[AtlasEntry], *, created: str | None = None) -> 
         )
     every = [mark.verdict for line in lines for mark in line["marks"]]  # type: ignore[attr-defined]
     counted = f"{_count(len(entries), 'study', 'studies')}, {_count(len(every), 'claim')}"
-    return rendered("atlas.html.j2", entries=lines, tally=_tally(every), counted=counted, created=created)
+    counted += f", {_count(len(audits), 'audit')}" if audits else ""
+    return rendered("atlas.html.j2", entries=lines, audits=audits, tally=_tally(every), counted=counted, created=created)
 
 
 def write_report(
@@ -178,13 +201,15 @@ def write_report(
     return folder / "index.html"
 
 
-def write_atlas(entries: Sequence[AtlasEntry], out: Path, *, created: str | None = None) -> Path:
+def write_atlas(
+    entries: Sequence[AtlasEntry], out: Path, audits: Sequence[AuditEntry] = (), *, created: str | None = None
+) -> Path:
     """Write the atlas to `out/index.html` and return its path.
 
     Raises:
         StoreError: it cannot be written.
     """
-    put_in_place(out / "index.html", index_page(entries, created=created).encode())
+    put_in_place(out / "index.html", index_page(entries, audits, created=created).encode())
     return out / "index.html"
 
 
