@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from assay.audit.columns import column_named
 from assay.audit.counts import Count
+from assay.audit.hits import hits, sentences
 from assay.audit.record import Audit
 from assay.audit.totals import EVERYTHING
 from assay.core.text import visible
 
-__all__ = ["card_section", "told"]
+__all__ = ["MOST_HITS", "card_section", "told"]
+
+MOST_HITS = 3
 
 
 def card_section(found: Audit) -> str:
@@ -24,6 +27,7 @@ def card_section(found: Audit) -> str:
         "",
     ]
     lines += [f"- {_inert(told(count))}" for count in found.counts]
+    lines += [f"- Hit hardest: {_inert(line)}" for line in sentences(hits(found)[:MOST_HITS])]
     if found.totals:
         lines += [""] * bool(found.counts)
         head = ("column", "change", "unit", "interval", "level", "units", "clear of zero")

@@ -87,7 +87,7 @@ def _what(outcome: Outcome) -> What | None:
     if not question.prompt or question.kind in column.by_fact:
         return None
     if column.losses:
-        return "lost" if outcome.right_after < 0.5 and outcome.change > 0 else None
+        return "lost" if outcome.right_after < 0.5 else None
     if question.column == "hallucinated":
         return "made up" if outcome.right_after >= 0.5 > outcome.right_before else None
     return "not learned" if question.column == "learned" and outcome.right_after < 0.5 else None

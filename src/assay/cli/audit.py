@@ -139,10 +139,11 @@ def _named(names: list[str], base: str | None, tuned: str | None) -> tuple[str, 
 
 
 def _show(found: "Audit") -> None:
-    from assay.audit.card import told
+    from assay.audit.card import MOST_HITS, told
+    from assay.audit.hits import hits, sentences
 
-    for count in found.counts:
-        note(f"assay: {told(count)}")
+    for line in (*map(told, found.counts), *sentences(hits(found)[:MOST_HITS])):
+        note(f"assay: {line}")
     if found.totals:
         emit([vars(total) for total in found.totals], as_json=False, columns=TOTALS)
     else:
