@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from assay.core.seeds import Seeds
-from assay.stats import intervals, resample, sequential
+from assay.stats import intervals, order_tests, resample, sequential
 from assay.stats.intervals import Interval
 
 LEVEL = 0.95
@@ -374,7 +374,58 @@ def peeked() -> Iterator[Case]:
                20_000, of_bounded(lambda rng, shape: (rng.random(shape) < 0.1).astype(float), 0.1))  # fmt: skip
 
 
-CASES = tuple(case for part in (means, robust, comparisons, associations, clustered, stratified, peeked) for case in part())
+def orders() -> Iterator[Case]:
+    """Tests of loss against the order of training, of models that know nothing of it: a rejection is a miss."""
+    n, alpha = 120, 1 - LEVEL
+
+    def losses(rng: Rng) -> Array:
+        """Two domains, one with a heavy tail; three in ten examples stand twice."""
+        found = np.concatenate([rng.pareto(1.5, n // 2), 5 + rng.standard_normal(n // 2)])
+        found[: 3 * n // 10] = found[3 * n // 10 : 6 * n // 10]
+        return found
+
+    def rejections(p_value: Callable[[Rng], float]) -> Callable[[int, Rng], Count]:
+        def simulate(data_sets: int, rng: Rng) -> Count:
+            return Count(sum(p_value(rng) <= alpha for _ in range(data_sets)), 0, data_sets)
+
+        return simulate
+
+    drawn = f"{n} losses of two domains, with duplicates, 8 a step"
+    for name, scores in (("Spearman", order_tests.uniform), ("Savage", order_tests.savage)):
+
+        def by_permutation(rng: Rng, scores: order_tests.Scores = scores) -> float:
+            steps = rng.permutation(n) // 8
+            return order_tests.order_test(steps, losses(rng), rng=rng, scores=scores, n_permutations=5 * n).p_value
+
+        yield Case("order of training", f"permutations, {name}'s scores", drawn, "exact", 10_000, rejections(by_permutation))
+
+    def by_bet(rng: Rng) -> float:
+        return 1 / float(order_tests.bet_on_order(rng.permutation(n) // 8, losses(rng), rng=rng).capital.max())
+
+    yield Case("order of training, peeked at", "bet on ranks", drawn, "valid", 10_000, rejections(by_bet))
+
+    def among(p_value: Callable[[float, Array], float], k: int) -> Callable[[int, Rng], Count]:
+        def one(rng: Rng) -> float:
+            values = rng.standard_normal(k + 1)
+            return p_value(float(values[0]), values[1:])
+
+        return rejections(one)
+
+    def as_released(own: float, others: Array) -> float:
+        return 2 * float(ndtr(-abs(own - others.mean()) / others.std()))
+
+    yield Case("one model among its reshuffles", "rank", "normal, 19 reshuffles", "exact", 20_000,
+               among(order_tests.exchangeable_rank, 19))  # fmt: skip
+    for k in (4, 9, 19):
+        yield Case("one model among its reshuffles", "t, with the mean's own error", f"normal, {k} reshuffles", "exact", 20_000,
+                   among(lambda own, others: order_tests.exchangeable_t(own, others)[1], k))  # fmt: skip
+    for k in (4, 9):
+        yield Case("one model among its reshuffles", "z read as normal", f"normal, {k} reshuffles", "broken", 20_000,
+                   among(as_released, k))  # fmt: skip
+
+
+PARTS = (means, robust, comparisons, associations, clustered, stratified, peeked, orders)
+CASES = tuple(case for part in PARTS for case in part())
 HEADER = ("quantity", "interval", "simulated", "expected", "misses", "unbounded", "data sets")
 
 
