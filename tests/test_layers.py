@@ -104,8 +104,6 @@ GAME_FILES = (  # what "game files" means: the command, its readers and its solv
 SERVE_ONE = {
     "models/pretrained/adding.py": "brings into the cache what every study and the audit load",
     "models/pretrained/convert.py": "part of adding",
-    "models/sampling.py": "planned: studies of preferences and of self-made data draw from both kinds of model",
-    "models/pretrained/continuing.py": "part of sampling",
     "instruments/first_order.py": "planned: priming-outlandish and likelihood-displacement predict changes from gradients",
     "instruments/probes.py": "planned: situated-theory-of-mind reads the other player's next move off activations",
 }

@@ -4,8 +4,6 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,7 @@ import typer
 from assay.cli.device import DEVICE_OPTION, device_of
 from assay.cli.facts_options import CHAT_OPTION, JOINT_OPTION, PROMPT_OPTION, SUITE_OPTION, TEXTS_OPTION, facts_of
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
+from assay.cli.progress import progress_said
 from assay.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def audit(
     template = chat_template_named(chat_template)
     folder = (store or default_folder()) / "audits"
     begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    with _progress(quiet), device_of(device):
+    with progress_said(quiet=quiet), device_of(device):
         found = run.audit(
             model,
             facts,
@@ -154,26 +153,3 @@ def _show(found: "Audit") -> None:
         emit([vars(one) for one in found.benchmarks], as_json=False)
     for line in (*(f"{one.says} ({one.cites})" for one in found.advice), *found.notes):
         note(f"assay: {line}")
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[None]:
-    """What the audit is doing and how long it may still take, on standard error every few seconds."""
-    from assay.cli.progress import PLAIN_EVERY_S, duration
-    from assay.core.progress import listening
-
-    begun = last = time.monotonic()
-
-    def listener(share: float, label: str) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= PLAIN_EVERY_S:
-            last = now
-            left = f", about {duration((now - begun) * (1 - share) / share)} left" if share > 0.02 else ""
-            note(f"{100 * share:.0f} %, {label}{left}")
-
-    if quiet:
-        yield
-    else:
-        with listening(listener):
-            yield

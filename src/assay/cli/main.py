@@ -7,7 +7,22 @@ from collections.abc import Sequence
 import typer
 
 from assay import __version__
-from assay.cli import audit, check, compare, doctor, facts, game, models, power, reference, reporting, running, store, studies
+from assay.cli import (
+    audit,
+    check,
+    compare,
+    doctor,
+    facts,
+    game,
+    models,
+    power,
+    provenance,
+    reference,
+    reporting,
+    running,
+    store,
+    studies,
+)
 from assay.cli.output import note
 from assay.core.errors import AssayError
 
@@ -49,6 +64,7 @@ app.command("power")(power.power)
 app.command("report")(reporting.report)
 app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
+app.command("provenance")(provenance.provenance)
 app.add_typer(facts.app, name="facts")
 app.add_typer(store.app, name="store")
 app.add_typer(game.app, name="game")

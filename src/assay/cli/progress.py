@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from assay.cli.output import note
+from assay.core.progress import listening
 from assay.core.text import visible
 from assay.runner.run import Event
 
-__all__ = ["duration", "shown"]
+__all__ = ["duration", "progress_said", "shown"]
 
 PLAIN_EVERY_S = 15.0
 
@@ -24,6 +25,26 @@ def shown(title: str, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
             yield listener
     else:
         yield _PlainLines()
+
+
+@contextmanager
+def progress_said(*, quiet: bool) -> Iterator[None]:
+    """Inside the block, what is being done and how long it may still take is said on standard error every few seconds."""
+    begun = last = time.monotonic()
+
+    def listener(share: float, label: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= PLAIN_EVERY_S:
+            last = now
+            left = f", about {duration((now - begun) * (1 - share) / share)} left" if share > 0.02 else ""
+            note(f"{100 * share:.0f} %, {label}{left}")
+
+    if quiet:
+        yield
+    else:
+        with listening(listener):
+            yield
 
 
 def duration(seconds: float) -> str:

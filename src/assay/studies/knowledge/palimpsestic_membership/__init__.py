@@ -1,0 +1,69 @@
+"""Palimpsestic membership: does a model, or a text, tell in which order the model's data were shuffled?"""
+
+from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.study import Study
+from assay.studies.knowledge.palimpsestic_membership.claims import LANGUAGE_MODEL, SMALL, TEXT
+
+STUDY = Study(
+    "palimpsestic-membership",
+    title="Palimpsestic membership: does a model, or a text, tell in which order the model's data were shuffled?",
+    paper=Paper(
+        "Kuditipudi, Huang, Zhu, Yang, Potts and Liang",
+        2025,
+        "Blackbox Model Provenance via Palimpsestic Membership Inference",
+        "NeurIPS 2025, arXiv:2510.19796",
+        headlines=(
+            Headline("Models remember training data seen later better.", claims=("C1", "C1.lm", "C8.small", "C8.large")),
+            Headline(
+                "Tested against the shuffled order, a p-value is exact whatever the data, the model or the reference are.",
+                claims=("V.alone", "V.shuffle", "V.data", "V.garbage"),
+            ),
+            Headline("A reference model makes the test far more powerful.", claims=("C3", "C3.lm")),
+            Headline(
+                "Models stay traceable through fine-tuning, and more weakly through distilling.",
+                claims=("C5", "C5.lm", "C6.there", "C6.weaker"),
+            ),
+            Headline(
+                "Text alone suffices: retraining the last phase needs few tokens, counting overlaps many.", claims=("C7", "C9")
+            ),
+            Headline(
+                "For more than forty derivatives of open models of 1 to 12 billion weights p is at most 1e-8, but for six.",
+                reason="their training orders are hundreds of billions of tokens long; nothing of that size is trained here",
+            ),
+        ),
+    ),
+    scale=(
+        "Theirs: Pythia and OLMo, 1 to 12 billion weights, trained on hundreds of billions of tokens in known orders, and "
+        "small "
+        "models on TinyStories. Ours: two layers of width 64 on 4,000 generated stories of 32 words, one pass, and "
+        "SmolLM2-135M "
+        "on 600 short texts."
+    ),
+    departures=(
+        Departure(
+            "D1",
+            "The paper's body was not read; claims, settings and numbers are from its abstract, the released code and "
+            "notebooks, "
+            "and digests of the text.",
+        ),
+        Departure(
+            "D2",
+            "Stories come from a grammar whose content words fall off as one over their rank; an exact test needs nothing of "
+            "the "
+            "data. One pass at a rate of 1e-3 replaces 1 to 10 passes at 1e-5.",
+        ),
+        Departure(
+            "D3",
+            "Power is told by the rank correlation, not by p-values: log p is a function of it and of the number of texts. The "
+            "batch size is compared at equal final loss for the same reason.",
+        ),
+        Departure(
+            "D4",
+            "The test among retrained models uses Student's t with the factor for the mean of k models. The released code "
+            "divides by a deviation without either correction and reads the result as normal: with 9 models it rejects 12 % of "
+            "true null hypotheses at 5 %.",
+        ),
+        Departure("D5", "Scores learned on a rehearsal are ours, and so is telling how much distilling weakens."),
+    ),
+    experiments=(SMALL, TEXT, LANGUAGE_MODEL),
+)

@@ -1,0 +1,82 @@
+"""A pretrained language model that reads short texts once: does the loss tell when they were read? (C1.lm, C3.lm, C5.lm)
+
+One run draws texts and three orders. Three copies of the model read them, one in each order; two of them are fine-tuned on
+other texts afterwards.
+"""
+
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float
+
+from assay.claims.study import Measurement, Table
+from assay.core.progress import parts
+from assay.core.seeds import Seeds
+from assay.core.settings import digest
+from assay.instruments.scoring import score_completions
+from assay.protocols.language_model import Subject, load_base, tune
+from assay.store.memo import memoised_json
+from assay.studies.knowledge.palimpsestic_membership.english import english_texts
+from assay.studies.knowledge.palimpsestic_membership.settings import LanguageModelSettings
+from assay.studies.knowledge.palimpsestic_membership.small import Alice, deciles, gain, planted, with_imprint
+from assay.training.order import Order
+from assay.training.recipe import Recipe, batches
+
+__all__ = ["measure"]
+
+
+def measure(settings: LanguageModelSettings, seeds: Seeds) -> Measurement:
+    """One run: one draw of texts and orders, five copies of the model.
+
+    Raises:
+        InputError: the model is not in the cache.
+        Diverged: a training left the finite numbers.
+    """
+    base = load_base(settings.model)
+    drawn = english_texts(settings.n_texts + settings.n_other, rng=seeds("texts"))
+    texts, other = drawn[: settings.n_texts], drawn[settings.n_texts :]
+    recipe = Recipe(learning_rate=settings.rate, n_epochs=1, batch_size=settings.batch)
+    gentle = Recipe(learning_rate=settings.rate / 10, n_epochs=1, batch_size=settings.batch)
+    orders = {name: seeds.child(f"order {name}") for name in ("alice", "reference", "independent")}
+    readers = {name: tune(base, plain(texts), recipe, own, name) for name, own in orders.items()}
+    for name, whose in (("fine-tuned", "alice"), ("independent-fine-tuned", "independent")):
+        readers[name] = tune(readers[whose], plain(other), gentle, seeds.child("order other texts"), name)
+    found: dict[str, Float[np.ndarray, " text"]] = {}
+    for name in parts(["reference", "alice", "fine-tuned", "independent", "independent-fine-tuned"], label=str):
+        found[name] = losses(readers[name], texts)
+        if name not in ("alice", "independent"):
+            del readers[name]  # a copy takes a gigabyte and more
+    steps = Order.of(batches(range(len(texts)), recipe, orders["alice"], 0), len(texts)).step_of(range(len(texts)))  # type: ignore[arg-type]
+    alice = Alice(steps, found["reference"])
+    return Measurement(*numbers(settings, seeds, alice, found))
+
+
+def plain(texts: list[str]) -> list[tuple[str, str]]:
+    """Texts without a prompt, of which every token but a first one is trained on."""
+    return [("", text) for text in texts]
+
+
+def losses(reader: Subject, texts: list[str]) -> Float[np.ndarray, " text"]:
+    """Mean loss of a token of each text, in nats; kept where the model has a fingerprint."""
+    key = reader.key
+    make = partial(_losses, reader, texts)
+    return np.array(make() if key is None else memoised_json("palimpsest-losses", {**key, "texts": digest(texts)}, make))
+
+
+def _losses(reader: Subject, texts: list[str]) -> list[float]:
+    scored = score_completions(reader.model, plain(texts), ranks=False)
+    return [float(value) for value in -scored.log_prob / scored.n_tokens]
+
+
+def numbers(
+    settings: LanguageModelSettings, seeds: Seeds, alice: Alice, found: dict[str, Float[np.ndarray, " text"]]
+) -> tuple[dict[str, float], dict[str, Table]]:
+    """Estimands and tables from the loss of every text under every copy."""
+    estimands = {f"{name}/rho": alice.rho(loss) for name, loss in found.items() if name != "reference"}
+    estimands["planted/rho"] = planted(alice.steps, found["independent"] - found["reference"], settings.planted)
+    permuted = Alice(alice.steps, seeds("permuted reference").permutation(alice.reference))
+    estimands["alice/reference_gain"] = gain(alice, found["alice"])
+    estimands["permuted/reference_gain"] = gain(permuted, found["alice"])
+    estimands["independent/reference_gain"] = gain(alice, found["independent"])
+    estimands["planted/reference_gain"] = gain(alice, with_imprint(alice, found["independent"], settings.planted))
+    return {name: float(value) for name, value in estimands.items()}, {"deciles": deciles(alice, found)}

@@ -1,0 +1,108 @@
+"""The numbers of a run from given losses: what is planted comes out, what knows nothing does not."""
+
+import math
+
+import numpy as np
+import pytest
+
+from assay.core.errors import SettingsError
+from assay.core.seeds import Seeds
+from assay.stats.order_tests import rank_correlation
+from assay.studies.knowledge.palimpsestic_membership import small
+from assay.studies.knowledge.palimpsestic_membership.exact import check, two_domains
+from assay.studies.knowledge.palimpsestic_membership.settings import SmallSettings, TextSettings
+from assay.training.order import Order
+
+N = 4000
+RNG = np.random.default_rng(5)
+SETTINGS = SmallSettings(n_texts=N)
+STEPS = {name: Order.shuffled(N, 8, 1, RNG).step_of(range(N)) for name in ("alice", "reference", "other")}
+DIFFICULTY = RNG.normal(size=N)
+MODELS = (
+    "alice", "reference", "independent", "another-start", "small-batch", "large-batch", "decayed", "fine-tuned",
+    "independent-fine-tuned", "distilled", "independent-distilled",
+)  # fmt: skip
+
+
+def losses(**size: float) -> dict[str, np.ndarray]:
+    """Difficulty, noise of each model, and an imprint of Alice's order where one is given; the reference has its own."""
+    found = {name: DIFFICULTY + 0.3 * RNG.normal(size=N) for name in MODELS}
+    for name, amount in size.items():
+        name = name.replace("_", "-")
+        steps = STEPS["reference" if name == "reference" else "alice"]
+        found[name] -= amount * np.exp(8 * (steps / steps.max() - 1))
+    return found
+
+
+def numbers(found: dict[str, np.ndarray]) -> dict[str, float]:
+    return small.numbers(SETTINGS, Seeds(0), small.Alice(STEPS["alice"], found["reference"]), found, STEPS)
+
+
+def test_an_imprint_is_seen_where_it_is_and_nowhere_else() -> None:
+    found = numbers(
+        losses(alice=0.5, reference=0.5, another_start=0.5, small_batch=0.5, large_batch=0.5, fine_tuned=0.3, distilled=0.2)
+    )
+    assert found["alice/rho"] < found["fine-tuned/rho"] < found["distilled/rho"] < -0.01
+    for name in ("independent", "independent-fine-tuned", "independent-distilled"):
+        assert abs(found[f"{name}/rho"]) < 0.06
+    assert found["alice/reference_gain"] > 0.05 > abs(found["independent/reference_gain"])
+    assert found["permuted/reference_gain"] < 0.02
+    assert found["distilled/weaker"] > 0.02
+    assert abs(found["another-start/weaker"]) < 0.05
+    assert found["decayed/batch_gap"] < -0.03
+    assert abs(found["small-batch/batch_gap"]) < 0.05
+    assert found["alice/scores_gain"] > max(0.5, found["another-shuffle/scores_gain"])
+
+
+def test_planted_correlations_have_their_size() -> None:
+    found = [numbers(losses()) for _ in range(12)]
+    assert np.mean([one["planted/rho"] for one in found]) == pytest.approx(-0.04, abs=0.015)
+    assert np.mean([one["planted/reference_gain"] for one in found]) > 0.02
+    assert all(one["planted/weaker"] == pytest.approx(-one["alice/rho"] / 2) for one in found)
+
+
+def test_where_nothing_is_remembered_the_batch_is_not_asked() -> None:
+    found = numbers(losses())
+    for name in ("small-batch", "large-batch", "decayed", "another-start"):
+        assert math.isnan(found[f"{name}/batch_gap"])
+    assert math.isfinite(found["independent/batch_gap"])
+    assert small.gap(-0.12, -0.1) == pytest.approx(0.02)
+
+
+def test_gain_and_planting_by_hand() -> None:
+    steps = np.arange(10)
+    alice = small.Alice(steps, np.zeros(10))
+    assert alice.rho(-steps.astype(float)) == pytest.approx(-1)
+    assert alice.z(-steps.astype(float)) == pytest.approx(3)
+    hard = small.Alice(steps, np.array([5.0, 0, 9, 3, 1, 8, 2, 7, 4, 6]))
+    assert small.gain(hard, hard.reference - 0.01 * steps) == pytest.approx(
+        1 - abs(rank_correlation(steps, hard.reference - 0.01 * steps))
+    )
+    assert small.planted(steps, RNG.normal(size=10), 1.0) == pytest.approx(-1)
+
+
+def test_the_same_examples_in_other_batches() -> None:
+    order = Order.shuffled(21, 8, 1, RNG)
+    other = small.rebatched(order, 4)
+    assert np.array_equal(order.examples, other.examples)
+    assert (order.n_steps, other.n_steps) == (3, 6)
+
+
+def test_the_test_is_exact_whatever_is_tested() -> None:
+    found = dict(check(SETTINGS))
+    assert found.pop("V.sorted") < 0.001
+    assert all(0.03 <= share <= 0.07 for share in found.values()), found
+    texts = two_domains(np.random.default_rng(0))
+    assert len(texts) == 240
+    assert len({tuple(text) for text in texts}) <= 240 - 36
+
+
+def test_settings_that_make_no_experiment_are_refused() -> None:
+    for wrong in ({"small_batch": 8}, {"large_batch": 8}):
+        with pytest.raises(SettingsError, match="batches must rise"):
+            SmallSettings(**wrong)
+    for phases in ((0.1,), (0.1, 0.05), (0.1, 1.0)):
+        with pytest.raises(SettingsError, match="rising shares"):
+            TextSettings(phases=phases)
+    with pytest.raises(SettingsError, match="shortest phase"):
+        TextSettings(n_texts=160, phases=(0.01, 0.1))
