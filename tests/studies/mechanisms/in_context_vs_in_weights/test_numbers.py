@@ -14,8 +14,8 @@ from torch import Tensor
 from assay.claims.study import Measurement
 from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
-from assay.studies.mechanisms.in_context_vs_in_weights import data, emergence, sgd, skew, two_parameters
-from assay.studies.mechanisms.in_context_vs_in_weights.claims import DATA
+from assay.studies.mechanisms.in_context_vs_in_weights import data, emergence, remembering, sgd, skew, two_parameters
+from assay.studies.mechanisms.in_context_vs_in_weights.claims import DATA, REMEMBERING
 from assay.studies.mechanisms.in_context_vs_in_weights.minimal_induction import MinimalInduction
 from assay.studies.mechanisms.in_context_vs_in_weights.settings import (
     DataSettings,
@@ -23,6 +23,7 @@ from assay.studies.mechanisms.in_context_vs_in_weights.settings import (
     FidelitySettings,
     MinimalSettings,
     Regime,
+    RememberingSettings,
     SkewSettings,
     Training,
 )
@@ -130,6 +131,39 @@ def test_costs_are_read_beside_the_twin_after_equally_many_questions_about_each_
     assert own["observe"]("x", "x", {"ic": ("x", "ic")}) == {key: number("x", key) for key in ("ic", "iw", "stranger")}
 
 
+def test_few_and_many_classes_are_read_beside_their_twins_after_equally_many_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: dict[str, dict[str, Any]] = {}
+
+    def train_regimes(regimes: Any, settings: Any, seeds: Any, **how: Any) -> Any:
+        calls.update({name: {"regime": regime, "settings": settings, **how} for name, regime in regimes.items()})
+        return {name: Planted(name, how["observe_at"], number) for name in regimes}
+
+    monkeypatch.setattr(remembering, "train_regimes", train_regimes)
+    monkeypatch.setattr(remembering, "accuracies", accuracy_of)
+    settings = REMEMBERING.presets["laptop"].settings
+    last = {128: settings.n_steps // 16, 2048: settings.n_steps}
+    found = remembering.measure(settings, SEEDS)
+
+    def cost(k: int, key: str) -> float:
+        return number(f"K={k}, cannot look up", key, last[k]) - number(f"K={k}", key, last[k])
+
+    assert found.estimands["classes/iw_cost"] == pytest.approx(cost(2048, "iw") - cost(128, "iw"))
+    assert found.estimands["classes-stranger/iw_cost"] == pytest.approx(cost(2048, "stranger") - cost(128, "stranger"))
+    for k, n_steps in last.items():
+        own, twin = calls[f"K={k}"], calls[f"K={k}, cannot look up"]
+        assert (own["regime"], twin["regime"]) == (Regime(k, 2), Regime(k, 2, shown="random"))
+        for one in (own, twin):
+            assert one["settings"] == replace(settings, n_steps=n_steps)
+            assert one["observe_at"][-1] == n_steps
+            assert one["twins"] == {f"K={k}, cannot look up": f"K={k}"}
+        assert own["observe"]("x", "x", {"ic": ("x", "ic")}) == {key: number("x", key) for key in ("ic", "iw", "stranger")}
+    asked = {row["network"]: row["questions"] for row in found.tables["course"]}  # at the last look
+    assert len(asked) == 4
+    assert set(asked.values()) == {settings.n_steps * settings.batch / 2048}
+    with pytest.raises(SettingsError, match="at least two numbers and rise"):
+        RememberingSettings(classes=(128, 128))
+
+
 def test_a_property_that_does_not_vary_has_no_contrast(monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch, data, number)
     monkeypatch.setattr(data, "accuracies", accuracy_of)
@@ -176,10 +210,11 @@ def test_skew_gains_are_read_at_the_exponent_claimed_beyond_guessing(monkeypatch
 
     def lesser(name: str, weights: str) -> float:
         looked_up = number(name, "ic") - 0.1 * number("guessing", name, "ic")
-        return min(looked_up, number(name, weights) - 0.1 * number("constant", name, weights))
+        return max(0.0, min(looked_up, number(name, weights) - 0.1 * number("constant", name, weights)))
 
     for arm, weights in {"frequent": "iw", "uniform": "iw_uniform", "stranger": "stranger"}.items():
         assert found[f"{arm}/gain"] == pytest.approx(lesser("alpha=1", weights) - lesser("alpha=0", weights))
+    assert found["steepest/gain"] == pytest.approx(lesser("alpha=2", "iw") - lesser("alpha=0", "iw"))
     steep = {(key, name): number("alpha=2", key, name) for key in ("iw", "ic") for name in cuts(Planted("x", (), None), "ic")}
     changes = [steep["iw", f"layer {layer} uniform"] - steep["iw", "whole"] for layer in (1, 2)]
     losses = [steep["ic", "whole"] - steep["ic", f"layer {layer} uniform"] for layer in (1, 2)]
@@ -203,6 +238,18 @@ def test_skew_gains_are_read_at_the_exponent_claimed_beyond_guessing(monkeypatch
         (a, key) for a in exponents for key in ("ic", "iw")
     }
     assert len({row["step"] for row in tables["course"]}) == 6
+
+
+@pytest.mark.parametrize(
+    ("ic", "iw", "excess"), [(0.9, 0.5, 0.3), (0.6, 0.9, 0.35), (0.05, 0.9, 0), (0.9, 0.1, 0), (0.05, 0.1, 0)]
+)
+def test_who_is_not_beyond_guessing_or_a_constant_has_nothing(
+    ic: float, iw: float, excess: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(skew, "guessing_accuracy", lambda setting: 0.25)
+    monkeypatch.setattr(skew, "constant_accuracy", lambda setting: 0.2)
+    done: Any = Planted("x", (1,), lambda name, key, step: {"ic": ic, "iw": iw}[key])
+    assert skew.lesser_excess(done) == pytest.approx(excess)
 
 
 def test_one_share_of_every_rise_is_read() -> None:
@@ -273,7 +320,10 @@ def test_emergence_reads_each_arm_by_what_it_is_trained_on(monkeypatch: pytest.M
     assert numbers["context-labels/lead"] == pytest.approx(60, abs=1.5)
     assert numbers["shifted-labels/lead"] == pytest.approx(-5, abs=1.5)
     assert numbers["attention-renamed/lead"] == pytest.approx(200, abs=1.5)
-    named = ("attention", "context-labels", "shifted-labels", "attention, renamed")
+    ends = {key: (curves("guesser", key, 0), curves("guesser", key, 1000)) for key in ("ic", "context_labels")}
+    rise = {key: crossing("guesser", key, start + (end - start) / 4) for key, (start, end) in ends.items()}
+    assert numbers["guesser/lead"] == pytest.approx(rise["ic"] - rise["context_labels"], abs=1.5)
+    named = ("attention", "context-labels", "shifted-labels", "attention, renamed", "context-labels, guesser")
     assert {(row["share"], row["measure"]) for row in found.tables["order"]} == {
         (share, name) for share in ("10%", "25%", "50%") for name in named
     }
@@ -487,6 +537,8 @@ def test_null_arms_go_through_the_claims_own_numbers(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(data, "measure", record(contrast | {"classes-scrambled/ic_gain": 0.9, "readers/override_gap": 0.02}))
     found = data.measure_nulls(DataSettings(), SEEDS).estimands
     assert found == {"untrained/ic_gain": 0.3, "untrained/iw_cost": -0.1, "untrained/override_gap": 0.02}
+    monkeypatch.setattr(remembering, "measure", record({"classes/iw_cost": 0.2, "classes-stranger/iw_cost": 0.5}))
+    assert remembering.measure_nulls(RememberingSettings(), SEEDS).estimands == {"untrained/iw_cost": 0.2}
     gains = {"frequent/gain": 0.01, "uniform/gain": 0.5, "head-uniform/iw_change": 0.02, "head-uniform/ic_loss": 0.03}
     monkeypatch.setattr(skew, "measure", record(gains | {"item-rows-uniform/ic_loss": 0.6, "query-exchanged/iw_change": 0.7}))
     found = skew.measure_nulls(SkewSettings(), SEEDS).estimands

@@ -97,6 +97,13 @@ def leads(rises: Mapping[str, float]) -> dict[str, float]:
     }
 
 
+def guessers_lead(done: Trained, share: float) -> float:
+    """Steps by which the probability of the context's labels is ahead of accuracy where there is only guessing to learn."""
+    steps = np.array(done.trace.steps, dtype=float)
+    rises = part_rises(steps, {key: done.curve(key) for key in ("ic", "context_labels")}, share)
+    return rises["ic"] - rises["context_labels"]
+
+
 def share_at_guessing(steps: np.ndarray, accuracy: np.ndarray, from_context: np.ndarray) -> float:
     """Share of answers that stand in the context when accuracy first is nearly that of guessing among its labels."""
     return float(np.interp(crossing(steps, accuracy, GUESSING), steps, from_context))
@@ -137,6 +144,7 @@ def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
         for share in SHARES
     }
     own = leads(rises["isolated", CLAIMED])
+    guessing = {share: guessers_lead(done["guesser"], share) for share in SHARES}
     estimands = {
         **{f"{name}/cliff": cliff_ratio(steps[name], asked[name], 0.25, 0.9) for name in ("isolated", "memoriser", "renamed")},
         **{f"{name}/from_context": share for name, share in shares.items()},
@@ -147,6 +155,7 @@ def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
         "item-rows-uniform/cut_ic": cuts["layer 1, item rows"],
         **{f"{name}/lead": lead for name, lead in own.items()},
         "attention-renamed/lead": leads(rises["renamed", CLAIMED])["attention"],
+        "guesser/lead": guessing[CLAIMED],
     }
     jumps: Table = [
         {"arm": name, "step": jump.step, "seen": jump.seen}
@@ -172,6 +181,7 @@ def measure(settings: EmergenceSettings, seeds: Seeds) -> Measurement:
         for name, lead in leads(found).items()
         if arm == "isolated" or name == "attention"
     ]
+    order += [{"share": f"{share:.0%}", "measure": "context-labels, guesser", "lead": lead} for share, lead in guessing.items()]
     cut_rows: Table = [{"cut": name, "accuracy": value} for name, value in cuts.items()]
     return Measurement(estimands, {"curves": shown, "accuracy": accuracy, "cuts": cut_rows, "jumps": jumps, "order": order})
 

@@ -23,6 +23,20 @@ GRID_FIGURES = (
 )  # fmt: skip
 
 
+REMEMBERING_FIGURES = (
+    Figure(
+        "remembering",
+        "What looking up takes from remembering",
+        "Accuracy by how often each class has been asked, with few and with many classes in bursts of 2, beside twins whose "
+        "contexts show random labels. With many classes the network looks up and remembers nothing, and its twin remembers.",
+        Lines("course", x="questions", y="accuracy", by="network", panel="evaluation", x_label="questions about each class",
+              y_label="accuracy"),
+        names=READINGS,
+        further=True,
+    ),
+)  # fmt: skip
+
+
 EMERGENCE_FIGURES = (
     Figure(
         "emergence",
@@ -46,7 +60,8 @@ EMERGENCE_FIGURES = (
         "order",
         "What rises before accuracy",
         "Steps by which both attention patterns, the probability of the context's labels and another accuracy (labels shifted) "
-        "are ahead of accuracy, all read when 10, 25 and 50% of their rise are done.",
+        "are ahead of accuracy, all read when 10, 25 and 50% of their rise are done; the probability of the context's labels "
+        "also where there is only guessing to learn.",
         Bars("order", x="share", y="lead", by="measure", x_label="share of the rise", y_label="steps before accuracy",
              lines=(Line(0.0, "together"),)),
         further=True,

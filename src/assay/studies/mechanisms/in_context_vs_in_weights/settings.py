@@ -125,6 +125,33 @@ class DataSettings(Training):
 
 
 @dataclass(frozen=True)
+class RememberingSettings(Training):
+    """Few and many classes, each network beside its twin that cannot look up, until each class was asked equally often."""
+
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps with the most classes; with fewer, in proportion")] = 2000
+    classes: Annotated[tuple[int, ...], doc("numbers of classes (K), rising; the first and the last are compared")] = (
+        128,
+        2048,
+    )
+    burst: Annotated[int, Ge(1), doc("copies of a class in a sequence (B)")] = 2
+    n_looks: Annotated[int, Ge(1), doc("observations of each network")] = 8
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2 or any(few >= many for few, many in pairwise(self.classes)):
+            raise SettingsError(f"classes must be at least two numbers and rise; got {self.classes}")
+        check_regimes(list(self.regimes.values()))
+
+    @property
+    def regimes(self) -> dict[int, Regime]:
+        """One per number of classes."""
+        return {k: Regime(k, self.burst) for k in self.classes}
+
+    def steps(self, n_classes: int) -> int:
+        """Steps after which each of so many classes has been asked as often as each of the most at the end."""
+        return max(1, round(self.n_steps * n_classes / self.classes[-1]))
+
+
+@dataclass(frozen=True)
 class MinimalSettings(DataSettings):
     """The corners of the data settings, for the two-parameter model, and how fast its two numbers move."""
 

@@ -25,10 +25,11 @@ HEAD = ("layer 1 uniform", "layer 2 uniform")
 def lesser_excess(done: Trained, *, weights: str = "iw") -> float:
     """The smaller of both accuracies at the end, each beyond what can be had without looking up, or without remembering.
 
-    In context that is guessing among the labels of the context, in weights the best constant answer.
+    In context that is guessing among the labels of the context, in weights the best constant answer. A network that is not
+    beyond one of them has nothing, 0: who only remembers answers about new classes worse than by guessing.
     """
     looked_up = done.last("ic") - guessing_accuracy(done.sets["ic"])
-    return min(looked_up, done.last(weights) - constant_accuracy(done.sets[weights]))
+    return max(0.0, min(looked_up, done.last(weights) - constant_accuracy(done.sets[weights])))
 
 
 def after_cuts(done: Trained, key: str) -> dict[str, float]:
@@ -67,6 +68,7 @@ def measure(settings: SkewSettings, seeds: Seeds) -> Measurement:
         for arm, weights in (("frequent", "iw"), ("uniform", "iw_uniform"), ("stranger", "stranger"))
     }
     steepest = done[settings.exponents[-1]]
+    gains["steepest/gain"] = lesser_excess(steepest) - lesser_excess(done[0.0])
     weights, context = (after_cuts(steepest, key) for key in ("iw", "ic"))
     changes = [weights[name] - weights["whole"] for name in HEAD]
     estimands = gains | {
