@@ -129,7 +129,7 @@ DATA = Experiment(
         ),
     },
     measure=f"{__package__}.data:measure",
-    cost=Cost(10, cores=1),
+    cost=Cost(4.8, cores=1),
     figures=GRID_FIGURES,
 )  # fmt: skip
 
@@ -158,7 +158,7 @@ REMEMBERING = Experiment(
         ),
     },
     measure=f"{__package__}.remembering:measure",
-    cost=Cost(2.6, cores=1),
+    cost=Cost(2.9, cores=1),
     figures=REMEMBERING_FIGURES,
 )  # fmt: skip
 
@@ -190,7 +190,7 @@ SGD = Experiment(
         "paper": Preset(FidelitySettings(n_steps=150_000, n_eval=10_000, learning_rate=0.01), n_runs=6),
     },
     measure=f"{__package__}.sgd:measure",
-    cost=Cost(1.5, cores=1),
+    cost=Cost(0.7, cores=1),
     figures=FIDELITY_FIGURES,
 )  # fmt: skip
 
@@ -372,7 +372,7 @@ EMERGENCE = Experiment(
         ),
     },
     measure=f"{__package__}.emergence:measure",
-    cost=Cost(3.4, cores=1),
+    cost=Cost(3.2, cores=1),
     figures=EMERGENCE_FIGURES,
 )  # fmt: skip
 
@@ -451,6 +451,6 @@ TWO_PARAMETERS = Experiment(
         "paper": Preset(MinimalSettings(n_steps=150_000, optimiser="sgd", learning_rate=0.01, n_eval=10_000), n_runs=6),
     },
     measure=f"{__package__}.two_parameters:measure",
-    cost=Cost(3.2, cores=1),
+    cost=Cost(1.4, cores=1),
     figures=MINIMAL_FIGURES,
 )  # fmt: skip
