@@ -12,7 +12,15 @@ from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
 from assay.models.decoder import Decoder
 from assay.studies.mechanisms.in_context_vs_in_weights import emergence, gates, skew
-from assay.studies.mechanisms.in_context_vs_in_weights.claims import DATA, EMERGENCE, GATES, SGD, SKEW, TWO_PARAMETERS
+from assay.studies.mechanisms.in_context_vs_in_weights.claims import (
+    DATA,
+    EMERGENCE,
+    GATES,
+    REMEMBERING,
+    SGD,
+    SKEW,
+    TWO_PARAMETERS,
+)
 from assay.studies.mechanisms.in_context_vs_in_weights.settings import (
     DataSettings,
     EmergenceSettings,
@@ -115,6 +123,7 @@ def test_sentences_speak_of_the_laptop_s_settings() -> None:
     assert (grid.classes[0], grid.classes[-1]) == (128, 2048)
     assert (grid.classes[len(grid.classes) // 2], grid.bursts[0], grid.bursts[-1]) == (512, 1, 4)
     assert (grid.noisy_classes, grid.noises[0], grid.noises[-1]) == (608, 0.1, 0.5)
+    assert REMEMBERING.presets["laptop"].settings.classes == (128, 2048)
     skewed = SKEW.presets["laptop"].settings
     assert (skewed.claimed, skewed.exponents[-1]) == (1, 2)
     sgd: FidelitySettings = SGD.presets["laptop"].settings
@@ -124,7 +133,7 @@ def test_sentences_speak_of_the_laptop_s_settings() -> None:
     assert emergence.CLAIMED == 1 / 4
     assert emergence.GUESSING == 1 / 10
     assert EMERGENCE.presets["laptop"].settings.renamed == 4 / 5
-    for experiment in (DATA, SKEW, EMERGENCE, TWO_PARAMETERS):
+    for experiment in (DATA, REMEMBERING, SKEW, EMERGENCE, TWO_PARAMETERS):
         assert experiment.presets["laptop"].settings.optimiser == "adamw"
 
 
@@ -141,11 +150,12 @@ def test_the_laptop_s_protocol_is_the_one_that_was_written_down() -> None:
         | {"n_steps": 1500, "n_eval": 500, "n_attended": 256, "n_classes": 256, "burst": 1, "p_fresh": 0.8, "per_decade": 5}
         | {"every": 30, "memoriser_steps": 200, "renamed": 0.8},
         SKEW.name: fast
-        | {"n_steps": 1400, "n_classes": 1024, "burst": 2, "p_bursty": 0.5, "exponents": (0.0, 1.0, 2.0), "claimed": 1.0},
+        | {"n_steps": 2600, "n_classes": 1024, "burst": 2, "p_bursty": 0.5, "exponents": (0.0, 1.0, 2.0), "claimed": 1.0},
+        REMEMBERING.name: fast | {"n_steps": 2000, "classes": (128, 2048), "burst": 2, "n_looks": 8},
         SGD.name: network | {"n_steps": 4500, "optimiser": "sgd", "learning_rate": 0.1, "n_classes": 512, "burst": 2},
         GATES.name: {"others": (16.0, 16.0, 7.0), "n_steps": 6000, "learning_rate": 0.4, "spread": 0.3},
     }  # fmt: skip
-    for experiment in (DATA, TWO_PARAMETERS, EMERGENCE, SKEW, SGD, GATES):
+    for experiment in (DATA, TWO_PARAMETERS, EMERGENCE, SKEW, REMEMBERING, SGD, GATES):
         assert asdict(experiment.presets["laptop"].settings) == protocol[experiment.name]
 
 

@@ -157,6 +157,10 @@ def test_few_and_many_classes_are_read_beside_their_twins_after_equally_many_que
             assert one["observe_at"][-1] == n_steps
             assert one["twins"] == {f"K={k}, cannot look up": f"K={k}"}
         assert own["observe"]("x", "x", {"ic": ("x", "ic")}) == {key: number("x", key) for key in ("ic", "iw", "stranger")}
+    for row in found.tables["course"]:
+        k = int(str(row["network"]).removeprefix("K=").split(",")[0])
+        step = round(float(row["questions"]) * k / settings.batch)
+        assert row["accuracy"] == number(row["network"], row["evaluation"], step)
     asked = {row["network"]: row["questions"] for row in found.tables["course"]}  # at the last look
     assert len(asked) == 4
     assert set(asked.values()) == {settings.n_steps * settings.batch / 2048}
