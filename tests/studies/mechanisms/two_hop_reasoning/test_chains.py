@@ -60,10 +60,11 @@ def test_refuses_impossible_chains(changes: dict[str, int]) -> None:
         ChainWorld(**changes)  # type: ignore[arg-type]
 
 
-def test_the_first_of_a_batch_are_its_own() -> None:
+def test_some_of_a_batch_are_its_own() -> None:
     drawn = ChainWorld(3).sequences(6, rng=np.random.default_rng(0))
-    first = drawn.first(2)
+    first = drawn[:2]
     assert (first.tokens == drawn.tokens[:2]).all()
     assert (first.asked_slots == drawn.asked_slots[:2]).all()
     assert (first.ends[np.arange(2), first.asked] == drawn.answers[:2]).all()
-    assert len(drawn.first(9).answers) == 6
+    assert (first.sources[np.arange(2), first.asked] == drawn.tokens[:2, -1]).all()
+    assert len(drawn[:9].answers) == 6

@@ -11,6 +11,7 @@ import torch
 from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
 from assay.core.settings import resolve
+from assay.instruments.attention import patterns
 from assay.models.decoder import Decoder
 from assay.store.memo import memos_in
 from assay.studies.mechanisms.two_hop_reasoning import STUDY, depth, symbolic, system
@@ -30,6 +31,7 @@ from assay.studies.mechanisms.two_hop_reasoning.symbolic import (
     single_chain,
 )
 from assay.studies.mechanisms.two_hop_reasoning.system import Course, network, probabilities, train_start
+from assay.training.losses import Batch, last_token_loss
 
 SYMBOLIC, DEPTH, GATES, _ = STUDY.experiments
 QUICK: SymbolicSettings = SYMBOLIC.preset("quick").settings
@@ -135,12 +137,15 @@ def answers(log_odds: np.ndarray) -> np.ndarray:
 
 
 def test_three_gates_are_told_from_two() -> None:
-    (first, second), rng = mixtures(), np.random.default_rng(1)
-    nested = log_error_ratios(first, second, answers(12 * first * second), 5, rng=rng)
+    first, second = mixtures()
+    deviations = np.random.default_rng(1).normal(0, 0.01, len(first))
+    nested = log_error_ratios(first, second, answers(12 * first * second), 5, deviations=deviations)
     assert nested["network"] < np.log(0.8)
     assert nested["planted-three"] < np.log(0.8) < nested["planted-two"]
     for other in (9 * second, 7 * first, 14 * second**2, 8 * first**2, 4 * first + 6 * second):
-        assert log_error_ratios(first, second, answers(other - 0.5), 5, rng=rng)["network"] > 0
+        found = log_error_ratios(first, second, answers(other - 0.5), 5, deviations=deviations)
+        assert found["network"] > 0
+        assert found["planted-three"] < np.log(0.8) < found["planted-two"]
 
 
 def test_what_is_fitted_has_not_seen_what_it_is_judged_on() -> None:
@@ -259,16 +264,46 @@ def test_where_no_start_solves_the_task_nothing_is_said_of_networks_that_do(tmp_
         assert claim.given, f"{claim.name} must say whom it is about"
 
 
-def test_a_start_that_has_not_jumped_in_time_is_given_up(tmp_path: Path) -> None:
-    settings, drawn = replace(QUICK, n_steps=60, give_up=0.4, solved=NEVER), drawn_for(QUICK)
+def test_training_stops_once_the_task_is_solved_and_starts_differ(tmp_path: Path) -> None:
+    settings, drawn = replace(QUICK, n_steps=8, solved=NEVER), drawn_for(QUICK)
     with memos_in(tmp_path):
-        _, course = train_start(settings, Seeds(0), drawn)
-        _, patient = train_start(replace(settings, give_up=1.0), Seeds(0), drawn)
+        _, whole = train_start(settings, Seeds(0), drawn)
+        _, early = train_start(replace(settings, solved=0.0), Seeds(0), drawn)
         _, second = train_start(settings, Seeds(0), drawn, start=2)
-    assert 24 <= course.steps[-1] < 60 == patient.steps[-1]
-    assert course.rows == patient.rows[: len(course.rows)]
-    assert not course.solved
-    assert course.rows[0] != second.rows[0]
+    assert (whole.steps[-1], whole.solved) == (8, False)
+    assert early.solved
+    assert early.rows == whole.rows[:2]  # before training nothing counts as solved
+    assert whole.rows[0] != second.rows[0]
+
+
+def test_attention_starts_uniform_and_positions_half_as_large_as_tokens() -> None:
+    settings = replace(QUICK, d_model=64)
+    model = system.untrained(settings, settings.world, np.random.default_rng(0))
+    drawn = drawn_for(settings)
+    n_tokens = settings.world.n_tokens
+    even = torch.ones(n_tokens, n_tokens).tril() / torch.arange(1, n_tokens + 1)[:, None]
+    for pattern in patterns(model, torch.from_numpy(drawn.tokens)):
+        torch.testing.assert_close(pattern, even.expand_as(pattern))
+    assert model.W_pos is not None
+    assert model.W_E is not None
+    assert float(model.W_E.detach().std()) == pytest.approx(settings.embed, rel=0.05)
+    assert float(model.W_pos.detach().std()) == pytest.approx(settings.embed / 2, rel=0.05)
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+def test_asking_for_all_chains_at_once_is_asking_one_by_one(n_layers: int) -> None:
+    model = Decoder.init(network(QUICK, QUICK.world, n_layers=n_layers), np.random.default_rng(0))
+    drawn = QUICK.world.sequences(7, rng=np.random.default_rng(1))
+    contexts, tokens = torch.from_numpy(drawn.tokens[:, :-1]), torch.from_numpy(drawn.tokens.copy())
+    together = system.answers_of_all(model, contexts, torch.from_numpy(drawn.sources.copy()))
+    losses = []
+    for chain in range(QUICK.n_chains):
+        tokens[:, -1] = torch.from_numpy(drawn.sources[:, chain].copy())
+        torch.testing.assert_close(together[:, chain], model(tokens, at=-1))
+        losses.append(last_token_loss(model, Batch(tokens, torch.from_numpy(drawn.ends[:, chain].copy()))))
+    asked = torch.from_numpy(np.concatenate((drawn.tokens[:, :-1], drawn.sources), axis=1))
+    whole = system.all_chains_loss(model, Batch(asked, torch.from_numpy(drawn.ends.copy())))
+    torch.testing.assert_close(whole, torch.stack(losses).mean())
 
 
 def test_a_single_chain_is_the_same_network_without_distractors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,9 +46,14 @@ class ChainSequences:
         """The last node of every chain."""
         return self.chains[..., -1]
 
-    def first(self, n: int) -> "ChainSequences":
-        """The first `n` of them, or all where there are fewer."""
-        return ChainSequences(self.tokens[:n], self.answers[:n], self.chains[:n], self.asked[:n], self.slots[:n])
+    @property
+    def sources(self) -> Int[np.ndarray, "batch chain"]:
+        """The first node of every chain: what each is asked by."""
+        return self.chains[..., 0]
+
+    def __getitem__(self, rows: slice) -> "ChainSequences":
+        """Some of them."""
+        return ChainSequences(self.tokens[rows], self.answers[rows], self.chains[rows], self.asked[rows], self.slots[rows])
 
 
 @dataclass(frozen=True)

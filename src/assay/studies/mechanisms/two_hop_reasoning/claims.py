@@ -161,9 +161,12 @@ SYMBOLIC = Experiment(
             ),
             n_runs=2,
         ),
-        "laptop": Preset(SymbolicSettings(), n_runs=12),
+        "laptop": Preset(SymbolicSettings(), n_runs=16),
         "paper": Preset(
-            SymbolicSettings(n_steps=10_000, batch=512, d_model=256, mlp=True, learning_rate=3e-4, every=5, give_up=1.0), 12
+            SymbolicSettings(
+                n_steps=10_000, batch=512, ask_all=False, d_model=256, mlp=True, learning_rate=3e-4, every=5
+            ),
+            12,
         ),
     },
     measure=f"{__package__}.symbolic:measure",
@@ -198,9 +201,12 @@ DEPTH = Experiment(
         "quick": Preset(
             DepthSettings(n_steps=20, n_eval=24, batch=16, d_model=16, n_chains=3, n_nodes=20, every=10, heads=2), 2
         ),
-        "laptop": Preset(DepthSettings(), n_runs=24),
+        "laptop": Preset(DepthSettings(), n_runs=16),
         "paper": Preset(
-            DepthSettings(n_steps=10_000, batch=512, d_model=256, mlp=True, learning_rate=3e-4, every=5, give_up=1.0, heads=2),
+            DepthSettings(
+                n_steps=10_000, batch=512, ask_all=False, d_model=256, mlp=True, learning_rate=3e-4, every=5,
+                heads=2,
+            ),
             24,
         ),
     },

@@ -6,9 +6,8 @@ import torch
 from assay.claims.study import Measurement, Table
 from assay.core.progress import parts
 from assay.core.seeds import Seeds
-from assay.models.decoder import Decoder
 from assay.studies.mechanisms.two_hop_reasoning.settings import DepthSettings
-from assay.studies.mechanisms.two_hop_reasoning.system import network, probabilities, train_start
+from assay.studies.mechanisms.two_hop_reasoning.system import probabilities, train_start, untrained
 
 
 def depths(settings: DepthSettings) -> dict[str, tuple[int, int]]:
@@ -27,7 +26,7 @@ def measure(settings: DepthSettings, seeds: Seeds) -> Measurement:
         n_layers, n_heads = arms[arm]
         _, course = train_start(settings, seeds, drawn, n_layers=n_layers, n_heads=n_heads)
         accuracy = course.series("accuracy")
-        grid = np.round(np.linspace(0, min(1.0, settings.give_up) * settings.n_steps, 21)[1:])
+        grid = np.round(np.linspace(0, settings.n_steps, 21)[1:])
         estimands[f"{arm}/solved"] = float(course.solved)
         estimands[f"{arm}/best_accuracy"] = float(accuracy.max())
         rows += [
@@ -40,7 +39,7 @@ def measure(settings: DepthSettings, seeds: Seeds) -> Measurement:
 def measure_nulls(settings: DepthSettings, seeds: Seeds) -> Measurement:
     """Three layers that were never trained."""
     drawn = settings.world.sequences(settings.n_eval, rng=seeds("evaluation"))
-    model = Decoder.init(network(settings, settings.world), seeds.child("untrained")("init"))
+    model = untrained(settings, settings.world, seeds.child("untrained")("init"))
     with torch.no_grad():
         found = probabilities(model(torch.from_numpy(drawn.tokens), at=-1).numpy(), drawn)
     return Measurement(

@@ -66,9 +66,7 @@ def mixed_attention(model: Decoder, drawn: ChainSequences, shares: Sequence[floa
     return first, second, answered
 
 
-def log_error_ratios(
-    first: Values, second: Values, right: Values, n_ends: int, *, rng: np.random.Generator
-) -> dict[str, float]:
+def log_error_ratios(first: Values, second: Values, right: Values, n_ends: int, *, deviations: Values) -> dict[str, float]:
     """Logarithm of the nested gates' held-out error over the best rival's, for the network and for planted answers.
 
     Args:
@@ -76,14 +74,13 @@ def log_error_ratios(
         second: the second layer's.
         right: the right end's share of the probability of all ends.
         n_ends: how many ends there are.
-        rng: deals out the deviations of planted answers.
+        deviations: of planted answers from what they follow: as large as those that other sequences would make.
 
-    `network`: its own answers. `planted-three`: what the nested gates say, with the network's deviations from it dealt out
-    anew; `planted-two`: likewise of the best rival.
+    `network`: its own answers. `planted-three`: what the nested gates say, with these deviations; `planted-two`: likewise of
+    the best rival.
     """
     found = predictions(first, second, right, n_ends)
     best = min(RIVALS, key=lambda name: _error(found[name], right))
-    deviations = rng.permutation(right - found[NESTED])
     answers = {"network": right, "planted-three": found[NESTED] + deviations, "planted-two": found[best] + deviations}
     return {name: _log_ratio(first, second, one, n_ends) for name, one in answers.items()}
 

@@ -14,23 +14,22 @@ from assay.studies.mechanisms.two_hop_reasoning.chains import ChainWorld
 class Training:
     """The network and how it is trained."""
 
-    n_steps: Annotated[int, Ge(1), doc("optimiser steps at the most; training stops once the task is solved")] = 5000
+    n_steps: Annotated[int, Ge(1), doc("optimiser steps at the most; training stops once the task is solved")] = 2500
     n_eval: Annotated[int, Ge(8), doc("sequences of each evaluation")] = 512
-    batch: Annotated[int, Ge(1), doc("sequences a step")] = 256
+    batch: Annotated[int, Ge(1), doc("contexts a step")] = 64
+    ask_all: Annotated[bool, doc("ask every context for each of its chains instead of one, as the paper does")] = True
     d_model: Annotated[int, Ge(8), doc("width")] = 64
     mlp: Annotated[bool, doc("a ReLU MLP of four widths in each block, as in the released training command")] = False
     network: Annotated[Literal["strict", "modern"], doc("the paper's parts, or RMS norm, rotary positions and a gated MLP")] = (
         "strict"
     )
+    embed: Annotated[float, Gt(0), doc("standard deviation of tokens at the start; positions have half of it")] = 0.2
     learning_rate: Annotated[float, Gt(0), doc("of AdamW, constant")] = 2e-3
     weight_decay: Annotated[float, Ge(0), doc("of AdamW")] = 1e-4
     n_chains: Annotated[int, Ge(2), doc("chains in a sequence, one of which is asked")] = 5
     n_nodes: Annotated[int, Ge(2), doc("node tokens to draw from")] = 30
     every: Annotated[int, Ge(1), doc("steps between observations once training is under way")] = 20
     solved: Annotated[float, doc("probability of the answer at which the task is solved, and training stops")] = 0.99
-    give_up: Annotated[float, Gt(0), doc("share of the steps after which a start that is less than half sure is given up")] = (
-        0.4
-    )
 
     def __post_init__(self) -> None:
         ChainWorld(self.n_chains, 2, self.n_nodes)  # refuses more chains than nodes before anything is trained

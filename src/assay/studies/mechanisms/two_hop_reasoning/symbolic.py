@@ -19,11 +19,11 @@ from assay.studies.mechanisms.two_hop_reasoning.patching import path_patching
 from assay.studies.mechanisms.two_hop_reasoning.settings import SymbolicSettings
 from assay.studies.mechanisms.two_hop_reasoning.system import (
     Course,
-    network,
     observed,
     probabilities,
     train_network,
     train_start,
+    untrained,
 )
 from assay.training.sequence import log_steps
 
@@ -51,7 +51,7 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
     if course.solved:
         from_course, tables = course_numbers(course, n_ends=settings.n_chains)
         from_model, more_tables = model_numbers(model, drawn, settings, rng)
-        from_gates, gate_tables = gate_numbers(model, drawn, settings, seeds("gates"))
+        from_gates, gate_tables = gate_numbers(model, drawn)
         estimands |= {"network/start": float(start), **from_course, **from_model, **from_gates}
         tables |= more_tables | gate_tables
     with part(0.9, 1.0, "one chain"):
@@ -62,12 +62,12 @@ def measure(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
 def measure_nulls(settings: SymbolicSettings, seeds: Seeds) -> Measurement:
     """The same of a network that was never trained."""
     drawn = settings.world.sequences(settings.n_eval, rng=seeds("evaluation"))
-    model = Decoder.init(network(settings, settings.world), seeds.child("untrained")("init"))
+    model = untrained(settings, settings.world, seeds.child("untrained")("init"))
     row = observed(model, drawn)
     never = Course((0, settings.n_steps), (row, row), solved=False)
     numbers = course_numbers(never, n_ends=settings.n_chains)[0]
     numbers |= model_numbers(model, drawn, settings, seeds("further evaluation"))[0]
-    numbers |= gate_numbers(model, drawn, settings, seeds("gates"))[0]
+    numbers |= gate_numbers(model, drawn)[0]
     claimed = ("network/", "circuit/", "fewer-chains/", "layer-2-to-3/", "layer-3/")
     return Measurement(
         {f"untrained/{name.partition('/')[2]}": value for name, value in numbers.items() if name.startswith(claimed)}
@@ -158,7 +158,7 @@ def model_numbers(
     """What cuts, exchanged bridges and fewer chains do to a network's answers."""
     world = settings.world
     accuracy = {name: accuracy_of(model, drawn, cut) for name, cut in cuts(world.n_tokens).items()}
-    shares = routes(model, drawn.first(64))
+    shares = routes(model, drawn[:64])
     fewer = fewer_chains(model, world, settings.n_eval, rng)
 
     def least(rest: str) -> float:
@@ -240,13 +240,16 @@ def fewer_chains(model: Decoder, world: ChainWorld, n: int, rng: np.random.Gener
 # ---------------------------------------------------------------------------------------------------- three gates against two
 
 
-def gate_numbers(
-    model: Decoder, drawn: ChainSequences, settings: SymbolicSettings, rng: np.random.Generator
-) -> tuple[dict[str, float], dict[str, Table]]:
-    """How well both gates together say what a network answers, beside the best that says it with less."""
-    first, second, right = mixed_attention(model, drawn.first(256), SHARES)
-    ratios = log_error_ratios(first, second, right, settings.n_chains, rng=rng)
-    said = predictions(first, second, right, settings.n_chains)
+def gate_numbers(model: Decoder, drawn: ChainSequences) -> tuple[dict[str, float], dict[str, Table]]:
+    """How well both gates together say what a network answers, beside the best that says it with less.
+
+    Two halves of the sequences are measured apart: half of their difference is how far a mean over both is off by the draw.
+    """
+    half, n_ends = len(drawn.answers) // 2, drawn.ends.shape[-1]
+    one, other = (np.array(mixed_attention(model, part, SHARES)) for part in (drawn[:half], drawn[half:]))
+    first, second, right = (one + other) / 2
+    ratios = log_error_ratios(first, second, right, n_ends, deviations=(one - other)[2] / 2)
+    said = predictions(first, second, right, n_ends)
     rows: Table = [
         {"model": name, "said": float(said[name][i]), "answered": float(right[i]), "mixture": i}
         for name in MODELS

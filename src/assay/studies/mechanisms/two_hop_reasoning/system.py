@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from assay.core.seeds import Seeds
 from assay.instruments.attention import attended, attention_on
@@ -16,12 +17,24 @@ from assay.store.memo import memoised
 from assay.studies.mechanisms.two_hop_reasoning.chains import ChainSequences, ChainWorld
 from assay.studies.mechanisms.two_hop_reasoning.lens import diagonal_margin, value_lens
 from assay.studies.mechanisms.two_hop_reasoning.settings import Training
-from assay.training.losses import Batch, last_token_loss
+from assay.training.losses import Batch, cross_entropy, last_token_loss
 from assay.training.optimiser import Optimiser
 from assay.training.sequence import Stage, log_steps, train
 from assay.training.trace import Observation, Trace
 
-__all__ = ["Course", "copy_margin", "gates_of", "network", "observed", "probabilities", "train_network", "train_start"]
+__all__ = [
+    "Course",
+    "all_chains_loss",
+    "answers_of_all",
+    "copy_margin",
+    "gates_of",
+    "network",
+    "observed",
+    "probabilities",
+    "train_network",
+    "train_start",
+    "untrained",
+]
 
 
 def network(settings: Training, world: ChainWorld, *, n_layers: int = 3, n_heads: int = 1) -> DecoderConfig:
@@ -33,8 +46,52 @@ def network(settings: Training, world: ChainWorld, *, n_layers: int = 3, n_heads
         )
     return DecoderConfig(
         vocab, vocab, n_layers=n_layers, n_heads=n_heads, d_model=width, d_mlp=4 * width if settings.mlp else 0, act="relu",
-        norm="layer", positions="learned", n_positions=256, embed_std=width**-0.5, weight_std=(3 * width) ** -0.5,
+        norm="layer", positions="learned", n_positions=256, embed_std=settings.embed, weight_std=(3 * width) ** -0.5,
     )  # fmt: skip
+
+
+def untrained(
+    settings: Training, world: ChainWorld, rng: np.random.Generator, *, n_layers: int = 3, n_heads: int = 1
+) -> Decoder:
+    """A network before training: attention is uniform, since W_Q is zero, and positions are half as large as tokens.
+
+    Otherwise the first layer may come to look at children everywhere, the query's shortest way to a guess; then no child ever
+    looks at its parent.
+    """
+    model = Decoder.init(network(settings, world, n_layers=n_layers, n_heads=n_heads), rng)
+    with torch.no_grad():
+        if model.W_pos is not None:
+            model.W_pos.mul_(0.5)
+        for block in model.blocks:
+            block.W_Q.zero_()  # type: ignore[operator]
+    return model
+
+
+def answers_of_all(
+    model: Decoder, contexts: Int[Tensor, "batch pos"], sources: Int[Tensor, "batch chain"]
+) -> Float[Tensor, "batch chain vocab"]:
+    """Logits after each of several queries about a context, as if each stood alone behind it.
+
+    All queries stand at the same position and see the context and themselves. The context, which sees none of them, is
+    computed once.
+    """
+    n_told, n_asked = contexts.shape[-1], sources.shape[-1]
+    queries = model.embed(sources.reshape(-1, 1), first=n_told).view(*sources.shape, -1)
+    x = torch.cat((model.embed(contexts), queries), -2)
+    hidden = torch.ones(n_told + n_asked, n_told + n_asked, dtype=torch.bool).triu(1)
+    hidden[n_told:, n_told:] = ~torch.eye(n_asked, dtype=torch.bool)
+    asked = slice(n_told, n_told + n_asked)
+    for block in model.blocks[:-1]:
+        x = block(x, hidden)
+    x = model.blocks[-1](x, hidden[asked], rows=asked)
+    return model.read_out(model.final_norm(x))
+
+
+def all_chains_loss(model: Decoder, batch: Batch) -> Float[Tensor, ""]:
+    """Mean cross-entropy of the answers to all queries of every context, in nats; inputs are the context, then the queries."""
+    n_asked = batch.targets.shape[-1]
+    logits = answers_of_all(model, batch.inputs[:, :-n_asked], batch.inputs[:, -n_asked:])
+    return cross_entropy(logits, batch.targets, over=2)
 
 
 def train_network(
@@ -51,6 +108,9 @@ def train_network(
     stop: Callable[[int, Observation], bool] | None = None,
 ) -> tuple[Decoder, Trace]:
     """A network trained from scratch on fresh sequences, and its trace.
+
+    With `ask_all` every context is asked for each of its chains. The expected gradient is that of one question a context; it
+    has less noise, since no end of a context is the answer more often than another.
 
     Args:
         name: of the arm; names its random streams.
@@ -72,12 +132,16 @@ def train_network(
 
     def draw(step: int) -> Batch:
         drawn = world.sequences(settings.batch, rng=batches)
-        return Batch(torch.from_numpy(drawn.tokens), torch.from_numpy(drawn.answers))
+        if not settings.ask_all:
+            return Batch(torch.from_numpy(drawn.tokens), torch.from_numpy(drawn.answers))
+        asked = np.concatenate((drawn.tokens[:, :-1], drawn.sources), axis=1)
+        return Batch(torch.from_numpy(asked), torch.from_numpy(drawn.ends.copy()))
 
-    model = Decoder.init(network(settings, world, n_layers=n_layers, n_heads=n_heads), mine("init"))
+    model = untrained(settings, world, mine("init"), n_layers=n_layers, n_heads=n_heads)
     optimiser = Optimiser("adamw", settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99))
+    loss = all_chains_loss if settings.ask_all else last_token_loss
     trace = train(
-        model, Stage(n_steps or settings.n_steps, draw, last_token_loss), optimiser, observe=lambda step, m: observe(m),
+        model, Stage(n_steps or settings.n_steps, draw, loss), optimiser, observe=lambda step, m: observe(m),
         observe_at=observe_at, stop=stop,
     )  # fmt: skip
     return model, trace
@@ -113,8 +177,8 @@ def train_start(
 ) -> tuple[Decoder, Course]:
     """A network of some depth, trained until it has solved the task, and its course.
 
-    It ends at the first observation that is sure enough, or after all steps; or after `give_up` of them where it is less than
-    half sure by then. A memoised step of the store, because two experiments need the same networks of three layers.
+    It ends at the first observation that is sure enough, or after all steps. A memoised step of the store, because two
+    experiments need the same networks of three layers.
 
     Args:
         settings: network and optimiser; fields that a subclass adds do not count.
@@ -129,17 +193,13 @@ def train_start(
     def solved(row: Observation) -> bool:
         return bool(row["target"] >= settings.solved)
 
-    def ends(step: int, row: Observation) -> bool:
-        given_up = step >= settings.give_up * settings.n_steps and row["target"] < 0.5
-        return step > 0 and (solved(row) or bool(given_up))
-
     def build(folder: Path) -> None:
         name = "three layers" if (n_layers, n_heads) == (3, 1) else f"{n_layers} layers, {n_heads} heads"
         model, trace = train_network(
             f"{name}, start {start}", settings.world, settings, seeds, n_layers=n_layers, n_heads=n_heads,
             observe=lambda model: observed(model, drawn),
             observe_at=log_steps(settings.n_steps, per_decade=12, dense_from=settings.n_steps // 20, every=settings.every),
-            stop=ends,
+            stop=lambda step, row: step > 0 and solved(row),
         )  # fmt: skip
         np.savez(folder / "weights.npz", **{name: value.numpy() for name, value in model.state_dict().items()})
         rows = tuple({name: float(value) for name, value in row.items()} for row in trace.observations)
@@ -162,7 +222,7 @@ def observed(model: Decoder, drawn: ChainSequences) -> dict[str, float]:
     if model.config.n_layers != 3:
         with torch.no_grad():
             return probabilities(model(torch.from_numpy(drawn.tokens), at=-1).numpy(), drawn)
-    few = drawn.first(64)  # enough for the copying, a mean over the ends of all chains
+    few = drawn[:64]  # enough for the copying, a mean over the ends of all chains
     return gates_of(model, drawn) | {f"copy_{layer}": copy_margin(model, few, layer=layer) for layer in (0, 2)}
 
 
