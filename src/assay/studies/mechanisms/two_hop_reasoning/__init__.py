@@ -45,7 +45,7 @@ STUDY = Study(
     ),
     scale=(
         "Theirs: a three-layer, single-head transformer of width 256 on five interleaved chains, 10,000 steps. Ours: width "
-        "64, attention only, until the task is solved, twelve networks. Theirs: language models of 7 to 70 billion "
+        "64, attention only, until the task is solved, sixteen networks. Theirs: language models of 7 to 70 billion "
         "parameters. Ours: SmolLM2-135M-Instruct, eight runs, each with its own split of names, training and prompts."
     ),
     departures=(

@@ -78,6 +78,7 @@ SYMBOLIC = Experiment(
             "network/ends_probability", Above(0.8), summary="every", given=SOLVED, why="of it the right one has a fifth",
             at="section 4, training curve", paper="sources and bridges go to about 0 early",
             negative=Arm("untrained", "before training all tokens are alike: 5 of 34"),
+            positive=Arm("at-jump", "the same networks at the jump, when they have long known the ends"),
         ),
         Claim(
             "C1.jump",
@@ -189,7 +190,7 @@ DEPTH = Experiment(
             "C5",
             "Two layers of one head hardly ever learn the task: the share of their starts that solve it is below {bound}.",
             "two-layers/solved", Below(0.25), summary="share",
-            why="a start of three layers succeeds about twice as often in trials", at="section 3",
+            why="one start in four is hardly ever", at="section 3",
             paper="three layers are needed",
             negative=Arm("three-layers", "a third layer, on the same data with the same steps and stopping"),
             positive=Arm("one-layer", "one layer, which cannot follow two edges"), run_is="start",

@@ -91,6 +91,7 @@ def course_numbers(course: Course, *, n_ends: int) -> tuple[dict[str, float], di
         "network/jump_step": jump,
         "network/guessing_share": guessing_share(steps, curves["target"], jump, n_ends=n_ends),
         "network/ends_probability": float(np.interp(jump / 2, steps, curves["ends"])),
+        "at-jump/ends_probability": float(np.interp(jump, steps, curves["ends"])),
         "untrained/ends_probability": float(curves["ends"][0]),
         "network/cliff": cliff(steps, curves["target"], n_ends=n_ends),
         "network/coincidence": coincidence(steps, curves, GATES, jump),
