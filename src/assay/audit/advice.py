@@ -95,8 +95,9 @@ def _remedied(found: Audit, total: Total) -> Advice:
     compared = {arm.name for arm in found.arms}
     offered = _offered(total.column, without=compared, trains=not found.tuned)
     if offered is None and STEP in compared:
+        rest = "keep less of the update" if found.tuned else "inject fewer facts, or keep less of the update"
         return Advice(
-            f"{said}. Nothing that was compared clearly helps against it; inject fewer facts, or keep less of the update.",
+            f"{said}. Nothing that was compared clearly helps against it; {rest}.",
             f"{cite}; Mitigations: {', '.join(arm.name for arm in found.arms if arm.harms)}",
         )
     if offered is None:
@@ -115,7 +116,7 @@ def _offered(column: str, *, without: Collection[str] = (), trains: bool = True)
     }
     if not found:
         return None
-    named = " or ".join(f"'{name}', which {one.says}" for name, one in found.items())
+    named = ", or ".join(f"'{name}', which {one.says}" for name, one in found.items())
     numbers = "; ".join(f"{name} {one.helps[column]}" for name, one in found.items())
     return f"{named} (--mitigate {','.join(found)})", f"{TABLE}: {column_named(column).title}: {numbers}"
 

@@ -94,7 +94,7 @@ class KnowledgeAudit(_Callback):  # type: ignore[misc]
         if state.global_step > 0 and self._take_up(state):
             return
         answers = self._ask(model, state)
-        self._before = answers
+        self._before = replace(answers, said=self._words(model))
         self._forecast = self._session.forecast(answers)
         if state.global_step > 0:
             note = (
@@ -124,6 +124,7 @@ class KnowledgeAudit(_Callback):  # type: ignore[misc]
         step, after = self._last
         if step != state.global_step or after is None or getattr(args, "load_best_model_at_end", False):
             after = self._ask(self._model(given), state)
+        after = replace(after, said=self._words(self._model(given)))
         assert self._session is not None
         assert self._forecast is not None
         assert self._before is not None
@@ -133,18 +134,19 @@ class KnowledgeAudit(_Callback):  # type: ignore[misc]
     def _ask(self, model: LanguageModel, state: Any) -> Response:
         """The model's answers, with their totals noted in the trace and in the Trainer's log."""
         assert self._session is not None
-        training = model.model.training
-        try:
-            with _as_saved(model.model):
-                answers = self._session.ask(model)
-        finally:
-            model.model.train(training)
+        with _left_as_it_is(model.model):
+            answers = self._session.ask(model)
         table = self._session.judged(self._before or answers, answers).totals
         totals = {total.column: total.estimate for total in table if total.group == EVERYTHING}
         self.trace.append({"step": float(state.global_step), **totals})
         self._last = (state.global_step, answers)
         self._log(state)
         return answers
+
+    def _words(self, model: LanguageModel) -> tuple[str, ...]:
+        assert self._session is not None
+        with _left_as_it_is(model.model):
+            return self._session.words(model)
 
     def _log(self, state: Any) -> None:
         """The newest row of the trace in the Trainer's log, in the line of this step's evaluation where there is one."""
@@ -195,6 +197,17 @@ class KnowledgeAudit(_Callback):  # type: ignore[misc]
 def _logged(row: Mapping[str, float]) -> dict[str, float]:
     """A row of the trace as the Trainer logs its evaluations."""
     return {f"eval_audit_{name}": value for name, value in row.items() if name != "step"}
+
+
+@contextmanager
+def _left_as_it_is(model: Any) -> Iterator[None]:
+    """Inside the block the model computes as it will be saved; afterwards it trains on as before."""
+    training = model.training
+    try:
+        with _as_saved(model):
+            yield
+    finally:
+        model.train(training)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from assay.audit.columns import column_named
+from assay.audit.columns import COLUMNS, column_named
 from assay.audit.outcomes import Outcome
 from assay.audit.record import Audit, Spoken
 
@@ -93,8 +93,11 @@ def _what(outcome: Outcome) -> What | None:
     return "not learned" if question.column == "learned" and outcome.right_after < 0.5 else None
 
 
-def _badness(outcome: Outcome) -> float:
-    return -outcome.after if outcome.question.column == "learned" else outcome.change
+def _badness(outcome: Outcome) -> tuple[float, int, float]:
+    """By how much, to a tenth; then by the order of columns, so that what a file names comes before what is known at large."""
+    size = -outcome.after if outcome.question.column == "learned" else outcome.change
+    place = list(COLUMNS).index(outcome.question.column) if outcome.question.column in COLUMNS else len(COLUMNS)
+    return round(size, 1), -place, size
 
 
 def sentences(found: Iterable[Hit]) -> Sequence[str]:

@@ -154,6 +154,6 @@ def _read(path: Path) -> Audit | None:
 
 
 def _line(path: Path, found: Audit) -> Kept:
-    injected = found.tuned or str(found.recipe.get("method", "forecast"))
+    injected = found.tuned or (str(found.recipe.get("method", "")) if found.rows else "forecast")
     runs = len(found.runs) or int(bool(found.rows) and not found.tuned)
     return Kept(found.digest, found.model, found.facts_name, injected, max(0, len(found.arms) - 1), runs, found.made, path)

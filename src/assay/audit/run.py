@@ -234,7 +234,7 @@ class _Job:
         notes = (*initial.notes, *((*after.notes, *session.certain(after)) if after is not None else ()))
         begun = time.perf_counter()
         with part(0.0, min(1.0, asking / whole)):
-            before = session.ask(initial, aloud=not self.forecast_only)
+            before = session.ask(initial) if self.forecast_only else session.heard(initial)
         asked_minutes = (time.perf_counter() - begun) / 60
         forecast = session.forecast(before, tuned=after.name if after is not None else "")
         cost = Cost(
@@ -286,7 +286,7 @@ class _Job:
             if self.keep is not None and run == 0:
                 after.save(self.keep)
         with part(injected, main):
-            said = session.ask(after, aloud=True)
+            said = session.heard(after)
         record = session.recorded(record, before, said)
         minutes = asked_minutes + (time.perf_counter() - begun) / 60
         cost = replace(cost, minutes=minutes, peak_gib=peak_gib(self.initial.device))

@@ -23,7 +23,7 @@ from assay.audit.outcomes import FactRow, Outcome, fact_rows, known_before, of_t
 from assay.audit.probes import Extent, Probe, neutral_texts
 from assay.audit.record import Audit, Run, Spoken
 from assay.audit.totals import EVERYTHING, Total, totals
-from assay.core.progress import progress
+from assay.core.progress import part, progress
 from assay.core.seeds import Seeds
 from assay.core.settings import digest
 from assay.models.pretrained.loading import LanguageModel
@@ -39,8 +39,8 @@ UNCHANGED = (
     "in it. Was the tuned model saved, loaded and merged?"
 )
 TRAINED_ONCE = (
-    "The model was trained once: intervals are over what was asked, and do not include what another training seed would do. "
-    "--runs 5 trains five times, and theirs do."
+    "The model was trained once: intervals are over what was asked, and do not include what another training seed would do "
+    "(those of 'assay audit --runs 5' do)."
 )
 TUNED = "Intervals are over what was asked of this one tuned model; another training of it may differ by more."
 
@@ -218,17 +218,27 @@ class Session:
         turns = [probe for turn in zip_longest(*(group.values() for group in groups)) for probe in turn if probe is not None]
         return list({probe.prompt: probe for probe in reversed(turns)}.values())[::-1][: self.n_said]
 
-    def ask(self, model: LanguageModel, *, aloud: bool = False) -> Response:
-        """What the model answers to everything; `aloud`, what it says of its own choice as well."""
+    def heard(self, model: LanguageModel) -> Response:
+        """What the model answers to everything, and what it says of its own choice."""
+        with part(0.0, 0.7):
+            answers = self.ask(model)
+        with part(0.7, 1.0):
+            return replace(answers, said=self.words(model))
+
+    def words(self, model: LanguageModel) -> tuple[str, ...]:
+        """What the model says of its own choice behind every one of `prompts`."""
+        tokens = self.tokens_of(model)
+        return tuple(continued(model, [tokens[probe.lesson] for probe in self.prompts]))
+
+    def ask(self, model: LanguageModel) -> Response:
+        """What the model answers to everything."""
         progress(0.0, "asking")
         tokens = self.tokens_of(model)
         found = log_probs_of(model, tokens, memos=self.memos)
-        said = continued(model, [tokens[probe.lesson] for probe in self.prompts]) if aloud else ()
         return Response(
             Answers.from_pairs(self.asked, found),
             Answers.from_pairs(list(self.premises.values()), found),
             np.array([-found[pair] / len(self.tokens[pair].completion) for pair in self.neutral]),
-            tuple(said),
         )
 
     def changes(self, before: Response, after: Response) -> list[Outcome]:
