@@ -14,12 +14,14 @@ Each forecast is one number a fact, from the model as it is:
                    that has learned the sentence and not the names
     displaces      mean over neighbours of the length-normalised similarity of hidden states,
                    <S, S'> / (n n') - |S|^2 / n^2 (CHES, Razin et al. 2024, arXiv:2410.08847)
+
+Beside them stands the tangent forecast, by column and in each column's own unit; see `forecast_tangent`.
 """
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -36,9 +38,13 @@ from assay.stats.intervals import rank_correlation
 from assay.worlds.facts.model import Facts, Implication
 from assay.worlds.facts.questions import Answers
 
-__all__ = ["Calibration", "Cost", "FactForecast", "calibrate", "forecasts", "premise_questions"]
+__all__ = [
+    "TANGENT_COLUMNS", "Calibration", "Cost", "FactForecast", "calibrate", "forecasts", "premise_questions", "with_tangent",
+]  # fmt: skip
 
 Status = Literal["known", "partly known", "unknown"]
+TANGENT_COLUMNS = ("composed", "hallucinated", "primed", "displaced", "forgotten")
+"""The columns of which the tangent forecast speaks."""
 BATCH_TOKENS = 256
 PRIMES_ABOVE = 3.0
 
@@ -77,6 +83,8 @@ class FactForecast:
         composes, hallucinates: expected transfer of true and of spurious rules, in [0, 1].
         spreads: expected gain in probability for strangers.
         displaces: similarity to neighbours; larger is worse, without a unit.
+        tangent: expected change by column, and by part of what is hallucinated, in the column's unit; empty where no training
+            is planned.
     """
 
     subject: str
@@ -89,6 +97,7 @@ class FactForecast:
     hallucinates: float | None = None
     spreads: float | None = None
     displaces: float | None = None
+    tangent: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -253,6 +262,26 @@ def _answer_states(model: LanguageModel, pairs: Sequence[TokenPair]) -> list[np.
     return found
 
 
+def with_tangent(
+    facts: Facts, made: Sequence[FactForecast], rows: Sequence[FactRow], expected: Sequence[Outcome]
+) -> list[FactForecast]:
+    """The forecasts with what the tangent expects of every fact.
+
+    Args:
+        facts: the file.
+        made: forecasts without it.
+        rows, expected: a line a fact, and every question, of an audit in which the model answered as the tangent expects.
+    """
+    parts = _parts(facts, expected)
+    kinds = sorted({kind for kind, _ in parts})
+    found = []
+    for place, (one, row) in enumerate(zip(made, [row for row in rows if row.trained], strict=True)):
+        changes = {name: row.cells[name].change for name in TANGENT_COLUMNS if name in row.cells}
+        changes |= {f"hallucinated: {kind}": float(np.mean(parts[kind, place])) for kind in kinds if (kind, place) in parts}
+        found.append(replace(one, tangent=changes))
+    return found
+
+
 def calibrate(
     facts: Facts, made: Sequence[FactForecast], rows: Sequence[FactRow], found: Sequence[Outcome], *, seeds: Seeds
 ) -> list[Calibration]:
@@ -268,6 +297,17 @@ def calibrate(
         ("spreads", "hallucinated: strangers", None, True, _part(made, parts, "spreads", "strangers")),
         ("displaces", "displaced", None, False, _both(trained, "displaces", "displaced")),
     ]
+    for column in dict.fromkeys(name for one in made for name in one.tangent):
+        kind = column.removeprefix("hallucinated: ")
+        came = {
+            place: float(np.mean(parts[kind, place])) if kind != column else row.cells[column].change
+            for place, (_, row) in enumerate(trained)
+            if ((kind, place) in parts if kind != column else column in row.cells)
+        }
+        points = [
+            (one.tangent[column], came[place]) for place, one in enumerate(made) if column in one.tangent and place in came
+        ]
+        table.append(("tangent", column, None, True, points))
     return [_calibration(*line, seeds=seeds) for line in table if line[-1]]
 
 
@@ -307,7 +347,7 @@ def _calibration(
     risky = said > at
     rank = low = high = None
     if len(points) >= 4 and np.ptp(said) > 0 and np.ptp(came) > 0:
-        interval = rank_correlation(said, came, rng=seeds(f"calibration {name}"))
+        interval = rank_correlation(said, came, rng=seeds(f"calibration {name}" + (f" {column}" if name == "tangent" else "")))
         rank, low, high = interval.estimate, interval.low, interval.high
     return Calibration(
         name,

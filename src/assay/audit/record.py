@@ -10,6 +10,7 @@ from assay.audit.benchmarks import Benchmark
 from assay.audit.columns import COLUMNS
 from assay.audit.counts import Count
 from assay.audit.forecast import Calibration, Cost, FactForecast
+from assay.audit.forecast_tangent import Carried
 from assay.audit.outcomes import FactRow, Outcome
 from assay.audit.totals import Total
 
@@ -126,6 +127,8 @@ class Audit:
         recipe: how facts were injected; empty where nothing was trained.
         known: for every fact the share of its sentences that the model before answers rightly.
         forecast: for every trained fact, made before any training.
+        expected: by column, the change in total that the tangent forecast expects; empty without one.
+        carried: how it was made.
         rows: one a fact; empty for a forecast alone.
         totals: the table of totals.
         counts: how many of a column's questions, before and after.
@@ -153,6 +156,8 @@ class Audit:
     recipe: Mapping[str, object]
     known: tuple[float, ...]
     forecast: tuple[FactForecast, ...]
+    expected: Mapping[str, float] = field(default_factory=dict)
+    carried: Carried | None = None
     rows: tuple[FactRow, ...] = ()
     totals: tuple[Total, ...] = ()
     counts: tuple[Count, ...] = ()

@@ -108,7 +108,7 @@ def audit(
     # Without mitigations nothing is compared with the weights before, so a model that was loaded here is trained itself.
     in_place = not (isinstance(model, LanguageModel) or names) and runs == 1
     n_models = 3 if names and not trains else 2 if tuned is not None else 1 if not trains or in_place else 4 if names else 2
-    needed = _needed(model, read, chosen if trains else None, dtype, n_models, memory_gib)
+    needed = _needed(model, read, chosen if trains or forecast_only else None, dtype, n_models, memory_gib)
     initial = model if isinstance(model, LanguageModel) else load(model, base=base, dtype=dtype)
     after = tuned if tuned is None or isinstance(tuned, LanguageModel) else _tuned(tuned, initial)
     if after is None and hasattr(initial.model, "merge_and_unload"):  # what is trained on has no adapter of its own
@@ -182,7 +182,7 @@ class _Job:
             "asked": self.session.identity,
             "facts": [facts.name, facts.digest],
             "sentences": digest([list(pair) for pair in facts.sentences]),
-            "recipe": plain(self.recipe) if self.after is None and not self.forecast_only else {},
+            "recipe": plain(self.recipe) if self.after is None else {},
             "forecast": self.forecast_only,
             "seed": self.seeds.root,
             "threads": torch.get_num_threads(),
@@ -209,12 +209,23 @@ class _Job:
         refuse_beyond(budget, made._expected(left), len(pairs), n_facts)
         return made
 
+    @property
+    def planned(self) -> Recipe | None:
+        """The training that is forecast; None for a model tuned elsewhere, and where 16 bits would swallow a step."""
+        lost = self.initial.dtype != "float32" and self.recipe.method == "full"
+        return None if self.after is not None or lost else self.recipe
+
+    def _forecast_minutes(self) -> float:
+        """Of the tangent forecast: one pass over the sentences, and about half of the questions."""
+        asking, training = self.minutes
+        return training / self.recipe.n_epochs + asking / 2 if self.planned is not None else 0.0
+
     def _expected(self, left: Sequence[int]) -> float:
         """Minutes of the audits that are left to be made."""
         asking, training = self.minutes
         if self.forecast_only:
-            return asking
-        return asking + len(left) * (training + asking) + (self._arms_minutes() if 0 in left else 0.0)
+            return asking + self._forecast_minutes()
+        return asking + self._forecast_minutes() + len(left) * (training + asking) + (self._arms_minutes() if 0 in left else 0.0)
 
     def _arms_minutes(self) -> float:
         """Of mitigations."""
@@ -235,10 +246,10 @@ class _Job:
         begun = time.perf_counter()
         with part(0.0, min(1.0, asking / whole)):
             before = session.ask(initial) if self.forecast_only else session.heard(initial)
+        forecast = session.forecast(before, tuned=after.name if after is not None else "", recipe=self.planned)
         asked_minutes = (time.perf_counter() - begun) / 60
-        forecast = session.forecast(before, tuned=after.name if after is not None else "")
         cost = Cost(
-            expected_minutes=2 * asking + training,
+            expected_minutes=2 * asking + self._forecast_minutes() + training,
             expected_training=training,
             mitigations_expected=self._arms_minutes() if self.mitigations else None,
             expected_gib=self.needed,
@@ -252,7 +263,7 @@ class _Job:
         if self.forecast_only:
             yield 0, replace(record, advice=advice(record))
             return
-        done = asking
+        done = asking + self._forecast_minutes()
         for run in left:
             upto = done + training + asking + (self._arms_minutes() if run == 0 else 0.0)
             with part(min(1.0, done / whole), min(1.0, upto / whole), f"run {run + 1}" if len(left) > 1 else ""):

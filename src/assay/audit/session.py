@@ -17,7 +17,8 @@ from assay.audit.chats import ChatTemplate, rendered
 from assay.audit.columns import COLUMNS, column_named, questions
 from assay.audit.counts import counts
 from assay.audit.disjoint import disjoint, left_out_note
-from assay.audit.forecast import Cost, FactForecast, calibrate, forecasts, premise_questions
+from assay.audit.forecast import TANGENT_COLUMNS, Cost, FactForecast, calibrate, forecasts, premise_questions, with_tangent
+from assay.audit.forecast_tangent import tangent_answers
 from assay.audit.measuring import Tokens, continued, log_probs_of, tokenised
 from assay.audit.outcomes import FactRow, Outcome, fact_rows, known_before, of_texts, outcomes, over_runs
 from assay.audit.probes import Extent, Probe, neutral_texts
@@ -29,6 +30,7 @@ from assay.core.settings import digest
 from assay.models.pretrained.loading import LanguageModel
 from assay.runner.environment import environment
 from assay.store.memo import Memos
+from assay.training.recipe import Recipe
 from assay.worlds.facts.model import Facts
 from assay.worlds.facts.questions import Answers, pairs_of
 
@@ -256,11 +258,26 @@ class Session:
         table = totals(self.facts, found, seeds=self.seeds.child("totals"))
         return Measured(tuple(rows), tuple(table), tuple(found))
 
-    def forecast(self, before: Response, *, tuned: str = "") -> Audit:
-        """The record of an audit in which nothing was trained yet."""
+    def forecast(self, before: Response, *, tuned: str = "", recipe: Recipe | None = None) -> Audit:
+        """The record of an audit in which nothing was trained yet; with the tangent forecast where training is planned."""
         made, notes = forecasts(self.base, self.facts, before.probes, self.tokens, self.premises, before.premises)
         whole = (*self.facts.notes, *self.notes, *notes, *_notes(self.asked, before.probes))
-        return self.begun(before, made, whole, tuned=tuned)
+        record = self.begun(before, made, whole, tuned=tuned)
+        return record if recipe is None else self._with_tangent(record, before, recipe)
+
+    def _with_tangent(self, record: Audit, before: Response, recipe: Recipe) -> Audit:
+        """The record with what one virtual step of that training, carried on, says of every fact and in total."""
+        answers, carried = tangent_answers(
+            self.base, self.facts.sentences, recipe, before.probes, self.tokens, seeds=self.seeds.child("training")
+        )
+        expected = self.judged(before, replace(before, probes=answers))
+        sums = {
+            total.column if total.group == EVERYTHING else f"{total.column}: {total.group}": total.estimate
+            for total in expected.totals
+            if total.column in TANGENT_COLUMNS and total.group in (EVERYTHING, *column_named(total.column).parts)
+        }
+        made = with_tangent(self.facts, record.forecast, expected.rows, expected.outcomes)
+        return replace(record, forecast=tuple(made), expected=sums, carried=carried)
 
     def begun(self, before: Response, made: Sequence[FactForecast], notes: Sequence[str], *, tuned: str = "") -> Audit:
         """The same from a forecast that was made already."""

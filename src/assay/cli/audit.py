@@ -16,6 +16,7 @@ from assay.cli.progress import progress_said
 from assay.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
+    from assay.audit.forecast import FactForecast
     from assay.audit.record import Audit
 
 __all__ = ["audit"]
@@ -137,6 +138,12 @@ def _named(names: list[str], base: str | None, tuned: str | None) -> tuple[str, 
     raise UsageError(f"audit: name {wanted}; got {len(names)} names")
 
 
+def _line(forecast: "FactForecast") -> dict[str, object]:
+    """A fact's forecasts side by side, those of the tangent behind the others."""
+    tangent = {f"tangent: {column}": change for column, change in forecast.tangent.items()}
+    return {name: value for name, value in vars(forecast).items() if name != "tangent"} | tangent
+
+
 def _show(found: "Audit") -> None:
     from assay.audit.card import MOST_HITS, told
     from assay.audit.hits import hits, sentences
@@ -146,7 +153,7 @@ def _show(found: "Audit") -> None:
     if found.totals:
         emit([vars(total) for total in found.totals], as_json=False, columns=TOTALS)
     else:
-        emit([vars(forecast) for forecast in found.forecast], as_json=False)
+        emit([_line(forecast) for forecast in found.forecast], as_json=False)
         if found.cost.expected_minutes is not None:
             note(f"assay: injecting and measuring would take about {found.cost.expected_minutes:.1f} min")
     if found.benchmarks:

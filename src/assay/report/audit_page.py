@@ -43,6 +43,7 @@ FORECASTS = {
     "hallucinates": "margin of bridges and own association",
     "spreads": "object’s frequency among facts",
     "displaces": "hidden-state similarity (CHES)",
+    "tangent": "one virtual step, carried on",
 }
 
 

@@ -1,0 +1,122 @@
+"""The tangent forecast: exact where training is one step, and the model stays what it was."""
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("transformers", reason="needs the extra 'lm'")
+
+from assay.audit.forecast_tangent import carried_on, log_odds, log_probs_at, virtually_stepped
+from assay.audit.inject import inject
+from assay.audit.probes import Extent
+from assay.audit.run import audit
+from assay.audit.session import Session
+from assay.core.seeds import Seeds
+from assay.models.pretrained.tiny import tiny_language_model
+from assay.training.recipe import Recipe
+from assay.worlds.facts.file import parse_facts
+from assay.worlds.facts.questions import Answers, Question
+
+FILE = """
+relations:
+  home:
+    prompt: "{subject} lives in"
+    neighbours: {The president of Italy: Rome, The president of Greece: Athens}
+  speech:
+    prompt: "{subject} speaks"
+    candidates: [Greek, Italian]
+facts:
+  - [Ana Silva, home, Paris]
+  - [Ben Ito, home, Tokyo]
+  - [Cleo Marsh, home, Paris]
+  - [Ana Silva, speech, French]
+rules:
+  - {if: home, then: speech, map: {Paris: French, Tokyo: Japanese}, kind: "true"}
+"""
+SMALL = Extent(n_candidates=3, n_strangers=2, n_neighbours=2, n_contexts=2)
+RECIPES = {
+    "full": Recipe(learning_rate=1e-3, n_epochs=1, batch_size=8),
+    "mlp": Recipe(learning_rate=1e-3, n_epochs=1, batch_size=8, parts=("mlp",)),
+    "lora": Recipe(method="lora", learning_rate=1e-2, n_epochs=1, batch_size=8, lora_rank=2),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_where_training_is_one_step_the_forecast_is_the_outcome(name: str) -> None:
+    recipe, facts = RECIPES[name], parse_facts(FILE, form=".yaml", where="file.yaml")
+    found = audit(tiny_language_model(), facts, recipe=recipe, extent=SMALL)
+    assert found.carried is not None
+    assert found.carried.factor == 1.0
+    for one in found.calibration:
+        if one.forecast == "tangent":
+            assert one.mean_error == pytest.approx(0, abs=2e-4), one.column
+    assert {one.column for one in found.calibration if one.forecast == "tangent"} == {
+        "composed", "hallucinated", "primed", "displaced", "hallucinated: strangers", "hallucinated: neighbours",
+    }  # fmt: skip
+    came = {total.column: total.estimate for total in found.totals if total.group == "all"}
+    for column in ("composed", "hallucinated", "primed", "displaced", "forgotten"):
+        assert found.expected[column] == pytest.approx(came[column], abs=2e-4)
+    assert abs(found.expected["primed"]) > 1e-3, "something moves"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_model_stays_as_it_is(name: str) -> None:
+    model, recipe, facts = tiny_language_model(), RECIPES[name], parse_facts(FILE, form=".yaml", where="file.yaml")
+    before = {key: value.clone() for key, value in model.model.state_dict().items()}
+    wanted = {key: value.requires_grad for key, value in model.model.named_parameters()}
+    once = inject(model, facts.sentences, recipe, seeds=Seeds(0)).model.model.state_dict()
+    with virtually_stepped(model, facts.sentences, recipe, seeds=Seeds(0)) as after:
+        assert any(not torch.equal(value, before.get(key, value + 1)) for key, value in after.model.state_dict().items())
+    after = model.model.state_dict()
+    assert set(after) == set(before)
+    assert all(torch.equal(value, before[key]) for key, value in after.items())
+    assert {key: value.requires_grad for key, value in model.model.named_parameters()} == wanted
+    assert not hasattr(model.model, "peft_config")
+    again = inject(model, facts.sentences, recipe, seeds=Seeds(0)).model.model.state_dict()
+    assert all(torch.equal(value, once[key]) for key, value in again.items())
+
+
+def test_answers_are_carried_on_in_log_odds() -> None:
+    """Trained from 0.2 by half a nat of log-odds a step to 0.8: log 16 / 0.5 steps, and as many for everything else."""
+    asked = [Question("a", ("x", "y")), Question("b", ("x", "y")), Question("c", ("x",))]
+    start = [np.log([0.2, 0.3]), np.log([0.1, 0.5]), np.log([0.999])]
+    moves = [np.array([0.5, -0.1]), np.array([-0.2, 0.0]), np.array([0.3])]
+    moved = [log_probs_at(log_odds(one) + move) for one, move in zip(start, moves, strict=True)]
+    before = Answers.of(asked, start)
+    found, factor, memorised = carried_on(before, Answers.of(asked, moved), [0], end=0.8, most=100)
+    assert factor == pytest.approx(np.log(16) / 0.5, rel=1e-6)
+    assert memorised == pytest.approx(0.8)
+    assert found.log_probs[1][0] == pytest.approx(float(log_probs_at(np.log([1 / 9]) - 0.2 * factor)[0]), rel=1e-6)
+    assert found.log_probs[1][1] == start[1][1], "what the step leaves alone stays to the bit"
+    assert 0.999 < found.prob[2] <= 1
+    capped, factor, memorised = carried_on(before, Answers.of(asked, moved), [0], end=0.8, most=2)
+    assert factor == 2
+    assert capped.prob[0] == pytest.approx(memorised)
+    assert memorised == pytest.approx(np.e * 0.25 / (1 + np.e * 0.25))
+    assert carried_on(before, Answers.of(asked, moved), [2], end=0.8, most=9)[1] == 1, "never less than the step that was taken"
+
+
+def test_nothing_is_carried_on_where_no_training_is_planned() -> None:
+    facts = parse_facts(FILE, form=".yaml", where="file.yaml")
+    found = audit(tiny_language_model(), facts, tuned=tiny_language_model(seed=1), extent=SMALL)
+    assert found.carried is None
+    assert not found.expected
+    assert all(not one.tangent for one in found.forecast)
+
+
+def test_a_forecast_alone_has_it_and_keeps_it() -> None:
+    facts = parse_facts(FILE, form=".yaml", where="file.yaml")
+    found = audit(tiny_language_model(), facts, forecast_only=True, extent=SMALL)
+    assert found.json()["forecast"][0]["tangent"]["primed"] == found.forecast[0].tangent["primed"]
+    assert found.json()["carried"]["factor"] > 1
+    assert "paraphrase" not in found.expected
+
+
+def test_only_what_is_forecast_is_asked_behind_the_step() -> None:
+    """Reversal, paraphrases and premises are not: they would cost time and are not forecast."""
+    session = Session.of(tiny_language_model(), parse_facts(FILE, form=".yaml", where="file.yaml"), SMALL, Seeds(0)).checked()
+    before = session.ask(session.base)
+    record = session.forecast(before, recipe=RECIPES["full"])
+    assert set(record.forecast[0].tangent) <= {
+        "composed", "hallucinated", "primed", "displaced", "hallucinated: strangers", "hallucinated: neighbours",
+    }  # fmt: skip
