@@ -78,22 +78,37 @@ def test_the_model_stays_as_it_is(name: str) -> None:
 
 def test_answers_are_carried_on_in_log_odds() -> None:
     """Trained from 0.2 by half a nat of log-odds a step to 0.8: log 16 / 0.5 steps, and as many for everything else."""
-    asked = [Question("a", ("x", "y")), Question("b", ("x", "y")), Question("c", ("x",))]
-    start = [np.log([0.2, 0.3]), np.log([0.1, 0.5]), np.log([0.999])]
-    moves = [np.array([0.5, -0.1]), np.array([-0.2, 0.0]), np.array([0.3])]
+    asked = [Question("a", ("x",)), Question("b", ("x", "y")), Question("c", ("x",))]
+    start = [np.log([0.2]), np.log([0.1, 0.5]), np.log([0.999])]
+    moves = [np.array([0.5]), np.array([-0.2, 0.0]), np.array([0.3])]
     moved = [log_probs_at(log_odds(one) + move) for one, move in zip(start, moves, strict=True)]
-    before = Answers.of(asked, start)
-    found, factor, memorised = carried_on(before, Answers.of(asked, moved), [0], end=0.8, most=100)
+    moved[1][1] = start[1][1]  # to the bit
+    before, after = Answers.of(asked, start), Answers.of(asked, moved)
+    found, factor, memorised = carried_on(before, after, [0], end=0.8, most=100)
     assert factor == pytest.approx(np.log(16) / 0.5, rel=1e-6)
     assert memorised == pytest.approx(0.8)
+    assert found.prob[0] == pytest.approx(0.8)
     assert found.log_probs[1][0] == pytest.approx(float(log_probs_at(np.log([1 / 9]) - 0.2 * factor)[0]), rel=1e-6)
     assert found.log_probs[1][1] == start[1][1], "what the step leaves alone stays to the bit"
     assert 0.999 < found.prob[2] <= 1
-    capped, factor, memorised = carried_on(before, Answers.of(asked, moved), [0], end=0.8, most=2)
+    capped, factor, memorised = carried_on(before, after, [0], end=0.8, most=2)
     assert factor == 2
     assert capped.prob[0] == pytest.approx(memorised)
     assert memorised == pytest.approx(np.e * 0.25 / (1 + np.e * 0.25))
-    assert carried_on(before, Answers.of(asked, moved), [2], end=0.8, most=9)[1] == 1, "never less than the step that was taken"
+    assert carried_on(before, after, [2], end=0.8, most=9)[1] == 1, "never less than the step that was taken"
+
+
+def test_answers_to_one_prompt_share_it() -> None:
+    """Two objects that a step doubles in the same place: three such steps move them as logits, and the rest makes way."""
+    asked = [Question("told", ("x",)), Question("b", ("x",)), Question("b", ("y",)), Question("b", ("x", "z"))]
+    before = Answers.of(asked, [np.log([p]) for p in (0.5, 0.2, 0.2)] + [np.log([0.2, 0.1])])
+    moved = Answers.of(asked, [np.log([p]) for p in (0.6, 0.4, 0.4)] + [np.log([0.4, 0.1])])
+    found, factor, _ = carried_on(before, moved, [0], end=0.999, most=3)
+    assert factor == 3
+    logits = np.array([0.2 * 2**3, 0.2 * 2**3, 0.6 * (0.2 / 0.6) ** 3])
+    expected = logits / logits.sum()
+    np.testing.assert_allclose(found.prob[1:], [expected[0], expected[1], expected[0]], rtol=1e-9)
+    assert found.log_probs[3][1] == np.log(0.1)
 
 
 def test_nothing_is_carried_on_where_no_training_is_planned() -> None:

@@ -1,10 +1,11 @@
 """The tangent forecast: one virtual step of training, and every answer carried on to where trained answers end.
 
 A step is taken along the training gradient of the whole file, as large as the optimiser's first, in the sign of the gradient
-as AdamW takes it; what the audit asks is asked again, and the step is taken back. Each answer has then moved by d in log-odds.
-Trained answers go on until their mean probability reaches the end of training, after a factor k of that step; so does
-everything else, by k d in its own log-odds. An answer near certainty so hardly moves, and one that is rare moves by a factor.
-Columns are computed from those answers as they are from the ones that come: the forecast has each column's own unit.
+as AdamW takes it; what the audit asks is asked again, and the step is taken back. Trained answers have then moved in
+log-odds; going on so, their mean probability reaches the end of training after k such steps. Everything else is carried on by
+k as well: the answers to one prompt, and the rest of what may be said there, by k times their change of log-probability, made
+to sum to one again. So no answer goes beyond certainty, and objects that become likelier in the same place share it. Columns
+are computed from those answers as they are from the ones that come: the forecast has each column's own unit.
 
 It costs one pass over the sentences and one over some of the questions. It is blind to all that is not first order: the order
 of examples, and what later steps take back of what the first ones do.
@@ -131,7 +132,10 @@ def _adapted(model: LanguageModel, recipe: Recipe, seeds: Seeds) -> Iterator[Lan
 def carried_on(
     before: Answers, moved: Answers, told: Sequence[int], *, end: float, most: float
 ) -> tuple[Answers, float, float]:
-    """Answers carried on in log-odds by so many steps as take the trained ones to their end; the factor; where those end.
+    """Answers carried on by so many steps as take the trained ones to their end; that factor; and where those end.
+
+    Of a prompt, all answers that moved and whatever else may be said go on together: each by the factor times its change of
+    log-probability, made to sum to one again.
 
     Args:
         before, moved: what was answered before and after one step.
@@ -139,18 +143,43 @@ def carried_on(
         end: the mean probability of their answers where they end, in (0, 1).
         most: the largest factor.
     """
-    start = np.concatenate(before.log_probs)
-    change = log_odds(np.concatenate(moved.log_probs)) - log_odds(start)
-    first = np.cumsum([0, *(len(found) for found in before.log_probs[:-1])]) + before.answer
-    own, theirs = log_odds(start[first[list(told)]]), change[first[list(told)]]
+    own = log_odds(before.log_prob[list(told)])
+    change = log_odds(moved.log_prob[list(told)]) - own
 
     def memorised(factor: float) -> float:
-        return float(np.mean(np.exp(log_probs_at(own + factor * theirs))))
+        return float(np.mean(np.exp(log_probs_at(own + factor * change))))
 
     factor = _smallest(lambda factor: memorised(factor) >= end, most)
-    whole = np.where(change == 0, start, log_probs_at(log_odds(start) + factor * change))
-    ends = np.cumsum([len(found) for found in before.log_probs])[:-1]
-    return Answers.of(before.questions, np.split(whole, ends)), factor, memorised(factor)
+    prompts: dict[str, dict[tuple[str, ...], tuple[float, float]]] = {}
+    for question, was, now in zip(before.questions, before.log_probs, moved.log_probs, strict=True):
+        for spelled, one, other in zip(question.spellings, was, now, strict=True):
+            if one != other:
+                prompts.setdefault(question.prompt, {})[spelled] = float(one), float(other)
+    ends = {
+        prompt: dict(zip(answers, _tilted(np.array(list(answers.values())), factor), strict=True))
+        for prompt, answers in prompts.items()
+    }
+    whole = [
+        [
+            ends[question.prompt][spelled] if one != other else float(one)
+            for spelled, one, other in zip(question.spellings, was, now, strict=True)
+        ]
+        for question, was, now in zip(before.questions, before.log_probs, moved.log_probs, strict=True)
+    ]
+    return Answers.of(before.questions, whole), factor, memorised(factor)
+
+
+def _tilted(answers: Float[ndarray, "answer 2"], factor: float) -> list[float]:
+    """Log-probabilities of answers that exclude each other, from those before and after one step, after that many steps.
+
+    They move as logits would: what is left over for all other texts is one more answer. For one answer alone that is its
+    log-odds, moved in proportion.
+    """
+    rest = np.log(np.maximum(SURE, 1 - np.exp(answers).sum(0)))
+    before, after = np.vstack((answers, rest)).T
+    logits = before + factor * (after - before)
+    found: list[float] = (logits - np.logaddexp.reduce(logits))[:-1].tolist()
+    return found
 
 
 def log_odds(log_probs: Float[ndarray, " item"]) -> Float[ndarray, " item"]:
