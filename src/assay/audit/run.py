@@ -225,7 +225,9 @@ class _Job:
         asking, training = self.minutes
         if self.forecast_only:
             return asking + self._forecast_minutes()
-        return asking + self._forecast_minutes() + len(left) * (training + asking) + (self._arms_minutes() if 0 in left else 0.0)
+        return (
+            asking + self._forecast_minutes() + len(left) * (training + asking) + (self._arms_minutes() if 0 in left else 0.0)
+        )
 
     def _arms_minutes(self) -> float:
         """Of mitigations."""
