@@ -1,5 +1,11 @@
 """The tangent forecast: exact where training is one step, and the model stays what it was."""
 
+import csv
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +19,7 @@ from assay.audit.run import audit
 from assay.audit.session import Session
 from assay.core.seeds import Seeds
 from assay.models.pretrained.tiny import tiny_language_model
+from assay.report.audit_page import audit_page, write_audit
 from assay.training.recipe import Recipe
 from assay.worlds.facts.file import parse_facts
 from assay.worlds.facts.questions import Answers, Question
@@ -135,3 +142,39 @@ def test_only_what_is_forecast_is_asked_behind_the_step() -> None:
     assert set(record.forecast[0].tangent) <= {
         "composed", "hallucinated", "primed", "displaced", "hallucinated: strangers", "hallucinated: neighbours",
     }  # fmt: skip
+
+
+def test_page_and_tables_carry_it(tmp_path: Path) -> None:
+    facts = parse_facts(FILE, form=".yaml", where="file.yaml")
+    alone = audit(tiny_language_model(), facts, forecast_only=True, extent=SMALL)
+    assert "The tangent forecast" in audit_page(alone)
+    found = audit(tiny_language_model(), facts, recipe=RECIPES["full"], extent=SMALL)
+    assert "one virtual step, carried on" in audit_page(found)
+    write_audit(found, tmp_path)
+    with (tmp_path / "facts.csv").open() as stream:
+        lines = list(csv.DictReader(stream))
+    for line, one in zip(lines, found.forecast, strict=True):
+        assert float(line["tangent: primed"]) == pytest.approx(one.tangent["primed"])
+
+
+def test_the_command_that_scores_forecasts(tmp_path: Path) -> None:
+    """Of three records the totals are compared; a forecast that is the outcome has no error and is below half the spread."""
+    command = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "forecasts.py"))
+    facts = parse_facts(FILE, form=".yaml", where="file.yaml")
+    records = []
+    for place, n_epochs in enumerate((1, 1, 3)):
+        recipe = Recipe(learning_rate=1e-2, n_epochs=n_epochs, batch_size=8)
+        found = audit(tiny_language_model(seed=place // 2), facts, recipe=recipe, extent=SMALL, seed=place).json()
+        path = tmp_path / f"{place}.json"
+        path.write_text(json.dumps({**found, "facts_name": f"file{place // 2}.yaml"}))
+        records.append(command["read"](path))
+    lines = list(command["tables"](records))
+    assert "| tangent | primed |" in "\n".join(lines)
+    assert "| another training | primed |" in "\n".join(lines)
+    exact = command["sums_of"]([{**one, "expected": {"primed": total_of(one, "primed")}} for one in records])
+    assert [(one.column, one.n, one.error, one.reached) for one in exact] == [("primed", 3, 0.0, True)]
+
+
+def total_of(record: dict[str, Any], column: str) -> float:
+    """A column's total in a record."""
+    return float(next(one["estimate"] for one in record["totals"] if (one["column"], one["group"]) == (column, "all")))

@@ -151,6 +151,8 @@ def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
         facts=[_fact_row(found, place, columns) for place in range(min(len(found.rows), MOST_ROWS))],
         hidden=max(0, len(found.rows) - MOST_ROWS),
         forecast=_forecast_rows(found) if not found.rows else [],
+        expected=_expected_rows(found) if not found.rows else [],
+        heads=_expected_columns(found),
         calibration=_calibration_rows(found),
         benchmarks=[
             (one.name, typeset(general(one.before, 3)), typeset(general(one.after, 3)), str(one.n)) for one in found.benchmarks
@@ -306,6 +308,25 @@ def _forecast_rows(found: Audit) -> list[tuple[str, ...]]:
     ]
 
 
+def _expected_columns(found: Audit) -> list[str]:
+    """The columns, and parts of columns, of which the tangent forecast speaks."""
+    return list(dict.fromkeys(name for one in found.forecast for name in one.tangent))
+
+
+def _expected_rows(found: Audit) -> list[tuple[str, ...]]:
+    """What the tangent forecast expects in total, then of every fact."""
+    names = _expected_columns(found)
+    if not names:
+        return []
+    return [
+        ("all", "", "", *(typeset(general(found.expected.get(name), 2)) for name in names)),
+        *(
+            (one.subject, one.relation, one.object, *(typeset(general(one.tangent.get(name), 2)) for name in names))
+            for one in found.forecast[:MOST_ROWS]
+        ),
+    ]
+
+
 def _calibration_rows(found: Audit) -> list[dict[str, str]]:
     rows = []
     for one in found.calibration:
@@ -390,7 +411,15 @@ def _data_files(found: Audit) -> dict[str, str]:
         (_totals_line(found, total) for total in found.totals),
     )
     facts = csv_text(
-        ("subject", "relation", "object", "trained", "known", *(f"{name}_{part}" for name in names for part in CELL)),
+        (
+            "subject",
+            "relation",
+            "object",
+            "trained",
+            "known",
+            *(f"{name}_{part}" for name in names for part in CELL),
+            *(f"tangent: {name}" for name in _expected_columns(found)),
+        ),
         (_facts_line(found, place, list(names)) for place in range(len(found.rows))),
     )
     questions = csv_text(
@@ -433,7 +462,8 @@ def _facts_line(found: Audit, place: int, names: Sequence[str]) -> list[Cell]:
     for name in names:
         cell = row.cells.get(name)
         line += [None if cell is None else getattr(cell, part) for part in CELL]
-    return line
+    forecast = found.forecast[sum(one.trained for one in found.rows[:place])] if row.trained and found.forecast else None
+    return [*line, *(None if forecast is None else forecast.tangent.get(name) for name in _expected_columns(found))]
 
 
 def _spelled(value: object) -> str:
