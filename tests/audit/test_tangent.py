@@ -178,3 +178,13 @@ def test_the_command_that_scores_forecasts(tmp_path: Path) -> None:
 def total_of(record: dict[str, Any], column: str) -> float:
     """A column's total in a record."""
     return float(next(one["estimate"] for one in record["totals"] if (one["column"], one["group"]) == (column, "all")))
+
+
+def test_no_step_is_taken_where_16_bits_would_swallow_it_or_memory_would_not_hold_it() -> None:
+    facts = parse_facts(FILE, form=".yaml", where="file.yaml")
+    whole = Recipe(n_epochs=1, gradient_checkpointing=True)
+    assert audit(tiny_language_model(), facts, recipe=whole, forecast_only=True, extent=SMALL).carried is None
+    coarse = tiny_language_model()
+    coarse.model.bfloat16()
+    assert audit(coarse, facts, recipe=Recipe(n_epochs=1), forecast_only=True, extent=SMALL).carried is None
+    assert audit(coarse, facts, recipe=RECIPES["lora"], forecast_only=True, extent=SMALL).carried is not None

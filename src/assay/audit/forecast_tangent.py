@@ -29,14 +29,14 @@ from assay.audit.probes import Probe
 from assay.core.seeds import Seeds
 from assay.instruments.first_order import Direction, descent_of_texts, first_step, stepped
 from assay.models.pretrained.library import quiet
-from assay.models.pretrained.loading import LanguageModel
+from assay.models.pretrained.loading import Dtype, LanguageModel
 from assay.models.pretrained.text import TokenPair, token_pairs
 from assay.training.chosen import chosen_names, prepared
 from assay.training.optimiser import Optimiser
 from assay.training.recipe import Recipe
 from assay.worlds.facts.questions import Answers
 
-__all__ = ["Carried", "carried_on", "tangent_answers", "virtually_stepped"]
+__all__ = ["Carried", "can_be_stepped", "carried_on", "tangent_answers", "virtually_stepped"]
 
 END = 0.95
 """The mean probability at which trained answers are taken to end."""
@@ -58,6 +58,13 @@ class Carried:
     factor: float
     memorised: float
     minutes: float
+
+
+def can_be_stepped(recipe: Recipe, dtype: Dtype) -> bool:
+    """Whether a virtual step of this training can be taken: 16 bits swallow one of whole weights, and one that must not keep a
+    block's inner values would need more memory than training does.
+    """
+    return not recipe.gradient_checkpointing and (dtype == "float32" or recipe.method == "lora")
 
 
 def tangent_answers(
@@ -123,10 +130,10 @@ def _adapted(model: LanguageModel, recipe: Recipe, seeds: Seeds) -> Iterator[Lan
             finally:
                 with quiet():
                     tuned.model.unload()
-    if hasattr(model.model, "peft_config"):
-        del model.model.peft_config
-    for name, value in model.model.named_parameters():
-        value.requires_grad_(wanted[name])
+                if hasattr(model.model, "peft_config"):
+                    del model.model.peft_config
+                for name, value in model.model.named_parameters():
+                    value.requires_grad_(wanted[name])
 
 
 def carried_on(

@@ -16,6 +16,7 @@ from assay.audit.advice import advice
 from assay.audit.chats import ChatTemplate
 from assay.audit.cost import expected_minutes, peak_gib, refuse_beyond
 from assay.audit.forecast import Cost
+from assay.audit.forecast_tangent import can_be_stepped
 from assay.audit.frontier import Spent, compare, difference
 from assay.audit.inject import inject, n_steps, recipe_named
 from assay.audit.kept import KeptAudits, depends_on
@@ -108,7 +109,8 @@ def audit(
     # Without mitigations nothing is compared with the weights before, so a model that was loaded here is trained itself.
     in_place = not (isinstance(model, LanguageModel) or names) and runs == 1
     n_models = 3 if names and not trains else 2 if tuned is not None else 1 if not trains or in_place else 4 if names else 2
-    needed = _needed(model, read, chosen if trains or forecast_only else None, dtype, n_models, memory_gib)
+    steps = trains or (forecast_only and can_be_stepped(chosen, held))
+    needed = _needed(model, read, chosen if steps else None, dtype, n_models, memory_gib)
     initial = model if isinstance(model, LanguageModel) else load(model, base=base, dtype=dtype)
     after = tuned if tuned is None or isinstance(tuned, LanguageModel) else _tuned(tuned, initial)
     if after is None and hasattr(initial.model, "merge_and_unload"):  # what is trained on has no adapter of its own
@@ -211,9 +213,8 @@ class _Job:
 
     @property
     def planned(self) -> Recipe | None:
-        """The training that is forecast; None for a model tuned elsewhere, and where 16 bits would swallow a step."""
-        lost = self.initial.dtype != "float32" and self.recipe.method == "full"
-        return None if self.after is not None or lost else self.recipe
+        """The training of which one step is forecast; None for a model tuned elsewhere, and where none can be taken."""
+        return self.recipe if self.after is None and can_be_stepped(self.recipe, self.initial.dtype) else None
 
     def _forecast_minutes(self) -> float:
         """Of the tangent forecast: one pass over the sentences, and about half of the questions."""
