@@ -264,6 +264,55 @@ def test_where_no_start_solves_the_task_nothing_is_said_of_networks_that_do(tmp_
         assert claim.given, f"{claim.name} must say whom it is about"
 
 
+@pytest.mark.parametrize("ask_all", [True, False])
+def test_a_context_is_asked_for_all_of_its_chains_or_for_one(monkeypatch: pytest.MonkeyPatch, ask_all: bool) -> None:
+    seen: dict[str, Any] = {}
+
+    def noted(model: Decoder, stage: Any, optimiser: Any, **kwargs: Any) -> Any:
+        seen.update(batch=stage.draw(0), loss=stage.loss)
+
+    monkeypatch.setattr(system, "train", noted)
+    settings, world = replace(QUICK, ask_all=ask_all), QUICK.world
+    system.train_network("x", world, settings, Seeds(0), observe=lambda model: {}, observe_at=())
+    drawn = world.sequences(settings.batch, rng=Seeds(0).child("x")("batches"))
+    asked, answers = (drawn.sources, drawn.ends) if ask_all else (drawn.tokens[:, -1:], drawn.answers)
+    np.testing.assert_array_equal(seen["batch"].inputs, np.concatenate((drawn.tokens[:, :-1], asked), axis=1))
+    np.testing.assert_array_equal(seen["batch"].targets, answers)
+    assert seen["loss"] is (system.all_chains_loss if ask_all else last_token_loss)
+
+
+def test_ends_are_told_half_way_to_the_jump_and_at_it() -> None:
+    right = rising(100, 50, 1)
+    course = planted_course(right, right, right)
+    rows = tuple(row | {"ends": i / 100} for i, row in enumerate(course.rows))
+    found, _ = course_numbers(replace(course, rows=rows), n_ends=5)
+    assert found["at-jump/ends_probability"] == pytest.approx(found["network/jump_step"] / 2000)
+    assert found["network/ends_probability"] == pytest.approx(found["at-jump/ends_probability"] / 2)
+
+
+def test_planted_answers_deviate_by_half_of_what_two_halves_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, seen = drawn_for(QUICK), {}
+    first, second = mixtures()
+    right = answers(12 * first * second)
+
+    def halved(model: Any, part: ChainSequences, shares: Any) -> tuple[np.ndarray, ...]:
+        other = part.tokens[0].tolist() != drawn.tokens[0].tolist()
+        seen[other] = len(part.answers)
+        return first - 0.2 * other, second, right + 0.02 * other
+
+    def noted(one: Any, two: Any, said: Any, n_ends: int, *, deviations: Any) -> dict[str, float]:
+        seen.update(first=one, right=said, n_ends=n_ends, deviations=deviations)
+        return {}
+
+    monkeypatch.setattr(symbolic, "mixed_attention", halved)
+    monkeypatch.setattr(symbolic, "log_error_ratios", noted)
+    symbolic.gate_numbers(None, drawn)  # type: ignore[arg-type]
+    assert (seen[False], seen[True], seen["n_ends"]) == (12, 12, 3)
+    np.testing.assert_allclose(seen["first"], first - 0.1)
+    np.testing.assert_allclose(seen["right"], right + 0.01)
+    np.testing.assert_allclose(seen["deviations"], -0.01)
+
+
 def test_training_stops_once_the_task_is_solved_and_starts_differ(tmp_path: Path) -> None:
     settings, drawn = replace(QUICK, n_steps=8, solved=NEVER), drawn_for(QUICK)
     with memos_in(tmp_path):
