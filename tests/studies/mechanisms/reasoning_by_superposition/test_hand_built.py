@@ -166,17 +166,18 @@ def test_a_run_thinks_and_speaks_as_it_would_alone() -> None:
 
 
 def slowly(reader: GraphReader, inputs: torch.Tensor, fed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The stream at the last position after the prompt and `fed`, edge by edge; and the last layer's attention on each edge."""
+    """The stream at the last position after the prompt and `fed`, edge by edge; the last layer's attention on each edge."""
     config, marks, n = reader.decoder.config, reader.embeddings[reader.n_nodes :], (inputs.shape[1] - 3) // 2
     pairs = inputs[:, :-3].reshape(len(inputs), n, 2)
     edges = reader.embeddings[pairs[..., 0]] @ reader.W_source + reader.embeddings[pairs[..., 1]] @ reader.W_target + marks[0]
-    edges = edges * 2 * np.sqrt(config.d_model / 3)
-    x = torch.cat((reader.embeddings[inputs[:, -3:]] + marks[[1, 1, 2]], fed), 1)
+    candidates = reader.embeddings[inputs[:, -3:-1]] + marks[1]
+    given = torch.cat((edges, candidates), 1) * 2 * np.sqrt(config.d_model / 3)
+    x = torch.cat((reader.embeddings[inputs[:, -1:]] + marks[2], fed), 1)
     later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
     pattern = torch.empty(0)
     for i, block in enumerate(reader.decoder.blocks):
         normed = F.layer_norm(x, x.shape[-1:], block.w_ln1, block.b_ln1)
-        memory = torch.cat((edges, normed), 1) if i >= reader.edges_at else normed
+        memory = torch.cat((given, normed), 1) if i >= reader.edges_at else normed
         q, k, v = (
             torch.einsum("bpd,hde->bhpe", read, weight) + bias[:, None]
             for read, weight, bias in (
@@ -186,7 +187,7 @@ def slowly(reader: GraphReader, inputs: torch.Tensor, fed: torch.Tensor) -> tupl
         scores = q @ k.mT / np.sqrt(config.width_of_head)
         told = scores.shape[-1] - x.shape[1]
         if told:
-            scores[..., :told] = scores[..., :told].masked_fill(pairs[:, None, None, :, 0] < 0, -torch.inf)
+            scores[..., :n] = scores[..., :n].masked_fill(pairs[:, None, None, :, 0] < 0, -torch.inf)
         scores[..., told:] = scores[..., told:].masked_fill(later, -torch.inf)
         pattern = scores.softmax(-1)
         x = x + torch.einsum("bhpe,hed->bpd", pattern @ v, block.W_O) + block.b_O

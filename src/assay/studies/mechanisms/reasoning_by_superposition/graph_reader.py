@@ -3,12 +3,13 @@
 One vector an edge: W_source e_s + W_target e_t + a mark, without any position code, so that edges are a set. This is what the
 first layer of the paper's network makes of three tokens (an edge mark that copies its source and its target), given for free.
 The second layer alone looks edges up (`edges_at=1`), and the first serves what is told one token at a time; or both do
-(`edges_at=0`), which leaves room for two look-ups in a row. Then come the two candidates and the root, each with a mark of its
-own; after the root continuous thoughts (the last hidden state as the next input), or the nodes of a path, or nothing. The
+(`edges_at=0`), which leaves room for two look-ups in a row. The two candidates are told with the edges, each with a mark. Then
+comes the root; after it continuous thoughts (the last hidden state as the next input), or the nodes of a path, or nothing. The
 answer is asked for by a mark added to the last of them, for the paper's first layer would copy that one to the mark.
 
-Why it is fast: edges are looked up, and never change. An edge's key is the sum of a key of its source and one of its target,
-so that a query meets each node twice and no edge; what edges give is a sum over nodes again. No vector of an edge is made.
+Why it is fast: what is told is looked up, and never changes. An edge's key is the sum of a key of its source and one of its
+target, so that a query meets each node three times (as a candidate, too) and no edge; what edges give is a sum over nodes
+again. No vector of an edge is made. Only the root, thoughts and words go through the layers.
 Source: Zhu et al. 2025, arXiv:2505.12514, section 5; thoughts: Hao et al. 2024, arXiv:2412.06769.
 """
 
@@ -87,8 +88,9 @@ class _Layer:
         qkv, qkv_bias: of the tokens' queries (scaled), keys and values, [d_model, 3 head d_head].
         out, out_bias: of the heads' values, [head d_head, d_model].
         up, up_bias, down, down_bias: of the MLP.
-        keys: what a query meets at each node as a source, then as a target, [head d_head, head 2 node]; None without edges.
-        values: what an edge's source, then its target, adds to the stream through each head, [head 2 node, d_model].
+        keys: what a query meets at each node as a source, a target, a candidate, [head d_head, head 3 node]; None where
+            nothing is told.
+        values: what an edge's source, its target, a candidate adds to the stream through each head, [head 3 node, d_model].
     """
 
     qkv: Tensor
@@ -109,18 +111,17 @@ class _Pass:
 
     Attributes:
         layers: weights.
-        heads: which head a dimension of queries, keys and values belongs to, [head d_head, head].
-        ends: where a source's and a target's score stand among 2 node, [run, batch, 1, 1, 2 edge].
-        blank: which edges only pad, -inf there and 0 elsewhere, [run, batch, 1, 1, edge]; None for none.
-        past: of each layer the tokens' keys and values, [run, batch, pos, 2 head d_head].
+        ends: where the two ends of what is told (the edges, then the candidates) stand among 3 node, first all first ends,
+            [run, batch, 1, 1, 2 told]; both ends of a candidate are one.
+        blank: which edges only pad, -inf there and 0 elsewhere, [run, batch, 1, 1, told]; None for none.
+        past: of each layer the tokens' keys and values as they came, each [run, batch, pos, head, d_head].
         looked: attention on edges summed over heads, one [run, batch, edge] for each visit; None keeps none.
     """
 
     layers: list[_Layer]
-    heads: Tensor
     ends: Tensor
     blank: Tensor | None
-    past: list[Tensor | None]
+    past: list[list[tuple[Tensor, Tensor]]]
     looked: list[Tensor] | None
 
 
@@ -173,14 +174,14 @@ class GraphReader(SideBySide):
         assert self.decoder.W_E is not None
         return self.decoder.W_E
 
-    def ends_of_edges(self) -> Float[Tensor, "*run 2*node d_model"]:
-        """What each node adds to the vector of an edge as its source (mark included), then as its target.
+    def ends_of_edges(self) -> Float[Tensor, "*run 3*node d_model"]:
+        """What each node adds to the vector of an edge as its source (mark included), then as its target; half a candidate's.
 
         The factor makes an edge about twice as long as a norm would at the start, √d_model.
         """
-        nodes, row = self.embeddings[..., : self.n_nodes, :], self.n_nodes + MARKS.index("edge")
-        mark = self.embeddings[..., row : row + 1, :]
-        ends = torch.cat((nodes @ self.W_source + mark, nodes @ self.W_target), -2)
+        nodes, n = self.embeddings[..., : self.n_nodes, :], self.n_nodes
+        edge, candidate = (self.embeddings[..., [n + MARKS.index(name)], :] for name in ("edge", "candidate"))
+        ends = torch.cat((nodes @ self.W_source + edge, nodes @ self.W_target, (nodes + candidate) / 2), -2)
         return ends * (2 * math.sqrt(self.decoder.config.d_model / 3))
 
     def think(
@@ -238,21 +239,17 @@ class GraphReader(SideBySide):
         )
 
     def _begun(self, inputs: Tensor, *, look: bool = False) -> tuple[_Pass, Tensor]:
-        """What does not change, and the candidates and the root as vectors, [run, batch, 3, d_model]."""
+        """What does not change, and the root as a vector, [run, batch, 1, d_model]."""
         inputs, n = self._run_axis(inputs, 2), self.n_nodes
-        sources, targets = inputs[..., :-3:2], inputs[..., 1:-3:2]
-        padding = sources < 0
+        sources, targets, candidates = inputs[..., :-3:2], inputs[..., 1:-3:2], inputs[..., -3:-1] + 2 * n
+        padding = F.pad(sources < 0, (0, 2))
         blank = torch.zeros(padding.shape).masked_fill(padding, -math.inf)[..., None, None, :] if padding.any() else None
-        ends = torch.cat((sources.clamp_min(0), targets.clamp_min(0) + n), -1)[..., None, None, :]
+        ends = torch.cat((sources.clamp_min(0), candidates, targets.clamp_min(0) + n, candidates), -1)[..., None, None, :]
         tables = self._run_axis(self.ends_of_edges(), 2)
         layers = [self._weights(layer, tables) for layer in range(self.decoder.config.n_layers)]
         table = self._run_axis(self.embeddings, 2)
-        candidate, root = MARKS.index("candidate"), MARKS.index("root")
-        marks = table[:, None, [n + candidate, n + candidate, n + root]]
-        x = looked_up(table, inputs[..., -3:]) + marks
-        config = self.decoder.config
-        heads = torch.eye(config.n_heads).repeat_interleave(config.width_of_head, 0)
-        return _Pass(layers, heads, ends, blank, [None] * len(layers), [] if look else None), x
+        x = looked_up(table, inputs[..., -1:]) + table[:, None, [n + MARKS.index("root")]]
+        return _Pass(layers, ends, blank, [[] for _ in layers], [] if look else None), x
 
     def _weights(self, layer: int, ends: Tensor) -> _Layer:
         """A layer's weights, made ready for all passes of a question."""
@@ -268,8 +265,9 @@ class GraphReader(SideBySide):
         keys = values = None
         if layer >= self.edges_at:
             own = ends @ joined[..., n_heads * d_head :]  # keys, then values
-            own = own + F.pad(bias[..., n_heads * d_head :], (0, 0, 0, 1)).repeat_interleave(self.n_nodes, 1)
-            by_head = torch.unflatten(own, -1, (2, n_heads, d_head)).permute(2, 0, 3, 1, 4)  # [2, run, head, 2 node, d_head]
+            share = torch.tensor([1.0, 0.0, 0.5])[:, None]  # of the bias, so that both ends together have it once
+            own = own + (share * bias[..., n_heads * d_head :]).repeat_interleave(self.n_nodes, 1)
+            by_head = torch.unflatten(own, -1, (2, n_heads, d_head)).permute(2, 0, 3, 1, 4)  # [2, run, head, 3 node, d_head]
             apart = torch.eye(n_heads).view(n_heads, 1, n_heads, 1)
             keys = (by_head[0].transpose(-2, -1).unsqueeze(-2) * apart).flatten(3).flatten(1, 2)
             values = (by_head[1] @ named["W_O"]).flatten(1, 2)
@@ -301,47 +299,31 @@ class GraphReader(SideBySide):
     def _attended(self, now: _Pass, i: int, x: Tensor, n_rows: int) -> Tensor:
         """What layer i's heads add to the stream at the last `n_rows` positions of x."""
         layer, config = now.layers[i], self.decoder.config
-        n_heads, n_new, wide = config.n_heads, x.shape[-2], config.n_heads * config.width_of_head
-        q, kv = torch.split(_map(F.layer_norm(x, x.shape[-1:]), layer.qkv, layer.qkv_bias), [wide, 2 * wide], -1)
-        q = q if n_rows == n_new else q[:, :, -n_rows:]
-        past = now.past[i]
-        kv = kv if past is None else torch.cat((past, kv), 2)
-        now.past[i] = kv
-        k, v = kv.chunk(2, -1)
-        n_all = kv.shape[2]
-        few = n_rows * n_all < 10  # one product of all numbers, summed by head, is then cheaper than a thousand small ones
-        if few:
-            scores = (q.unsqueeze(3) * k.unsqueeze(2)) @ now.heads  # [run, batch, row, pos, head]
-        else:
-            scores = (self._by_head(q) @ self._by_head(k).mT).permute(0, 1, 3, 4, 2)
+        heads = _map(F.layer_norm(x, x.shape[-1:]), layer.qkv, layer.qkv_bias)
+        q, k, v = torch.unflatten(heads, -1, (3, config.n_heads, -1)).unbind(-3)  # [run, batch, pos, head, d_head]
+        q = q[:, :, x.shape[-2] - n_rows :]
+        now.past[i].append((k, v))
+        scores = _scores(q, [key for key, _ in now.past[i]])
+        n_all = scores.shape[-1]
         if n_rows > 1:
-            later = torch.ones(n_rows, n_all, dtype=torch.bool).triu(1 + n_all - n_rows)[..., None]
+            later = torch.ones(n_rows, n_all, dtype=torch.bool).triu(1 + n_all - n_rows)[:, None]
             scores = scores.masked_fill(later, -math.inf)
         if layer.keys is None or layer.values is None:
-            weights, given = torch.softmax(scores, 3), None
+            weights, given = torch.softmax(scores, -1), None
         else:
-            n_edges, scores = now.ends.shape[-1] // 2, scores.transpose(-2, -1)
+            n_told = now.ends.shape[-1] // 2
             index = now.ends.expand(*scores.shape[:-1], -1)
-            met = torch.unflatten(_map(q, layer.keys), -1, (n_heads, -1)).gather(-1, index)
-            found = torch.unflatten(met, -1, (2, -1)).sum(-2)
+            met = torch.unflatten(_map(q.flatten(-2), layer.keys), -1, (config.n_heads, -1)).gather(-1, index)
+            found = met[..., :n_told] + met[..., n_told:]
             found = found if now.blank is None else found + now.blank
-            looked, weights = torch.split(torch.softmax(torch.cat((found, scores), -1), -1), [n_edges, scores.shape[-1]], -1)
+            looked, weights = torch.split(torch.softmax(torch.cat((found, scores), -1), -1), [n_told, n_all], -1)
             if now.looked is not None:
-                now.looked.append(looked[:, :, -1].sum(-2).detach())
-            twice = looked.unsqueeze(-2).expand(*looked.shape[:-1], 2, -1).flatten(-2)
-            shares = torch.zeros(*scores.shape[:-1], 2 * self.n_nodes).scatter_add(-1, index, twice)
+                now.looked.append(looked[:, :, -1, :, :-2].sum(-2).detach())
+            shares = torch.zeros(*scores.shape[:-1], 3 * self.n_nodes).scatter_add(-1, index, torch.cat((looked, looked), -1))
             given = _map(shares.flatten(-2), layer.values)
-            weights = weights.transpose(-2, -1)
-        if few:
-            mixed = ((weights @ now.heads.mT) * v.unsqueeze(2)).sum(3)  # [run, batch, row, head d_head]
-        else:
-            mixed = (weights.permute(0, 1, 4, 2, 3) @ self._by_head(v)).transpose(2, 3).flatten(-2)
-        attended = _map(mixed, layer.out, layer.out_bias)
+        mixed = _mixed(weights, [value for _, value in now.past[i]])
+        attended = _map(mixed.flatten(-2), layer.out, layer.out_bias)
         return attended if given is None else attended + given
-
-    def _by_head(self, x: Tensor) -> Tensor:
-        """[run, batch, pos, head d_head] as [run, batch, head, pos, d_head]."""
-        return torch.unflatten(x, -1, (self.decoder.config.n_heads, -1)).transpose(2, 3)
 
     def _logits(self, state: Tensor) -> Tensor:
         return _map(state, self._run_axis(self.embeddings, 2).mT)
@@ -367,3 +349,24 @@ def _map(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     flat = x.flatten(1, 2)
     y = flat @ weight if bias is None else torch.baddbmm(bias, flat, weight)
     return torch.unflatten(y, 1, x.shape[1:3])
+
+
+def _scores(q: Tensor, keys: list[Tensor]) -> Tensor:
+    """Queries times keys by head, [run, batch, row, head, pos]; of one row a question the keys came one by one.
+
+    One row is multiplied number by number: a thousand products of matrices as small as these take longer.
+    """
+    if q.shape[2] > 1:
+        return (q.transpose(2, 3) @ torch.cat(keys, 2).permute(0, 1, 3, 4, 2)).transpose(2, 3)
+    return torch.stack([(q * key).sum(-1) for key in keys], -1)
+
+
+def _mixed(weights: Tensor, values: list[Tensor]) -> Tensor:
+    """Values weighted by head, [run, batch, row, head, d_head]; see `_scores`."""
+    if weights.shape[2] > 1:
+        return (weights.transpose(2, 3) @ torch.cat(values, 2).transpose(2, 3)).transpose(2, 3)
+    first, *others = weights.unsqueeze(-1).unbind(-2)
+    mixed = first * values[0]
+    for weight, value in zip(others, values[1:], strict=True):
+        mixed = torch.addcmul(mixed, weight, value)
+    return mixed
