@@ -48,7 +48,7 @@ STUDY = Study(
     ),
     scale="Theirs: two layers of width 768 on 14,785 symbolic ProsQA graphs of about 23 nodes, 3 or 4 steps, 300 epochs on two "
     "A100. Ours: the theorem's weights at its own scale, up to 60 nodes; and two layers of width 64 on graphs of 16 nodes "
-    "and 3 steps, 2,600 updates, twelve seeds. Not shown here: the paper's own training run, its 12-layer chain of thought, "
+    "and 3 steps, 2,300 updates, twelve seeds. Not shown here: the paper's own training run, its 12-layer chain of thought, "
     "and GSM8k, which need a GPU; a pretrained model thinking in vectors.",
     departures=(
         Departure(
@@ -60,12 +60,12 @@ STUDY = Study(
         Departure(
             "D2",
             "What the paper's first layer copies is given to trained networks: an edge is told as one vector (source, target "
-            "and a mark, without positions or norm), which layers look up and do not change, and the mark that asks for the "
-            "answer is added to the last thought, or word, in place of a token after it. The paper tells three tokens an edge. "
-            "Claims about copying in layer 1 are not made. Where a thought looks (C3.spare, C3.spare_optimal) is asked of a "
-            "network that is told edges in both layers, as the paper's is, in the layer with the larger ratio on other graphs. "
-            "All other thinkers and words are told them in the second layer, which alone can then look up: that their "
-            "attention finds the frontier holds almost by construction, and serves as the positive control.",
+            "and a mark, without positions or norm), which layers look up and do not change; a candidate likewise; and the mark "
+            "that asks for the answer is added to the last thought, or word, in place of a token after it. The paper tells three "
+            "tokens an edge and one a candidate. Claims about copying in layer 1 are not made. Where a thought looks (C3.spare, "
+            "C3.spare_optimal) is asked of a network that is told edges in both layers, as the paper's is, in the layer with the "
+            "larger ratio on other graphs. All other thinkers and words are told them in the second layer, which alone can then "
+            "look up: that their attention finds the frontier holds almost by construction, and serves as the positive control.",
         ),
         Departure(
             "D3",
