@@ -60,12 +60,13 @@ STUDY = Study(
         Departure(
             "D2",
             "What the paper's first layer copies is given to trained networks: an edge is told as one vector (source, target "
-            "and a mark, without positions or norm), which layers look up and do not change; a candidate likewise; and the mark "
-            "that asks for the answer is added to the last thought, or word, in place of a token after it. The paper tells three "
-            "tokens an edge and one a candidate. Claims about copying in layer 1 are not made. Where a thought looks (C3.spare, "
-            "C3.spare_optimal) is asked of a network that is told edges in both layers, as the paper's is, in the layer with the "
-            "larger ratio on other graphs. All other thinkers and words are told them in the second layer, which alone can then "
-            "look up: that their attention finds the frontier holds almost by construction, and serves as the positive control.",
+            "and a mark, without positions or norm), which layers look up and do not change; a candidate likewise; and the "
+            "mark that asks for the answer is added to the last thought, or word, in place of a token after it. The paper "
+            "tells three tokens an edge and one a candidate. Claims about copying in layer 1 are not made. Where a thought "
+            "looks (C3.spare, C3.spare_optimal) is asked of a network that is told edges in both layers, as the paper's is, in "
+            "the layer with the larger ratio on other graphs. All other thinkers and words are told them in the second layer, "
+            "which alone can then look up: that their attention finds the frontier holds almost by construction, and serves as "
+            "the positive control.",
         ),
         Departure(
             "D3",
