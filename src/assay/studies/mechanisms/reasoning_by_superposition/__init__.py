@@ -86,7 +86,8 @@ STUDY = Study(
             "D5",
             "Networks that speak, or answer at once, train for as many updates as those that think, on as many questions. On "
             "the benchmark's graphs those that answer at once are told edges in both layers, train for half as many updates "
-            "again, and meet whole graphs from the first.",
+            "again, and meet whole graphs from the first. Edges do not look at each other, as the paper's may: such a network "
+            "can find the edges into a candidate, but not how deep it is, which is the larger part of the shortcut.",
         ),
         Departure(
             "D6",

@@ -28,8 +28,8 @@ __all__ = ["measure_many"]
 def measure_many(settings: ShortcutSettings, seeds: Sequence[Seeds]) -> list[Measurement]:
     """Thoughts, words and no thoughts on the benchmark's graphs; the last also asked about depth-matched ones.
 
-    The network without thoughts is told edges in both layers, as the paper's is, and meets the benchmark's graphs from the
-    first step: what the shortcut can give is not withheld from it.
+    The network without thoughts is told edges in both layers, and meets the benchmark's graphs from the first step. Its edges
+    do not look at each other, as the paper's do: it can find edges into the candidates, but not how deep these are.
     """
     data = [Data.drawn(settings, seed) for seed in seeds]
     with part(0.0, 0.3, "thoughts"):
