@@ -291,7 +291,7 @@ TRAINED = Experiment(
     measure_many=f"{__package__}.trained:measure_many",
     check=f"{__package__}.trained:check",
     batch=6,
-    cost=Cost(57, cores=1, work=_work),
+    cost=Cost(20, cores=1, work=_work),
     figures=TRAINED_FIGURES,
 )  # fmt: skip
 
@@ -338,6 +338,6 @@ SHORTCUT = Experiment(
     },
     measure_many=f"{__package__}.shortcut:measure_many",
     batch=6,
-    cost=Cost(59, cores=1, work=_work),
+    cost=Cost(9.5, cores=1, work=_work),
     figures=SHORTCUT_FIGURES,
 )  # fmt: skip

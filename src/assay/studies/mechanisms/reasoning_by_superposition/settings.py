@@ -17,7 +17,7 @@ class Training:
 
     small_steps: Annotated[int, Ge(1), doc("steps of each stage on the smallest graphs, on which the parts form")] = 150
     stage_steps: Annotated[int, Ge(1), doc("steps of each stage but the last on whole graphs")] = 100
-    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 1400
+    last_steps: Annotated[int, Ge(1), doc("steps of the last stage, in which the answer is asked for")] = 1700
     guess_factor: Annotated[float, Gt(0), doc("steps of the network without thoughts, relative to the others'")] = 1.0
     batch: Annotated[int, Ge(1), doc("questions a step")] = 128
     n_pool: Annotated[int, Ge(1), doc("graphs to train on, told anew at every use")] = 5_000
