@@ -180,13 +180,14 @@ TEXT = Experiment(
             "the ratio is above {bound:.0f}.",
             "alice/tokens_ratio", Above(1.0), why="hundreds against hundreds of thousands in the paper; an order of magnitude",
             at=OBSERVING, paper="about 320 against several hundred thousand tokens",
-            negative=Arm("copied", "one text in ten is a copy of a text of Alice's last phase, which counting finds as well"),
+            negative=Arm("copied", "every second text is a copy of a text of Alice's last phase, which counting finds as well"),
         ),
         Claim(
             "C9",
             "A longer last phase tells more: retrained in other orders, the last 10 % of training set Alice's model further "
             "apart than the last 1 % do, by a t statistic more than {bound} higher.",
-            "alice/z_growth", Above(0.5), why="half a standard deviation", at=OBSERVING, paper="z grows with the phase",
+            "alice/z_growth", Above(2.0), why="two such statistics of nothing differ by 1.5",
+            at=OBSERVING, paper="z grows with the phase",
             negative=Arm("independent", "texts that a model of another shuffle wrote"),
         ),
     ),

@@ -50,7 +50,7 @@ SMALL_FIGURES = (
     ),
 )  # fmt: skip
 
-WRITERS = {"alice": "Alice's model", "copied": "Alice's, one text in ten copied", "independent": "another shuffle's model"}
+WRITERS = {"alice": "Alice's model", "copied": "Alice's, every second text a copy", "independent": "another shuffle's model"}
 
 TEXT_FIGURES = (
     Figure(

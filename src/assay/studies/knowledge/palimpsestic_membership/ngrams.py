@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 __all__ = ["SequenceIndex"]
 
 BASE = np.uint64(1_000_003)
+AT_ONCE = 200  # texts: bounds the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +40,15 @@ class SequenceIndex:
         return cls(tuple(hashes), tuple(of_steps), n_steps)
 
     def counts(self, texts: Int[np.ndarray, "text place"]) -> Float[np.ndarray, "text step"]:
-        """For each text and step: occurrences at that step of the longest known sequences that start at the text's places.
+        """For each text and step: how many of the text's places point there.
 
-        Each place of a text has its longest sequence; all occurrences of that one are counted.
+        A place points to the occurrences of the longest known sequence that starts there, and counts one in all, shared among
+        them: a common short sequence says little of any step.
         """
+        parts = [self._counts(texts[start : start + AT_ONCE]) for start in range(0, len(texts), AT_ONCE)]
+        return np.concatenate(parts)
+
+    def _counts(self, texts: Int[np.ndarray, "text place"]) -> Float[np.ndarray, "text step"]:
         found = np.zeros((len(texts), self.n_steps))
         left = np.ones(texts.shape, dtype=bool)  # places without a sequence yet
         wanted = _hashes(texts, len(self.hashes))
@@ -54,7 +60,7 @@ class SequenceIndex:
             text, place = np.nonzero(hit)
             sizes = (last - first)[text, place]
             occurrences = np.repeat(first[text, place], sizes) + _within(sizes)
-            np.add.at(found, (np.repeat(text, sizes), steps[occurrences]), 1)
+            np.add.at(found, (np.repeat(text, sizes), steps[occurrences]), np.repeat(1 / sizes, sizes))
             left[:, : some.shape[1]] &= ~hit
         return found
 
