@@ -162,6 +162,18 @@ def own_tests(folder: Path) -> Path:
     return ROOT / "tests" / "studies" / folder.parent.name / folder.name
 
 
+def asked_elsewhere(mutated: str) -> list[str]:
+    """Files of tests outside a study's own that import the mutated module: a part that was written before its study."""
+    module = Path(mutated).relative_to("src").with_suffix("").as_posix().replace("/", ".")
+    own = own_tests(ROOT / Path(mutated).parent)
+    imports = (f"from {module} import", f"from {module.rpartition('.')[0]} import {module.rpartition('.')[2]}\n")
+    return [
+        file.relative_to(ROOT).as_posix()
+        for file in sorted((ROOT / "tests").rglob("test_*.py"))
+        if own not in file.parents and any(line in file.read_text() for line in imports)
+    ]
+
+
 class BrokenSource(Exception):
     """The source as it is does not pass: a test that fails anyway would seem to notice everything."""
 
@@ -183,7 +195,7 @@ def unharmed_words(slug: str) -> Words:
 
 
 def tried(slug: str, mutation: Mutation) -> dict[str, object]:
-    """What notices a mutation: a test of the study; where none does, the claims whose verdict differs; else the contract.
+    """What notices a mutation: a test of the study or of this file; else the claims whose verdict differs; else the contract.
 
     Raises:
         BrokenSource: what is asked fails without the mutation, too.
@@ -194,7 +206,10 @@ def tried(slug: str, mutation: Mutation) -> dict[str, object]:
         path = root / mutation.path
         path.write_text(mutation.applied(path.read_text()))
         begun, test, differ = time.monotonic(), failing_test(root, *ordered_tests(slug, mutation.path)), list[str]()
-        if not test:  # one that notices is enough
+        if not test and (elsewhere := asked_elsewhere(mutation.path)):  # one that notices is enough
+            must_pass(slug, *elsewhere)
+            test = failing_test(root, *elsewhere)
+        if not test:
             differ = other_verdicts(root, slug, unharmed_words(slug))
         if not test and not differ:
             must_pass(slug, *contract)

@@ -10,6 +10,7 @@ from tests.sabotage.__main__ import (
     CONTRACT,
     COUNTED,
     ROOT,
+    asked_elsewhere,
     chosen,
     declares,
     folders,
@@ -143,6 +144,17 @@ def test_tests_that_name_the_mutated_file_come_first() -> None:
     assert not all(names_it)
     first, *others = ordered_tests("off-switch-game", f"{folder}/settings.py")
     assert (first, set(others)) == (counted, set(files))
+
+
+def test_tests_of_a_file_that_stand_elsewhere_are_found() -> None:
+    studies = "src/assay/studies"
+    assert asked_elsewhere(f"{studies}/mechanisms/two_hop_reasoning/patching.py") == [
+        "tests/instruments/test_looking_inside.py"
+    ]
+    found = asked_elsewhere(f"{studies}/games/off_switch_game/random_games.py")
+    assert "tests/solvers/games/test_properties.py" in found
+    assert not [file for file in found if file.startswith("tests/studies/games/off_switch_game")]
+    assert asked_elsewhere(f"{studies}/games/off_switch_game/shares.py") == []
 
 
 @pytest.mark.parametrize(
