@@ -10,8 +10,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "x1, x2, r = np.meshgrid(np.arange(2), np.arange(2), np.arange(4))",
     ): "what H sees of the two products changes places; both are alike in every law, so the games are the same by other names",
     (
-        "games/off_switch_game/random_games.py",
-        "grain: int = 6,",
-        "grain: int = 12,",
-    ): "the theorems hold in every game; probabilities in finer steps draw other games, in which they are asked as well",
+        "games/observation_interference/random_hiding.py",
+        'table: Integers = np.einsum("gxyrto,gaxyz->grazto", weighted, self.readings(), optimize=True)',
+        'table: Integers = np.einsum("gxyrto,gaxyz->grazto", weighted, self.readings(), optimize=False)',
+    ): "the order in which a sum over integers is contracted changes its speed alone",
 }

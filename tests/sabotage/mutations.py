@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ KINDS = ("number", "boolean", "sign", "argument", "dropped", "switch")
 # Records that say something and compute nothing: what stands in them is no setting of an arm.
 _RECORDS = frozenset(
     {"Arm", "Claim", "Control", "Cost", "Departure", "Estimand", "Exact", "Experiment", "Figure", "Headline", "Heat", "Lines"}
-    | {"Paper", "Points", "Preset", "Study"}
+    | {"Paper", "Points", "Preset", "Study", "TypeVar"}
 )
 _SAYING = frozenset({"part", "parts", "progress"})
 _SIGNS: dict[type, tuple[str, str]] = {
@@ -62,7 +63,10 @@ class Mutation:
 
 
 def drawn(candidates: Sequence[Mutation], count: int, seed: str, texts: Mapping[str, str]) -> list[Mutation]:
-    """`count` of the candidates, the kinds in turn and each kind's at random, the same for the same seed and candidates.
+    """`count` of the candidates, the kinds in turn, the same for the same seed and candidates.
+
+    Each kind's come in the order of a digest of seed and change, not of a shuffle: an edit elsewhere leaves the draw as it is,
+    but where what is new comes early.
 
     Args:
         candidates: what could be made.
@@ -71,14 +75,19 @@ def drawn(candidates: Sequence[Mutation], count: int, seed: str, texts: Mapping[
         texts: the files by their paths; a mutation after which one is no Python any more is not drawn.
     """
     rng = random.Random(seed)
-    piles = {kind: [one for one in candidates if one.kind == kind] for kind in KINDS}
+    piles: dict[str, list[tuple[str, Mutation]]] = {kind: [] for kind in KINDS}
+    alike: Counter[tuple[str, ...]] = Counter()
+    for one in candidates:
+        change = (one.kind, one.path, one.before, one.after)
+        alike[change] += 1  # the same line may stand twice
+        piles[one.kind].append((hashlib.sha256(repr((seed, change, alike[change])).encode()).hexdigest(), one))
     for pile in piles.values():
-        rng.shuffle(pile)
+        pile.sort(key=lambda entry: entry[0], reverse=True)
     found: list[Mutation] = []
     while len(found) < count and any(piles.values()):
         for kind in rng.sample(KINDS, len(KINDS)):
             while piles[kind] and len(found) < count:
-                one = piles[kind].pop()
+                _, one = piles[kind].pop()
                 if _is_python(one.applied(texts[one.path])):
                     found.append(one)
                     break

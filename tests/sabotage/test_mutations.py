@@ -111,6 +111,22 @@ def test_a_draw_is_the_same_every_time_and_has_every_kind() -> None:
         ast.parse(one.applied(SOURCE))
 
 
+def test_an_edit_elsewhere_leaves_the_draw_as_it_is() -> None:
+    def changes(source: str) -> list[tuple[str, str]]:
+        made = mutations_of("a.py", source, literals_of([source]), fields_of([source]))
+        return [(one.before, one.after) for one in drawn(made, 6, "0", {"a.py": source})]
+
+    before = changes(SOURCE)
+    assert changes(SOURCE.replace("CLAIMS =", "# A word more.\n\nCLAIMS =")) == before
+    added = "\n\ndef more(n: int = 7):\n    return n * 3 - 2\n"
+    after = changes(SOURCE + added)
+    gone, new = set(before) - set(after), set(after) - set(before)
+    assert len(gone) == len(new) < 4
+    assert all(old.removeprefix("return ") in added for old, _ in new)
+    twice = changes("x = 3\nx = 3\n")
+    assert sorted(twice) == [("x = 3", "x = 0"), ("x = 3", "x = 0"), ("x = 3", "x = 6"), ("x = 3", "x = 6")]
+
+
 def test_what_is_no_python_any_more_is_not_drawn() -> None:
     broken = Mutation("a.py", 1, 0, 3, "(", "sign", "", "")
     assert drawn([broken], 1, "0", {"a.py": "x = 1"}) == []

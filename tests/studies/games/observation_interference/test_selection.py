@@ -35,6 +35,8 @@ def test_the_arms_see_all_or_nothing_of_ten_products() -> None:
 
 def test_figures_follow_the_closed_forms() -> None:
     tables = selection.measure(SETTINGS, Seeds(7)).tables
+    seen = {(int(row["products"]), round(float(row["seen_share"]) * int(row["products"]))) for row in tables["gains"]}
+    assert seen == {(d, k) for d in SETTINGS.n_products for k in (range(d + 1) if d <= 10 else range(0, d + 1, 4))}
     for row in tables["gains"]:
         k = round(float(row["seen_share"]) * int(row["products"]))
         depth, exact = best_depth(int(row["products"]), k)

@@ -95,6 +95,23 @@ def test_only_what_a_way_trains_moves() -> None:
             assert rows.tolist() == world.question_tokens(np.arange(3)).tolist()
 
 
+def test_slopes_of_the_question_tokens_alone_are_those_of_full_fine_tuning() -> None:
+    world = world_of()
+    base = base_of(world)
+    drawn = world.questions(64, rng=np.random.default_rng(2), subjects=np.arange(10))
+    slopes = {}
+    for name in ("full", "question-embeddings"):
+        model = learner_of(base, world, WAYS[name], np.random.default_rng(1))
+        logits = model(torch.from_numpy(drawn.tokens)[None], at=-1)[0]
+        torch.nn.functional.cross_entropy(logits, torch.from_numpy(drawn.answers)).backward()  # type: ignore[no-untyped-call]
+        slopes[name] = model.W_E.grad[0]
+    asked = world.question_tokens(np.arange(3))
+    torch.testing.assert_close(slopes["question-embeddings"][asked], slopes["full"][asked])
+    slopes["question-embeddings"][asked] = 0
+    assert not slopes["question-embeddings"].any()
+    assert slopes["full"].any()
+
+
 def test_ways_ask_the_same_questions_in_the_same_order_and_untrue_ones_permute_the_values() -> None:
     world = world_of()
     chosen = chosen_subjects(world, 20, Seeds(0))

@@ -197,6 +197,26 @@ def test_grid_cells_number_the_cube() -> None:
 
 
 @pytest.mark.parametrize("explore", ["ucb", "greedy"])
+def test_learners_side_by_side_learn_as_each_would_alone(explore) -> None:
+    rng = Seeds(1)("side by side")
+    together, alone = QLearners.start(3, 4, 2, explore), [QLearners.start(1, 4, 2, explore) for _ in range(3)]
+    states = rng.integers(4, size=3)
+    for _ in range(200):
+        uniforms, rewards, onward = rng.random((3, 2)), rng.random(3) * np.arange(1, 4) / 3, rng.integers(4, size=3)
+        actions = together.act(states, uniforms)
+        together.learn(states, actions, rewards, onward)
+        for i, one in enumerate(alone):
+            row = slice(i, i + 1)
+            assert one.act(states[row], uniforms[row]).tolist() == [actions[i]]
+            target = rewards[i] + 0.9 * one.values[0, onward[i]].max()
+            before, tried = one.values[0, states[i], actions[i]], one.counts[0, states[i], actions[i]]
+            one.learn(states[row], actions[row], rewards[row], onward[row])
+            assert one.values[0, states[i], actions[i]] == pytest.approx(before + (target - before) / (tried + 1) ** 0.6)
+        states = onward
+    np.testing.assert_allclose(together.values, np.concatenate([one.values for one in alone]))
+
+
+@pytest.mark.parametrize("explore", ["ucb", "greedy"])
 def test_q_learning_finds_the_better_action(explore) -> None:
     # One state, rewards 1 and 0: what they would need payoffs, and mistakes, to find out.
     learners = QLearners.start(30, 1, 2, explore, discount=0.5)

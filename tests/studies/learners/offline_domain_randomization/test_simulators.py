@@ -64,6 +64,20 @@ def test_a_free_cart_pole_keeps_momentum_and_nearly_energy() -> None:
     assert energy(state) == pytest.approx(energy(start), abs=1e-3)
 
 
+def test_simulators_take_steps_of_their_own_length_unless_it_is_said() -> None:
+    pole, usual, rolling = CartPole(), np.array([9.8, 1.0, 0.1, 0.5]), np.array([0.0, 1.0, 0.0, 0.0])
+    assert (pole.dt, pole.substeps, pole.friction) == (0.02, 1, 0.0)
+    assert pole.step(usual, rolling, np.zeros(1)).tolist() == pytest.approx([0.02, 1.0, 0.0, 0.0])
+    held = CartPole(dt=0.01, substeps=4).step(usual, rolling, np.zeros(1))
+    assert held[0] == pytest.approx(0.04)
+    spring = SpringDamper()
+    assert not spring.with_mass
+    assert spring.friction == 0
+    moved = spring.step(np.array([0.0, 0.0]), np.array([0.0, 1.0]), np.zeros(1))
+    assert moved.tolist() == pytest.approx([spring.dt, 1.0])
+    assert spring.dt > 0
+
+
 def test_records_follow_the_simulator_and_the_sensor() -> None:
     spring, xi = SpringDamper(), np.array([3.0, 0.5])
     state, action = Seeds(0)("s").normal(size=(4000, 2)), Seeds(0)("a").normal(size=(4000, 1))

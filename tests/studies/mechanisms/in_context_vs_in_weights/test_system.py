@@ -109,7 +109,11 @@ def test_an_arm_named_twice_is_drawn_once() -> None:
 def test_the_strict_network_is_the_paper_s() -> None:
     from assay.models.decoder import Decoder
 
-    model = Decoder.init(network("strict", 32), np.random.default_rng(0))
+    config = network("strict", 32)
+    assert (config.scaled, config.output_matrix, config.residual, config.norm, config.positions) == (
+        False, False, True, "none", "one-hot",
+    )  # fmt: skip
+    model = Decoder.init(config, np.random.default_rng(0))
     shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
     attention = {f"blocks.{layer}.W_{letter}": (1, 128, 128) for layer in (0, 1) for letter in "QKV"}
     assert shapes == attention | {"W_readout": (3, 128, 128), "b_readout": (3, 1), "W_U": (128, 32)}

@@ -1,5 +1,6 @@
 """The gates by themselves: every number is of the gates, and of the share of the loss, that its name says."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,14 @@ import pytest
 from assay.core.seeds import Seeds
 from assay.instruments.nested_gates import Gates
 from assay.studies.mechanisms.two_hop_reasoning import gates
-from assay.studies.mechanisms.two_hop_reasoning.settings import GateSettings
+from assay.studies.mechanisms.two_hop_reasoning.settings import DepthSettings, GateSettings, SymbolicSettings
+from assay.studies.mechanisms.two_hop_reasoning.system import network
+
+
+def test_networks_are_of_attention_alone_unless_it_is_said() -> None:
+    for settings in (SymbolicSettings(), DepthSettings()):
+        assert network(settings, settings.world).d_mlp == 0
+        assert network(replace(settings, mlp=True), settings.world).d_mlp == 4 * settings.d_model
 
 
 def test_numbers_of_gates_are_of_their_plans(monkeypatch: pytest.MonkeyPatch) -> None:
