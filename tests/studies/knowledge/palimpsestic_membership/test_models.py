@@ -1,0 +1,175 @@
+"""Every model is trained as its name says: from which start, on which texts, in which order, batch and schedule."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from assay.core.seeds import Seeds
+from assay.studies.knowledge.palimpsestic_membership import small
+from assay.studies.knowledge.palimpsestic_membership.learner import Learner, network
+from assay.studies.knowledge.palimpsestic_membership.settings import SmallSettings
+from assay.studies.knowledge.palimpsestic_membership.stories import StoryWorld
+from assay.training.optimiser import Optimiser
+from assay.training.order import Order
+
+SETTINGS = SmallSettings(
+    n_texts=80, length=8, n_words=100, n_patterns=4, n_other=48, n_written=40, batch=8, small_batch=4, large_batch=16, rate=0.1,
+    small_rate=0.07, large_rate=0.2, other_rates=(0.03, 0.3),
+)  # fmt: skip
+SEEDS = Seeds(3)
+
+
+class Planned:
+    """Stands for a learner: each run is the list of what was done to it, and its losses are a number of that and the text."""
+
+    def __init__(self, runs: Sequence[tuple[Any, ...]], rates: Sequence[float]) -> None:
+        self.runs, self.rates = list(runs), list(rates)
+
+    @property
+    def model(self) -> "Planned":
+        return self
+
+    def select(self, which: Sequence[int]) -> "Planned":
+        return Planned([self.runs[i] for i in which], [self.rates[i] for i in which])
+
+    @classmethod
+    def fresh(cls, config: Any, optimiser: Optimiser, rngs: Sequence[np.random.Generator]) -> "Planned":
+        assert config == network(SETTINGS)
+        return cls([(rng.random(),) for rng in rngs], [optimiser.learning_rate] * len(rngs))
+
+    def forked(self, runs: Sequence[int], optimiser: Any = None) -> "Planned":
+        rates = [one.learning_rate for one in (optimiser if isinstance(optimiser, list) else [optimiser] * len(runs))]
+        return Planned([self.runs[i] for i in runs], rates)
+
+    def train(
+        self, texts: Any, orders: Sequence[Order], first: int = 0, last: int | None = None, *, decay_from: float = 1.0
+    ) -> "Planned":
+        for i, (own, order) in enumerate(zip(texts, orders, strict=True)):
+            end = order.n_steps if last is None else last
+            seen = [order.batch(step).tolist() for step in range(first, end)]
+            self.runs[i] = (*self.runs[i], told(own, seen, self.rates[i], decay_from))
+        return self
+
+
+def told(texts: Any, batches: Any, rate: float, decay_from: float = 1.0) -> tuple[Any, ...]:
+    return (hash(np.asarray(texts).tobytes()), repr(batches), round(rate, 6), decay_from)
+
+
+def losses(model: Planned, texts: Any) -> np.ndarray:
+    return np.stack([Seeds(0)(repr((run, hash(np.asarray(texts).tobytes())))).random(len(texts)) for run in model.runs])
+
+
+def written(model: Planned, run: int, n: int, length: int, rng: np.random.Generator) -> np.ndarray:
+    assert (n, length) == (40, 8)
+    return Seeds(0)(repr((model.runs[run], rng.random()))).integers(100, size=(n, length + 1))
+
+
+def batches(order: Order) -> list[Any]:
+    return [order.batch(step).tolist() for step in range(order.n_steps)]
+
+
+def test_every_model_is_trained_as_its_name_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, Any] = {}
+
+    def numbers(settings: Any, seeds: Any, alice: Any, found: Any, steps: Any) -> dict[str, float]:
+        kept.update(alice=alice, found=dict(found), steps=steps)
+        return {}
+
+    for name, stand_in in (("Learner", Planned), ("losses", losses), ("written", written), ("numbers", numbers)):
+        monkeypatch.setattr(small, name, stand_in)
+    tables = small.measure(SETTINGS, SEEDS).tables
+    world = StoryWorld.drawn(100, 4, rng=SEEDS("world"))
+    texts, other = (world.stories(n, 8, rng=SEEDS(name)) for n, name in ((80, "texts"), (48, "other texts")))
+    orders = {name: Order.shuffled(80, 8, 1, SEEDS(f"order {name}")) for name in ("alice", "reference", "other")}
+    seen = {name: batches(order) for name, order in orders.items()}
+    in_order = [text for batch in seen["alice"] for text in batch]
+    assert sorted(in_order) == list(range(80))
+
+    def start(name: str) -> float:
+        return SEEDS(f"weights {name}").random()
+
+    plan = {name: (start(name), told(texts, seen[order], 0.1)) for name, order in (
+        ("alice", "alice"), ("reference", "reference"), ("independent", "other"), ("another-start", "alice"))}  # fmt: skip
+    for name, size, rate, decay in (("small", 4, 0.07, 1.0), ("large", 16, 0.2, 1.0), ("decayed", 8, 0.1, 0.5)):
+        again = [in_order[place : place + size] for place in range(0, 80, size)]
+        plan[name if name == "decayed" else f"{name}-batch"] = (start("alice"), told(texts, again, rate, decay))
+    more = batches(Order.shuffled(48, 8, 1, SEEDS("order other texts")))
+    halves = [more[:1], more[1:]]
+    for name in ("alice", "independent"):
+        tuned = "fine-tuned" if name == "alice" else "independent-fine-tuned"
+        plan[tuned] = (*plan[name], *(told(other, half, 0.01) for half in halves))
+    for run, name in ((0, "alice"), (2, "independent")):
+        wrote = Seeds(0)(repr((plan[name], SEEDS(f"written by {run}").random()))).integers(100, size=(40, 9))
+        order = Order.shuffled(40, 8, 1, SEEDS(f"order distilled {run}"))
+        distilled = "distilled" if name == "alice" else "independent-distilled"
+        plan[distilled] = (start(f"distilled {run}"), told(wrote, batches(order), 0.1))
+
+    def loss(run: tuple[Any, ...], of: Any = texts) -> np.ndarray:
+        return losses(Planned([run], [0.1]), of)[0]
+
+    assert set(kept["found"]) == set(plan)
+    for name, run in plan.items():
+        np.testing.assert_array_equal(kept["found"][name], loss(run), err_msg=name)
+    alice = kept["alice"]
+    np.testing.assert_array_equal(alice.reference, loss(plan["reference"]))
+    for name, order in orders.items():
+        assert [int(kept["steps"][name][text]) for step in range(10) for text in order.batch(step)] == list(
+            np.repeat(range(10), 8)
+        )
+    np.testing.assert_array_equal(alice.steps, kept["steps"]["alice"])
+    fresh = world_fresh(world)
+    shown = {row["model"]: (row["rho"], row["loss"]) for row in tables["models"]}
+    assert shown == {
+        name: (alice.rho(loss(run)), pytest.approx(loss(run, fresh).mean()))
+        for name, run in plan.items()
+        if name != "reference"
+    }
+    expected = {}
+    for share in (0.1, 0.03, 0.3):
+        run = plan["alice"]
+        expected[round(0.1 * share, 6), 0] = alice.rho(loss(run))
+        for half, n in zip(halves, (8, 48), strict=True):
+            run = (*run, told(other, half, 0.1 * share))
+            expected[round(0.1 * share, 6), n] = alice.rho(loss(run))
+    assert {(round(float(row["rate"]), 6), row["texts"]): row["rho"] for row in tables["fine_tuning"]} == expected
+    assert len(tables["fine_tuning"]) == len(expected)
+
+
+def world_fresh(world: StoryWorld) -> np.ndarray:
+    """Texts that no model has seen, as many as Alice's."""
+    return world.stories(80, 8, rng=SEEDS("fresh texts"))
+
+
+def test_what_deciles_show_is_the_model_s_loss_less_the_reference_s() -> None:
+    steps = np.arange(40)
+    alice = small.Alice(steps, np.where(steps < 20, 1.0, 3.0))
+    found = {name: alice.reference + i * steps for i, name in enumerate(("independent", "alice", "fine-tuned"))}
+    rows = {(row["model"], row["tenth"]): row["nats"] for row in small.deciles(alice, found)}
+    assert rows == {
+        (name, tenth): pytest.approx(i * (4 * (tenth - 1) + 1.5 - 19.5))
+        for i, name in enumerate(found)
+        for tenth in range(1, 11)
+    }
+
+
+def test_training_leaves_small_numbers_of_others_alone() -> None:
+    texts = SETTINGS.world(SEEDS).stories(16, 8, rng=SEEDS("texts"))
+    tiny = SmallSettings(n_texts=40, length=8, n_words=100, n_patterns=4, d_model=8, n_layers=1)
+    Learner.fresh(network(tiny), Optimiser(), [SEEDS("weights")]).train([texts], [Order.shuffled(16, 8, 1, SEEDS("order"))])
+    assert float(torch.tensor([1e-40]) * torch.tensor([0.5])) > 0
+
+
+def test_stories_differ_in_how_strange_their_words_are() -> None:
+    """A story's share of even draws is its own: how many rare words it has spreads more than coins of one bias would."""
+    world = StoryWorld.drawn(700, 24, rng=SEEDS("w"))
+    texts = world.stories(4000, 32, rng=SEEDS("s"))[:, 1:]
+    rank = np.full(700, -1.0)
+    for words in world.words:
+        rank[words] = np.arange(len(words)) / len(words)
+    content = rank[texts] >= 0
+    rare = (rank[texts] > 0.5).sum(axis=1)
+    share = rare.sum() / content.sum()
+    assert rare.var() > 1.5 * (content.sum(axis=1) * share * (1 - share)).mean()
