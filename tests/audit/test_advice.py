@@ -85,6 +85,14 @@ def test_an_arm_that_helped_is_the_remedy_and_one_that_harms_is_not() -> None:
     (line, *_) = advice(found(total("displaced", 0.4), arms=(arm("enough", against="plain"), harmed)))
     assert "replay" not in line.says
     assert "keep less of the update" in line.says
+    # A smaller step gives up some of what was wanted as well: it is still the remedy, and its price is said.
+    dear = arm("enough", harm("displaced", -0.3), harm("composed", -0.2), against="plain")
+    (line, *_) = advice(found(total("displaced", 0.4), arms=(dear,)))
+    assert "are still recalled, at the price of less composition (-0.2)." in line.says
+    # Another arm must give more than it costs.
+    dear = arm("replay", harm("displaced", -0.3), harm("composed", -0.2))
+    (line, *_) = advice(found(total("displaced", 0.4), arms=(arm("enough", against="plain"), dear)))
+    assert "What was compared helps at the price of as much" in line.says
     # One that was compared and did not help is not offered from the documentation either.
     (line, *_) = advice(found(total("primed", 0.4), arms=(arm("enough", against="plain"), arm("replay"))))
     assert "replay" not in line.says

@@ -87,17 +87,20 @@ def _remedied(found: Audit, total: Total) -> Advice:
         (harm.estimate, arm, harm)
         for arm in found.arms
         for harm in arm.harms
-        if harm.column == total.column and _good(harm) > 0 and sum(map(_good, arm.harms)) > 0
+        if harm.column == total.column and _good(harm) > 0
     ]
-    if helping:
-        _, arm, harm = min(helping, key=lambda one: one[0])
+    # A smaller step gives up some of everything, so what it costs is said; another arm must give more than it costs.
+    worth = [one for one in helping if one[1].name == STEP or sum(map(_good, one[1].harms)) > 0]
+    if worth:
+        _, arm, harm = min(worth, key=lambda one: one[0])
         return Advice(f"{said}. {_do(arm)}", f"{cite}; {_cite_arm(arm, harm)}")
     compared = {arm.name for arm in found.arms}
     offered = _offered(total.column, without=compared, trains=not found.tuned)
     if offered is None and STEP in compared:
         rest = "keep less of the update" if found.tuned else "inject fewer facts, or keep less of the update"
+        vain = "What was compared helps at the price of as much" if helping else "Nothing that was compared clearly helps"
         return Advice(
-            f"{said}. Nothing that was compared clearly helps against it; {rest}.",
+            f"{said}. {vain}; {rest}.",
             f"{cite}; Mitigations: {', '.join(arm.name for arm in found.arms if arm.harms)}",
         )
     if offered is None:
@@ -125,13 +128,13 @@ def _do(arm: Arm) -> str:
     """What to do about a harm that this arm lowers."""
     recalled = next((count for count in arm.counts if count.column == "learned"), None)
     still = "" if recalled is None else f"; {recalled.after:.0f} of {recalled.n} are still recalled"
+    costs = [_change(harm) for harm in arm.harms if _good(harm) < 0]
+    price = f", at the price of {'; '.join(costs)}" if costs else ""
     if arm.name == STEP:
         return (
             f"Keep {arm.scale or 0:.2f} of the update (weights before + {arm.scale or 0:.2f} × what training added; of an "
-            f"adapter, its alpha times {arm.scale or 0:.2f}){still}."
+            f"adapter, its alpha times {arm.scale or 0:.2f}){still}{price}."
         )
-    costs = [_change(harm) for harm in arm.harms if _good(harm) < 0]
-    price = f", at the price of {'; '.join(costs)}" if costs else ""
     return f"'{arm.name}', which {arm.says}, lowers it at the same memorisation{price}."
 
 
