@@ -364,7 +364,7 @@ def _check_mode(mitigations: Sequence[str], tuned: bool, forecast_only: bool, ru
     if runs > 1 and (tuned or forecast_only):
         raise InputError(f"with a tuned model, or for a forecast, nothing is trained; got {runs} runs. Leave out --runs")
     if tuned and forecast_only:
-        raise InputError("with a tuned model nothing is forecast alone; leave out forecast_only")
+        raise InputError("with a tuned model nothing is trained or forecast; leave out forecast_only")
     if forecast_only and mitigations:
         raise InputError("for a forecast alone nothing is trained; leave out mitigations")
     training = [name for name in mitigations if MITIGATIONS[name].trains]
