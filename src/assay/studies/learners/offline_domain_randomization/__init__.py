@@ -104,6 +104,12 @@ STUDY = Study(
             "blocks) were dropped after the pilot, which could not have told their effects, nor C8.length's positive control, "
             "from nothing; C5.bonus asks of the cart-pole what P5 asked.",
         ),
+        Departure(
+            "D9",
+            "2026-11-30, after the first counted runs: `consistency` and `engine` are judged anew on seeds from 200, 60 runs "
+            "instead of 12 and 96 instead of 16. Nothing else moved. Over the counted runs the truth's distance (C2.truth) and "
+            "the control of P3.pendulum scatter more than in the pilot, so that too few runs had been planned.",
+        ),
     ),
     experiments=(TRANSFER, COLLAPSE, CONSISTENCY, GAPS, MISFIT, ENGINE),
 )

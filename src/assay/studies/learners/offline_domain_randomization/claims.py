@@ -115,11 +115,12 @@ CONSISTENCY = Experiment(
         "quick": Preset(
             ConsistencySettings(sizes=(10, 30), searched_sizes=(10, 20), n_copies=4, n_searched=1, budget=40, n_draws=8), 2
         ),
-        "laptop": Preset(ConsistencySettings(), 12),
+        "laptop": Preset(ConsistencySettings(), 60),
     },
     measure=f"{__package__}.consistency:measure",
     needs={"cma": "rl"},
-    cost=Cost(3.5, cores=1),
+    cost=Cost(15, cores=1),
+    first_seed=200,
     figures=CONSISTENCY_FIGURES,
 )  # fmt: skip
 
@@ -392,10 +393,11 @@ ENGINE = Experiment(
         "quick": Preset(
             EngineSettings(records=4, fit_budget=10, n_draws=2, policy_budget=10, n_trained_on=1, n_starts=1, n_steps=3), 2
         ),
-        "laptop": Preset(EngineSettings(), 16),
+        "laptop": Preset(EngineSettings(), 96),
     },
     measure=f"{__package__}.engine:measure",
     needs={"cma": "rl", "gymnasium": "rl", "mujoco": "rl"},
-    cost=Cost(9, cores=1),
+    cost=Cost(24, cores=1),
+    first_seed=200,
     figures=ENGINE_FIGURES,
 )  # fmt: skip

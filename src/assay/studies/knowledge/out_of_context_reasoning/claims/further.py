@@ -182,10 +182,10 @@ MITIGATION = Experiment(
         ),
         Claim(
             "mitigation.counter",
-            "Counter-examples, as many as examples, leave most of the hallucination: more than {bound:.0%} of held-out "
-            "subjects still get an implication that nobody taught of them asserted, the rule's or the counter-examples'.",
-            "counter-2/any_asserted", Above(0.5), why="most is more than half; without counter-examples it is all of them",
-            at="ours", negative=Arm("counter-2-combined", "one matrix instead of a product, in the same world"),
+            "Counter-examples, as many as examples, leave about half of the hallucination: of {low:.0%} to {high:.0%} of "
+            "held-out subjects an implication that nobody taught is still asserted, the rule's or the counter-examples'.",
+            "counter-2/any_asserted", Within(0.4, 0.6), why="a tie makes it one half; without counter-examples it is all of "
+            "them", at="ours", negative=Arm("counter-2-combined", "one matrix instead of a product, in the same world"),
         ),
         Claim(
             "mitigation.counter-left",
@@ -205,10 +205,11 @@ MITIGATION = Experiment(
     ),
     nulls=(Arm("untrained", "the product as it is drawn"),),
     measure_nulls=f"{PACKAGE}.mitigation:measure_nulls",
-    presets={"quick": Preset(MitigationSettings(n=4, n_steps=20), 2), "laptop": Preset(MitigationSettings(), 24)},
+    presets={"quick": Preset(MitigationSettings(n=4, n_steps=20), 2), "laptop": Preset(MitigationSettings(), 96)},
     measure_many=f"{PACKAGE}.mitigation:measure_many",
     batch=12,
-    cost=Cost(3),
+    cost=Cost(8, cores=1),
+    first_seed=300,
     figures=MITIGATION_FIGURES,
 )  # fmt: skip
 
