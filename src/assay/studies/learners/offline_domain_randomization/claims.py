@@ -119,7 +119,7 @@ CONSISTENCY = Experiment(
     },
     measure=f"{__package__}.consistency:measure",
     needs={"cma": "rl"},
-    cost=Cost(15, cores=1),
+    cost=Cost(5.5, cores=1),
     first_seed=200,
     figures=CONSISTENCY_FIGURES,
 )  # fmt: skip
@@ -355,7 +355,7 @@ TRANSFER = Experiment(
     },
     measure=f"{__package__}.transfer:measure",
     needs={"cma": "rl"},
-    cost=Cost(8, cores=1),
+    cost=Cost(4, cores=1),
     figures=TRANSFER_FIGURES,
 )  # fmt: skip
 
@@ -397,7 +397,7 @@ ENGINE = Experiment(
     },
     measure=f"{__package__}.engine:measure",
     needs={"cma": "rl", "gymnasium": "rl", "mujoco": "rl"},
-    cost=Cost(24, cores=1),
+    cost=Cost(20, cores=1),
     first_seed=200,
     figures=ENGINE_FIGURES,
 )  # fmt: skip
