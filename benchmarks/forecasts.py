@@ -1,12 +1,13 @@
 """How well forecasts order facts and tell totals: the tables of docs/audit.md, from audits that were kept or written as JSON.
 
     python -m benchmarks.forecasts audit.json other.json.gz ...    # scores these records
-    python -m benchmarks.forecasts --make --model smollm2-135m     # makes the audits of the four files first, or reads them
+    python -m benchmarks.forecasts --make --runs 3 --seeds 0,1     # makes the audits of the four files first, or reads them
 
 A record is what `assay audit --json` prints, or what an audit is kept as below the store. The files are
 examples/countries.yaml with 30 facts and with 102, benchmarks/facts/edits.json and benchmarks/facts/questions.jsonl; each is
 trained with recipes `full` and `lora`. Two records of one file and recipe that differ in their seed say how far one training
-orders facts as another does: no forecast that knows the model and not the seed can be expected to do better than that.
+(or the mean of several) orders facts as another does: no forecast that knows the model and not the seed can be expected to do
+better than that.
 """
 
 import argparse
@@ -30,6 +31,9 @@ FILES = ("countries", "hundred", "edits", "questions")
 RECIPES = ("full", "lora")
 WANTED, SPREADS = 0.5, 0.5
 """What a forecast must reach: a rank correlation, and a mean error of totals in standard deviations of the outcomes."""
+
+BUDGET = 600
+"""Minutes that an audit of `--make` may take."""
 
 Record = Mapping[str, Any]
 
@@ -204,8 +208,9 @@ def signed(value: float) -> str:
     return f"{value:.2f}".replace("-", "−") if abs(value) >= 0.005 else "0.00"
 
 
-def make(model: str, files: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -> list[Record]:
+def make(model: str, files: Sequence[str], recipes: Sequence[str], seeds: Sequence[int], runs: int) -> list[Record]:
     """The records of these files, recipes and seeds: made by the command that anyone may use, or read where they are kept."""
+    always = ["--runs", str(runs), "--budget", str(BUDGET), "--json", "--quiet"]
     found = []
     with tempfile.TemporaryDirectory() as folder:
         hundred = Path(folder) / "hundred.yaml"
@@ -223,7 +228,7 @@ def make(model: str, files: Sequence[str], recipes: Sequence[str], seeds: Sequen
         for name in files:
             for recipe in recipes:
                 for seed in seeds:
-                    command = ["audit", model, str(places[name]), "--recipe", recipe, "--seed", str(seed), "--json", "--quiet"]
+                    command = ["audit", model, str(places[name]), "--recipe", recipe, "--seed", str(seed), *always]
                     print(f"assay {' '.join(command)}", file=sys.stderr, flush=True)
                     done = subprocess.run([sys.executable, "-m", "assay", *command], check=True, capture_output=True, text=True)
                     found.append(json.loads(done.stdout))
@@ -239,12 +244,14 @@ def main() -> None:
     parser.add_argument("--files", default=",".join(FILES), help="with --make: some of the four")
     parser.add_argument("--recipes", default=",".join(RECIPES), help="with --make")
     parser.add_argument("--seeds", default="0", help="with --make; the first is scored, the second stands beside it")
+    parser.add_argument("--runs", type=int, default=1, help="with --make: trainings of each; outcomes are their means")
     given = parser.parse_args()
     records = [read(path) for path in given.records]
     if given.make:
         if unknown := [name for name in given.files.split(",") if name not in FILES]:
             parser.error(f"there is no file {', '.join(unknown)}; there are {', '.join(FILES)}")
-        records += make(given.model, given.files.split(","), given.recipes.split(","), [int(s) for s in given.seeds.split(",")])
+        seeds = [int(seed) for seed in given.seeds.split(",")]
+        records += make(given.model, given.files.split(","), given.recipes.split(","), seeds, given.runs)
     if not records:
         parser.error("name records of audits, or --make them")
     for line in tables(records):
