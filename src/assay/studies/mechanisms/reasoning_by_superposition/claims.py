@@ -34,7 +34,6 @@ BEHIND = Estimand(
     "share of questions", -1, 1,
 )  # fmt: skip
 UNTRAINED = Arm("untrained", "the same network before training, asked to think")
-WORDS = Arm("words", "the same network trained to say one path: its words, and the states they are read from")
 
 CONSTRUCTION = Experiment(
     "construction",
@@ -270,7 +269,7 @@ TRAINED = Experiment(
             paper="about 0.75 on ProsQA, where depth gives the answer away", unit="share of questions",
         ),
     ),
-    nulls=(UNTRAINED, WORDS),
+    nulls=(UNTRAINED,),
     presets={
         "quick": Preset(
             TrainedSettings(
@@ -291,7 +290,7 @@ TRAINED = Experiment(
     measure_many=f"{__package__}.trained:measure_many",
     check=f"{__package__}.trained:check",
     batch=6,
-    cost=Cost(20, cores=1, work=_work),
+    cost=Cost(21, cores=1, work=_work),
     figures=TRAINED_FIGURES,
 )  # fmt: skip
 
@@ -338,6 +337,6 @@ SHORTCUT = Experiment(
     },
     measure_many=f"{__package__}.shortcut:measure_many",
     batch=6,
-    cost=Cost(9.5, cores=1, work=_work),
+    cost=Cost(11, cores=1, work=_work),
     figures=SHORTCUT_FIGURES,
 )  # fmt: skip
