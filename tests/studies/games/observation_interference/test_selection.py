@@ -8,7 +8,7 @@ from assay.studies.games.observation_interference import selection
 from assay.studies.games.observation_interference.products import best_depth, expected_payoff, simulate
 from assay.studies.games.observation_interference.settings import ProductSettings
 
-SETTINGS = ProductSettings(n_trials=20_000, n_products=(2, 10))
+SETTINGS = ProductSettings(n_trials=20_000, n_products=(2, 10, 12))
 
 
 @pytest.mark.parametrize("d", [2, 3])

@@ -239,3 +239,9 @@ def test_the_curve_ends_where_the_human_knows_all() -> None:
     assert costs["private", 1, "price of always waiting"] == pytest.approx(np.mean(prices) / SMALL.largest)
     mass = [max(len(s) for s in optimal_pairs(g.team_form()).marked_sets) / SMALL.n_assistant for g in games]
     assert curve["private", 1]["most"] == pytest.approx(np.mean(mass))
+    # The least bonus a unit of waiting at which always waiting is worth as much as any other set of observations to wait on.
+    least, unit = [], SMALL.n_human * SMALL.n_assistant * SMALL.largest
+    for *others, always in arms.silent_values(shares._games(SMALL, Seeds(SEED), "curve")).tolist():
+        missing = [1 - bin(one).count("1") / SMALL.n_assistant for one in range(len(others))]
+        least.append(max(0.0, *((worth - always) / unit / share for worth, share in zip(others, missing, strict=True))))
+    assert costs["private", 1, "bonus that restores waiting"] == pytest.approx(np.mean(least))
