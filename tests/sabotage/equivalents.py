@@ -14,4 +14,9 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         'table: Integers = np.einsum("gxyrto,gaxyz->grazto", weighted, self.readings(), optimize=True)',
         'table: Integers = np.einsum("gxyrto,gaxyz->grazto", weighted, self.readings(), optimize=False)',
     ): "the order in which a sum over integers is contracted changes its speed alone",
+    (
+        "mechanisms/two_hop_reasoning/gate_fit.py",
+        "return np.asarray(1 / (1 + others * np.exp(-np.clip(log_odds, -60, 60))))",
+        "return np.asarray(1 / (1 + others * np.exp(np.clip(log_odds, -60, 60))))",
+    ): "all constants of these log-odds are fitted and none is told: they change their signs, and what is said stays",
 }

@@ -6,18 +6,43 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from assay.core.seeds import Seeds
+from assay.instruments.attention import attended
 from assay.instruments.nested_gates import Gates
+from assay.models.decoder import Decoder
 from assay.studies.mechanisms.two_hop_reasoning import gates
 from assay.studies.mechanisms.two_hop_reasoning.settings import DepthSettings, GateSettings, SymbolicSettings
-from assay.studies.mechanisms.two_hop_reasoning.system import network
+from assay.studies.mechanisms.two_hop_reasoning.system import gates_of, network
 
 
 def test_networks_are_of_attention_alone_unless_it_is_said() -> None:
     for settings in (SymbolicSettings(), DepthSettings()):
         assert network(settings, settings.world).d_mlp == 0
         assert network(replace(settings, mlp=True), settings.world).d_mlp == 4 * settings.d_model
+
+
+def test_a_network_is_read_at_the_query() -> None:
+    """What is answered, and where each layer looks, one sequence at a time."""
+    settings = SymbolicSettings()
+    drawn = settings.world.sequences(6, rng=np.random.default_rng(1))
+    model = Decoder.init(network(settings, settings.world), np.random.default_rng(0))
+    found = gates_of(model, drawn)
+    _, layers = attended(model, torch.from_numpy(drawn.tokens))
+    patterns = [layer.numpy() for layer in layers]  # [sequence, head, query, key]
+    last = drawn.tokens.shape[1] - 1
+    expected: dict[str, list[float]] = {"target": [], "parent": [], "bridge": [], "end": []}
+    with torch.no_grad():
+        for i, tokens in enumerate(torch.from_numpy(drawn.tokens)):
+            said = model(tokens[None])[0, last].softmax(-1)
+            expected["target"].append(float(said[drawn.answers[i]]))
+            expected["parent"].append(np.mean([patterns[0][i, 0, child, child - 1] for child in range(2, last, 2)]))
+            bridge, end = (2 + 2 * int(slot) for slot in drawn.asked_slots[i])
+            expected["bridge"].append(patterns[1][i, 0, last, bridge])
+            expected["end"].append(patterns[2][i, 0, last, end])
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(np.mean(values), rel=1e-5), name
 
 
 def test_numbers_of_gates_are_of_their_plans(monkeypatch: pytest.MonkeyPatch) -> None:
