@@ -102,13 +102,13 @@ def test_ten_thousand_facts_are_refused_with_what_they_would_cost() -> None:
 
 
 def test_a_forecast_is_refused_for_what_it_takes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is trained and the model is asked once: 2 of these 100 minutes."""
+    """One asking (2 of these minutes), half of another, and one pass of ten over the sentences: 12.6 minutes."""
     monkeypatch.setattr(run, "expected_minutes", lambda *_, **__: (100.0, 96.0))
-    assert audit(tiny_language_model(), FACTS, forecast_only=True, extent=BRIEF, budget_minutes=2.5).forecast
-    with pytest.raises(InputError, match=r"budget of 1\.5 minutes; .* would take about 2\.0\. .*\(--budget 2\.4\)"):
-        audit(tiny_language_model(), FACTS, forecast_only=True, extent=BRIEF, budget_minutes=1.5)
-    with pytest.raises(InputError, match="would take about 100"):
-        audit(tiny_language_model(), FACTS, extent=BRIEF, budget_minutes=2.5)
+    assert audit(tiny_language_model(), FACTS, forecast_only=True, extent=BRIEF, budget_minutes=13).forecast
+    with pytest.raises(InputError, match=r"budget of 12\.5 minutes; .* would take about 13\. .*\(--budget 15\.2\)"):
+        audit(tiny_language_model(), FACTS, forecast_only=True, extent=BRIEF, budget_minutes=12.5)
+    with pytest.raises(InputError, match="would take about 111"):
+        audit(tiny_language_model(), FACTS, extent=BRIEF, budget_minutes=13)
 
 
 def test_logits_that_are_not_finite_are_an_error() -> None:

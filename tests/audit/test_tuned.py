@@ -78,10 +78,11 @@ def test_training_goes_on_from_an_adapter_with_its_update_folded_in(tmp_path: Pa
     base = load(tiny_folder(tmp_path / "base"))
     tuned = adapter(tmp_path / "adapter", base)
     before = {name: value.clone() for name, value in tuned.model.state_dict().items()}
-    found = audit(tuned, FACTS, recipe=Recipe(method="lora", lora_rank=2, learning_rate=1e-2, n_epochs=1), extent=BRIEF)
+    recipe = Recipe(method="lora", lora_rank=2, learning_rate=1e-2, n_epochs=1)
+    found = audit(tuned, FACTS, recipe=recipe, extent=BRIEF)
     assert any(cell.change for row in found.rows for cell in row.cells.values())
     assert all(torch.equal(value, before[name]) for name, value in tuned.model.state_dict().items())
-    again = audit(tmp_path / "adapter", FACTS, base=tmp_path / "base", forecast_only=True, extent=BRIEF)
+    again = audit(tmp_path / "adapter", FACTS, base=tmp_path / "base", recipe=recipe, forecast_only=True, extent=BRIEF)
     assert again.forecast == found.forecast
 
 
