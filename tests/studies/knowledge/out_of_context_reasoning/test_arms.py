@@ -221,6 +221,20 @@ def test_widths_of_the_rank_sweep_are_as_they_say(monkeypatch):
 # -------------------------------------------------------------------------------------------------------------- descent
 
 
+def test_every_depth_descends_in_a_world_without_noise(monkeypatch):
+    worlds = []
+
+    def descend(told, starts, **asked):
+        worlds.extend(told)
+        return descend_arm(told, starts, **asked)
+
+    descend_arm = depth.descend_arm
+    monkeypatch.setattr(depth, "descend_arm", descend)
+    depth.measure_many(DepthSettings(n_steps=1), SEEDS)
+    assert {(world.n, world.n_noise, world.length) for world in worlds} == {(4, 0, 3)}
+    assert {(world.m_train, world.m_test) for world in worlds} == {depth.RARE, depth.EVEN}
+
+
 @pytest.mark.parametrize("depth_", [1, 3])
 def test_descent_starts_at_the_size_that_is_said_with_attention_fixed(depth_):
     world = RecallWorld.intact(n=4, m_train=1, m_test=3, n_noise=0, length=3)
