@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from assay.claims.claim import Arm, Claim
 from assay.claims.estimand import Estimand
@@ -13,6 +14,7 @@ from assay.claims.exact import Exact
 from assay.claims.paper import Paper
 from assay.claims.rules import Above, Below, Equals, Ordered
 from assay.claims.study import Experiment, Measurement, Preset, Study
+from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
 from assay.runner.check import compute_nulls, null_names, null_outcomes, quick_faults, same_numbers, structure_faults
 from assay.runner.plan import Selection
@@ -94,6 +96,19 @@ def test_a_null_that_nobody_measured_is_refused(tmp_path: Path) -> None:
         claim("C1", "net/accuracy", Above(0.8)), measure_nulls=lambda settings, seeds: Measurement({"constant/loss": 1.0})
     )
     assert outcomes(lacking, tmp_path) == {"C1": ("not measured", True)}
+
+
+def test_a_null_arm_says_which_numbers_it_cannot_have(tmp_path: Path) -> None:
+    blind = Arm("constant", "the best constant answer", why="it has no weights", lacks=("accuracy",))
+    lacking = experiment(
+        claim("C1", "net/accuracy", Above(0.8)),
+        claim("C2", "net/loss", Above(0.8)),
+        nulls=(blind,),
+        measure_nulls=lambda settings, seeds: Measurement({"constant/other": 1.0}),
+    )
+    assert outcomes(lacking, tmp_path) == {"C1": ("not measured", False), "C2": ("not measured", True)}
+    with pytest.raises(SettingsError, match="'constant' lacks accuracy: say why="):
+        Arm("constant", "the best constant answer", lacks=("accuracy",))
 
 
 def test_an_orderings_null_has_one_number_for_each_of_its_arms() -> None:

@@ -29,9 +29,10 @@ class Arm:
         says: what was changed, and what must happen then.
         rule: its own rule, where the claim's does not fit: a null effect is `Within` a band, it does not merely miss a bound.
         estimand: another estimand than the claim's, for the few exceptions; then `why` is required.
-        why: why this control needs another estimand.
+        why: why this control needs another estimand, or why this null arm lacks some.
         power_only: of a positive control: the effect was not trained or prompted into the very system that the claim is about
             (numbers written into scores, shifted answers, another system); it shows that one of this size would be seen.
+        lacks: of a null arm, the estimands that it cannot have; then `why` is required.
     """
 
     name: Names
@@ -40,6 +41,7 @@ class Arm:
     estimand: str | None = None
     why: str = ""
     power_only: bool = False
+    lacks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not all(name.strip() for name in names(self.name)) or not names(self.name):
@@ -51,6 +53,8 @@ class Arm:
                 f"arm '{self.name}' is read by another estimand, '{self.estimand}', than its claim: say why=..., or leave "
                 "estimand out, so that claim and control are the same number of two arms"
             )
+        if self.lacks and not self.why.strip():
+            raise SettingsError(f"arm '{self.name}' lacks {', '.join(self.lacks)}: say why=..., or measure it there")
 
     def measured(self, claimed: Names) -> Names:
         """The name(s) under which a run yields this arm's number for a claim about `claimed`."""

@@ -74,11 +74,18 @@ def check(
             note(f"{found.slug}: {fault}")
         for outcome in outcomes:
             if outcome.refused:
-                what = "passes it unsaid" if outcome.outcome == "passes" else "was not measured"
-                note(
-                    f"{found.slug}: claim '{outcome.claim}': the null arm '{outcome.arm}' {what}. Put the claim as the excess "
-                    "over the null, or say in null_passes=... why that is no fault"
+                what, mend = (
+                    (
+                        "passes it unsaid",
+                        "Put the claim as the excess over the null, or say in null_passes=... why that is no fault",
+                    )
+                    if outcome.outcome == "passes"
+                    else (
+                        "was not measured",
+                        "Run the experiment, or name in the arm's lacks=... what it cannot have, and why=...",
+                    )
                 )
+                note(f"{found.slug}: claim '{outcome.claim}': the null arm '{outcome.arm}' {what}. {mend}")
         if not faults and not any(outcome.refused for outcome in outcomes):
             note(f"{found.slug}: nothing is wrong with {len(found.claims)} claims and {len(found.exact)} exact checks")
     if faults or any(outcome.refused for outcome in outcomes):

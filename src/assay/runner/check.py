@@ -58,7 +58,7 @@ class NullOutcome:
         outcome: "passes" if the rule is supported on the arm, "fails" if refuted, "open" if neither; "not measured" where the
             arm has no such number.
         estimate: with `low` and `high`, of the arm; None where it has no number.
-        said: why the claim may be passed (`Claim.null_passes`).
+        said: why the claim may be passed (`Claim.null_passes`), or why the arm has no such number (`Arm.lacks`).
     """
 
     experiment: str
@@ -74,8 +74,8 @@ class NullOutcome:
 
     @property
     def refused(self) -> bool:
-        """Whether the claim may not stand: a null passes it unsaid, or nobody has asked this null."""
-        return (self.outcome == "passes" and not self.said) or self.outcome == "not measured"
+        """Whether the claim may not stand: a null passes it unsaid, or nobody has asked this null, and nobody says why."""
+        return self.outcome in ("passes", "not measured") and not self.said
 
 
 def structure_faults(study: Study) -> list[str]:
@@ -225,7 +225,7 @@ def _outcome(experiment: str, claim: Claim, arm: Arm, runs: Runs) -> NullOutcome
             None,
             None,
             len(having.rows),
-            claim.null_passes,
+            arm.why if {name_of(name) for name in names(wanted)} <= set(arm.lacks) else "",
         )
     look = look_at(wanted, claim.summary, having, Seeds(0).child("nulls").child(claim.name), anytime=False, part=1.0)
     decision = decide(claim.rule, (look,), ERROR)

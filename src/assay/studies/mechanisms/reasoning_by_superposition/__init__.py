@@ -117,10 +117,10 @@ STUDY = Study(
         ),
         Departure(
             "D10",
-            "30 November 2026, after the count: words are no null arm of the list any more. Seven claims have no number of "
-            "them: the excess over them is the claim (C4, C4.others, C5), or they have no thoughts to look from, cut or "
-            "replace (C3.spare, C3.spare_optimal, C7.cut, C8). Of the other six they pass C2.words alone, which says so; "
-            "the log has the numbers. That a network which says one path looks at part of the frontier is not measured.",
+            "30 November 2026, after the count: the null arm `words` says that it has no number for seven claims: the excess "
+            "over it is the claim (C4, C4.others, C5), or it has no thoughts to look from, cut or replace (C3.spare, "
+            "C3.spare_optimal, C7.cut, C8). Of the other six it passes C2.words alone, which says so. That a network which "
+            "says one path looks at part of the frontier is not measured.",
         ),
     ),
     experiments=(CONSTRUCTION, TRAINED, SHORTCUT),

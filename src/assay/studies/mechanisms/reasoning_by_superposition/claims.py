@@ -34,6 +34,11 @@ BEHIND = Estimand(
     "share of questions", -1, 1,
 )  # fmt: skip
 UNTRAINED = Arm("untrained", "the same network before training, asked to think")
+WORDS = Arm(
+    "words", "the same network trained to say one path: its words, and the states they are read from",
+    why="the claim is the excess over words (C4, C4.others, C5), or words have no thoughts to look from, cut or replace",
+    lacks=("frontier_excess", "branch_excess", "frontier_ratio", "optimal_ratio", "other_drop", "collapse_drop"),
+)  # fmt: skip
 
 CONSTRUCTION = Experiment(
     "construction",
@@ -269,7 +274,7 @@ TRAINED = Experiment(
             paper="about 0.75 on ProsQA, where depth gives the answer away", unit="share of questions",
         ),
     ),
-    nulls=(UNTRAINED,),
+    nulls=(UNTRAINED, WORDS),
     presets={
         "quick": Preset(
             TrainedSettings(

@@ -14,6 +14,7 @@ from assay.studies.mechanisms.two_hop_reasoning.settings import ModelSettings
 MODELS = "Do pretrained language models guess among the ends, and does fine-tuning teach them to follow chains?"
 
 CUT = "the second premises speak of other bridges: no source leads to an end, and only place and order could tell"
+NO_HEADS = "it is no network and has no heads"
 RUN = "split of the names, fine-tuning and draw of prompts"
 
 LANGUAGE_MODEL = Experiment(
@@ -41,8 +42,14 @@ LANGUAGE_MODEL = Experiment(
         ),
     ),
     nulls=(
-        Arm("constant", "an answer that does not depend on the question: the same probability for every end"),
-        Arm("place", "an answer by place: the first source has the first end, and so on; it follows nothing"),
+        Arm(
+            "constant", "an answer that does not depend on the question: the same probability for every end",
+            why=NO_HEADS, lacks=("end_margin", "right_first"),
+        ),
+        Arm(
+            "place", "an answer by place: the first source has the first end, and so on; it follows nothing",
+            why=NO_HEADS, lacks=("end_margin", "right_first"),
+        ),
         Arm("untrained", "a small random model, asked the same"),
     ),
     measure_nulls=f"{__package__}.language_model:measure_nulls",
