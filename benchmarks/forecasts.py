@@ -192,11 +192,13 @@ def tables(records: Sequence[Record]) -> Iterator[str]:
             f"| {one.column} | {one.n} | {one.error:.3f} | {one.spread:.3f} | {ratio} | {one.mean_error:.3f} | "
             f"{'yes' if one.reached else 'no'} |"
         )
-    costs = [
-        f"{name}: {record['carried']['minutes']:.2f} of {record['cost']['training']:.2f} minutes "
-        f"({100 * record['carried']['minutes'] / record['cost']['training']:.0f} %)"
+    took = {  # the forecast is made once, for all trainings
+        name: (record["carried"]["minutes"], record["cost"]["training"] / max(1, len(record.get("runs", ()))))
         for name, record in firsts.items()
         if record.get("carried") and record["cost"].get("training")
+    }
+    costs = [
+        f"{name}: {own:.2f} of {training:.2f} minutes ({100 * own / training:.0f} %)" for name, (own, training) in took.items()
     ]
     if costs:
         yield ""

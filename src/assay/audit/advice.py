@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from assay.audit.columns import COLUMNS, column_named
 from assay.audit.counts import Count
+from assay.audit.forecast import PRIMES_ABOVE
 from assay.audit.mitigations import MITIGATIONS, STEP
 from assay.audit.record import Advice, Arm, Audit, Harm
 from assay.audit.totals import EVERYTHING, Total
@@ -16,7 +17,6 @@ from assay.audit.totals import EVERYTHING, Total
 __all__ = ["advice", "ranked"]
 
 TABLE = "docs/audit.md, Mitigations at equal memorisation"
-SURPRISING = 3.0  # powers of ten, by the threshold of arXiv:2504.09522
 SPURIOUS = 0.25
 FEW = 0.5  # of what was asked
 
@@ -30,9 +30,12 @@ def advice(found: Audit) -> tuple[Advice, ...]:
 
 
 def ranked(arms: Sequence[Arm]) -> list[Arm]:
-    """Arms that were compared, the best first: by clear improvements less clear damage, then by minutes."""
+    """Arms that were compared, the best first: by clear improvements less clear damage, then by minutes.
+
+    The smaller step comes last: it is the others' control, and its own is plain training.
+    """
     compared = [arm for arm in arms if arm.harms]
-    return sorted(compared, key=lambda arm: (-sum(map(_good, arm.harms)), arm.minutes, arm.name))
+    return sorted(compared, key=lambda arm: (arm.name == STEP, -sum(map(_good, arm.harms)), arm.minutes, arm.name))
 
 
 def _good(harm: Harm) -> int:
@@ -51,27 +54,24 @@ def _of_learning(found: Audit) -> Iterator[Advice]:
     remedy = (
         "was it trained on these very texts, and saved and merged afterwards?"
         if found.tuned
-        else "train longer or harder (--set n_epochs=20, or a larger learning_rate)."
+        else f"train longer or harder (--set n_epochs={2 * int(str(found.recipe['n_epochs']))}, or a larger learning_rate)."
     )
     yield Advice(f"Little was learned: {remedy}", _cite_count(count))
 
 
 def _of_harms(found: Audit) -> Iterator[Advice]:
     """Every clear harm with what helps against it."""
-    harms = [
-        total
-        for total in found.totals
-        if total.group == EVERYTHING and total.clear and not column_named(total.column).wanted
-        if total.estimate >= column_named(total.column).worth
-    ]
+    unwanted = [total for total in found.totals if total.group == EVERYTHING and not column_named(total.column).wanted]
+    harms = [total for total in unwanted if total.clear and total.estimate >= column_named(total.column).worth]
     for total in sorted(harms, key=lambda one: -one.estimate / column_named(one.column).reach):
         yield _remedied(found, total)
     if not harms:
-        open_ = [one for one in found.totals if one.group == EVERYTHING and not column_named(one.column).wanted]
-        widest = [f"{_title(one)} {_signed(one.high)}" for one in open_ if one.high is not None]
+        widest = [f"{_title(one)} {_signed(one.high)}" for one in unwanted if one.high is not None]
         if widest:
+            small = any(one.clear and one.estimate > 0 for one in unwanted)
+            said = "What is clear is small" if small else "No harm is clear"
             yield Advice(
-                "No harm is clear. How large one may still be is the upper end of its interval.",
+                f"{said}. How large a harm may still be is the upper end of its interval.",
                 f"In total, upper ends: {', '.join(widest)}",
             )
 
@@ -92,7 +92,8 @@ def _remedied(found: Audit, total: Total) -> Advice:
     # A smaller step gives up some of everything, so what it costs is said; another arm must give more than it costs.
     worth = [one for one in helping if one[1].name == STEP or sum(map(_good, one[1].harms)) > 0]
     if worth:
-        _, arm, harm = min(worth, key=lambda one: one[0])
+        # What a smaller step does is measured against plain training, what the others do against the smaller step.
+        _, arm, harm = min(worth, key=lambda one: (one[1].name == STEP, one[0]))
         return Advice(f"{said}. {_do(arm)}", f"{cite}; {_cite_arm(arm, harm)}")
     compared = {arm.name for arm in found.arms}
     offered = _offered(total.column, without=compared, trains=not found.tuned)
@@ -105,7 +106,7 @@ def _remedied(found: Audit, total: Total) -> Advice:
         )
     if offered is None:
         smaller = f"'{STEP}', which {MITIGATIONS[STEP].says}"
-        return Advice(f"{said}. Compare {smaller} (--mitigate {STEP}).", f"{cite}; {TABLE}: the rows plain and {STEP}")
+        return Advice(f"{said}. Compare {smaller} (--mitigate {STEP}).", f"{cite}; nothing of our own comparison speaks of it")
     remedy, number = offered
     return Advice(f"{said}. Compare {remedy}.", f"{cite}; {number}")
 
@@ -184,13 +185,13 @@ def _of_known(found: Audit) -> Iterator[Advice]:
 
 def _of_forecast(found: Audit) -> Iterator[Advice]:
     """What may come, where nothing was trained yet, with what helped elsewhere."""
-    surprising = sum(one.primes > SURPRISING for one in found.forecast)
+    surprising = sum(one.primes > PRIMES_ABOVE for one in found.forecast)
     if surprising:
         yield _warned(
-            f"{surprising} facts have objects that the model gives less than 1 in 1,000 in their own sentence; such facts may "
-            f"prime.",
+            f"{surprising} facts have objects that the model gives less than 1 in {10**PRIMES_ABOVE:,.0f} in their own "
+            "sentence; such facts may prime.",
             "primed",
-            f"Forecast, primes above 3: {surprising} (arXiv:2504.09522)",
+            f"Forecast, primes above {PRIMES_ABOVE:g}: {surprising} (arXiv:2504.09522)",
         )
     spurious = sum((one.hallucinates or 0.0) > SPURIOUS for one in found.forecast)
     if spurious:
@@ -198,7 +199,7 @@ def _of_forecast(found: Audit) -> Iterator[Advice]:
             f"For {spurious} facts the file teaches a pairing that does not follow to a part of the subjects; it may be made "
             f"up of the others too.",
             "hallucinated",
-            f"Forecast, hallucinates above 0.25: {spurious}",
+            f"Forecast, hallucinates above {SPURIOUS:g}: {spurious}",
         )
 
 

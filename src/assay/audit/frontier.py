@@ -160,7 +160,7 @@ class _Frontier:
         target = min(ENOUGH, *(memory[name] for name in plans if name not in reasons), memory[PLAIN])
         with part(0.6, 1.0, f"at memorisation {target:.2f}"):
             for name in parts([name for name in plans if name not in reasons], label=lambda name: name):
-                scales[name] = scale_for(scratch, weights, self._update(name), target, self.facts)
+                scales[name] = scale_for(scratch, weights, self._update(name, plans[name]), target, self.facts)
                 changes[name] = self.measured(scratch)
         return self._told(plans, reasons, memory, scales, changes, spent), target
 
@@ -206,21 +206,18 @@ class _Frontier:
             harms.setdefault(total.group, []).append(harm)
         return {name: tuple(found) for name, found in harms.items()}
 
-    def _update(self, name: str) -> Mapping[str, Tensor]:
-        return self.plain if name == STEP else load_file(self._file(name))
+    def _update(self, name: str, one: Plan) -> Mapping[str, Tensor]:
+        return load_file(self._file(name)) if one.of_plain is None else one.of_plain(self.plain)
 
     def _load_or_make(self, name: str, one: Plan) -> tuple[Mapping[str, Tensor], Spent]:
         """The arm's update and what it took; those of an audit that was killed, where they lie in the folder."""
-        if name == STEP:  # plain training's own
-            return self.plain, Spent()
+        start = time.perf_counter()
+        if one.of_plain is not None:  # at once, and never written
+            return one.of_plain(self.plain), Spent(0, (time.perf_counter() - start) / 60)
         kept = _load(self._file(name))
         if kept is not None:
             return kept
-        start, steps = time.perf_counter(), 0
-        if one.of_plain is not None:
-            update = dict(one.of_plain(self.plain))
-        else:
-            update, steps = self._train(name, one)
+        update, steps = self._train(name, one)
         spent = Spent(steps, (time.perf_counter() - start) / 60)
         _keep(update, spent, self._file(name))
         return update, spent

@@ -251,8 +251,9 @@ class _Job:
             before = session.ask(initial) if self.forecast_only else session.heard(initial)
         forecast = session.forecast(before, tuned=after.name if after is not None else "", recipe=self.planned)
         asked_minutes = (time.perf_counter() - begun) / 60
+        once = asking + self._forecast_minutes()  # of the model before, however many trainings follow
         cost = Cost(
-            expected_minutes=2 * asking + self._forecast_minutes() + training,
+            expected_minutes=once + asking + training,
             expected_training=training,
             mitigations_expected=self._arms_minutes() if self.mitigations else None,
             expected_gib=self.needed,
@@ -266,8 +267,11 @@ class _Job:
         if self.forecast_only:
             yield 0, replace(record, advice=advice(record))
             return
-        done = asking + self._forecast_minutes()
+        done = once
         for run in left:
+            if run != left[0]:
+                record = replace(record, cost=replace(cost, expected_minutes=asking + training))
+                asked_minutes = 0.0
             upto = done + training + asking + (self._arms_minutes() if run == 0 else 0.0)
             with part(min(1.0, done / whole), min(1.0, upto / whole), f"run {run + 1}" if len(left) > 1 else ""):
                 made = self._run(session, record, before, run, asked_minutes)
@@ -316,7 +320,10 @@ class _Job:
                     names,
                     lambda model: session.changes(before, session.ask(model)),
                     seeds=seeds,
-                    folder=None if self.folder is None else self.folder / f"arms-{digest([plain(self.recipe), seeds])}",
+                    folder=None
+                    if self.folder is None
+                    else self.folder
+                    / f"arms-{digest([facts.digest, list(map(list, facts.sentences)), plain(self.recipe), seeds])}",
                     plain=update,
                     outcomes=record.outcomes,
                     spent=Spent(n_steps(len(facts.sentences), self.recipe), cost.training or 0.0) if cost.training else Spent(),

@@ -244,6 +244,9 @@ def _of_run(facts: Sequence[OfFact], found: Sequence[Outcome], each: Numbers, ru
     return _mean(subjects)
 
 
+TAKEN = {EVERYTHING, *(part for column in COLUMNS.values() for part in column.parts)}  # groups that are no relations
+
+
 def _lines(facts: Facts, found: Sequence[Outcome]) -> dict[tuple[str, str], Values]:
     by_column: dict[str, list[Outcome]] = {name: [] for name in COLUMNS}
     for outcome in found:
@@ -259,7 +262,7 @@ def _lines(facts: Facts, found: Sequence[Outcome]) -> dict[tuple[str, str], Valu
                 if one.question.fact != MODEL_WIDE and facts.facts[one.question.fact].relation == relation
             ]
             if own:
-                lines[name, relation] = values_of(facts.facts, own)
+                lines[name, relation if relation not in TAKEN else f"relation {relation}"] = values_of(facts.facts, own)
     for name, outcomes in by_column.items():
         for kind in column_named(name).parts:
             if part := [one for one in outcomes if one.question.kind == kind]:
