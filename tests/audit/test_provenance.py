@@ -238,3 +238,24 @@ def test_scores_are_read_and_wrong_ones_named(tmp_path: Path) -> None:
             read_scores(path, ["a"])
     with pytest.raises(InputError, match="UTF-8"):
         read_scores(tmp_path / "none", ["a"])
+
+
+def test_an_order_in_which_only_its_end_stands_out_is_no_shuffle() -> None:
+    """Long, short and long texts again go with the order in no line, but the scores of the test see the end."""
+    rng = np.random.default_rng(3)
+    lengths = np.concatenate([np.full(300, 80), np.full(400, 20), np.full(300, 80)]) + rng.integers(0, 10, 1_000)
+    texts = tuple(f"{i:04d}".ljust(int(length), "x") for i, length in enumerate(lengths))
+    log = Transcript(Order.of([[i] for i in range(1_000)], 1_000), texts)
+    losses = -lengths + rng.normal(size=1_000)
+    with pytest.raises(InputError, match="goes with the texts' lengths"):
+        provenance(log, np.arange(1_000), losses)
+    assert provenance(log, np.arange(1_000), losses, assume_shuffled=True).says.startswith("If this order was drawn at random")
+
+
+def test_scores_are_read_line_by_line_and_nothing_else_ends_one(tmp_path: Path) -> None:
+    path = tmp_path / "scores.jsonl"
+    path.write_text(json.dumps({"text": "a\u2028b", "log_prob": -3.0}, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_scores(path, ["a\u2028b"]) == pytest.approx(3.0 / 5)
+    path.write_text('{"text": "a", "log_prob": -1' + "0" * 400 + "}\n")
+    with pytest.raises(InputError, match="line 1: a row must be a JSON object"):
+        read_scores(path, ["a"])

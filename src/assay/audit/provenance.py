@@ -22,7 +22,7 @@ from assay.core.progress import progress
 from assay.core.seeds import Seeds
 from assay.core.text import visible
 from assay.models.pretrained.loading import LanguageModel
-from assay.stats.order_tests import bet_on_order, order_test, rank_correlation, savage
+from assay.stats.order_tests import bet_on_order, order_test, rank_correlation, savage, uniform
 from assay.training.order import Transcript
 
 __all__ = ["FEWEST", "Provenance", "Tenth", "chosen_examples", "losses_of", "provenance", "read_scores"]
@@ -131,7 +131,7 @@ def read_scores(path: Path, texts: Sequence[str]) -> Floats:
         InputError: there is no such file, or a line is not one.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # a text may hold other ends of lines
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"scores must be a UTF-8 file of JSON lines; {path}: {error}") from error
     known: dict[str, float] = {}
@@ -141,12 +141,12 @@ def read_scores(path: Path, texts: Sequence[str]) -> Floats:
         try:
             row = json.loads(line)
             text, value = row["text"], row["log_prob"]
-        except (ValueError, KeyError, TypeError) as error:
+            right = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value <= 0
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise InputError(
                 f"{path.name}, line {number}: a row must be a JSON object with 'text' and 'log_prob'; got "
                 f"'{visible(line[:60])}'"
             ) from error
-        right = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value <= 0
         if not isinstance(text, str) or not right:
             raise InputError(
                 f"{path.name}, line {number}: 'log_prob' must be the natural logarithm of a text's probability, at most 0; got "
@@ -198,13 +198,14 @@ def provenance(
         "the reference's losses" if len(references) == 1 else f"the losses of reference {i}": everything[:, i]
         for i in range(1, everything.shape[1])
     }
-    notes += _check_shuffled(steps, sizes, assume_shuffled)
+    against = _check_shuffled(steps, sizes, assume_shuffled)
+    notes += against
     residual = _residual(everything[:, 0], everything[:, 1:])
     seeds = Seeds(seed).child("provenance")
     tested = order_test(steps, residual, rng=seeds("permutations"), scores=savage, n_permutations=N_PERMUTATIONS)
     bet = bet_on_order(steps, residual, rng=seeds("bet"))
     return Provenance(
-        says=_said(tested.p_value, tested.floor, tested.approximate),
+        says=_said(tested.p_value, tested.floor, tested.approximate, doubted=bool(against)),
         n_texts=len(texts),
         n_references=len(references),
         correlation=rank_correlation(steps, residual),
@@ -228,8 +229,12 @@ def _check_shuffled(steps: Ints, sizes: Mapping[str, Floats], assumed: bool) -> 
     for what, values in sizes.items():
         if np.ptp(values) == 0 or np.ptp(steps) == 0:
             continue
-        rising = order_test(steps, values, rng=np.random.default_rng(0), n_permutations=1).approximate
-        p = 2 * min(rising, 1 - rising)
+        # By the scores of the test as well: late texts may stand out where the whole order goes with nothing.
+        rising = [
+            order_test(steps, values, rng=np.random.default_rng(0), scores=scores, n_permutations=1).approximate
+            for scores in (uniform, savage)
+        ]
+        p = min(1.0, 4 * min(min(one, 1 - one) for one in rising))
         if p >= SHUFFLED:
             continue
         said = f"the order goes with {what} (rank correlation {rank_correlation(steps, values):.2f}, p = {p:.1g})"
@@ -265,8 +270,13 @@ def _tenths(steps: Ints, residual: Floats) -> tuple[Tenth, ...]:
     return tuple(found)
 
 
-def _said(p: float, floor: float, approximate: float) -> str:
+def _said(p: float, floor: float, approximate: float, *, doubted: bool) -> str:
     shown = f"p = {p:.2g}" if p > floor else f"p = {floor:.1g} or less, about {approximate:.1g}"
+    if p <= SURE and doubted:
+        return (
+            f"If this order was drawn at random, which the notes speak against: later texts have lower losses than chance "
+            f"allows ({shown}). If it was not, nothing follows."
+        )
     if p <= SURE:
         return (
             f"Yes: the later this log has a text, the lower the model's loss on it, more than chance allows ({shown}). The "

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 
 from assay.core.arrays import Ints
 from assay.core.errors import InputError, StoreError
+from assay.core.text import visible
 from assay.store.files import write_atomically
 
 __all__ = ["Order", "Transcript", "texts_digest"]
@@ -280,18 +281,20 @@ def _row(line: str, path: Path, number: int) -> dict[str, object]:
         row = json.loads(line)
     except ValueError as error:
         raise InputError(
-            f"{path.name}, line {number}: a line must be a JSON object; got '{line[:60]}'. A log that was cut ends so: remove "
-            "the line"
+            f"{path.name}, line {number}: a line must be a JSON object; got '{visible(line[:60])}'. A log that was cut ends "
+            "so: remove the line"
         ) from error
     if not isinstance(row, dict):
-        raise InputError(f"{path.name}, line {number}: a line must be a JSON object with 'text' and 'step'; got '{line[:60]}'")
+        raise InputError(
+            f"{path.name}, line {number}: a line must be a JSON object with 'text' and 'step'; got '{visible(line[:60])}'"
+        )
     return row
 
 
 def _read_lines(path: Path) -> Transcript:
     """A user's own log: rows of text and step, told apart into passes by `epoch` or by whole repetitions."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # a text may hold other ends of lines
     except FileNotFoundError as error:
         raise InputError(f"a log of the order must be a folder or a file of JSON lines; there is no {path}") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -306,7 +309,7 @@ def _read_lines(path: Path) -> Transcript:
         if not isinstance(text, str) or not whole:
             raise InputError(
                 f"{path.name}, line {number}: a row must have a 'text' and a whole 'step' from 0 (and may have a whole "
-                f"'epoch'); got '{line[:80]}'"
+                f"'epoch'); got '{visible(line[:80])}'"
             )
         assert isinstance(step, int)
         assert isinstance(epoch, int)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Gt, doc
+from annotated_types import Ge, Gt, Le, doc
 
 from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
@@ -75,7 +75,7 @@ class TextSettings(Scale):
     n_scored: Annotated[int, Ge(4), doc("texts that the reshuffled models score")] = 256
     n_counted: Annotated[int, Ge(4), doc("texts whose word sequences are counted")] = 3200
     longest: Annotated[int, Ge(1), doc("words of the longest sequence that is looked up (k)")] = 8
-    copied: Annotated[float, Gt(0), doc("share of texts that are copied from Alice's last phase, in a control")] = 0.5
+    copied: Annotated[float, Gt(0), Le(1), doc("share of texts that are copied from Alice's last phase, in a control")] = 0.5
 
     def __post_init__(self) -> None:
         if len(self.phases) < 2 or list(self.phases) != sorted(self.phases) or not 0 < self.phases[0] < self.phases[-1] < 1:

@@ -81,9 +81,8 @@ def reshuffled(settings: TextSettings, seeds: Seeds, fork: Learner, texts: Texts
 def with_copies(settings: TextSettings, seeds: Seeds, wrote: Texts, texts: Texts, order: Order, start: int) -> Texts:
     """The texts with some of them replaced by texts of Alice's last phase, evenly spread."""
     rest = order.examples[order.bounds[start] :]
-    every = max(1, round(1 / settings.copied))
     copied = wrote.copy()
-    places = np.arange(every - 1, len(wrote), every)
+    places = np.flatnonzero(np.diff(np.floor(np.arange(len(wrote) + 1) * settings.copied)))
     copied[places] = texts[seeds("copied").choice(rest, size=len(places))]
     return copied
 
