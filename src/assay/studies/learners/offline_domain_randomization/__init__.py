@@ -108,7 +108,8 @@ STUDY = Study(
             "D9",
             "2026-11-30, after the first counted runs: `consistency` and `engine` are judged anew on seeds from 200, 60 runs "
             "instead of 12 and 96 instead of 16. Nothing else moved. Over the counted runs the truth's distance (C2.truth) and "
-            "the control of P3.pendulum scatter more than in the pilot, so that too few runs had been planned.",
+            "the control of P3.pendulum scatter more than in the pilot, so that too few runs had been planned. Families judged "
+            "twice have at most twice their 5 % of false verdicts. C5.bonus, open too, would take more than 256 runs.",
         ),
     ),
     experiments=(TRANSFER, COLLAPSE, CONSISTENCY, GAPS, MISFIT, ENGINE),

@@ -375,7 +375,8 @@ ENGINE = Experiment(
     claims=(
         Claim(
             "P1.masses",
-            "The mean of a law fitted to twenty transitions of a hopper is more than {bound} times nearer to its link masses "
+            "From twenty noisy transitions of short episodes, the mean of a law fitted to a hopper is more than {bound} times "
+            "nearer to its link masses "
             "than the middle of the bounds.",
             "fitted/log_nearer", Above(math.log(2)), why="half the distance", at=DROPO + "simulated hopper",
             paper="recovers masses in simulation",

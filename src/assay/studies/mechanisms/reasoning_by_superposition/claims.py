@@ -166,8 +166,9 @@ TRAINED = Experiment(
         ),
         Claim(
             "C3.spare",
-            "Told edges in both layers, a network that makes a thought gives an edge of the frontier more than {bound} times "
-            "the attention of an edge not reachable, at every step, in the layer where the ratio is larger on other graphs.",
+            "Told edges in both layers, networks that make a thought give an edge of the frontier on average more than {bound} "
+            "times the attention of an edge not reachable, at every step, in the layer where the ratio is larger on other "
+            "graphs; a network that says one path was not asked.",
             "spare/frontier_ratio", Above(math.log(5)), why="the paper's smallest ratio is 5",
             at="section 5, table 1", paper="53, 33, 8, 5",
             negative=Arm("untrained-spare", "before training all edges are alike"),

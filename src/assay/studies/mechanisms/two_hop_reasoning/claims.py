@@ -144,8 +144,11 @@ SYMBOLIC = Experiment(
             "layers 1 and 2 tells the answer with less than {bound} times the held-out error of one gate or of both added.",
             "network/log_error_ratio", Below(math.log(0.8)), given=SOLVED, why="a fifth less error is worth a gate",
             at="section 5 (three-parameter model)", paper="the gates of all three layers multiply",
-            negative=Arm("planted-two", "answers that follow the best of those rivals, with the network's own deviations"),
-            positive=Arm("planted-three", "answers that follow the product, with the same deviations", power_only=True),
+            negative=Arm(
+                "planted-two", "answers that follow the best of those rivals, with the noise by which two halves of the "
+                "sequences differ"
+            ),
+            positive=Arm("planted-three", "answers that follow the product, with the same noise", power_only=True),
         ),
         Claim(
             "C8",
@@ -188,7 +191,9 @@ DEPTH = Experiment(
     claims=(
         Claim(
             "C5",
-            "Two layers of one head hardly ever learn the task: the share of their starts that solve it is below {bound}.",
+            "Two layers of one head do not learn the task in the steps and at the rate at which three do: the share of their "
+            "starts "
+            "that solve it is below {bound}.",
             "two-layers/solved", Below(0.25), summary="share",
             why="one start in four is hardly ever", at="section 3",
             paper="three layers are needed",
