@@ -120,8 +120,7 @@ STUDY = Study(
             "single questions; the preset `paper` draws one. With it, and with D6's start, the jump is steeper and cleaner "
             "than "
             "in four earlier networks that were asked one chain from another start (it took 0.08 to 0.19 of the way, and cuts "
-            "of "
-            "other rows cost 0.30 to 0.48): C1.ends, C1.jump and C3.others are about networks trained so.",
+            "of other rows cost 0.30 to 0.48): C1.ends, C1.jump and C3.others are about networks trained so.",
         ),
         Departure(
             "D15",

@@ -192,8 +192,7 @@ DEPTH = Experiment(
         Claim(
             "C5",
             "Two layers of one head do not learn the task in the steps and at the rate at which three do: the share of their "
-            "starts "
-            "that solve it is below {bound}.",
+            "starts that solve it is below {bound}.",
             "two-layers/solved", Below(0.25), summary="share",
             why="one start in four is hardly ever", at="section 3",
             paper="three layers are needed",
