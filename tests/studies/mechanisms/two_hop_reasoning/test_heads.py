@@ -80,19 +80,21 @@ def test_what_is_followed_is_the_asked_chain_above_the_others() -> None:
 
 def test_heads_are_chosen_on_one_half_and_judged_on_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     half = 2
-    asked = prompts(2 * half)
+    drawn = prompts(3 * half)
+    asked, without_path = drawn[: 2 * half], drawn[2 * half :]
     texts = [prompt.question(chain) for prompt in asked for chain in range(2)]
     known = {tuple(Seen.of(MODEL.tokenizer, prompt, chain).ids): place for place, (prompt, chain) in enumerate(
-        (prompt, chain) for prompt in asked for chain in range(2)
+        (prompt, chain) for prompt in drawn for chain in range(2)
     )}  # fmt: skip
     cut: list[tuple[int, frozenset[tuple[int, int]]]] = []
 
     def planted(model: object, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
-        first = known[tuple(seen.ids)] < 2 * half
+        place = known[tuple(seen.ids)]
+        first = place < 2 * half
         bridges, ends = np.zeros((3, 4)), np.zeros((3, 4))
         bridges[1, 2] = ends[2, 0] = 1.0 if first else 0.0  # what chooses
         ends[2, 1] = 0.0 if first else 1.0  # only in the half that is judged
-        ends[2, 0] += 0.25
+        ends[2, 0] += 0.25 if place < 4 * half else 0.125  # what the chosen head does; less where no path leads
         return bridges, ends
 
     def answered(model: object, seen: Seen, heads_cut: object) -> bool:
@@ -101,8 +103,8 @@ def test_heads_are_chosen_on_one_half_and_judged_on_the_other(monkeypatch: pytes
 
     monkeypatch.setattr(heads, "followed", planted)
     monkeypatch.setattr(heads, "_answered", answered)
-    found = look(load_base("tiny"), asked, 1 / 12, np.random.default_rng(0))
-    assert found.end_margin == [0.25, 0.25]
+    found = look(load_base("tiny"), asked, without_path, 1 / 12, np.random.default_rng(0))
+    assert found.end_margin == [0.125, 0.125]
     assert found.right == {"whole": [1.0, 1.0], "bridge-heads": [0.0, 0.0], "other-heads": [0.0, 0.0]}
     assert {place for place, _ in cut} == set(range(2 * half, len(texts)))
     chosen, others = {one for _, one in cut} - {frozenset()}, frozenset({(1, 2)})
@@ -122,6 +124,6 @@ def test_other_heads_are_as_many_of_the_same_layers() -> None:
 
 
 def test_the_same_draw_looks_alike() -> None:
-    one, other = (look(load_base("tiny"), prompts(4), 0.2, Seeds(0)("heads")) for _ in range(2))
+    one, other = (look(load_base("tiny"), prompts(4), prompts(2), 0.2, Seeds(0)("heads")) for _ in range(2))
     assert one == other
     assert len(one.end_margin) == 2

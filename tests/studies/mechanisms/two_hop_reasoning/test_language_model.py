@@ -78,34 +78,31 @@ def oracles(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(language_model, "load_base", lambda name: Oracle(before))
         monkeypatch.setattr(language_model, "tune", lambda *_, **__: Oracle(after))
         follows = after == "follow"
-        monkeypatch.setattr(language_model, "looks", lambda *_: {
-            "path/end_margin": [0.5 * follows] * 16, "no-path/end_margin": [0.0] * 16, "whole/right_first": [1.0] * 16,
-            "bridge-heads/right_first": [0.5] * 16, "other-heads/right_first": [0.5 + 0.5 * follows] * 16,
-        })  # fmt: skip
+        right = {"whole": [1.0] * 16, "bridge-heads": [0.5] * 16, "other-heads": [0.5 + 0.5 * follows] * 16}
+        monkeypatch.setattr(
+            language_model, "looks", lambda model, *_: Looked([0.5 * (follows and model.rule == "follow")] * 16, right)
+        )
         found = [measure(ModelSettings(n_training=2, n_asked=32, precision="float32"), Seeds(seed)) for seed in range(5)]
         return [RunRow("language-model", seed, "ok", run.estimands, run.items) for seed, run in enumerate(found)]
 
     return runs
 
 
-def test_what_the_path_adds_is_told_beyond_cut_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
-    margins = {"in order": 0.75, "cut": 0.25, "cut again": 0.375}
-    monkeypatch.setattr(language_model, "prompts_of", lambda kind, *_: kind)
-    monkeypatch.setattr(language_model, "look", lambda model, kind, *_: Looked([margins[kind]] * 2, {kind: [1.0]}))
-    found = language_model.looks(Oracle("follow"), ModelSettings(), Seeds(0), Names.split(Seeds(0)("names")))
-    assert found == {
-        "path/end_margin": [0.5, 0.5],
-        "no-path/end_margin": [0.125, 0.125],
-        "in order/right_first": [1.0],
-    }
+def test_heads_are_read_in_prompts_with_a_path_and_in_cut_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {}
 
+    def look(model, prompts, without_path, share, rng):
+        given.update(path=prompts, cut=without_path, share=share)
+        return Looked([0.5], {})
 
-def test_cut_prompts_are_drawn_twice() -> None:
-    settings, names = ModelSettings(n_asked=8), Names.split(Seeds(0)("names"))
-    first, again = (language_model.prompts_of(kind, 2, settings, Seeds(0), names) for kind in ("cut", "cut again"))
-    assert [prompt.premises for prompt in first] != [prompt.premises for prompt in again]
-    for prompt in (*first, *again):
-        assert all(told != bridge for told, (_, bridge, _) in zip(prompt.told, prompt.chains, strict=True))
+    monkeypatch.setattr(language_model, "look", look)
+    settings = ModelSettings(n_asked=8)
+    assert language_model.looks(Oracle("follow"), settings, Seeds(0), Names.split(Seeds(0)("names"))).end_margin == [0.5]
+    assert (len(given["path"]), len(given["cut"]), given["share"]) == (8, 4, settings.cut_share)
+    for kind in ("path", "cut"):
+        for prompt in given[kind]:
+            leads = [told == bridge for told, (_, bridge, _) in zip(prompt.told, prompt.chains, strict=True)]
+            assert leads == [kind == "path"] * 2
 
 
 FAILED = {"refuted", "not-reproduced"}  # as the claim is ours or the paper's, none of whose effects is planted here

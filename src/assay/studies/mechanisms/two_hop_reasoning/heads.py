@@ -37,7 +37,7 @@ class Looked:
 
     Attributes:
         end_margin: of each prompt, attention from the last token on the asked end above that on the mean other end, of the
-            heads chosen for it; a mean over heads and questions.
+            heads chosen for it, less the same in a prompt without a path; a mean over heads and questions.
         right: by name of a cut, of each prompt the share of questions that are answered right by the first token.
     """
 
@@ -88,7 +88,13 @@ class Seen:
         )
 
 
-def look(subject: Subject, prompts: Sequence[ChainPrompt], share: float, rng: np.random.Generator) -> Looked:
+def look(
+    subject: Subject,
+    prompts: Sequence[ChainPrompt],
+    without_path: Sequence[ChainPrompt],
+    share: float,
+    rng: np.random.Generator,
+) -> Looked:
     """Where the model's heads look, and what it answers when those that look most at the asked bridge look evenly.
 
     Kept with the store's memoised steps where the model has a key.
@@ -96,24 +102,30 @@ def look(subject: Subject, prompts: Sequence[ChainPrompt], share: float, rng: np
     Args:
         subject: the model.
         prompts: an even number of them; every chain of each is asked for. The first half chooses heads, the second is judged.
+        without_path: half as many, with as many chains, in which no path leads to an end; read with the same heads.
         share: of all heads that are chosen, at least one.
         rng: draws the heads of the control cut, as many of each layer as were chosen.
     """
     draw = int(rng.integers(2**31))
     key = subject.key
     if key is None:
-        found = _look(subject, prompts, share, draw)
+        found = _look(subject, prompts, without_path, share, draw)
     else:
-        texts = [prompt.question(chain) for prompt in prompts for chain in range(len(prompt.chains))]
+        asked = (*prompts, *without_path)
+        texts = [prompt.question(chain) for prompt in asked for chain in range(len(prompt.chains))]
         whole = {**key, "prompts": digest(texts), "share": share, "draw": draw}
-        found = memoised_json("two-hop-heads", whole, partial(_look, subject, prompts, share, draw))
+        found = memoised_json("two-hop-heads", whole, partial(_look, subject, prompts, without_path, share, draw))
     return Looked(found["end_margin"], found["right"])
 
 
-def _look(subject: Subject, prompts: Sequence[ChainPrompt], share: float, draw: int) -> dict[str, Any]:
+def _look(
+    subject: Subject, prompts: Sequence[ChainPrompt], without_path: Sequence[ChainPrompt], share: float, draw: int
+) -> dict[str, Any]:
     model = subject.model
     half = len(prompts) // 2
-    asked = [[Seen.of(model.tokenizer, prompt, chain) for chain in range(len(prompt.chains))] for prompt in prompts]
+    asked = [
+        [Seen.of(model.tokenizer, prompt, chain) for chain in range(len(prompt.chains))] for prompt in (*prompts, *without_path)
+    ]
     with part(0.0, 0.5, "where heads look"):
         weights = [[followed(model, seen) for seen in questions] for questions in parts(asked)]
     to_bridge, to_end = (
@@ -131,10 +143,12 @@ def _look(subject: Subject, prompts: Sequence[ChainPrompt], share: float, draw: 
     with part(0.5, 1.0, "what cuts leave"):
         for name in parts(list(cuts)):
             right[name] = [
-                float(np.mean([_answered(model, seen, cuts[name]) for seen in questions])) for questions in asked[half:]
+                float(np.mean([_answered(model, seen, cuts[name]) for seen in questions]))
+                for questions in asked[half : len(prompts)]
             ]
     margins = [float(np.mean([prompt[head] for head in readers])) for prompt in to_end[half:]]
-    return {"end_margin": margins, "right": right}
+    judged, other = margins[: len(prompts) - half], margins[len(prompts) - half :]
+    return {"end_margin": np.subtract(judged, other).tolist(), "right": right}
 
 
 def followed(model: LanguageModel, seen: Seen) -> tuple[Float[np.ndarray, "layer head"], Float[np.ndarray, "layer head"]]:

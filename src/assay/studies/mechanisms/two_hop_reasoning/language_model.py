@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.claims.study import Measurement, Table
-from assay.core.progress import part, parts
+from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.protocols.language_model import Subject, ask, load_base, tune
-from assay.studies.mechanisms.two_hop_reasoning.heads import look
+from assay.studies.mechanisms.two_hop_reasoning.heads import Looked, look
 from assay.studies.mechanisms.two_hop_reasoning.prompts import (
     TOPICS,
     WORDINGS,
@@ -57,29 +57,26 @@ def measure(settings: ModelSettings, seeds: Seeds) -> Measurement:
     """
     names = Names.split(seeds("names"))
     base = load_base(settings.model)
-    with part(0.0, 0.2, "before training"):
+    with part(0.0, 0.15, "before training"):
         before = answers_to(base, BEFORE, settings, seeds, names)
+    with part(0.15, 0.2, "before training"):
+        seen_before = looks(base, settings, seeds, names)
     taught = tuned(base, settings, seeds, names)
     with part(0.2, 0.9):
         after = answers_to(taught, AFTER, settings, seeds, names)
     estimands, tables, items = numbers(before | after)
     with part(0.9, 1.0):
-        items |= looks(taught, settings, seeds, names)
+        seen = looks(taught, settings, seeds, names)
+    items |= {"path/end_margin": seen.end_margin, "before/end_margin": seen_before.end_margin}
+    items |= {f"{cut}/right_first": right for cut, right in seen.right.items()}
     estimands |= {name: float(np.mean(items[name])) for name in items if name not in estimands}
     return Measurement(estimands, tables, items)
 
 
-def looks(model: Subject, settings: ModelSettings, seeds: Seeds, names: Names) -> dict[str, list[float]]:
+def looks(model: Subject, settings: ModelSettings, seeds: Seeds, names: Names) -> Looked:
     """Where heads look, prompt by prompt, beyond where they look in cut prompts, and what cutting heads leaves."""
-    found = {
-        kind: look(model, prompts_of(kind, 2, settings, seeds, names), settings.cut_share, seeds(f"heads {kind}"))
-        for kind in parts(["in order", "cut", "cut again"])
-    }
-    items = {
-        arm: np.subtract(found[kind].end_margin, found["cut"].end_margin).tolist()
-        for arm, kind in (("path/end_margin", "in order"), ("no-path/end_margin", "cut again"))
-    }
-    return items | {f"{cut}/right_first": right for cut, right in found["in order"].right.items()}
+    prompts, cut = (prompts_of(kind, 2, settings, seeds, names) for kind in ("in order", "cut"))
+    return look(model, prompts, cut[: len(prompts) - len(prompts) // 2], settings.cut_share, seeds("heads"))
 
 
 def tuned(base: Subject, settings: ModelSettings, seeds: Seeds, names: Names) -> Subject:
@@ -98,13 +95,11 @@ def tuned(base: Subject, settings: ModelSettings, seeds: Seeds, names: Names) ->
 
 
 def prompts_of(kind: str, k: int, settings: ModelSettings, seeds: Seeds, names: Names) -> list[ChainPrompt]:
-    """The prompts of one kind, with new names: `in order`, `any`, `cut`, `cut again` (another draw) or `wording`."""
+    """The prompts of one kind, with new names: `in order`, `any`, `cut` or `wording`."""
     order: Order = "any" if kind == "any" else "forward"
     wordings = NEW_WORDINGS if kind == "wording" else TRAINED_WORDINGS
     rng = seeds(f"{kind} {k}")
-    return drawn_prompts(
-        settings.n_asked, k, wordings=wordings, stems=names.new, rng=rng, order=order, cut=kind.startswith("cut")
-    )
+    return drawn_prompts(settings.n_asked, k, wordings=wordings, stems=names.new, rng=rng, order=order, cut=kind == "cut")
 
 
 def answers_to(
@@ -139,7 +134,7 @@ def measure_nulls(settings: ModelSettings, seeds: Seeds) -> Measurement:
     fare = fares(said["untrained-2"], 2)
     seen = looks(blank, settings, seeds, names)
     items |= {"untrained/right": fare.right, "untrained/log_ratio": fare.log_ratio}
-    items |= {"untrained/end_margin": seen["path/end_margin"], "untrained/right_first": seen["bridge-heads/right_first"]}
+    items |= {"untrained/end_margin": seen.end_margin, "untrained/right_first": seen.right["bridge-heads"]}
     return Measurement({name: float(np.mean(values)) for name, values in items.items()}, items=items)
 
 

@@ -34,7 +34,7 @@ LANGUAGE_MODEL = Experiment(
         Estimand(
             "end_margin",
             "attention from the last token on the asked end above that on the mean other end, of the twentieth of heads "
-            "in which it is largest on the other half of the prompts; minus the same of cut prompts", "", -2, 2,
+            "in which it is largest on the other half of the prompts; minus the same heads' in cut prompts", "", -2, 2,
         ),
         Estimand(
             "right_first", "questions answered right by the first token, with some heads' attention uniform in the question",
@@ -100,11 +100,11 @@ LANGUAGE_MODEL = Experiment(
         Claim(
             "C9.reads.lm",
             "In a fine-tuned model attention reads the path: heads chosen on half of the prompts give the asked chain's end "
-            "more attention from the last token than another end, on the other half, by {bound} more than where no path "
-            "leads to an end.",
+            "more attention from the last token than another end, on the other half, by {bound} more than the same heads do "
+            "where no path leads to an end.",
             "path/end_margin", Above(0.1), summary="clustered", run_is=RUN, why="a tenth of a head's attention",
             at="ours", paper="the mechanism of the small transformer is said to be that of large models",
-            negative=Arm("no-path", "another draw of prompts in which no path leads to an end"),
+            negative=Arm("before", "the same model before fine-tuning, which guesses among the ends; heads chosen likewise"),
         ),
         Claim(
             "C9.cut.lm",
