@@ -6,6 +6,7 @@ One thread, because results may depend on the number of threads, and two cores a
 import os
 from typing import Any, Self, get_args, get_origin
 
+import hypothesis
 import jaxtyping
 import numpy as np
 from beartype import BeartypeConf, FrozenDict, beartype
@@ -14,6 +15,10 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
+
+# A busy machine is no fault of the code.
+hypothesis.settings.register_profile("assay", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("assay")
 
 ROOMS = ("worlds", "models", "training", "instruments", "solvers", "protocols", "stats")
 # Integers pass for floats, as in the language; `Self` means nothing to a checker that is handed one method at a time.

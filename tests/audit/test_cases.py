@@ -158,7 +158,7 @@ def test_spellings_that_begin_each_other_are_counted_once() -> None:
 LETTERS = st.text(st.sampled_from("ab "), min_size=1, max_size=4).filter(lambda text: bool(text.strip()))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(LETTERS, st.lists(LETTERS, max_size=3), st.lists(LETTERS, max_size=3)), min_size=1, max_size=6),
        st.floats(0.02, 0.96))  # fmt: skip
 def test_probabilities_and_shares_are_of_one_whole(rows: list[tuple[str, list[str], list[str]]], likely: float) -> None:

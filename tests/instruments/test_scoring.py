@@ -120,7 +120,7 @@ def test_beyond_a_sliding_window_sequences_are_run_apart() -> None:
 tokens = st.lists(st.integers(1, 4), min_size=1, max_size=6).map(tuple)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(tokens, tokens), min_size=1, max_size=12), st.integers(1, 30), st.booleans())
 def test_every_completion_token_is_scored_once_and_sees_its_own_past(
     drawn: list[tuple[tuple[int, ...], tuple[int, ...]]], budget: int, share: bool

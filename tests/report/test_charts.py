@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure as Sheet
 from matplotlib.text import Annotation
@@ -282,7 +282,7 @@ HOSTILE = [
 hostile = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=12))
 
 
-@settings(deadline=None, max_examples=4, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4)
 @given(st.lists(hostile, min_size=6, max_size=6), st.sampled_from(sorted(KINDS)))
 def test_hostile_labels_stay_text(names: list[str], kind: str) -> None:
     chart: Any = dataclasses.replace(KINDS[kind], panel="p")

@@ -5,7 +5,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.claims.rules import Above, Below, Equals, Ordered, Outside, Rule, Within
@@ -30,7 +30,6 @@ class Even:
         raise NotImplementedError
 
 
-@settings(deadline=None)
 @given(st.sampled_from(RULES), numbers, st.floats(0, 1e6), st.floats(0, 1e6))
 def test_an_interval_lies_in_the_zone_exactly_when_its_claim_is_supported(
     rule: Rule, middle: float, down: float, up: float

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.report.numbers import general, interval_text, level_text, shared, typeset
@@ -31,7 +31,6 @@ def test_an_estimate_has_two_significant_digits_of_its_half_width(
 sizes = st.floats(-1e9, 1e9, allow_nan=False).filter(lambda value: value == 0 or abs(value) > 1e-9)
 
 
-@settings(deadline=None)
 @given(sizes, st.floats(1e-9, 1e9))
 def test_what_is_printed_stays_within_a_tenth_of_the_half_width(middle: float, half_width: float) -> None:
     ends = (middle - half_width, middle, middle + half_width)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.claims.paper import Headline, Paper
@@ -272,7 +272,7 @@ HOSTILE = [
 hostile = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=20)).filter(lambda text: text.strip() != "")
 
 
-@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10)
 @given(st.lists(hostile, min_size=10, max_size=10))
 def test_hostile_text_stays_text(hostile_page: Callable[..., str], texts: list[str]) -> None:
     check_closed(hostile_page(texts))

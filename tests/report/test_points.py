@@ -6,7 +6,7 @@ import statistics
 from collections import defaultdict
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.claims.study import Scalar, Table
@@ -20,7 +20,6 @@ row = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(row, min_size=1, max_size=40))
 def test_means_are_those_of_a_plain_loop(table: Table) -> None:
     gathered: dict[tuple[Scalar, ...], dict[Scalar, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -48,7 +47,6 @@ def test_means_are_those_of_a_plain_loop(table: Table) -> None:
             assert (mean.low, mean.high) == (interval.low, interval.high)
 
 
-@settings(deadline=None)
 @given(st.lists(row, min_size=1, max_size=30), st.randoms(use_true_random=False))
 def test_the_order_in_which_runs_were_stored_does_not_matter(table: Table, shuffler: random.Random) -> None:
     runs = sorted({int(cells["run"]) for cells in table})

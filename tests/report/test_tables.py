@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.claims.verdict import ControlVerdict, Verdict
@@ -75,7 +75,6 @@ def test_csv_keeps_full_precision_and_absence() -> None:
     assert float(row["control_estimate"]) == 0.1
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(texts, texts), min_size=1, max_size=4))
 def test_csv_is_inert_in_a_spreadsheet_and_reads_back(rows: list[tuple[str, str]]) -> None:
     written = csv_text(("a", "b"), rows)
@@ -91,7 +90,6 @@ def test_a_negative_number_is_not_a_formula() -> None:
     assert csv_text(("x",), [(-1.5,), ("-1.5",)]) == "x\n-1.5\n'-1.5\n"
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(texts, texts, texts), max_size=3))
 def test_markdown_keeps_its_columns_whatever_a_cell_says(rows: list[tuple[str, str, str]]) -> None:
     written = markdown_text(("a", "b", "c"), rows)
@@ -104,7 +102,6 @@ def test_markdown_keeps_its_columns_whatever_a_cell_says(rows: list[tuple[str, s
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", written)
 
 
-@settings(deadline=None)
 @given(texts)
 def test_latex_runs_no_command_of_a_cell(text: str) -> None:
     cell = latex_text(("a",), [(text,)]).split("\n")[4]

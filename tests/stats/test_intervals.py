@@ -281,7 +281,7 @@ whole = st.lists(st.integers(-1000, 1000), min_size=2, max_size=30)
 
 @pytest.mark.parametrize("name", [n for n in FIXED if n != "welch"])
 @given(values=whole, shift=st.integers(-100, 100), power=st.integers(-3, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_shifting_and_scaling_the_values_shifts_and_scales_the_interval(
     name: str, values: list[int], shift: int, power: int
 ) -> None:
@@ -293,7 +293,7 @@ def test_shifting_and_scaling_the_values_shifts_and_scales_the_interval(
 
 @pytest.mark.parametrize("name", FIXED)
 @given(values=whole, levels=st.tuples(st.floats(0.05, 0.999), st.floats(0.05, 0.999)))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_higher_level_contains_a_lower_one(name: str, values: list[int], levels: tuple[float, float]) -> None:
     x = np.array(values, dtype=float)
     narrow, wide = (FIXED[name](x, level=level) for level in sorted(levels))
@@ -303,7 +303,7 @@ def test_a_higher_level_contains_a_lower_one(name: str, values: list[int], level
 
 @pytest.mark.parametrize("name", FIXED)
 @given(values=whole, data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_order_of_units_does_not_matter(name: str, values: list[int], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(values))
     one, other = FIXED[name](np.array(values, dtype=float)), FIXED[name](np.array(shuffled, dtype=float))
@@ -313,7 +313,7 @@ def test_the_order_of_units_does_not_matter(name: str, values: list[int], data: 
 @given(
     values=st.lists(st.tuples(st.integers(1, 1000), st.integers(1, 1000)), min_size=4, max_size=20), power=st.integers(-3, 3)
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_rank_correlation_and_slope_ignore_units(values: list[tuple[int, int]], power: int) -> None:
     x, y = np.array(values, dtype=float).T
     assume(np.ptp(x) > 0 and np.ptp(y) > 0)
@@ -325,7 +325,7 @@ def test_rank_correlation_and_slope_ignore_units(values: list[tuple[int, int]], 
 
 
 @given(n=st.integers(1, 300), data=st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_share_and_its_complement_mirror_each_other(n: int, data: st.DataObject) -> None:
     s = data.draw(st.integers(0, n))
     share, rest = intervals.proportion(s, n), intervals.proportion(n - s, n)

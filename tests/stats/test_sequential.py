@@ -166,7 +166,7 @@ whole = st.lists(st.integers(-100, 100), min_size=2, max_size=40)
 
 @pytest.mark.parametrize("name", ON_VALUES)
 @given(values=whole, shift=st.integers(-50, 50), power=st.integers(-3, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_shifting_and_scaling(name: str, values: list[int], shift: int, power: int) -> None:
     x, scale = np.array(values, dtype=float), 2.0**power
     before = ON_VALUES[name](x)
@@ -180,7 +180,7 @@ def test_shifting_and_scaling(name: str, values: list[int], shift: int, power: i
 
 @pytest.mark.parametrize("name", ON_VALUES)
 @given(values=whole, levels=st.tuples(st.floats(0.3, 0.9999), st.floats(0.3, 0.9999)))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_higher_level_contains_a_lower_one_and_peeking_has_its_price(
     name: str, values: list[int], levels: tuple[float, float]
 ) -> None:
@@ -196,7 +196,7 @@ def test_a_higher_level_contains_a_lower_one_and_peeking_has_its_price(
 
 @pytest.mark.parametrize("name", ["mean", "median"])
 @given(values=whole, data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_order_of_runs_does_not_matter(name: str, values: list[int], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(values))
     one, other = ON_VALUES[name](np.array(values, dtype=float)), ON_VALUES[name](np.array(shuffled, dtype=float))
@@ -204,7 +204,7 @@ def test_the_order_of_runs_does_not_matter(name: str, values: list[int], data: s
 
 
 @given(n=st.integers(1, 500), level=st.floats(0.5, 0.999999), data=st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_share_contains_its_estimate_and_mirrors_its_complement(n: int, level: float, data: st.DataObject) -> None:
     s = data.draw(st.integers(0, n))
     share, rest = sequential.proportion_anytime(s, n, level=level), sequential.proportion_anytime(n - s, n, level=level)

@@ -94,7 +94,7 @@ def test_equivalence_is_statsmodels(low: float, high: float, alpha: float) -> No
 
 
 @given(shift=st.floats(-2, 2), margin=st.floats(0.05, 3), paired=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equivalence_by_p_value_and_by_interval_agree(shift: float, margin: float, paired: bool) -> None:
     found = tests.equivalence(X + shift, Y, -margin, margin, paired=paired)
     inside = -margin < found.interval.low and found.interval.high < margin
@@ -140,13 +140,13 @@ p_values = st.lists(st.floats(0, 1), min_size=1, max_size=15)
 
 
 @given(p=p_values)
-@settings(max_examples=10, deadline=None)  # the other implementation takes 50 ms a call
+@settings(max_examples=10)  # the other implementation takes 50 ms a call
 def test_holm_is_statsmodels(p: list[float]) -> None:
     assert tests.holm(p) == pytest.approx(multipletests(p, method="holm")[1], rel=1e-12, abs=1e-300)
 
 
 @given(p=p_values, alpha=st.sampled_from([0.01, 0.05, 0.2]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_family_of_one_tier_steps_down_as_holm_does(p: list[float], alpha: float) -> None:
     rates = np.array(step_down(["paper"] * len(p), lambda place, rate: p[place] <= rate, error=alpha))
     m = len(p)

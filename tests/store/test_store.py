@@ -104,7 +104,7 @@ scalars = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.dictionaries(st.sampled_from(["a", "b", "c d", "é\x00"]), scalars), max_size=6))
 def test_any_table_of_numbers_and_texts_round_trips(table: list[dict[str, float | int | str | bool]]) -> None:
     back = decode_table(encode_table(table))
@@ -120,7 +120,7 @@ def test_equal_tables_are_kept_once(store: Store, make_run: MakeRun) -> None:
     assert artefacts_of(store) == set(first.tables.values())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(st.characters(exclude_categories=[]), max_size=8), st.floats(), max_size=5))
 def test_any_estimands_round_trip(store: Store, make_run: MakeRun, estimands: dict[str, float]) -> None:
     store.add(make_run(1, estimands=estimands), {})

@@ -279,7 +279,7 @@ def test_no_examples_and_unknown_parts_are_refused() -> None:
     assert chosen_names(tiny_language_model("bloom").model, Recipe(parts=("dense_h_to_4h",), layers=(1,)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=40), st.integers(1, 9), st.integers(1, 4), st.integers(0, 3))
 def test_an_epoch_has_every_example_once(lengths: list[int], batch_size: int, bucket: int, epoch: int) -> None:
     pairs = [TokenPair((1,) * length, (2,)) for length in lengths]

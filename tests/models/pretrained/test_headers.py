@@ -202,7 +202,7 @@ def read_or_refuse(path: Path, content: bytes) -> bool:
     return True
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_fuzzed_gguf_headers_are_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(SOUND)
@@ -221,7 +221,7 @@ def test_fuzzed_gguf_headers_are_read_or_refused(tmp_path: Path, data: st.DataOb
     assert read_or_refuse(tmp_path / "sound", SOUND)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
 def test_random_bytes_are_read_or_refused(tmp_path: Path, content: bytes) -> None:
     read_or_refuse(tmp_path / "a", content)
@@ -240,13 +240,13 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(("__metadata__", "a", "b")), json_values, max_size=3), st.integers(0, 40))
 def test_fuzzed_safetensors_headers_are_read_or_refused(tmp_path: Path, header: dict[str, Any], data: int) -> None:
     read_or_refuse(tmp_path / "fuzzed", safetensors(header, data))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.integers(0, 5), max_size=3), max_size=5))
 def test_every_sound_safetensors_header_is_accepted(tmp_path: Path, shapes: list[list[int]]) -> None:
     header, place = {}, 0

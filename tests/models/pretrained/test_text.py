@@ -1,7 +1,7 @@
 """Texts and tokens: cut where the prompt ends, given back as they were; chat templates cannot get out or run on."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("transformers", reason="needs the extra 'lm'")
@@ -23,7 +23,7 @@ def with_beginning() -> object:
     return made
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.text(max_size=12), st.text(min_size=1, max_size=12))
 def test_any_text_is_cut_where_the_prompt_ends_or_refused(prompt: str, completion: str) -> None:
     (found,) = try_token_pairs(TOKENIZER, [(prompt, completion)])

@@ -18,7 +18,7 @@ def random_kernel(rng: np.random.Generator, rows: int, columns: int, grain: int 
     return np.array([[Fraction(int(w), grain) for w in row] for row in weights], dtype=object)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**9))
 def test_a_planted_garbling_is_found_and_proved(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -30,7 +30,7 @@ def test_a_planted_garbling_is_found_and_proved(seed: int) -> None:
     assert all(sum(row) == 1 and min(row) >= 0 for row in found.garbling)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**9))
 def test_a_separation_is_a_decision_problem(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -179,7 +179,7 @@ def test_the_checker_accepts_the_certificates_of_the_examples(name: str) -> None
     assert accepts(json.loads(text), json.loads(json.dumps(summary(parse_game(text)))))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), shape=st.sampled_from([(2, 3), (3, 3), (4, 2), (5, 2)]))
 def test_the_checker_accepts_every_certificate(seed: int, shape: tuple[int, int]) -> None:
     game = kernel_games(1, 3, *shape, rng=np.random.default_rng(seed)).game(0)
@@ -228,7 +228,7 @@ def test_best_replies_in_turn_end_where_neither_side_gains_alone() -> None:
         assert (value, assistant, reply) in optima
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6))
 def test_alternating_best_response_never_beats_the_optimum(seed: int) -> None:
     rng = np.random.default_rng(seed)

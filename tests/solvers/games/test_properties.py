@@ -15,7 +15,7 @@ from assay.worlds.games.team import TeamForm
 
 SEEDS = st.integers(0, 10**9)
 SIZES = st.sampled_from([(2, 2), (2, 3), (3, 2), (3, 3)])
-MANY = settings(max_examples=60, deadline=None)
+MANY = settings(max_examples=60)
 
 
 def restricted_value(game: OffSwitchGame, actions: list[str]) -> Fraction:
@@ -57,7 +57,7 @@ def test_a_coordinated_garbling_never_helps(seed: int, size: tuple[int, int]) ->
     assert optimal_value(coarse.team_form())[0] <= optimal_value(games.game(0).team_form())[0]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=SEEDS)
 def test_the_program_recognises_coordinated_garblings(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -17,7 +17,7 @@ def world_of(seed: int = 0, **sizes: object) -> TripleWorld:
     n_subjects=st.integers(1, 9), n_types=st.integers(1, 3), n_templates=st.integers(1, 6), multiplicity=st.integers(1, 6),
     shared=st.booleans(), seed=st.integers(0, 10**6),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_statements_tell_the_facts_in_their_wordings(
     n_subjects: int, n_types: int, n_templates: int, multiplicity: int, shared: bool, seed: int
 ) -> None:

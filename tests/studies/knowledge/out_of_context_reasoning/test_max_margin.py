@@ -28,7 +28,7 @@ def problem_of(n, m_train, m_test):
 
 
 @given(sizes, st.sampled_from(NORMS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_closed_form_is_proved_optimal_by_its_own_multipliers(size, norm):
     found, problem = symmetric(*size, norm), problem_of(*size)
     certificate = certify(problem, found.matrix(), found.multipliers(), norm)
@@ -38,7 +38,7 @@ def test_the_closed_form_is_proved_optimal_by_its_own_multipliers(size, norm):
 
 
 @given(sizes, st.sampled_from(NORMS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_margins_and_rank_of_the_closed_form_are_those_of_its_matrix(size, norm):
     n, m_train, m_test = size
     found = symmetric(n, m_train, m_test, norm)

@@ -27,13 +27,13 @@ def test_the_paper_world_has_the_sizes_of_the_paper():
 
 
 @given(worlds)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_inputs_and_answers_partition_the_vocabulary(world):
     assert sorted([*world.input_ids, *world.answer_ids]) == list(range(world.vocab_size))
 
 
 @given(worlds, st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_written_sequences_have_the_counts_and_order_of_their_draws(world, seed):
     rng = np.random.default_rng(seed)
     draws = world.every_pair(world.kinds, 2, rng)
@@ -50,7 +50,7 @@ def test_written_sequences_have_the_counts_and_order_of_their_draws(world, seed)
 
 
 @given(worlds)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_noise_distribution_is_the_exact_multinomial(world):
     counts, probability = world.noise_distribution
     assert len(np.unique(counts, axis=0)) == len(counts)

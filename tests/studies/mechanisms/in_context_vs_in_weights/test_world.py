@@ -14,7 +14,7 @@ def world(n_classes: int = 64, seed: int = 0, **changes: object) -> ItemLabelWor
 
 
 @given(burst=st.sampled_from([1, 2, 4, 8]), seed=st.integers(0, 10**6), p_fresh=st.sampled_from([0.0, 0.5, 1.0]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_bursty_sequences_hold_each_class_burst_times_with_distinct_labels(burst: int, seed: int, p_fresh: float) -> None:
     w = world()
     drawn = w.sequences(40, rng=np.random.default_rng(seed), burst=burst, p_fresh=p_fresh)

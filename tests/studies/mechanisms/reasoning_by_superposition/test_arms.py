@@ -21,10 +21,17 @@ from assay.studies.mechanisms.reasoning_by_superposition.branches import (
 )
 from assay.studies.mechanisms.reasoning_by_superposition.graph_reader import Edit, GraphReader, Speaking, Thinking
 from assay.studies.mechanisms.reasoning_by_superposition.graphs import adjacency, distances
-from assay.studies.mechanisms.reasoning_by_superposition.readouts import array, attention_ratios, aucs, collapse, sampled
+from assay.studies.mechanisms.reasoning_by_superposition.readouts import (
+    array,
+    attention_ratios,
+    aucs,
+    collapse,
+    nearest,
+    sampled,
+)
 from assay.studies.mechanisms.reasoning_by_superposition.settings import ShortcutSettings, TrainedSettings, Training
 from assay.studies.mechanisms.reasoning_by_superposition.system import Data, guessing, network, right, speaking, thinking, told
-from assay.studies.mechanisms.reasoning_by_superposition.thoughts import content
+from assay.studies.mechanisms.reasoning_by_superposition.thoughts import content, drawn_node
 from assay.studies.mechanisms.reasoning_by_superposition.world import LayeredWorld, Questions, deeper_candidate
 from assay.training.losses import answer_loss
 from assay.training.optimiser import Optimiser
@@ -216,18 +223,32 @@ def test_numbers_of_trained_are_of_the_arm_they_are_named_after(run: tuple[Recor
         name: aucs(array(content(state, {**networks, "words": speaker}[name].embeddings[:18])), questions)
         for name, state in states.items()
     }
+
+    def auc_of(state: torch.Tensor, model: Any, group: str) -> float:
+        return float(np.mean(aucs(array(content(state, model.embeddings[:18])), questions)[group][1:]))
+
     for name in ("thoughts", "fixed-path", "breadth-first"):
-        for group, estimand in (("frontier", "frontier_excess"), ("other branch", "branch_excess")):
-            ahead = np.mean(read[name][group][1:]) - np.mean(read["words"][group][1:])
-            assert found[f"{name}/{estimand}"] == pytest.approx(ahead)
+        model = networks[name]
+        ahead = np.mean(read[name]["frontier"][1:]) - np.mean(read["words"]["frontier"][1:])
+        assert found[f"{name}/frontier_excess"] == pytest.approx(ahead)
+        walked = auc_of(
+            model.think(inputs, 3, edit=sampled(model, 18, Seeds(0)(f"walk {name}"))).thoughts, model, "other branch"
+        )
+        held = np.mean(read[name]["other branch"][1:])
+        assert found[f"{name}/branch_excess"] == pytest.approx(held - walked)
+        if name != "breadth-first":
+            one = auc_of(model.think(inputs, 3, edit=nearest(model, 18)).thoughts, model, "other branch")
+            assert found[f"{name}-nearest/branch_excess"] == pytest.approx(one - walked)
         if name != "thoughts":
             lean = min(read["thoughts"]["preference"][:-1]) - min(read[name]["preference"][:-1])
             assert found[f"{name}/flattened"] == pytest.approx(lean)
+    rng = Seeds(0)("walk words")
+    said = speaker.speak(inputs, 3, choose=lambda logits: drawn_node(logits[..., :18], rng))
+    ahead = np.mean(read["words"]["other branch"][1:]) - auc_of(said.states, speaker, "other branch")
+    assert found["words/branch_excess"] == pytest.approx(ahead)
     assert found["thoughts/auc_older"] == pytest.approx(min(read["thoughts"]["older"][1:]))
     assert found["built/auc_older"] == 1
     assert found["shuffled/auc_older"] != found["thoughts/auc_older"]
-    for arm in ("thoughts", "fixed-path"):
-        assert found[f"{arm}-walk/branch_excess"] != found[f"{arm}/branch_excess"]
     drops = {
         name: collapse(networks["thoughts"], questions, 3, Seeds(0)("collapse thoughts")) for name in ("nearest", "frontier")
     }
@@ -248,6 +269,10 @@ def test_where_a_thought_looks_is_read_in_the_layer_that_looks_up(run: tuple[Rec
         assert attention.shape[2] == (2 if "spare" in name else 1)
         expected = attention_ratios(attention[:, :, layer], data.held_out)
         assert {what: found[f"{name}/{what}"] for what in expected} == pytest.approx(expected)
+    spoken = array(recorder.models[4].speak(inputs, 3, look=True).attention)
+    assert spoken.shape[2] == 1
+    expected = attention_ratios(spoken[:, :, 0], data.held_out)
+    assert {what: found[f"words/{what}"] for what in expected} == pytest.approx(expected)
 
 
 def test_numbers_of_second_targets_are_of_the_arm_they_are_named_after(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,7 +392,7 @@ class Planted:
 
     def speak(self, inputs: torch.Tensor, n_steps: int) -> Speaking:
         states = self.think(inputs, n_steps).thoughts
-        return Speaking(states.argmax(-1), states[:, -1], states)
+        return Speaking(states.argmax(-1), states[:, -1], states, states[..., :0])
 
     def spoken(self, inputs: torch.Tensor, path: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.one_hot(path, 22).float()
@@ -438,6 +463,35 @@ def test_a_walk_carries_one_node_at_a_time() -> None:
     along = (fed @ nodes.T).max(-1).values / fed.norm(dim=-1)
     torch.testing.assert_close(along, torch.ones_like(along), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(fed[:, 0].norm(dim=-1), plain[:, 0].norm(dim=-1))
+
+
+def test_a_thought_s_nearest_node_is_one_node_and_always_the_same() -> None:
+    model, questions = reader(SETTINGS, 0), drawn_pairs(400).first
+    one, again = (thoughts_fed(model, questions, 3, nearest(model, 18)) for _ in range(2))
+    torch.testing.assert_close(one, again)
+    nodes = model.embeddings[:18] / model.embeddings[:18].norm(dim=-1, keepdim=True)
+    first = thoughts_fed(model, questions, 3)[:, 0]
+    torch.testing.assert_close((one[:, 0] @ nodes.T).argmax(-1), (first @ nodes.T).argmax(-1))
+    along = (one @ nodes.T).max(-1).values / one.norm(dim=-1)
+    torch.testing.assert_close(along, torch.ones_like(along), rtol=1e-4, atol=1e-4)
+
+
+def test_words_are_likeliest_or_chosen_and_their_attention_is_of_what_made_them() -> None:
+    model, questions = reader(SETTINGS, 0), drawn_pairs(400).first
+    inputs = torch.from_numpy(told(questions))
+    plain = model.speak(inputs, 3, look=True)
+    assert plain.attention.shape == (len(questions), 3, 1, questions.edges.shape[1])
+    torch.testing.assert_close(plain.attention[:, 0], model.think(inputs, 1, look=True).attention[:, 0])
+    torch.testing.assert_close(plain.states[:, 0], model.think(inputs, 1).thoughts[:, 0])
+    other = model.speak(inputs, 3, choose=lambda logits: torch.full_like(logits[..., 0], 5, dtype=torch.long))
+    assert (other.path == 5).all()
+    assert not model.speak(inputs, 3).attention.numel()
+
+
+def test_a_node_is_drawn_as_likely_as_its_score_says() -> None:
+    scores = torch.log(torch.tensor([0.7, 0.2, 0.1])).expand(6000, 3)
+    counts = torch.bincount(drawn_node(scores, np.random.default_rng(0)), minlength=3) / 6000
+    torch.testing.assert_close(counts, torch.tensor([0.7, 0.2, 0.1]), atol=0.025, rtol=0)
 
 
 def test_questions_from_the_other_root_lead_to_the_other_candidate() -> None:

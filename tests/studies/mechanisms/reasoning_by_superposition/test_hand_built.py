@@ -267,7 +267,7 @@ def test_an_edit_is_what_is_fed_back() -> None:
 def test_speaking_a_path_is_teacher_forcing_on_it(edges_at: int) -> None:
     reader = GraphReader.init(reader_config(10, d_model=16, n_heads=2), np.random.default_rng(3), edges_at=edges_at)
     inputs = reader_inputs(small_questions())
-    said, answer, states = reader.speak(inputs, 3)
+    said, answer, states, _ = reader.speak(inputs, 3)
     forced = reader.spoken(inputs, said)
     torch.testing.assert_close(reader.decoder.read_out(states), forced[:, :3], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(states[:, :1], reader.think(inputs, 1).thoughts, rtol=1e-4, atol=1e-5)

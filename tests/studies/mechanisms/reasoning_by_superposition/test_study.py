@@ -71,8 +71,18 @@ def test_attention_ratios_are_those_planted() -> None:
     questions = asked()
     away = questions.distance[np.arange(300)[:, None], questions.edges[..., 0]]
     weights = np.stack([np.where(away == c, 12.0, 1.0) for c in range(3)], axis=1)
-    assert attention_ratios(weights, questions) == pytest.approx({"frontier_ratio": np.log(12.0), "optimal_ratio": 0.0})
-    assert attention_ratios(np.ones_like(weights), questions) == pytest.approx({"frontier_ratio": 0.0, "optimal_ratio": 0.0})
+    assert attention_ratios(weights, questions) == pytest.approx(
+        {"frontier_ratio": np.log(12.0), "others_ratio": np.log(12.0), "optimal_ratio": 0.0}
+    )
+    # Who is at one node, on a path or off it, looks at edges of the frontier, and at no second node's.
+    at = np.concatenate((questions.roots[:, None], questions.paths[:, :2]), axis=1)
+    one = np.stack([np.where(questions.edges[..., 0] == at[:, [c]], 1000.0, 1.0) for c in range(3)], axis=1)
+    ratios = attention_ratios(one, questions)
+    assert ratios["frontier_ratio"] > np.log(100)
+    assert ratios["others_ratio"] == pytest.approx(0)
+    assert attention_ratios(np.ones_like(weights), questions) == pytest.approx(
+        {"frontier_ratio": 0.0, "others_ratio": 0.0, "optimal_ratio": 0.0}
+    )
     for row in attention_table({"planted": weights}, questions):
         # At the first step nothing has been reached before the root.
         expected = {

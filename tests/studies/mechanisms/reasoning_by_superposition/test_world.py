@@ -56,7 +56,7 @@ def assert_true(questions: Questions, item: int) -> None:
 
 
 @given(seed=st.integers(0, 10**6), family=st.sampled_from([LayeredWorld(), LayeredWorld(10, 2, 3), ProsqaWorld()]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_questions_agree_with_a_plain_search_before_and_after_retelling(seed: int, family: LayeredWorld | ProsqaWorld) -> None:
     rng = np.random.default_rng(seed)
     drawn = family.questions(6, rng=rng)
@@ -69,7 +69,7 @@ def test_questions_agree_with_a_plain_search_before_and_after_retelling(seed: in
 
 
 @given(seed=st.integers(0, 10**6), n_nodes=st.integers(1, 12), share=st.floats(0.02, 0.4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_distances_are_exact_with_cycles_too(seed: int, n_nodes: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     source, target = np.nonzero(rng.random((n_nodes, n_nodes)) < share)

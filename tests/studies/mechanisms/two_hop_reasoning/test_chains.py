@@ -15,7 +15,7 @@ from assay.studies.mechanisms.two_hop_reasoning.chains import SPECIAL, ChainWorl
     n_chains=st.integers(1, 4), n_hops=st.integers(1, 3), n_loose=st.integers(0, 3), seed=st.integers(0, 10**6),
     order=st.sampled_from(["forward", "backward", "any"]),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_following_the_edges_gives_the_answer(n_chains: int, n_hops: int, n_loose: int, seed: int, order: str) -> None:
     world = ChainWorld(n_chains, n_hops, n_nodes=30, n_loose=n_loose, order=order)  # type: ignore[arg-type]
     drawn = world.sequences(12, rng=np.random.default_rng(seed))

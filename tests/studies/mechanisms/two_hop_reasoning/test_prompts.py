@@ -73,7 +73,7 @@ def test_people_of_one_sex_where_the_words_want_it() -> None:
 
 
 @given(n_chains=st.integers(1, 5), seed=st.integers(0, 10**6), order=st.sampled_from(["forward", "any"]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_following_the_told_edges_gives_the_answer(n_chains: int, seed: int, order: str) -> None:
     for prompt in prompts(12, n_chains, seed=seed, order=order):
         edges = told_edges(prompt)
@@ -90,7 +90,7 @@ def test_following_the_told_edges_gives_the_answer(n_chains: int, seed: int, ord
 
 
 @given(n_chains=st.integers(1, 5), seed=st.integers(0, 10**6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_cut_chains_lead_nowhere(n_chains: int, seed: int) -> None:
     for prompt in prompts(12, n_chains, seed=seed, cut=True):
         edges = told_edges(prompt)
@@ -112,7 +112,7 @@ def test_the_wording_of_a_question_goes_on_from_its_premises() -> None:
 
 
 @given(hops=st.sampled_from([1, 2]), n_chains=st.integers(1, 4), seed=st.integers(0, 10**6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_question_s_answer_is_the_end_of_its_chain_among_all_ends_and_its_bridge(hops: int, n_chains: int, seed: int) -> None:
     for prompt in prompts(12, n_chains, seed=seed):
         for chain, (_, bridge, end) in enumerate(prompt.chains):
@@ -143,7 +143,7 @@ def test_a_fixed_guess_is_right_once_in_k() -> None:
 
 
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_new_names_are_new(seed: int) -> None:
     names = Names.split(np.random.default_rng(seed))
     assert not set(names.training) & set(names.new)

@@ -59,11 +59,18 @@ class Speaking(NamedTuple):
         logits: of the answer, [batch, vocab].
         states: the last hidden state from which each word is read, [batch, step, d_model]; the first is the root's, as
             thought 1 is.
+        attention: on each edge when that state is made, as of a thought.
     """
 
     path: Tensor
     logits: Tensor
     states: Tensor
+    attention: Tensor
+
+
+def likeliest(logits: Float[Tensor, "*batch vocab"]) -> Int[Tensor, "*batch"]:
+    """The token with the largest logit."""
+    return logits.argmax(-1)
 
 
 def reader_config(
@@ -201,7 +208,6 @@ class GraphReader(SideBySide):
         """
         if n_thoughts < 0:
             raise SettingsError(f"n_thoughts must be at least 0; got {n_thoughts}")
-        n_layers = self.decoder.config.n_layers - self.edges_at  # that see edges
         now, x = self._begun(inputs, look=look)
         state = self._read(now, self._marked(x) if ask and not n_thoughts else x)
         thoughts = []
@@ -209,11 +215,10 @@ class GraphReader(SideBySide):
             thoughts.append(state)
             fed = state if edit is None else self._run_axis(edit(c, self._no_axis(state).squeeze(-2)).unsqueeze(-2), 3)
             state = self._read(now, self._marked(fed) if ask and c == n_thoughts else fed)
-        attention = torch.stack(now.looked[: n_thoughts * n_layers], -2) if now.looked else state[..., :0]
         return Thinking(
             self._no_axis(self._logits(state)).squeeze(-2),
             self._no_axis(torch.cat(thoughts, -2) if thoughts else state[..., :0, :]),
-            self._no_axis(torch.unflatten(attention, -2, (n_thoughts, n_layers)) if now.looked and n_thoughts else attention),
+            self._looked(now, state, n_thoughts),
         )
 
     def spoken(self, inputs: Tensor, path: Int[Tensor, "*run batch step"]) -> Float[Tensor, "*run batch step+1 vocab"]:
@@ -222,21 +227,39 @@ class GraphReader(SideBySide):
         x = self._marked(torch.cat((asked, self._words(self._run_axis(path, 2))), -2))
         return self._no_axis(self._logits(self._read(now, x, n_read=path.shape[-1] + 1)))
 
-    def speak(self, inputs: Tensor, n_steps: int) -> Speaking:
-        """The path a discrete chain of thought takes, greedily, and the answer at its last word."""
-        now, asked = self._begun(inputs)
+    def speak(
+        self, inputs: Tensor, n_steps: int, *, choose: Callable[[Tensor], Tensor] = likeliest, look: bool = False
+    ) -> Speaking:
+        """The path a discrete chain of thought takes, and the answer at its last word.
+
+        Args:
+            inputs: see the class.
+            n_steps: words said.
+            choose: the token that is said, [batch], from logits [batch, vocab].
+            look: keep the attention; without it the field is empty.
+        """
+        now, asked = self._begun(inputs, look=look)
         state = self._read(now, asked if n_steps else self._marked(asked))
         said, states = [], []
         for step in range(1, n_steps + 1):
             states.append(state)
-            said.append(self._logits(state).squeeze(-2).argmax(-1, keepdim=True))
+            said.append(choose(self._logits(state).squeeze(-2)).unsqueeze(-1))
             word = self._words(said[-1])
             state = self._read(now, self._marked(word) if step == n_steps else word)
         return Speaking(
             self._no_axis(torch.cat(said, -1)) if said else inputs[..., :0],
             self._no_axis(self._logits(state)).squeeze(-2),
             self._no_axis(torch.cat(states, -2) if states else state[..., :0, :]),
+            self._looked(now, state, n_steps),
         )
+
+    def _looked(self, now: _Pass, state: Tensor, n_steps: int) -> Tensor:
+        """Attention of the passes that made so many states, by layer that sees edges; empty where it was not kept."""
+        n_layers = self.decoder.config.n_layers - self.edges_at
+        if not now.looked or not n_steps:
+            return self._no_axis(state[..., :0])
+        attention = torch.stack(now.looked[: n_steps * n_layers], -2)
+        return self._no_axis(torch.unflatten(attention, -2, (n_steps, n_layers)))
 
     def _begun(self, inputs: Tensor, *, look: bool = False) -> tuple[_Pass, Tensor]:
         """What does not change, and the root as a vector, [run, batch, 1, d_model]."""

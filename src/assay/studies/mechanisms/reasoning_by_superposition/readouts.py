@@ -33,6 +33,7 @@ __all__ = [
     "excess",
     "growth_table",
     "least",
+    "nearest",
     "sampled",
 ]
 
@@ -53,15 +54,30 @@ def _mean(values: np.ndarray, mask: np.ndarray) -> float:
 def attention_ratios(attention: np.ndarray, questions: Questions) -> dict[str, float]:
     """Logarithms of the smallest ratios over steps of mean attention [batch, thought, edge].
 
-    Of a frontier edge to one that is not reachable; of an optimal edge to one of the frontier.
+    Of a frontier edge to one that is not reachable; the same without the edges of the frontier node that is looked at most
+    (`others`, from the second step), which is 0 for whoever is at one node; of an optimal edge to one of the frontier.
     """
-    frontier, optimal = [], []
+    frontier, others, optimal = [], [], []
     for c in range(1, attention.shape[1] + 1):
         groups = edge_groups(questions, c)
         mean = {name: _mean(attention[:, c - 1], mask) for name, mask in groups.items()}
         frontier.append(_log_ratio(mean["frontier"], mean["not reachable"]))
         optimal.append(_log_ratio(mean["optimal"], mean["frontier"]))
-    return {"frontier_ratio": min(frontier), "optimal_ratio": min(optimal)}
+        if c > 1:
+            rest = groups["frontier"] & ~_of_top_node(attention[:, c - 1], groups["frontier"], questions)
+            others.append(_log_ratio(_mean(attention[:, c - 1], rest), mean["not reachable"]))
+    return {
+        "frontier_ratio": min(frontier), "others_ratio": min(others, default=float("nan")), "optimal_ratio": min(optimal)
+    }  # fmt: skip
+
+
+def _of_top_node(attention: np.ndarray, frontier: np.ndarray, questions: Questions) -> np.ndarray:
+    """The frontier edges [batch, edge] out of the node whose edges get the largest mean attention."""
+    of_source = questions.edges[:, :, 0, None] == np.arange(questions.n_nodes)
+    of_source &= frontier[..., None]
+    sums = (attention[..., None] * of_source).sum(1)
+    means = np.where(of_source.any(1), sums / np.maximum(of_source.sum(1), 1), -1.0)
+    return np.asarray((questions.edges[:, :, 0] == means.argmax(1)[:, None]) & frontier)
 
 
 def attention_table(attention: Mapping[str, np.ndarray], questions: Questions) -> Table:
@@ -98,12 +114,12 @@ def least(found: Mapping[str, list[float]], group: str) -> float:
     return min((value for value in values if not math.isnan(value)), default=float("nan"))
 
 
-def excess(found: Mapping[str, list[float]], words: Mapping[str, list[float]], group: str) -> float:
-    """By how much the AUC of a group is above that of the states from which words are read; the mean from the second thought.
+def excess(found: Mapping[str, list[float]], ground: Mapping[str, list[float]], group: str) -> float:
+    """By how much the AUC of a group is above that in other states; the mean from the second thought.
 
     The first is made before any way is taken: it is the state from which the first word is read.
     """
-    return float(np.mean(np.subtract(found[group][1:], words[group][1:]))) if len(found[group]) > 1 else float("nan")
+    return float(np.mean(np.subtract(found[group][1:], ground[group][1:]))) if len(found[group]) > 1 else float("nan")
 
 
 def aucs_table(found: Mapping[str, Mapping[str, list[float]]]) -> Table:
@@ -147,12 +163,18 @@ def sampled(model: GraphReader, n_nodes: int, rng: np.random.Generator) -> Edit:
     return lambda c, thought: collapsed(thought, nodes, rng=rng)
 
 
+def nearest(model: GraphReader, n_nodes: int) -> Edit:
+    """The edit that puts the nearest node in place of every thought."""
+    nodes = model.embeddings[:n_nodes]
+    return lambda c, thought: collapsed(thought, nodes)
+
+
 def collapse(model: GraphReader, questions: Questions, n_steps: int, rng: np.random.Generator) -> dict[str, float]:
     """How often the right candidate is preferred when every thought is replaced by something simpler."""
     nodes, inputs = model.embeddings[: questions.n_nodes], torch.from_numpy(told(questions))
     edits: dict[str, Edit | None] = {
         "intact": None,
-        "nearest": lambda c, thought: collapsed(thought, nodes),
+        "nearest": nearest(model, questions.n_nodes),
         "sampled": sampled(model, questions.n_nodes, rng),
         "frontier": lambda c, thought: onto(thought, nodes, torch.from_numpy(questions.frontier(c))),
     }

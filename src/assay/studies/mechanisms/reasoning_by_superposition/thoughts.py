@@ -18,7 +18,7 @@ from assay.core.errors import InputError
 from assay.studies.mechanisms.reasoning_by_superposition.graphs import adjacency
 from assay.studies.mechanisms.reasoning_by_superposition.world import Questions
 
-__all__ = ["auc", "collapsed", "content", "edge_groups", "node_groups", "onto", "without"]
+__all__ = ["auc", "collapsed", "content", "drawn_node", "edge_groups", "node_groups", "onto", "without"]
 
 Groups = dict[Literal["not reachable", "reachable", "frontier", "optimal", "off path", "other branch", "older"], np.ndarray]
 
@@ -129,13 +129,15 @@ def collapsed(
     A drawn node has the probability that the tied read-out gives it among nodes.
     """
     scores = thought @ embeddings.mT
-    if rng is None:
-        chosen = (scores / embeddings.norm(dim=-1)).argmax(-1)
-    else:
-        odds = torch.softmax(scores.double(), -1).cumsum(-1)
-        chosen = torch.searchsorted(odds, torch.from_numpy(rng.random((len(odds), 1)))).squeeze(-1)
-        chosen = chosen.clamp_max(len(embeddings) - 1)
+    chosen = (scores / embeddings.norm(dim=-1)).argmax(-1) if rng is None else drawn_node(scores, rng)
     return _as_long_as(thought, embeddings[chosen])
+
+
+def drawn_node(scores: Float[Tensor, "*batch node"], rng: np.random.Generator) -> Int[Tensor, "*batch"]:
+    """One node an item, as likely as the softmax of its scores says."""
+    odds = torch.softmax(scores.double(), -1).cumsum(-1)
+    chosen = torch.searchsorted(odds, torch.from_numpy(rng.random((*odds.shape[:-1], 1)))).squeeze(-1)
+    return chosen.clamp_max(odds.shape[-1] - 1)
 
 
 def _as_long_as(thought: Tensor, other: Tensor) -> Tensor:

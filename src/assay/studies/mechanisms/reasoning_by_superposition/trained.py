@@ -30,6 +30,7 @@ from assay.studies.mechanisms.reasoning_by_superposition.readouts import (
     excess,
     growth_table,
     least,
+    nearest,
     sampled,
 )
 from assay.studies.mechanisms.reasoning_by_superposition.settings import Labels, TrainedSettings
@@ -44,7 +45,7 @@ from assay.studies.mechanisms.reasoning_by_superposition.system import (
     told,
     told_the_path,
 )
-from assay.studies.mechanisms.reasoning_by_superposition.thoughts import content
+from assay.studies.mechanisms.reasoning_by_superposition.thoughts import content, drawn_node
 from assay.studies.mechanisms.reasoning_by_superposition.world import LayeredWorld, Questions, superposition
 
 __all__ = ["check", "measure_many"]
@@ -94,7 +95,7 @@ def _read(settings: TrainedSettings, seeds: Seeds, data: Data, readers: Mapping[
         for arm, at in (("untrained", settings.edges_at), ("untrained-spare", 0))
     }
     thinkers = {name: readers[name] for name in (*LABELS, "spare")} | untrained
-    words, guesser = readers["words"].speak(inputs, n_steps), readers["no-thoughts"]
+    words, guesser = readers["words"].speak(inputs, n_steps, look=True), readers["no-thoughts"]
     seen = {name: model.think(inputs, n_steps, look=True) for name, model in thinkers.items()}
     answers = {name: right(found.logits, questions) for name, found in seen.items()}
     answers |= {
@@ -105,13 +106,10 @@ def _read(settings: TrainedSettings, seeds: Seeds, data: Data, readers: Mapping[
     best = answers["thoughts"]["preferred"]
 
     made = {name: found.thoughts for name, found in seen.items()} | {"words": words.states}
-    walks = {}
-    for name in ("thoughts", "fixed-path"):
-        walk = sampled(readers[name], settings.n_names, seeds(f"walk {name}"))
-        walks[f"{name}-walk"] = readers[name].think(inputs, n_steps, edit=walk).thoughts
+    made |= _with_one_node(settings, seeds, inputs, thinkers, readers["words"])
     scores = {
         name: array(content(thoughts, _embeddings(name, {**readers, **untrained})[: settings.n_names]))
-        for name, thoughts in (made | walks).items()
+        for name, thoughts in made.items()
     }
     exact = superposition(questions.distance, n_steps)
     read = {name: aucs(values, questions) for name, values in scores.items()} | {"built": aucs(exact, questions)}
@@ -123,16 +121,18 @@ def _read(settings: TrainedSettings, seeds: Seeds, data: Data, readers: Mapping[
         estimands |= {f"{name}/{what}": value for what, value in found.items()}
         if name != "thoughts":
             estimands[f"{name}/behind"] = best - found["preferred"]
-    for name in ("thoughts", "fixed-path", "breadth-first", "untrained", "thoughts-walk", "fixed-path-walk"):
-        for group in ("frontier", "other branch"):
-            estimands[f"{name}/{group.split()[-1]}_excess"] = excess(read[name], read["words"], group)
+    for name in (*LABELS, "untrained", "thoughts-walk"):
+        estimands[f"{name}/frontier_excess"] = excess(read[name], read["words"], "frontier")
+    for name in (*LABELS, "untrained", "thoughts-nearest", "fixed-path-nearest", "words"):
+        walk_of = read[f"{name.removesuffix('-nearest')}-walk"]
+        estimands[f"{name}/branch_excess"] = excess(read[name], walk_of, "other branch")
     for name in ("thoughts", "words", "untrained", "shuffled", "built"):
         estimands[f"{name}/auc_older"] = least(read[name], "older")
     for name in ("fixed-path", "breadth-first", "words", "untrained", "built"):
         estimands[f"{name}/flattened"] = least(read["thoughts"], "preference") - least(read[name], "preference")
-    looks = {name: array(found.attention) for name, found in seen.items()}
+    looks = {name: array(found.attention) for name, found in (seen | {"words": words}).items()}
     layers = {name: _layer_that_looks_up(thinkers[name], data, settings, seeds) for name in ("spare", "untrained-spare")}
-    for name in ("thoughts", "spare", "untrained", "untrained-spare"):
+    for name in ("thoughts", "spare", "words", "untrained", "untrained-spare"):
         for what, value in attention_ratios(looks[name][:, :, layers.get(name, 0)], questions).items():
             estimands[f"{name}/{what}"] = value
     drawn = LayeredWorld(settings.n_nodes, n_steps, settings.n_extra).questions(settings.n_branching, rng=seeds("branching"))
@@ -169,8 +169,24 @@ def _read(settings: TrainedSettings, seeds: Seeds, data: Data, readers: Mapping[
     return Measurement(estimands, tables)
 
 
+def _with_one_node(
+    settings: TrainedSettings, seeds: Seeds, inputs: torch.Tensor, thinkers: Mapping[str, GraphReader], words: GraphReader
+) -> dict[str, torch.Tensor]:
+    """The networks' states where one node is fed back at a time: a drawn one (`-walk`) or the nearest (`-nearest`)."""
+    n_steps, n_names = settings.n_steps, settings.n_names
+    rng = seeds("walk words")
+    said = words.speak(inputs, n_steps, choose=lambda logits: drawn_node(logits[..., :n_names], rng))
+    found = {"words-walk": said.states}
+    for name in (*LABELS, "untrained"):
+        walk = sampled(thinkers[name], n_names, seeds(f"walk {name}"))
+        found[f"{name}-walk"] = thinkers[name].think(inputs, n_steps, edit=walk).thoughts
+    for name in ("thoughts", "fixed-path"):
+        found[f"{name}-nearest"] = thinkers[name].think(inputs, n_steps, edit=nearest(thinkers[name], n_names)).thoughts
+    return found
+
+
 def _embeddings(name: str, readers: Mapping[str, GraphReader]) -> torch.Tensor:
-    return readers[name.removesuffix("-walk")].embeddings
+    return readers[name.removesuffix("-walk").removesuffix("-nearest")].embeddings
 
 
 def _of_pairs(
