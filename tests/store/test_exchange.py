@@ -65,6 +65,14 @@ def test_one_study_can_be_exported(store: Store, exported: Path, tmp_path: Path)
     assert not list((tmp_path / "depth" / "artefacts").glob("*"))
 
 
+def test_an_export_of_nothing_is_refused(store: Store, exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"at least one run of nosuch that is stored; .* has runs of depth, reversal"):
+        export_runs(store, tmp_path / "none", study="nosuch")
+    with pytest.raises(InputError, match="at least one run that is stored and counts"):
+        export_runs(store, tmp_path / "none.tar.xz", only=())
+    assert not (tmp_path / "none").exists()
+
+
 def test_an_export_replaces_nothing(store: Store, exported: Path) -> None:
     with pytest.raises(InputError, match="does not exist yet"):
         export_runs(store, exported)

@@ -42,7 +42,7 @@ class Difference:
     Attributes:
         column: its name.
         unit: of all numbers.
-        first, second: the column's mean in each, over the questions that are shared.
+        first, second: the column's mean over subjects in each, of the questions that are shared.
         estimate: second less first.
         low, high: its interval at `level`; None where it is unbounded.
         level: by Holm's procedure over all columns.
@@ -118,7 +118,7 @@ def compare(first: Audit, second: Audit) -> Comparison:
     pair = ([ours[question] for question in shared], [theirs[question] for question in shared])
     longer = max((first, second), key=lambda one: len(one.rows))
     found = table_of_differences(longer.rows, {"": (pair[1], pair[0])}, seeds=Seeds(0).child("compare"))
-    means = [column_means(side) for side in pair]
+    means = [column_means(longer.rows, side) for side in pair]
     counted = {name: sum(question.column == name for question in shared) for name in means[0]}
     differences = tuple(
         Difference(

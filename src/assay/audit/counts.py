@@ -1,7 +1,7 @@
 """Counts: how many questions of a column are answered rightly before and after, or are no longer, with an interval.
 
-The interval is at 95 %, each by itself: as the table of totals takes it, with training runs added where there are several;
-where all units are alike, the exact binomial one over them.
+The interval is at 95 %, each by itself, of the share of questions: over the units that the table of totals has, with training
+runs added where there are several; where all units are alike, the exact binomial one over them.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from assay.audit.columns import column_named
 from assay.audit.outcomes import Outcome
-from assay.audit.totals import OfFact, interval_of, values_of, whole_column
+from assay.audit.totals import OfFact, interval_of, shares_of, whole_column
 from assay.core.seeds import Seeds
 from assay.stats.intervals import proportion
 
@@ -50,15 +50,13 @@ def counts(facts: Sequence[OfFact], found: Sequence[Outcome], *, seeds: Seeds) -
 
 
 def _count(facts: Sequence[OfFact], name: str, found: Sequence[Outcome], seeds: Seeds) -> Count:
-    values = values_of(facts, found, _counted)
+    values = shares_of(facts, found, _counted)
     share = float(np.mean([np.mean(_counted(one)) for one in found]))
     units, n = max(1, values.n_units), len(found)
-    reach = 0.0
-    if units > 1:
-        clustered = interval_of(values, seeds)(LEVEL)
-        reach = (clustered.high - clustered.low) / 2
-    low, high = share - reach, share + reach
-    if reach == 0:  # all alike: what has not been seen to vary is bounded by how many units were seen
+    found_interval = interval_of(values, seeds)(LEVEL) if units > 1 else None
+    if found_interval is not None and found_interval.high > found_interval.low:
+        low, high = found_interval.low, found_interval.high
+    else:  # all alike: what has not been seen to vary is bounded by how many units were seen
         exact = proportion(round(share * units), units, level=LEVEL)
         low, high = exact.low, exact.high
     lost = column_named(name).counts == "lost"

@@ -187,7 +187,7 @@ class _Frontier:
                     against="" if name == PLAIN else _control(name),
                     memorised=memory.get(name),
                     scale=scales.get(name),
-                    columns=column_means(own) if own else {},
+                    columns=column_means(self.facts.facts, own) if own else {},
                     counts=counts(self.facts.facts, own, seeds=self.seeds.child("counts")) if own else (),
                     harms=harms.get(name, ()),
                     n_steps=took.n_steps,

@@ -33,6 +33,7 @@ __all__ = [
     "Values",
     "column_means",
     "interval_of",
+    "shares_of",
     "table",
     "table_of_differences",
     "totals",
@@ -226,7 +227,7 @@ def values_of(facts: Sequence[OfFact], found: Sequence[Outcome], each: Numbers =
         by_object.setdefault(object_, []).append(change)
     for outcome in found:
         by_asked.setdefault(outcome.question.about, []).append(over_runs(outcome))
-    if any(outcome.question.kind in column_named(outcome.question.column).shared for outcome in found):
+    if _share_questions(found):
         values.shared = (by_object, by_asked)
     elif found[0].question.fact == MODEL_WIDE:
         values.shared = (by_asked,)
@@ -234,6 +235,44 @@ def values_of(facts: Sequence[OfFact], found: Sequence[Outcome], each: Numbers =
     if n_runs > 1:
         values.runs = (tuple(_of_run(facts, found, each, run) for run in range(n_runs)),)
     return values
+
+
+def shares_of(facts: Sequence[OfFact], found: Sequence[Outcome], each: Numbers) -> Values:
+    """A number of one column's questions, every question counting once, clustered as `values_of` clusters it.
+
+    A unit's entry is the mean over all questions plus what the unit adds to it, times the number of units (the linearised
+    values of a ratio): their mean is the mean over questions, and their spread says how well it is known.
+
+    Args:
+        facts: those that the questions are about, by their place.
+        found: the outcomes.
+        each: the number after every training run.
+    """
+    numbers = np.array([np.mean(each(outcome)) for outcome in found])
+    whole = float(numbers.mean())
+
+    def over(units: Sequence[str]) -> dict[str, list[float]]:
+        sums: dict[str, float] = {}
+        for unit, number in zip(units, numbers, strict=True):
+            sums[unit] = sums.get(unit, 0.0) + float(number) - whole
+        return {unit: [whole + len(sums) * total / len(found)] for unit, total in sums.items()}
+
+    model_wide = found[0].question.fact == MODEL_WIDE
+    asked = [outcome.question.about for outcome in found]
+    own = [outcome.question.prompt or outcome.question.about for outcome in found]
+    values = Values(over(own if model_wide else [facts[outcome.question.fact].subject for outcome in found]))
+    if _share_questions(found):
+        objects = own if model_wide else [facts[outcome.question.fact].object for outcome in found]
+        values.shared = (over(objects), over(asked))
+    elif model_wide:
+        values.shared = (over(asked),)
+    if len(each(found[0])) > 1:
+        values.runs = (tuple(np.mean([each(outcome) for outcome in found], axis=0).tolist()),)
+    return values
+
+
+def _share_questions(found: Sequence[Outcome]) -> bool:
+    return any(outcome.question.kind in column_named(outcome.question.column).shared for outcome in found)
 
 
 def _of_run(facts: Sequence[OfFact], found: Sequence[Outcome], each: Numbers, run: int) -> float:
@@ -310,9 +349,9 @@ def table_of_differences(
     return table(lines, seeds=seeds, differences=True)
 
 
-def column_means(changes: Sequence[Outcome]) -> dict[str, float]:
-    """The mean of every column over facts (suite questions, sentences)."""
+def column_means(facts: Sequence[OfFact], changes: Sequence[Outcome]) -> dict[str, float]:
+    """The mean of every column over subjects, as totals have it (suite questions, sentences)."""
     by_column: dict[str, list[Outcome]] = {}
     for one in changes:
         by_column.setdefault(one.question.column, []).append(one)
-    return {column: float(np.mean(list(fact_changes(whole_column(own)).values()))) for column, own in by_column.items()}
+    return {column: _mean(values_of(facts, whole_column(own)).facts) for column, own in by_column.items()}

@@ -73,12 +73,16 @@ def export_runs(store: Store, target: Path, *, study: str | None = None, only: C
         only: only the runs with these ids.
 
     Raises:
-        InputError: the target exists or cannot be written.
+        InputError: the target exists or cannot be written, or there is no such run.
         StoreError: rows or artefacts do not verify.
     """
     if target.exists():
         raise InputError(f"an export needs a name that does not exist yet; {target} does. Name another")
     runs = [run for run in store.runs(study) if only is None or run.run_id in only]
+    if not runs:
+        held = ", ".join(sorted({run.study for run in store.runs()})) or "no study"
+        wanted = f"run{f' of {study}' if study else ''} that is stored{' and counts' if only is not None else ''}"
+        raise InputError(f"an export needs at least one {wanted}; {store.folder} has runs of {held}")
     if not target.name.endswith(_PACKED):
         return _write_folder(store, runs, target)
     try:
