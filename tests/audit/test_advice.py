@@ -12,7 +12,7 @@ from assay.audit.advice import advice
 from assay.audit.columns import COLUMNS
 from assay.audit.counts import Count
 from assay.audit.forecast import FactForecast
-from assay.audit.mitigations import MITIGATIONS, STEP
+from assay.audit.mitigations import MITIGATIONS, SHRUNK
 from assay.audit.record import Arm, Audit, Harm
 from assay.audit.totals import EVERYTHING, Total
 
@@ -50,7 +50,7 @@ def test_every_harm_has_a_remedy_that_fits_the_mode(column: str, tuned: str) -> 
     (line, *others) = advice(found(total(column, 0.5), tuned=tuned))
     (named,) = re.findall(r"--mitigate ([a-z0-9,-]+)", line.says)
     for name in named.split(","):
-        assert column in MITIGATIONS[name].helps or name == STEP  # less of an update does less of anything
+        assert column in MITIGATIONS[name].helps or name == SHRUNK  # less of an update does less of anything
         assert not (tuned and MITIGATIONS[name].trains)
     assert "+0.5 [+0.49, +0.51]" in line.cites
     said = " ".join(one.says for one in (line, *others))

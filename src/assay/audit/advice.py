@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from assay.audit.columns import COLUMNS, column_named
 from assay.audit.counts import Count
 from assay.audit.forecast import PRIMES_ABOVE
-from assay.audit.mitigations import MITIGATIONS, STEP
+from assay.audit.mitigations import MITIGATIONS, SHRUNK
 from assay.audit.record import Advice, Arm, Audit, Harm
 from assay.audit.totals import EVERYTHING, Total
 
@@ -35,7 +35,7 @@ def ranked(arms: Sequence[Arm]) -> list[Arm]:
     The smaller step comes last: it is the others' control, and its own is plain training.
     """
     compared = [arm for arm in arms if arm.harms]
-    return sorted(compared, key=lambda arm: (arm.name == STEP, -sum(map(_good, arm.harms)), arm.minutes, arm.name))
+    return sorted(compared, key=lambda arm: (arm.name == SHRUNK, -sum(map(_good, arm.harms)), arm.minutes, arm.name))
 
 
 def _good(harm: Harm) -> int:
@@ -90,14 +90,14 @@ def _remedied(found: Audit, total: Total) -> Advice:
         if harm.column == total.column and _good(harm) > 0
     ]
     # A smaller step gives up some of everything, so what it costs is said; another arm must give more than it costs.
-    worth = [one for one in helping if one[1].name == STEP or sum(map(_good, one[1].harms)) > 0]
+    worth = [one for one in helping if one[1].name == SHRUNK or sum(map(_good, one[1].harms)) > 0]
     if worth:
         # What a smaller step does is measured against plain training, what the others do against the smaller step.
-        _, arm, harm = min(worth, key=lambda one: (one[1].name == STEP, one[0]))
+        _, arm, harm = min(worth, key=lambda one: (one[1].name == SHRUNK, one[0]))
         return Advice(f"{said}. {_do(arm)}", f"{cite}; {_cite_arm(arm, harm)}")
     compared = {arm.name for arm in found.arms}
     offered = _offered(total.column, without=compared, trains=not found.tuned)
-    if offered is None and STEP in compared:
+    if offered is None and SHRUNK in compared:
         rest = "keep less of the update" if found.tuned else "inject fewer facts, or keep less of the update"
         vain = "What was compared helps at the price of as much" if helping else "Nothing that was compared clearly helps"
         return Advice(
@@ -105,8 +105,9 @@ def _remedied(found: Audit, total: Total) -> Advice:
             f"{cite}; Mitigations: {', '.join(arm.name for arm in found.arms if arm.harms)}",
         )
     if offered is None:
-        smaller = f"'{STEP}', which {MITIGATIONS[STEP].says}"
-        return Advice(f"{said}. Compare {smaller} (--mitigate {STEP}).", f"{cite}; nothing of our own comparison speaks of it")
+        smaller = f"'{SHRUNK}', which {MITIGATIONS[SHRUNK].says}"
+        said = f"{said}. Compare {smaller} (--mitigate {SHRUNK})."
+        return Advice(said, f"{cite}; nothing of our own comparison speaks of it")
     remedy, number = offered
     return Advice(f"{said}. Compare {remedy}.", f"{cite}; {number}")
 
@@ -131,7 +132,7 @@ def _do(arm: Arm) -> str:
     still = "" if recalled is None else f"; {recalled.after:.0f} of {recalled.n} are still recalled"
     costs = [_change(harm) for harm in arm.harms if _good(harm) < 0]
     price = f", at the price of {'; '.join(costs)}" if costs else ""
-    if arm.name == STEP:
+    if arm.name == SHRUNK:
         return (
             f"Keep {arm.scale or 0:.2f} of the update (weights before + {arm.scale or 0:.2f} × what training added; of an "
             f"adapter, its alpha times {arm.scale or 0:.2f}){still}{price}."
@@ -167,7 +168,7 @@ def _of_arms(found: Audit) -> Iterator[Advice]:
                 f"'{arm.name}', which {arm.says}, gives {'; '.join(map(_change, better))} at the same memorisation{price}.",
                 _cite_arm(arm, better[0]),
             )
-    others = [arm for arm in arms if arm.name != STEP]
+    others = [arm for arm in arms if arm.name != SHRUNK]
     if others and not any(_good(harm) > 0 for arm in others for harm in arm.harms):
         yield Advice(
             "No other mitigation clearly beats the smaller step.", f"Mitigations: {', '.join(arm.name for arm in others)}"

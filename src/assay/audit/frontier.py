@@ -21,7 +21,7 @@ from torch import Tensor
 
 from assay.audit.counts import counts
 from assay.audit.inject import inject
-from assay.audit.mitigations import ENOUGH, MITIGATIONS, PLAIN, STEP, Plan
+from assay.audit.mitigations import ENOUGH, MITIGATIONS, PLAIN, SHRUNK, Plan
 from assay.audit.outcomes import Outcome
 from assay.audit.record import Arm, Harm
 from assay.audit.totals import column_means, table_of_differences
@@ -32,7 +32,7 @@ from assay.models.pretrained.loading import LanguageModel
 from assay.training.recipe import Recipe
 from assay.worlds.facts.model import Facts
 
-__all__ = ["Measured", "Spent", "compare", "difference", "memorised", "scale_for"]
+__all__ = ["Measured", "Spent", "difference", "measure_arms", "memorised", "scale_for"]
 
 LEARNED = "learned"  # what all arms have alike, so that it is not compared
 LEAST = 0.5  # of plain training's memorisation: an arm with less is not compared
@@ -56,7 +56,7 @@ class Measured(Protocol):
         """Outcomes of all questions and plain sentences."""
 
 
-def compare(
+def measure_arms(
     base: LanguageModel,
     facts: Facts,
     recipe: Recipe,
@@ -133,8 +133,8 @@ class _Frontier:
     spent: Spent
 
     def arms(self, names: Sequence[str]) -> tuple[list[Arm], float]:
-        """See `compare`."""
-        plans = {name: MITIGATIONS[name].prepare(self.facts, self.recipe) for name in dict.fromkeys((STEP, *names))}
+        """See `measure_arms`."""
+        plans = {name: MITIGATIONS[name].prepare(self.facts, self.recipe) for name in dict.fromkeys((SHRUNK, *names))}
         weights = {name: value.detach() for name, value in self.base.model.state_dict().items()}
         scratch = self.base.copy()
         spent = {PLAIN: self.spent}
@@ -245,7 +245,7 @@ class _Frontier:
 
 def _control(name: str) -> str:
     """What an arm is compared with."""
-    return PLAIN if name == STEP else STEP
+    return PLAIN if name == SHRUNK else SHRUNK
 
 
 def difference(before: LanguageModel, after: LanguageModel) -> dict[str, Tensor]:

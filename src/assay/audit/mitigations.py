@@ -18,9 +18,9 @@ from assay.models.pretrained.text import token_pairs
 from assay.training.recipe import Recipe
 from assay.worlds.facts.model import PAIRS, Facts
 
-__all__ = ["ENOUGH", "MITIGATIONS", "PLAIN", "STEP", "Mitigation", "Plan", "anchor", "chosen", "without_largest"]
+__all__ = ["ENOUGH", "MITIGATIONS", "PLAIN", "SHRUNK", "Mitigation", "Plan", "anchor", "chosen", "without_largest"]
 
-PLAIN, STEP = "plain", "enough"
+PLAIN, SHRUNK = "plain", "enough"
 TOP_SHARE = 0.08
 ANCHOR_STRENGTH = 1.0
 ENOUGH = 0.5
@@ -251,7 +251,7 @@ def _in_order(*, facts_first: bool) -> Prepare:
 
 _MITIGATIONS = (
     Mitigation(
-        STEP, "shrinks plain training's update until trained answers have a mean probability of one half",
+        SHRUNK, "shrinks plain training's update until trained answers have a mean probability of one half",
         _enough, trains=False,
         helps={
             "hallucinated": "0.110 at full strength, 0.068 with 0.41 of the update (one run, not tested)",

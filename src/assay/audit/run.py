@@ -17,7 +17,7 @@ from assay.audit.chats import ChatTemplate
 from assay.audit.cost import expected_minutes, peak_gib, refuse_beyond
 from assay.audit.forecast import Cost
 from assay.audit.forecast_tangent import can_be_stepped
-from assay.audit.frontier import Spent, compare, difference
+from assay.audit.frontier import Spent, difference
 from assay.audit.inject import inject, n_steps, recipe_named
 from assay.audit.kept import KeptAudits, depends_on
 from assay.audit.memory import available_gib, expected_memory, refuse_beyond_memory
@@ -313,7 +313,7 @@ class _Job:
             update = difference(self.initial, _comparable(self.initial, after))
             del after  # as large as the model, and not needed again
             with part(main, 1.0):
-                arms, target = compare(
+                arms, target = measure_arms(
                     self.initial,
                     facts,
                     self.recipe,
