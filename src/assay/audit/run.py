@@ -17,7 +17,7 @@ from assay.audit.chats import ChatTemplate
 from assay.audit.cost import expected_minutes, peak_gib, refuse_beyond
 from assay.audit.forecast import Cost
 from assay.audit.forecast_tangent import can_be_stepped
-from assay.audit.frontier import Spent, difference
+from assay.audit.frontier import Spent, difference, measure_arms
 from assay.audit.inject import inject, n_steps, recipe_named
 from assay.audit.kept import KeptAudits, depends_on
 from assay.audit.memory import available_gib, expected_memory, refuse_beyond_memory
