@@ -10,7 +10,7 @@ from assay.core.device import asked_device, on_device
 __all__ = ["DEVICE_OPTION", "device_of"]
 
 DEVICE_OPTION = typer.Option(
-    None, "--device", metavar="auto|cpu|cuda|mps", help="Where language models are loaded. [default: $ASSAY_DEVICE or cpu]"
+    None, "--device", metavar="auto|cpu|cuda|mps", help="Where models are loaded and trained. [default: $ASSAY_DEVICE or cpu]"
 )
 
 

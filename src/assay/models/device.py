@@ -1,11 +1,17 @@
 """The device that models are loaded and trained on, as torch knows it."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
 import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._device import DeviceContext
 
 from assay.core.device import VARIABLE, asked_device
 from assay.core.errors import InputError
 
-__all__ = ["chosen_device"]
+__all__ = ["chosen_device", "placed_on", "tensors_on"]
 
 
 def chosen_device(name: str | None = None) -> torch.device:
@@ -31,3 +37,49 @@ def chosen_device(name: str | None = None) -> torch.device:
             f"({VARIABLE})"
         )
     return torch.device(found)
+
+
+@contextmanager
+def tensors_on(name: str | None = None) -> Iterator[None]:
+    """Inside the block every tensor is made on that device, those from arrays too; arrays are read from it by themselves.
+
+    So studies whose tiny models are written without a device are computed where `--device` says. Nothing is done on the CPU, nor
+    on Apple's chips, which know no double precision.
+
+    Raises:
+        SettingsError: there is no such name.
+        InputError: this machine, or this torch, has no such device.
+    """
+    device = chosen_device(name)
+    if device.type in {"cpu", "mps"}:
+        yield
+        return
+    with placed_on(device):
+        yield
+
+
+@contextmanager
+def placed_on(device: torch.device) -> Iterator[None]:
+    """Inside the block tensors are made on the device, unless one is named, and read from it where they become arrays."""
+    from_numpy = torch.from_numpy
+    # torch shows this one function to no mode.
+    torch.from_numpy = lambda array: from_numpy(array).to(device)  # type: ignore[assignment]
+    try:
+        with _Placed(device):
+            yield
+    finally:
+        torch.from_numpy = from_numpy
+
+
+class _Placed(TorchFunctionMode):
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self._made = DeviceContext(device)  # knows the functions that make tensors
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        named = dict(kwargs or {})
+        if func in (torch.Tensor.numpy, torch.Tensor.__array__):
+            return func(args[0].cpu(), *args[1:], **named)
+        return self._made.__torch_function__(func, types, args, named)  # type: ignore[no-untyped-call]

@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,9 +78,24 @@ def carry_out(experiment: Experiment, task: Task, threads: int, listener: Listen
         AssayError: any but `Diverged`: it speaks to the user (a missing extra, a file to bring), not about a run.
     """
     start = time.perf_counter()
-    with limited_threads(threads), memos_in(task.memos), listening(listener), on_device(task.device):
+    with (
+        limited_threads(threads),
+        memos_in(task.memos),
+        listening(listener),
+        on_device(task.device),
+        _tensors_there(task.device),
+    ):
         results = _measure(experiment, task.settings, task.seeds)
         return Finished(tuple(results), time.perf_counter() - start, environment(threads))
+
+
+def _tensors_there(device: str) -> AbstractContextManager[None]:
+    """The block in which tensors are made on the task's device; torch is not loaded for a study that stays on the CPU."""
+    if device == "cpu":
+        return nullcontext()
+    from assay.models.device import tensors_on
+
+    return tensors_on(device)
 
 
 def carry_out_elsewhere(task: Task, threads: int, listener: Listener) -> Finished:
