@@ -43,8 +43,8 @@ def chosen_device(name: str | None = None) -> torch.device:
 def tensors_on(name: str | None = None) -> Iterator[None]:
     """Inside the block every tensor is made on that device, those from arrays too; arrays are read from it by themselves.
 
-    So studies whose tiny models are written without a device are computed where `--device` says. Nothing is done on the CPU, nor
-    on Apple's chips, which know no double precision.
+    So studies whose tiny models are written without a device are computed where `--device` says. Nothing is done on the CPU,
+    nor on Apple's chips, which know no double precision.
 
     Raises:
         SettingsError: there is no such name.
