@@ -76,6 +76,10 @@ def run(
         raise UsageError(
             "run: --until-decided plans the runs by --max-runs and goes on from what is stored; leave out --runs, --fresh"
         )
+    if max_runs is not None and not until_decided:
+        raise UsageError(
+            "run: --max-runs is the most that --until-decided may run; give both, or --runs N for N runs of each experiment"
+        )
     chosen = list(studies().studies.values()) if every else [_find(study or "")]
     rows, failed, left_out = [], False, dict(studies().broken) if every else {}
     with device_of(device), Store.open(store) as opened:

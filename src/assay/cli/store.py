@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
-from assay.core.errors import InputError, StoreError, UsageError
+from assay.core.errors import InputError, StoreError, UsageError, unknown_name
 
 if TYPE_CHECKING:
     from assay.store.exchange import Compared
     from assay.store.rows import StoredRun
+    from assay.store.store import Store
 
 __all__ = ["app"]
 
@@ -39,6 +40,8 @@ def ls(
 
     known = studies().studies
     with Store.open(store, read_only=True) as opened:
+        if study is not None:
+            _must_hold(opened, study)
         pools = Counter(
             (run.study, run.experiment, run.preset, run.custom, run.settings_digest, run.fingerprint, run.version)
             for run in opened.runs(study)
@@ -128,16 +131,31 @@ def rm(
             return
         if memo is not None:
             found = [one for one in opened.memos() if one.name == memo]
+            if not found:
+                see = f"'assay store ls' shows what is kept in {opened.folder}"
+                raise UsageError(unknown_name("memoised step", memo, {one.name for one in opened.memos()}, see=see))
             _confirm(f"{len(found)} memoised steps called '{memo}'", yes)
             for one in found:
                 opened.remove_memo(one)
             note(f"removed {len(found)} memoised steps")
             return
+        if study is not None:
+            _must_hold(opened, study, experiment)
         found_runs = opened.runs(study, experiment=experiment)
         current = _codes({(run.study, run.experiment) for run in found_runs}) if stale else {}
         chosen = [run.run_id for run in found_runs if not stale or run.fingerprint != current.get((run.study, run.experiment))]
         _confirm(f"{len(chosen)} runs", yes)
         note(f"removed {opened.remove(chosen)} rows")
+
+
+def _must_hold(store: "Store", study: str, experiment: str | None = None) -> None:
+    """Refuse a study, or an experiment, of which nothing is stored."""
+    see = f"'assay store ls' shows what is kept in {store.folder}"
+    held = {run.study for run in store.runs()}
+    if study not in held:
+        raise UsageError(unknown_name("stored study", study, held, see=see))
+    if experiment is not None and experiment not in (names := {run.experiment for run in store.runs(study)}):
+        raise UsageError(unknown_name(f"stored experiment of {study}", experiment, names, see=see))
 
 
 @app.command("export")
