@@ -159,6 +159,19 @@ def test_an_order_of_ones_own_is_what_the_trainer_takes() -> None:
         log.on_train_begin(SimpleNamespace(world_size=2), SimpleNamespace(global_step=0), None, train_dataloader=loader)
 
 
+def test_a_training_that_begins_anew_does_not_replace_a_log(tmp_path: Path) -> None:
+    batches = SimpleNamespace(sampler=range(400), batch_size=4, drop_last=False)
+    loader = SimpleNamespace(batch_sampler=batches, dataset=range(400))
+    arguments = SimpleNamespace(world_size=1, gradient_accumulation_steps=1, seed=0, data_seed=None, ignore_data_skip=False)
+    log = TrainingLog(tmp_path / "log", TEXTS)
+    log.on_train_begin(arguments, SimpleNamespace(global_step=0), None, train_dataloader=loader)
+    Transcript(Order.shuffled(400, 4, 1, RNG), TEXTS).save(tmp_path / "log")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "log").iterdir()}
+    with pytest.raises(InputError, match="holds the log of another one"):
+        log.on_train_begin(arguments, SimpleNamespace(global_step=0), None, train_dataloader=loader)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "log").iterdir()} == before
+
+
 def transcript(steps: np.ndarray, texts: tuple[str, ...] = TEXTS) -> Transcript:
     return Transcript(Order.of([np.flatnonzero(steps == step) for step in range(steps.max() + 1)], len(texts)), texts)
 
@@ -190,6 +203,40 @@ def test_an_order_that_is_no_shuffle_is_refused_unless_it_is_assumed() -> None:
         provenance(shuffled, np.arange(400), losses, [knows])
     with pytest.raises(InputError, match="another model"):
         provenance(shuffled, np.arange(400), losses, [losses])
+
+
+def begun(n: int) -> Transcript:
+    """Two passes in batches of eight and the first n batches of a third."""
+    whole = Order.shuffled(400, 8, 3, np.random.default_rng(2))
+    return Transcript(Order.of([whole.batch(i) for i in range(100 + n)], 400, (0, 50, 100)), TEXTS)
+
+
+def test_of_a_pass_that_has_begun_each_text_is_at_the_step_where_it_was_last_seen() -> None:
+    log = begun(3)
+    assert chosen_examples(log).tolist() == list(range(400))
+    second, third = log.order.step_of(range(400), 1), log.order.step_of(range(400), 2)
+    steps = np.where(third >= 0, third, second)
+    assert (steps >= 50).all()
+    found = provenance(log, np.arange(400), -steps + RNG.normal(size=400))
+    assert found.correlation < -0.99
+    assert found.says.startswith("Yes")
+    assert (found.tenths[0].first_step, found.tenths[-1].last_step) == (50, 102)
+    assert any("has only begun, with 24 of 400 texts" in line for line in found.notes)
+    whole = begun(50)
+    assert not provenance(whole, chosen_examples(whole), RNG.normal(size=400)).notes
+    # The second pass is of other texts than the first: no shuffle puts the one before the other.
+    others = Transcript(Order.of([range(300), *np.split(np.arange(300, 400), 10)], 400, (0, 1)), TEXTS)
+    assert chosen_examples(others).tolist() == list(range(300, 400))
+
+
+def test_p_values_of_a_pass_that_has_begun_are_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.audit.provenance.N_PERMUTATIONS", 20_000)
+    losses, tested = RNG.gamma(2.0, size=400), []
+    for seed in range(200):
+        drawn = Order.shuffled(400, 8, 2, np.random.default_rng(seed))
+        log = Transcript(Order.of([drawn.batch(i) for i in range(57)], 400, (0, 50)), TEXTS)
+        tested.append(provenance(log, chosen_examples(log), losses, assume_shuffled=True, seed=seed).p_value)
+    assert kstest(tested, "uniform").pvalue > 1e-4
 
 
 def test_few_and_repeated_texts_are_named() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from assay.core.errors import InputError, StoreError
+from assay.training import order as training_order
 from assay.training.order import Order, Transcript, texts_digest
 
 RNG = np.random.default_rng(7)
@@ -72,7 +73,7 @@ def test_a_transcript_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_transcript_that_is_cut_or_changed_is_refused(tmp_path: Path) -> None:
     written(tmp_path)
-    for name in ("order.npz", "order.json", "texts.jsonl"):
+    for name in (json.loads((tmp_path / "order.json").read_text())["order"], "order.json", "texts.jsonl"):
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
         with pytest.raises(InputError):
@@ -91,6 +92,45 @@ def test_a_transcript_that_is_cut_or_changed_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError):
         written(tmp_path / "file")
+
+
+@pytest.mark.parametrize("kept", range(4))
+def test_a_log_that_grows_can_be_read_wherever_a_kill_stops_its_writing(
+    kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = written(tmp_path)
+    half = Transcript(Order.of([made.order.batch(step) for step in range(8)], 30, seed=3), made.texts)
+    half.save(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3  # the longer one is gone
+    left = [kept]
+    write = training_order.write_atomically
+
+    def killed(path: Path, content: bytes) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        write(path, content)
+
+    monkeypatch.setattr(training_order, "write_atomically", killed)
+    if kept < 3:
+        with pytest.raises(KeyboardInterrupt):
+            made.save(tmp_path)
+    else:
+        made.save(tmp_path)
+    found = Transcript.read(tmp_path)
+    assert found.order.n_steps == (made if kept == 3 else half).order.n_steps
+    left[0] = 3
+    made.save(tmp_path)
+    assert Transcript.read(tmp_path).order.n_steps == made.order.n_steps
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_log_whose_head_names_no_order_has_it_in_a_file_of_that_name(tmp_path: Path) -> None:
+    made = written(tmp_path)
+    head = json.loads((tmp_path / "order.json").read_text())
+    (tmp_path / head.pop("order")).rename(tmp_path / "order.npz")
+    (tmp_path / "order.json").write_text(json.dumps(head))
+    assert np.array_equal(Transcript.read(tmp_path).order.examples, made.order.examples)
 
 
 def lines(*rows: object) -> str:

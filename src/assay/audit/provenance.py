@@ -23,7 +23,7 @@ from assay.core.seeds import Seeds
 from assay.core.text import visible
 from assay.models.pretrained.loading import LanguageModel
 from assay.stats.order_tests import bet_on_order, order_test, rank_correlation, savage, uniform
-from assay.training.order import Transcript
+from assay.training.order import Order, Transcript
 
 __all__ = ["FEWEST", "Provenance", "Tenth", "chosen_examples", "losses_of", "provenance", "read_scores"]
 
@@ -83,12 +83,14 @@ class Provenance:
 
 
 def chosen_examples(transcript: Transcript, n: int | None = None, *, seed: int = 0) -> Ints:
-    """The examples of the last pass in the order of their numbers; of more than `n`, so many drawn at random.
+    """The examples that can be tested, in the order of their numbers; of more than `n`, so many drawn at random.
+
+    Those of the last pass; while that has only begun, those of the one before it as well.
 
     Raises:
         InputError: there are fewer than 50.
     """
-    seen = np.flatnonzero(transcript.order.step_of(np.arange(transcript.order.n_examples)) >= 0)
+    seen = np.flatnonzero(_last_seen(transcript.order)[0] >= 0)
     if n is not None and n < len(seen):
         seen = np.sort(Seeds(seed).child("provenance")("texts").choice(seen, size=n, replace=False))
     if len(seen) < FEWEST:
@@ -165,7 +167,10 @@ def provenance(
     assume_shuffled: bool = False,
     seed: int = 0,
 ) -> Provenance:
-    """Whether losses fall along the last pass of the order by more than chance.
+    """Whether losses fall along the order by more than chance, each example at the step of the last pass.
+
+    Of a last pass that has only begun, examples that it has not come to are at the step of the one before: at the step, that
+    is, at which each was last seen.
 
     What the references' losses predict is taken off by least squares, which looks at no order. Examples without a loss take no
     part.
@@ -190,7 +195,9 @@ def provenance(
     if len(examples) < FEWEST:
         raise InputError(f"a test of the order needs losses of at least {FEWEST} texts; got {len(examples)}")
     texts = [transcript.texts[example] for example in examples]
-    steps = transcript.order.step_of(examples)
+    last_seen, begun = _last_seen(transcript.order)
+    notes += begun
+    steps = last_seen[examples]
     if (copies := len(texts) - len(set(texts))) > 0:
         notes.append(f"{copies:,} texts repeat others; each is tested at its own step.")
     sizes = {"the texts' lengths": np.array([_n_bytes(text) for text in texts], dtype=float)}
@@ -217,6 +224,27 @@ def provenance(
         tenths=_tenths(steps, residual),
         notes=tuple(notes),
     )
+
+
+def _last_seen(order: Order) -> tuple[Ints, list[str]]:
+    """The step at which each example was last seen, -1 where it takes no part, and a note where the last pass has only begun.
+
+    A pass has begun if it has fewer examples than the one before and none that was not seen earlier. If every pass is a shuffle
+    of the same examples, any of them is as likely to have been last seen at any of the steps.
+    """
+    everything = np.arange(order.n_examples)
+    last = order.step_of(everything)
+    if len(order.epochs) == 1:
+        return last, []
+    before, n_last = order.step_of(everything, -2), int((last >= 0).sum())
+    earlier = order.examples[: order.bounds[order.epochs[-1]]]
+    if n_last >= (before >= 0).sum() or not np.isin(everything[last >= 0], earlier).all():
+        return last, []
+    note = (
+        f"The last pass has only begun, with {n_last:,} of {len(np.unique(earlier)):,} texts: each text is tested at the step "
+        "at which it was last seen. If these were chosen and not the next ones of a shuffle, nothing follows."
+    )
+    return np.where(last >= 0, last, before), [note]
 
 
 def _n_bytes(text: str) -> int:

@@ -3,8 +3,9 @@
     Trainer(model, ..., train_dataset=rows, callbacks=[TrainingLog("log", texts)]).train()
 
 The log is a `Transcript`: which text was seen at which step of which pass, with the texts' hash, the seed and versions. It is
-written whenever a pass ends or the Trainer saves, and at the end; a resumed training goes on with it. `assay provenance MODEL
-log` tests whether a model remembers this order. One process; several graphics cards are well.
+written whenever a pass ends or the Trainer saves, and at the end; a resumed training goes on with it, and one that begins anew
+in a folder that has a log is refused. `assay provenance MODEL log` tests whether a model remembers this order. One process;
+several graphics cards are well.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 
 from assay.core.errors import InputError
 from assay.models.pretrained.library import optional
-from assay.training.order import Order, Transcript, texts_digest
+from assay.training.order import HEAD, Order, Transcript, texts_digest
 
 __all__ = ["TrainingLog"]
 
@@ -43,7 +44,12 @@ class TrainingLog(_Callback):  # type: ignore[misc]
         self._drop_last, self._seed = False, 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **given: Any) -> None:
-        """Stand between the Trainer and its sampler; go on with the log of a resumed training."""
+        """Stand between the Trainer and its sampler; go on with the log of a resumed training.
+
+        Raises:
+            InputError: the Trainer cannot be followed, the log of a resumed training is not its own, or a training begins anew
+                where there is a log already.
+        """
         batches: Any = getattr(train_dataloader, "batch_sampler", None)
         if getattr(args, "world_size", 1) > 1 or not hasattr(batches, "sampler"):
             raise InputError(
@@ -53,6 +59,11 @@ class TrainingLog(_Callback):  # type: ignore[misc]
         n = len(train_dataloader.dataset)
         if n != len(self.texts):
             raise InputError(f"TrainingLog needs the text of every example; got {len(self.texts)} texts for {n} examples")
+        if not state.global_step and (self.folder / HEAD).exists():
+            raise InputError(
+                f"a training needs a folder of its own for its log; {self.folder} holds the log of another one, which would be "
+                "lost. Name another folder, or move that log away"
+            )
         self._batch, self._drop_last = int(batches.batch_size), bool(batches.drop_last)
         self._examples_a_step = self._batch * int(args.gradient_accumulation_steps)
         self._seed = int(args.seed if args.data_seed is None else args.data_seed)

@@ -27,10 +27,11 @@ from assay.core.errors import InputError, StoreError
 from assay.core.text import visible
 from assay.store.files import write_atomically
 
-__all__ = ["Order", "Transcript", "texts_digest"]
+__all__ = ["HEAD", "Order", "Transcript", "texts_digest"]
 
 FORMAT = 1
-ARRAYS, HEAD, TEXTS = "order.npz", "order.json", "texts.jsonl"
+HEAD, TEXTS = "order.json", "texts.jsonl"
+ARRAYS = "order-{}.npz"  # with the first digits of its hash; the head names the one that counts
 NAMED = ("assay", "numpy", "torch", "transformers")  # whose versions a head states
 NEVER = -1
 
@@ -175,7 +176,10 @@ class Transcript:
             raise InputError(f"a transcript needs one text for each of {self.order.n_examples} examples; got {len(self.texts)}")
 
     def save(self, folder: Path) -> None:
-        """Write the order (one npz file), the texts (JSON lines) and a head that says what they are, in this order.
+        """Write the texts (JSON lines), the order (one npz file) and a head that names them.
+
+        A log of fewer steps of the same texts can be read until the new head is there: a kill at any moment leaves one or the
+        other.
 
         Raises:
             StoreError: the folder cannot be written.
@@ -183,21 +187,27 @@ class Transcript:
         arrays = io.BytesIO()
         order = self.order
         np.savez_compressed(arrays, examples=order.examples, bounds=order.bounds, epochs=np.array(order.epochs))
+        sha256 = hashlib.sha256(arrays.getvalue()).hexdigest()
+        name = ARRAYS.format(sha256[:12])
         head = {
             "format": FORMAT,
+            "order": name,
             "n_examples": order.n_examples,
             "n_steps": order.n_steps,
             "n_passes": len(order.epochs),
             "seed": order.seed,
             "texts_sha256": texts_digest(self.texts),
-            "order_sha256": hashlib.sha256(arrays.getvalue()).hexdigest(),
+            "order_sha256": sha256,
             "versions": {"python": platform.python_version(), **dict(_versions())},
         }
         lines = "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in self.texts)
         try:
             write_atomically(folder / TEXTS, lines.encode("utf-8", "surrogatepass"))
-            write_atomically(folder / ARRAYS, arrays.getvalue())
+            write_atomically(folder / name, arrays.getvalue())
             write_atomically(folder / HEAD, json.dumps(head, indent=2).encode())
+            for earlier in folder.glob(ARRAYS.format("?" * 12)):
+                if earlier.name != name:
+                    earlier.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(
                 f"a log of the order must be writable; {folder}: {error.strerror}. Free space, or name another folder"
@@ -235,20 +245,21 @@ def _versions() -> Iterator[tuple[str, str]]:
 def _read_folder(folder: Path) -> Transcript:
     try:
         head = json.loads((folder / HEAD).read_text(encoding="utf-8"))
-        arrays = (folder / ARRAYS).read_bytes()
+        name = Path(str(head.get("order", "order.npz") if isinstance(head, dict) else "")).name
+        arrays = (folder / name).read_bytes() if name else b""
         lines = (folder / TEXTS).read_text(encoding="utf-8", errors="surrogatepass").split("\n")
     except FileNotFoundError as error:
         missing = Path(error.filename).name
         raise InputError(
-            f"a log of the order must have {HEAD}, {ARRAYS} and {TEXTS}; {folder} has no {missing}. A training that was killed "
-            "before its first pass ended leaves none"
+            f"a log of the order must have {HEAD}, {TEXTS} and the order that the first names; {folder} has no {missing}. A "
+            "training that was killed before its first pass ended leaves none"
         ) from error
     except (OSError, ValueError) as error:
         raise InputError(f"a log of the order must be readable; {folder}: {error}. Copy it anew") from error
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise InputError(f"a log of the order must have the format {FORMAT}; {folder / HEAD} has another, or is none")
     if hashlib.sha256(arrays).hexdigest() != head.get("order_sha256"):
-        raise InputError(f"a log of the order must be as it was written; {folder / ARRAYS} is cut or changed. Copy it anew")
+        raise InputError(f"a log of the order must be as it was written; {folder / name} is cut or changed. Copy it anew")
     try:
         with np.load(io.BytesIO(arrays), allow_pickle=False) as kept:
             order = Order(
