@@ -74,8 +74,8 @@ def batches(order: Order) -> list[Any]:
 def test_every_model_is_trained_as_its_name_says(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: dict[str, Any] = {}
 
-    def numbers(settings: Any, seeds: Any, alice: Any, found: Any, steps: Any) -> dict[str, float]:
-        kept.update(alice=alice, found=dict(found), steps=steps)
+    def numbers(settings: Any, seeds: Any, alice: Any, found: Any, steps: Any, final: Any) -> dict[str, float]:
+        kept.update(alice=alice, found=dict(found), steps=steps, final=dict(final))
         return {}
 
     for name, stand_in in (("Learner", Planned), ("losses", losses), ("written", written), ("numbers", numbers)):
@@ -121,6 +121,7 @@ def test_every_model_is_trained_as_its_name_says(monkeypatch: pytest.MonkeyPatch
         )
     np.testing.assert_array_equal(alice.steps, kept["steps"]["alice"])
     fresh = world_fresh(world)
+    assert kept["final"] == {name: pytest.approx(loss(run, fresh).mean()) for name, run in plan.items()}
     shown = {row["model"]: (row["rho"], row["loss"]) for row in tables["models"]}
     assert shown == {
         name: (alice.rho(loss(run)), pytest.approx(loss(run, fresh).mean()))

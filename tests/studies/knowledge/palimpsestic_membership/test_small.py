@@ -7,9 +7,10 @@ import pytest
 
 from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
-from assay.stats.order_tests import rank_correlation
-from assay.studies.knowledge.palimpsestic_membership import small
-from assay.studies.knowledge.palimpsestic_membership.exact import check, two_domains
+from assay.stats.order_tests import order_test, rank_correlation
+from assay.studies.knowledge.palimpsestic_membership import STUDY, small
+from assay.studies.knowledge.palimpsestic_membership.claims import SMALL
+from assay.studies.knowledge.palimpsestic_membership.exact import BATCH, Bigram, check, two_domains
 from assay.studies.knowledge.palimpsestic_membership.settings import SmallSettings, TextSettings
 from assay.training.order import Order
 
@@ -34,8 +35,9 @@ def losses(**size: float) -> dict[str, np.ndarray]:
     return found
 
 
-def numbers(found: dict[str, np.ndarray]) -> dict[str, float]:
-    return small.numbers(SETTINGS, Seeds(0), small.Alice(STEPS["alice"], found["reference"]), found, STEPS)
+def numbers(found: dict[str, np.ndarray], **final: float) -> dict[str, float]:
+    ends = dict.fromkeys(MODELS, 2.5) | {name.replace("_", "-"): loss for name, loss in final.items()}
+    return small.numbers(SETTINGS, Seeds(0), small.Alice(STEPS["alice"], found["reference"]), found, STEPS, ends)
 
 
 def test_an_imprint_is_seen_where_it_is_and_nowhere_else() -> None:
@@ -58,14 +60,47 @@ def test_planted_correlations_have_their_size() -> None:
     found = [numbers(losses()) for _ in range(12)]
     assert np.mean([one["planted/rho"] for one in found]) == pytest.approx(-0.04, abs=0.015)
     assert np.mean([one["planted/reference_gain"] for one in found]) > 0.02
-    assert all(one["planted/weaker"] == pytest.approx(-one["alice/rho"] / 2) for one in found)
+
+
+def test_what_is_planted_into_a_distilled_model_is_twice_the_bound_and_has_that_model_s_noise() -> None:
+    bounds = {claim.name: claim.rule.numbers["bound"] for claim in SMALL.claims if claim.name.startswith("C6")}
+    assert pytest.approx((-2 * bounds["C6.there"], 2 * bounds["C6.weaker"])) == (small.LEFT, small.LOST)
+    found = [numbers(losses(alice=0.5, another_start=0.5)) for _ in range(12)]
+    known = np.array([(one["planted-distilled/rho"], one["independent-distilled/rho"]) for one in found])
+    assert known[:, 0].mean() == pytest.approx(-small.LEFT, abs=0.015)
+    assert (known[:, 0] - known[:, 1]).std() < 0.2 * known[:, 0].std()  # the noise is the distilled model's
+    assert np.mean([one["planted-distilled/weaker"] for one in found]) == pytest.approx(small.LOST, abs=0.015)
+    assert np.mean([one["alice/rho"] for one in found]) < -0.1  # so that there is something to lose
+    heavy = losses(alice=0.5)
+    heavy["independent-distilled"] += RNG.standard_t(2, size=N)
+    assert small.planted(STEPS["alice"], heavy["independent-distilled"], 0.3) == pytest.approx(-0.3, abs=0.05)
+
+
+def test_batches_are_compared_at_equal_final_losses_and_a_model_without_memory_fails() -> None:
+    remembered = losses(alice=0.5, small_batch=0.5, large_batch=0.5, another_start=0.5)
+    found = numbers(remembered, small_batch=2.54, large_batch=2.56)
+    assert abs(found["small-batch/batch_gap"]) < 0.05
+    assert math.isnan(found["large-batch/batch_gap"])
+    assert math.isnan(small.gap(-0.3, -0.3, -0.06))
+    assert found["decayed/batch_gap"] < -0.03  # whose final loss is no condition
+    for claim in SMALL.claims:
+        if claim.name.startswith("C8"):
+            assert f"within {small.ALIKE} nats" in claim.given
+            assert f"above {small.REMEMBERED} in size" in claim.given
+            assert claim.rule.distance(found["independent/batch_gap"]) < 0
+            assert not claim.null_passes
+
+
+def test_headlines_about_memory_ask_for_memory() -> None:
+    asked = {name for headline in STUDY.paper.headlines for name in headline.claims}
+    assert "C1" in asked
+    assert not any(name.startswith("C8") for name in asked)
 
 
 def test_where_nothing_is_remembered_the_batch_is_not_asked() -> None:
     found = numbers(losses())
-    for name in ("small-batch", "large-batch", "decayed", "another-start"):
+    for name in ("small-batch", "large-batch", "decayed", "another-start", "independent"):
         assert math.isnan(found[f"{name}/batch_gap"])
-    assert math.isfinite(found["independent/batch_gap"])
     assert small.gap(-0.12, -0.1) == pytest.approx(0.02)
 
 
@@ -89,12 +124,20 @@ def test_the_same_examples_in_other_batches() -> None:
 
 
 def test_the_test_is_exact_whatever_is_tested() -> None:
-    found = dict(check(SETTINGS))
-    assert found.pop("V.sorted") < 0.001
+    found = check(SETTINGS)
+    assert set(found) == {one.name for one in SMALL.exact}
     assert all(0.03 <= share <= 0.07 for share in found.values()), found
     texts = two_domains(np.random.default_rng(0))
     assert len(texts) == 240
     assert len({tuple(text) for text in texts}) <= 240 - 36
+
+
+def test_an_order_by_length_is_no_shuffle() -> None:
+    texts = two_domains(np.random.default_rng(0))
+    lengths = np.array([len(text) for text in texts])
+    by_length = np.argsort(np.argsort(lengths, kind="stable"), kind="stable") // BATCH
+    nats = Bigram().losses(texts) * (lengths - 1)  # of whole texts: the longer, the more
+    assert order_test(by_length, -nats, rng=np.random.default_rng(1)).p_value < 0.001
 
 
 def test_settings_that_make_no_experiment_are_refused() -> None:

@@ -13,7 +13,7 @@ STUDY = Study(
         "Blackbox Model Provenance via Palimpsestic Membership Inference",
         "NeurIPS 2025, arXiv:2510.19796",
         headlines=(
-            Headline("Models remember training data seen later better.", claims=("C1", "C1.lm", "C8.small", "C8.large")),
+            Headline("Models remember training data seen later better.", claims=("C1", "C1.lm")),
             Headline(
                 "Tested against the shuffled order, a p-value is exact whatever the data, the model or the reference are.",
                 claims=("V.alone", "V.shuffle", "V.data", "V.garbage"),

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from assay.claims.study import Measurement, Table
 from assay.core.progress import part
 from assay.core.seeds import Seeds
-from assay.stats.order_tests import Scores, learned_scores, order_test, rank_correlation, uniform
+from assay.stats.order_tests import Scores, learned_scores, mid_ranks, order_test, rank_correlation, uniform
 from assay.studies.knowledge.palimpsestic_membership.learner import Learner, losses, network, written
 from assay.studies.knowledge.palimpsestic_membership.settings import SmallSettings
 from assay.training.optimiser import Optimiser
@@ -23,6 +23,8 @@ from assay.training.order import Order
 __all__ = ["Alice", "gain", "gap", "measure", "planted"]
 
 REMEMBERED = 0.05  # rank correlation that a model must have for the effect of the batch to be asked
+ALIKE = 0.05  # nats a word within which final losses count as equal
+LEFT, LOST = 0.02, 0.04  # rank correlation planted as left after distilling, and as lost by it: twice the bounds of C6
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,7 @@ def measure(settings: SmallSettings, seeds: Seeds) -> Measurement:
         note(("fine-tuned", "independent-fine-tuned"), tuned)
     with part(0.75, 1, "distilling"):
         note(("distilled", "independent-distilled"), distilled(settings, seeds, taught))
-    estimands = numbers(settings, seeds, alice, found, steps)
+    estimands = numbers(settings, seeds, alice, found, steps, final)
     tested = {name: loss for name, loss in found.items() if name != "reference"}
     models: Table = [{"model": name, "rho": alice.rho(loss), "loss": final[name]} for name, loss in tested.items()]
     return Measurement(
@@ -146,12 +148,15 @@ def numbers(
     alice: Alice,
     found: Mapping[str, Float[np.ndarray, " text"]],
     steps: Mapping[str, Int[np.ndarray, " text"]],
+    final: Mapping[str, float],
 ) -> dict[str, float]:
-    """The estimands of a run from the loss of every text under every model."""
+    """The estimands of a run from the loss of every text under every model, and its mean loss on texts that none has seen."""
     rho = {name: alice.rho(loss) for name, loss in found.items() if name != "reference"}
     rho["planted"] = planted(alice.steps, found["independent"] - found["reference"], settings.planted)
     arms = ("alice", "independent", "planted", "fine-tuned", "independent-fine-tuned", "distilled", "independent-distilled")
     estimands = {f"{name}/rho": rho[name] for name in arms}
+    distilled = found["independent-distilled"] - found["reference"]  # knows nothing of the order
+    estimands["planted-distilled/rho"] = planted(alice.steps, distilled, LEFT)
 
     shuffled = Alice(alice.steps, seeds("permuted reference").permutation(alice.reference))
     estimands["alice/reference_gain"] = gain(alice, found["alice"])
@@ -162,13 +167,13 @@ def numbers(
     estimands["distilled/weaker"] = rho["distilled"] - rho["alice"]
     estimands["another-start/weaker"] = rho["another-start"] - rho["alice"]
     estimands["independent/weaker"] = rho["independent-distilled"] - rho["independent"]
-    estimands["planted/weaker"] = rho["alice"] / 2 - rho["alice"]
+    estimands["planted-distilled/weaker"] = planted(alice.steps, distilled, max(0.0, -rho["alice"] - LOST)) - rho["alice"]
 
     for size in ("small", "large"):
-        estimands[f"{size}-batch/batch_gap"] = gap(rho[f"{size}-batch"], rho["alice"])
+        estimands[f"{size}-batch/batch_gap"] = gap(rho[f"{size}-batch"], rho["alice"], final[f"{size}-batch"] - final["alice"])
     estimands["decayed/batch_gap"] = gap(rho["decayed"], rho["alice"])
     estimands["another-start/batch_gap"] = gap(rho["another-start"], rho["alice"])
-    estimands["independent/batch_gap"] = abs(rho["independent-fine-tuned"]) - abs(rho["independent"])
+    estimands["independent/batch_gap"] = gap(rho["independent"], rho["alice"])
 
     # A rehearsal: the reference was trained on a shuffle of its own, which Alice knows and which tells nothing of hers.
     rehearsed = found["reference"] - found["independent"]
@@ -188,14 +193,15 @@ def gain(alice: Alice, loss: Float[np.ndarray, " text"]) -> float:
     return abs(alice.rho(loss)) - abs(rank_correlation(alice.steps, loss))
 
 
-def gap(rho: float, at_batch: float) -> float:
-    """How much larger a rank correlation is than Alice's; nan where hers is too small to be asked."""
-    return abs(rho) - abs(at_batch) if abs(at_batch) > REMEMBERED else float("nan")
+def gap(rho: float, at_batch: float, apart: float = 0.0) -> float:
+    """How much larger a rank correlation is than Alice's; nan where hers is too small to be asked, or final losses differ."""
+    return abs(rho) - abs(at_batch) if abs(at_batch) > REMEMBERED and abs(apart) <= ALIKE else float("nan")
 
 
 def planted(steps: Int[np.ndarray, " text"], left: Float[np.ndarray, " text"], size: float) -> float:
-    """Rank correlation with the order after an imprint of that size is put into losses that know nothing of it."""
-    noise = (left - left.mean()) / left.std()
+    """Rank correlation with the order after one of that size is put into losses that know nothing of it, by their ranks."""
+    ranks = mid_ranks(left)
+    noise = (ranks - ranks.mean()) / ranks.std()
     late = (steps - steps.mean()) / steps.std()
     return rank_correlation(steps, (1 - size * size) ** 0.5 * noise - size * late)
 
