@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import ndtri
 
 from assay.claims.study import Measurement, Table
 from assay.core.progress import part
@@ -24,6 +25,7 @@ __all__ = ["Alice", "gain", "gap", "measure", "planted"]
 
 REMEMBERED = 0.05  # rank correlation that a model must have for the effect of the batch to be asked
 ALIKE = 0.05  # nats a word within which final losses count as equal
+SCORED = math.sqrt(3 / math.pi)  # rank correlation over Pearson's, of normal scores with an even order
 LEFT, LOST = 0.02, 0.04  # rank correlation planted as left after distilling, and as lost by it: twice the bounds of C6
 
 
@@ -199,11 +201,14 @@ def gap(rho: float, at_batch: float, apart: float = 0.0) -> float:
 
 
 def planted(steps: Int[np.ndarray, " text"], left: Float[np.ndarray, " text"], size: float) -> float:
-    """Rank correlation with the order after one of that size is put into losses that know nothing of it, by their ranks."""
-    ranks = mid_ranks(left)
-    noise = (ranks - ranks.mean()) / ranks.std()
+    """Rank correlation with the order after one of that size is put into losses that know nothing of it.
+
+    It is put into their normal scores: in losses with a heavy tail it would come out larger, by up to two and a half times.
+    """
+    noise = ndtri((mid_ranks(left) - 0.5) / len(left))
     late = (steps - steps.mean()) / steps.std()
-    return rank_correlation(steps, (1 - size * size) ** 0.5 * noise - size * late)
+    weight = min(1.0, size / SCORED)
+    return rank_correlation(steps, (1 - weight * weight) ** 0.5 * noise / noise.std() - weight * late)
 
 
 def with_imprint(alice: Alice, loss: Float[np.ndarray, " text"], size: float) -> Float[np.ndarray, " text"]:
