@@ -245,8 +245,9 @@ def _versions() -> Iterator[tuple[str, str]]:
 def _read_folder(folder: Path) -> Transcript:
     try:
         head = json.loads((folder / HEAD).read_text(encoding="utf-8"))
-        name = Path(str(head.get("order", "order.npz") if isinstance(head, dict) else "")).name
-        arrays = (folder / name).read_bytes() if name else b""
+        known = isinstance(head, dict) and head.get("format") == FORMAT
+        name = Path(str(head.get("order", "order.npz"))).name if known else ""
+        arrays = (folder / name).read_bytes() if known else b""
         lines = (folder / TEXTS).read_text(encoding="utf-8", errors="surrogatepass").split("\n")
     except FileNotFoundError as error:
         missing = Path(error.filename).name
@@ -256,7 +257,7 @@ def _read_folder(folder: Path) -> Transcript:
         ) from error
     except (OSError, ValueError) as error:
         raise InputError(f"a log of the order must be readable; {folder}: {error}. Copy it anew") from error
-    if not isinstance(head, dict) or head.get("format") != FORMAT:
+    if not known:
         raise InputError(f"a log of the order must have the format {FORMAT}; {folder / HEAD} has another, or is none")
     if hashlib.sha256(arrays).hexdigest() != head.get("order_sha256"):
         raise InputError(f"a log of the order must be as it was written; {folder / name} is cut or changed. Copy it anew")
