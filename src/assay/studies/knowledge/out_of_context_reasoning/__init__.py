@@ -9,6 +9,7 @@ from assay.studies.knowledge.out_of_context_reasoning.claims import (
     MITIGATION,
     OPTIMISER,
     SYMBOLIC,
+    WIDTH,
 )
 
 STUDY = Study(
@@ -160,6 +161,13 @@ STUDY = Study(
             "times as many runs decide it, so `mitigation` is judged on 96 seeds from 300. Judged three times, "
             "its family has at most three times its 5 % of false verdicts.",
         ),
+        Departure(
+            "D18",
+            "2026-11-30, after the first counted runs: C11.accuracy was open over twelve runs, 0.93 [0.89, 0.96]. By their "
+            "spread 36 decide it, which is too dear for the whole of `symbolic`; so the widths 3, 4 and 8 are trained by "
+            "themselves, `width`, in 40 runs on seeds from 200, with width 8 alone as positive control. Nothing else is "
+            "changed. Judged twice, the claim has at most twice its share of false verdicts.",
+        ),
     ),
-    experiments=(SYMBOLIC, DOSE_RESPONSE, DEPTH, MITIGATION, OPTIMISER, LANGUAGE_MODEL),
+    experiments=(SYMBOLIC, WIDTH, DOSE_RESPONSE, DEPTH, MITIGATION, OPTIMISER, LANGUAGE_MODEL),
 )  # fmt: skip

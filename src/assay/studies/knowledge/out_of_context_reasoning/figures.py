@@ -361,3 +361,14 @@ LANGUAGE_MODEL_FIGURES = (
         further=True,
     ),
 )
+
+WIDTH_FIGURES = (
+    Figure(
+        "width",
+        "The narrowest that infers",
+        "Held-out implications whose first answer is right, by the hidden width of the factorised model. A start of width 4 "
+        "may lose one group of twenty and still infers the others; width 3 does not suffice.",
+        Bars("accuracy", x="d_hidden", y="accuracy", y_label="held-out accuracy", lines=(Line(0.9, "counts as inferring"),)),
+        further=True,
+    ),
+)

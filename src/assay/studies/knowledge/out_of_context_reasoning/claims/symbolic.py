@@ -10,10 +10,11 @@ from assay.studies.knowledge.out_of_context_reasoning.claims.shared import (
     COMPLETION,
     N_RUNS,
     PACKAGE,
+    TEST_ACCURACY,
     WHY,
     WORST_TAUGHT_LOSS,
 )
-from assay.studies.knowledge.out_of_context_reasoning.figures import SYMBOLIC_FIGURES
+from assay.studies.knowledge.out_of_context_reasoning.figures import SYMBOLIC_FIGURES, WIDTH_FIGURES
 from assay.studies.knowledge.out_of_context_reasoning.settings import SymbolicSettings
 
 QUICK = SymbolicSettings(
@@ -166,16 +167,6 @@ CLAIMS = (
         positive=Arm("width-8-up", "wider models, trained and asked alike"),
     ),
     Claim(
-        "C11.accuracy",
-        "With a hidden width of 4 the first answer to held-out implications is right in more than {bound:.0%} of cases after "
-        "20,000 steps.",
-        "width-4/test_accuracy", Above(0.9),
-        why="nine right answers in ten, as in C1; a start that loses one group of twenty has 0.95, chance 0.05",
-        at="figure 6", paper="works for d_h >= 4",
-        negative=Arm("width-3", "a hidden width of 3"),
-        positive=Arm("width-8-up", "wider models, trained and asked alike"),
-    ),
-    Claim(
         "C11.wider",
         "Every hidden width from 8 to 128 is enough to infer: the largest of their held-out losses is below {bound} nats.",
         "width-8-up/test_loss", Below(0.1), summary="every", why="as C1", at="figure 6", paper="works for d_h >= 4",
@@ -278,7 +269,7 @@ SYMBOLIC = Experiment(
     family=WHY,
     estimands=(
         Estimand("test_loss", "-log probability of the implications of held-out subjects at the end of training", "nats", 0),
-        Estimand("test_accuracy", "held-out implications that beat the whole vocabulary", "share of questions", 0, 1),
+        TEST_ACCURACY,
         Estimand(
             "accuracy_over_chance", "share of held-out implications that beat the other implications, over 1/n", "times", 0),
         Estimand("least_excess", "least held-out loss at any evaluation, less log n", "nats"),
@@ -317,4 +308,34 @@ SYMBOLIC = Experiment(
     cost=Cost(7),
     figures=SYMBOLIC_FIGURES,
     needs={"cvxpy": "opt", "clarabel": "opt"},
+)  # fmt: skip
+
+WIDTH = Experiment(
+    "width",
+    question="How narrow may a factorised model be that infers?",
+    family=WHY,
+    estimands=(TEST_ACCURACY,),
+    claims=(
+        Claim(
+            "C11.accuracy",
+            "With a hidden width of 4 the first answer to held-out implications is right in more than {bound:.0%} of cases "
+            "after 20,000 steps.",
+            "width-4/test_accuracy", Above(0.9),
+            why="nine right answers in ten, as in C1; a start that loses one group of twenty has 0.95, chance 0.05",
+            at="figure 6", paper="works for d_h >= 4",
+            negative=Arm("width-3", "a hidden width of 3"),
+            positive=Arm("width-8", "the next wider model, trained half as long"),
+        ),
+    ),
+    nulls=(Arm("untrained", "the network of width 4 as it is drawn"),),
+    presets={
+        "quick": Preset(QUICK, 2),
+        "laptop": Preset(SymbolicSettings(), 40),
+        "paper": Preset(PAPER_SCALE, 40),
+    },
+    measure_many=f"{PACKAGE}.width:measure_many",
+    first_seed=200,
+    batch=20,
+    cost=Cost(8),
+    figures=WIDTH_FIGURES,
 )  # fmt: skip
