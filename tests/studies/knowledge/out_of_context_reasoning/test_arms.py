@@ -19,6 +19,7 @@ from assay.studies.knowledge.out_of_context_reasoning import (
     mitigation,
     optimiser,
     symbolic,
+    width,
 )
 from assay.studies.knowledge.out_of_context_reasoning.arms import TrainedArm
 from assay.studies.knowledge.out_of_context_reasoning.claims.symbolic import QUICK
@@ -200,15 +201,15 @@ def test_widths_of_the_rank_sweep_are_as_they_say(monkeypatch):
     by_width = {call.asked["architecture"].d_hidden: call for call in calls}
     assert list(by_width) == [1, 3, 4, 8, 16]
     reference = symbolic.reference_world(SHORT)
-    for width, call in by_width.items():
-        assert call.asked["architecture"] == Architecture(2, d_hidden=width)
-        assert call.asked["n_steps"] == (5 if width in (3, 4) else 6)
+    for d_hidden, call in by_width.items():
+        assert call.asked["architecture"] == Architecture(2, d_hidden=d_hidden)
+        assert call.asked["n_steps"] == (5 if d_hidden in (3, 4) else 6)
         assert (call.asked["optimiser"], call.asked["initialisation"]) == (DECAYED, "gaussian")
         assert all(same_world(world, reference) for world in call.worlds)
-        assert call.arm.stack.factors[0].shape[2] == width
-    test = {width: call.arm.final("test_implication", "loss_nats") for width, call in by_width.items()}
-    right = {width: call.arm.final("test_implication", "accuracy") for width, call in by_width.items()}
-    taught = {width: call.arm.worst_taught_loss() for width, call in by_width.items()}
+        assert call.arm.stack.factors[0].shape[2] == d_hidden
+    test = {width: call.arm.final("test_implication", "loss_nats") for d_hidden, call in by_width.items()}
+    right = {width: call.arm.final("test_implication", "accuracy") for d_hidden, call in by_width.items()}
+    taught = {width: call.arm.worst_taught_loss() for d_hidden, call in by_width.items()}
     for run, mine in enumerate(estimands(rows)):
         assert [mine[f"width-{width}/test_loss"] for width in (1, 3, 4)] == [test[width][run] for width in (1, 3, 4)]
         assert mine["width-8-up/test_loss"] == max(test[8][run], test[16][run])
@@ -216,6 +217,28 @@ def test_widths_of_the_rank_sweep_are_as_they_say(monkeypatch):
         assert mine["width-8-up/test_accuracy"] == min(right[8][run], right[16][run])
         assert mine["width-3-up/worst_taught_loss"] == max(taught[width][run] for width in (3, 4, 8, 16))
         assert mine["width-1/worst_taught_loss"] == taught[1][run]
+
+
+def test_widths_by_themselves_are_those_of_the_rank_sweep(monkeypatch):
+    calls = recorded(monkeypatch, width, "train_arm")
+    measured = width.measure_many(SHORT, SEEDS)
+    by_width = {call.asked["architecture"].d_hidden: call for call in calls}
+    assert list(by_width) == [3, 4, 8]
+    for d_hidden, call in by_width.items():
+        assert call.asked["architecture"] == Architecture(2, d_hidden=d_hidden)
+        assert call.asked["n_steps"] == (5 if d_hidden in (3, 4) else 6)
+        assert (call.asked["optimiser"], call.asked["initialisation"]) == (DECAYED, "gaussian")
+        assert all(same_world(world, symbolic.reference_world(SHORT)) for world in call.worlds)
+    right = {d_hidden: call.arm.course("test_implication", "accuracy") for d_hidden, call in by_width.items()}
+    for run, found in enumerate(measured):
+        assert found.estimands == {
+            **{f"width-{d_hidden}/test_accuracy": accuracy[-1][run] for d_hidden, accuracy in right.items()},
+            "untrained/test_accuracy": right[4][0][run],
+        }
+    rows, sweep = Rows(2), recorded(monkeypatch, symbolic, "train_arm")
+    symbolic.rank_sweep(SHORT, SEEDS, rows)
+    again = {call.asked["architecture"].d_hidden: call.arm.final("test_implication", "accuracy") for call in sweep}
+    assert all((again[d_hidden] == accuracy[-1]).all() for d_hidden, accuracy in right.items())
 
 
 # -------------------------------------------------------------------------------------------------------------- descent
