@@ -16,8 +16,8 @@ from assay.stats.order_tests import (
     exchangeable_t,
     learned_scores,
     mid_ranks,
+    order_correlation,
     order_test,
-    rank_correlation,
     savage,
     uniform,
 )
@@ -38,7 +38,7 @@ def test_uniform_scores_are_spearmans_test(ties: bool) -> None:
     found = order_test(steps, losses, rng=np.random.default_rng(0))
     theirs = spearmanr(steps, losses, alternative="less")
     assert found.correlation == pytest.approx(theirs.statistic, abs=1e-12)
-    assert rank_correlation(steps, losses) == pytest.approx(theirs.statistic, abs=1e-12)
+    assert order_correlation(steps, losses) == pytest.approx(theirs.statistic, abs=1e-12)
     assert found.approximate == pytest.approx(theirs.pvalue, rel=1e-9)
     assert found.p_value == pytest.approx(theirs.pvalue, abs=0.01)
     assert found.z == pytest.approx(-theirs.statistic * 299**0.5)
@@ -47,8 +47,8 @@ def test_uniform_scores_are_spearmans_test(ties: bool) -> None:
 def test_p_values_are_shares_of_all_orders() -> None:
     """Of five examples with ties: against every order written out; circles drawn at random come close."""
     steps, losses = np.array([0, 0, 1, 1, 2]), np.array([3.0, 1.0, 1.0, 2.0, 0.5])
-    observed = rank_correlation(steps, losses)
-    every = [rank_correlation(steps[list(order)], losses) for order in itertools.permutations(range(5))]
+    observed = order_correlation(steps, losses)
+    every = [order_correlation(steps[list(order)], losses) for order in itertools.permutations(range(5))]
     exact = np.mean(np.array(every) <= observed + 1e-12)
     found = order_test(steps, losses, rng=np.random.default_rng(1), n_permutations=400_000)
     assert found.p_value == pytest.approx(exact, abs=0.005)
@@ -94,7 +94,7 @@ def test_scores_that_fit_the_imprint_are_stronger() -> None:
         taught = learned_scores(*imprint(4000, 20, 2.0, RNG))
         steps, losses = imprint(4000, 20, 0.5, RNG)
         for name, scores in (("uniform", uniform), ("savage", savage), ("learned", taught)):
-            z[name].append(-rank_correlation(steps, losses, scores=scores) * 3999**0.5)
+            z[name].append(-order_correlation(steps, losses, scores=scores) * 3999**0.5)
     assert np.mean(z["learned"]) > np.mean(z["savage"]) + 0.2 > np.mean(z["uniform"]) + 1
 
 
@@ -165,7 +165,7 @@ def test_what_cannot_be_tested_is_said() -> None:
     with pytest.raises(InputError, match="finite"):
         bet_on_order([1, 2, 3], [1, np.nan, 3], rng=RNG)
     with pytest.raises(InputError, match="pairs"):
-        rank_correlation([1, 2, 3], [1, 2, 3, 4])
+        order_correlation([1, 2, 3], [1, 2, 3, 4])
     with pytest.raises(InputError, match="must differ"):
         exchangeable_t(1, [2, 2, 2])
     with pytest.raises(InputError, match="one a rank"):

@@ -22,7 +22,7 @@ from assay.core.progress import progress
 from assay.core.seeds import Seeds
 from assay.core.text import visible
 from assay.models.pretrained.loading import LanguageModel
-from assay.stats.order_tests import bet_on_order, order_test, rank_correlation, savage, uniform
+from assay.stats.order_tests import bet_on_order, order_correlation, order_test, savage, uniform
 from assay.training.order import Order, Transcript
 
 __all__ = ["FEWEST", "Provenance", "Tenth", "chosen_examples", "losses_of", "provenance", "read_scores"]
@@ -215,7 +215,7 @@ def provenance(
         says=_said(tested.p_value, tested.floor, tested.approximate, doubted=bool(against)),
         n_texts=len(texts),
         n_references=len(references),
-        correlation=rank_correlation(steps, residual),
+        correlation=order_correlation(steps, residual),
         p_value=tested.p_value,
         floor=tested.floor,
         approximate=tested.approximate,
@@ -265,7 +265,7 @@ def _check_shuffled(steps: Ints, sizes: Mapping[str, Floats], assumed: bool) -> 
         p = min(1.0, 4 * min(min(one, 1 - one) for one in rising))
         if p >= SHUFFLED:
             continue
-        said = f"the order goes with {what} (rank correlation {rank_correlation(steps, values):.2f}, p = {p:.1g})"
+        said = f"the order goes with {what} (rank correlation {order_correlation(steps, values):.2f}, p = {p:.1g})"
         if not assumed:
             raise InputError(
                 f"an order must be drawn at random for its p-value to mean anything; {said}: it looks sorted, or the reference "

@@ -32,8 +32,8 @@ __all__ = [
     "exchangeable_t",
     "learned_scores",
     "mid_ranks",
+    "order_correlation",
     "order_test",
-    "rank_correlation",
     "savage",
     "uniform",
 ]
@@ -176,7 +176,7 @@ def order_test(
     return OrderTest(observed, -observed * (n - 1) ** 0.5, as_low / (n_circles * n), _t_tail(observed, n), n, n_circles * n)
 
 
-def rank_correlation(steps: ArrayLike, losses: ArrayLike, *, scores: Scores = uniform) -> float:
+def order_correlation(steps: ArrayLike, losses: ArrayLike, *, scores: Scores = uniform) -> float:
     """The correlation of the steps' scores with the ranks of the losses; Spearman's for uniform scores.
 
     Raises:

@@ -207,15 +207,15 @@ def test_widths_of_the_rank_sweep_are_as_they_say(monkeypatch):
         assert (call.asked["optimiser"], call.asked["initialisation"]) == (DECAYED, "gaussian")
         assert all(same_world(world, reference) for world in call.worlds)
         assert call.arm.stack.factors[0].shape[2] == d_hidden
-    test = {width: call.arm.final("test_implication", "loss_nats") for d_hidden, call in by_width.items()}
-    right = {width: call.arm.final("test_implication", "accuracy") for d_hidden, call in by_width.items()}
-    taught = {width: call.arm.worst_taught_loss() for d_hidden, call in by_width.items()}
+    test = {d_hidden: call.arm.final("test_implication", "loss_nats") for d_hidden, call in by_width.items()}
+    right = {d_hidden: call.arm.final("test_implication", "accuracy") for d_hidden, call in by_width.items()}
+    taught = {d_hidden: call.arm.worst_taught_loss() for d_hidden, call in by_width.items()}
     for run, mine in enumerate(estimands(rows)):
-        assert [mine[f"width-{width}/test_loss"] for width in (1, 3, 4)] == [test[width][run] for width in (1, 3, 4)]
+        assert [mine[f"width-{one}/test_loss"] for one in (1, 3, 4)] == [test[one][run] for one in (1, 3, 4)]
         assert mine["width-8-up/test_loss"] == max(test[8][run], test[16][run])
-        assert [mine[f"width-{width}/test_accuracy"] for width in (1, 3, 4)] == [right[width][run] for width in (1, 3, 4)]
+        assert [mine[f"width-{one}/test_accuracy"] for one in (1, 3, 4)] == [right[one][run] for one in (1, 3, 4)]
         assert mine["width-8-up/test_accuracy"] == min(right[8][run], right[16][run])
-        assert mine["width-3-up/worst_taught_loss"] == max(taught[width][run] for width in (3, 4, 8, 16))
+        assert mine["width-3-up/worst_taught_loss"] == max(taught[one][run] for one in (3, 4, 8, 16))
         assert mine["width-1/worst_taught_loss"] == taught[1][run]
 
 

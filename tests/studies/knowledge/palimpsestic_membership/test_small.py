@@ -7,7 +7,7 @@ import pytest
 
 from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
-from assay.stats.order_tests import order_test, rank_correlation
+from assay.stats.order_tests import order_correlation, order_test
 from assay.studies.knowledge.palimpsestic_membership import STUDY, small
 from assay.studies.knowledge.palimpsestic_membership.claims import SMALL
 from assay.studies.knowledge.palimpsestic_membership.exact import BATCH, Bigram, check, two_domains
@@ -112,7 +112,7 @@ def test_gain_and_planting_by_hand() -> None:
     assert alice.z(-steps.astype(float)) == pytest.approx(3)
     hard = small.Alice(steps, np.array([5.0, 0, 9, 3, 1, 8, 2, 7, 4, 6]))
     assert small.gain(hard, hard.reference - 0.01 * steps) == pytest.approx(
-        1 - abs(rank_correlation(steps, hard.reference - 0.01 * steps))
+        1 - abs(order_correlation(steps, hard.reference - 0.01 * steps))
     )
     assert small.planted(steps, RNG.normal(size=10), 1.0) == pytest.approx(-1)
 

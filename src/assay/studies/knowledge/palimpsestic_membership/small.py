@@ -15,7 +15,7 @@ from scipy.special import ndtri
 from assay.claims.study import Measurement, Table
 from assay.core.progress import part
 from assay.core.seeds import Seeds
-from assay.stats.order_tests import Scores, learned_scores, mid_ranks, order_test, rank_correlation, uniform
+from assay.stats.order_tests import Scores, learned_scores, mid_ranks, order_correlation, order_test, uniform
 from assay.studies.knowledge.palimpsestic_membership.learner import Learner, losses, network, written
 from assay.studies.knowledge.palimpsestic_membership.settings import SmallSettings
 from assay.training.optimiser import Optimiser
@@ -43,7 +43,7 @@ class Alice:
 
     def rho(self, loss: Float[np.ndarray, " text"], scores: Scores = uniform) -> float:
         """Rank correlation of a model's loss, less the reference's, with the order."""
-        return rank_correlation(self.steps, loss - self.reference, scores=scores)
+        return order_correlation(self.steps, loss - self.reference, scores=scores)
 
     def z(self, loss: Float[np.ndarray, " text"], scores: Scores = uniform) -> float:
         """Minus that, in its standard deviations under independence."""
@@ -192,7 +192,7 @@ def numbers(
 
 def gain(alice: Alice, loss: Float[np.ndarray, " text"]) -> float:
     """How much larger the rank correlation with the order is with the reference taken off than without."""
-    return abs(alice.rho(loss)) - abs(rank_correlation(alice.steps, loss))
+    return abs(alice.rho(loss)) - abs(order_correlation(alice.steps, loss))
 
 
 def gap(rho: float, at_batch: float, apart: float = 0.0) -> float:
@@ -208,7 +208,7 @@ def planted(steps: Int[np.ndarray, " text"], left: Float[np.ndarray, " text"], s
     noise = ndtri((mid_ranks(left) - 0.5) / len(left))
     late = (steps - steps.mean()) / steps.std()
     weight = min(1.0, size / SCORED)
-    return rank_correlation(steps, (1 - weight * weight) ** 0.5 * noise / noise.std() - weight * late)
+    return order_correlation(steps, (1 - weight * weight) ** 0.5 * noise / noise.std() - weight * late)
 
 
 def with_imprint(alice: Alice, loss: Float[np.ndarray, " text"], size: float) -> Float[np.ndarray, " text"]:
