@@ -20,15 +20,16 @@ STUDY = Study(
             ),
             Headline("A reference model makes the test far more powerful.", claims=("C3", "C3.lm")),
             Headline(
-                "Models stay traceable through fine-tuning, and more weakly through distilling.",
+                "Models stay traceable through fine-tuning (p at most 1e-8 for all but six of more than forty derivatives of "
+                "open models of 1 to 12 billion weights; nothing of that size is trained here), and more weakly through "
+                "distilling.",
                 claims=("C5", "C5.lm", "C6.there", "C6.weaker"),
             ),
             Headline(
                 "Text alone suffices: retraining the last phase needs few tokens, counting overlaps many.", claims=("C7", "C9")
             ),
             Headline(
-                "For more than forty derivatives of open models of 1 to 12 billion weights p is at most 1e-8, but for six.",
-                reason="their training orders are hundreds of billions of tokens long; nothing of that size is trained here",
+                "How many texts a step holds hardly changes what is remembered of the order.", claims=("C8.small", "C8.large")
             ),
         ),
     ),
