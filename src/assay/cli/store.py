@@ -3,14 +3,14 @@
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
-from assay.core.errors import InputError, StoreError, UsageError, unknown_name
+from assay.core.errors import InputError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from assay.store.exchange import Compared
@@ -132,8 +132,7 @@ def rm(
         if memo is not None:
             found = [one for one in opened.memos() if one.name == memo]
             if not found:
-                see = f"'assay store ls' shows what is kept in {opened.folder}"
-                raise UsageError(unknown_name("memoised step", memo, {one.name for one in opened.memos()}, see=see))
+                raise UsageError(_not_held(memo, "memoised steps", {one.name for one in opened.memos()}, opened))
             _confirm(f"{len(found)} memoised steps called '{memo}'", yes)
             for one in found:
                 opened.remove_memo(one)
@@ -150,12 +149,16 @@ def rm(
 
 def _must_hold(store: "Store", study: str, experiment: str | None = None) -> None:
     """Refuse a study, or an experiment, of which nothing is stored."""
-    see = f"'assay store ls' shows what is kept in {store.folder}"
-    held = {run.study for run in store.runs()}
-    if study not in held:
-        raise UsageError(unknown_name("stored study", study, held, see=see))
-    if experiment is not None and experiment not in (names := {run.experiment for run in store.runs(study)}):
-        raise UsageError(unknown_name(f"stored experiment of {study}", experiment, names, see=see))
+    runs = store.runs()
+    studies, experiments = {run.study for run in runs}, {run.experiment for run in runs if run.study == study}
+    if not experiments:
+        raise UsageError(_not_held(study, "runs", studies, store))
+    if experiment is not None and experiment not in experiments:
+        raise UsageError(_not_held(experiment, f"runs of {study}", experiments, store))
+
+
+def _not_held(name: str, what: str, held: Collection[str], store: "Store") -> str:
+    return f"store: {store.folder} holds no {what} called '{name}'; it holds {', '.join(sorted(held)) or 'none'}"
 
 
 @app.command("export")

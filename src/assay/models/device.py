@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._device import DeviceContext
 
 from assay.core.device import VARIABLE, asked_device
 from assay.core.errors import InputError
@@ -65,21 +64,18 @@ def placed_on(device: torch.device) -> Iterator[None]:
     # torch shows this one function to no mode.
     torch.from_numpy = lambda array: from_numpy(array).to(device)  # type: ignore[assignment]
     try:
-        with _Placed(device):
+        with device, _ReadAsArrays():
             yield
     finally:
         torch.from_numpy = from_numpy
 
 
-class _Placed(TorchFunctionMode):
-    def __init__(self, device: torch.device) -> None:
-        super().__init__()
-        self._made = DeviceContext(device)  # knows the functions that make tensors
+class _ReadAsArrays(TorchFunctionMode):
+    """Brings a tensor back before it becomes an array."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        named = dict(kwargs or {})
         if func in (torch.Tensor.numpy, torch.Tensor.__array__):
-            return func(args[0].cpu(), *args[1:], **named)
-        return self._made.__torch_function__(func, types, args, named)  # type: ignore[no-untyped-call]
+            args = (args[0].cpu(), *args[1:])
+        return func(*args, **(kwargs or {}))

@@ -378,7 +378,7 @@ LANGUAGE_MODEL = Experiment(
     },
     measure=f"{__package__}.language_model:measure",
     figures=LANGUAGE_MODEL_FIGURES,
-    cost=Cost(15),
+    cost=Cost(11),
     needs=NEEDS,
     ready=find_model,
 )  # fmt: skip

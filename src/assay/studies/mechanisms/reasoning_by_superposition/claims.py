@@ -304,7 +304,7 @@ TRAINED = Experiment(
     check=f"{__package__}.trained:check",
     first_seed=200,
     batch=6,
-    cost=Cost(21, cores=1, work=_work),
+    cost=Cost(26, cores=1, work=_work),
     figures=TRAINED_FIGURES,
 )  # fmt: skip
 

@@ -128,6 +128,6 @@ LANGUAGE_MODEL = Experiment(
     measure=f"{__package__}.language_model:measure",
     needs={**NEEDS, "peft": "lm"},
     ready=find_model,
-    cost=Cost(26, work=lambda settings: settings.n_training * settings.n_epochs + 5 * settings.n_asked),
+    cost=Cost(16, work=lambda settings: settings.n_training * settings.n_epochs + 5 * settings.n_asked),
     figures=LANGUAGE_MODEL_FIGURES,
 )  # fmt: skip

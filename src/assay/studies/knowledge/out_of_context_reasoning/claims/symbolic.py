@@ -336,6 +336,6 @@ WIDTH = Experiment(
     measure_many=f"{PACKAGE}.width:measure_many",
     first_seed=200,
     batch=20,
-    cost=Cost(8),
+    cost=Cost(3.2),
     figures=WIDTH_FIGURES,
 )  # fmt: skip
