@@ -291,7 +291,7 @@ TRAINED = Experiment(
             ),
             n_runs=2,
         ),
-        "laptop": Preset(TrainedSettings(), n_runs=12),
+        "laptop": Preset(TrainedSettings(), n_runs=10),
         "paper": Preset(
             TrainedSettings(
                 small_steps=500, stage_steps=2500, last_steps=20_000, batch=256, n_pool=14_785, n_nodes=23, n_extra=10,
@@ -303,8 +303,8 @@ TRAINED = Experiment(
     measure_many=f"{__package__}.trained:measure_many",
     check=f"{__package__}.trained:check",
     first_seed=200,
-    batch=6,
-    cost=Cost(26, cores=1, work=_work),
+    batch=5,
+    cost=Cost(22, cores=1, work=_work),
     figures=TRAINED_FIGURES,
 )  # fmt: skip
 
@@ -347,10 +347,10 @@ SHORTCUT = Experiment(
         "quick": Preset(
             ShortcutSettings(small_steps=4, stage_steps=4, last_steps=6, batch=8, n_pool=60, n_eval=64, d_model=16), n_runs=2
         ),
-        "laptop": Preset(ShortcutSettings(), n_runs=12),
+        "laptop": Preset(ShortcutSettings(), n_runs=6),
     },
     measure_many=f"{__package__}.shortcut:measure_many",
-    batch=6,
-    cost=Cost(11, cores=1, work=_work),
+    batch=3,
+    cost=Cost(5.5, cores=1, work=_work),
     figures=SHORTCUT_FIGURES,
 )  # fmt: skip
