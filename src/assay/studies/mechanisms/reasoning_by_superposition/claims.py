@@ -347,10 +347,10 @@ SHORTCUT = Experiment(
         "quick": Preset(
             ShortcutSettings(small_steps=4, stage_steps=4, last_steps=6, batch=8, n_pool=60, n_eval=64, d_model=16), n_runs=2
         ),
-        "laptop": Preset(ShortcutSettings(), n_runs=6),
+        "laptop": Preset(ShortcutSettings(), n_runs=8),
     },
     measure_many=f"{__package__}.shortcut:measure_many",
-    batch=3,
-    cost=Cost(5.5, cores=1, work=_work),
+    batch=4,
+    cost=Cost(7.3, cores=1, work=_work),
     figures=SHORTCUT_FIGURES,
 )  # fmt: skip
