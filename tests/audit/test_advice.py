@@ -121,8 +121,13 @@ def test_little_learned_is_said_as_the_mode_allows() -> None:
     assert "saved and merged" in line.says
 
 
-def test_a_forecast_says_what_may_come_and_nothing_that_came() -> None:
-    lines = advice(found(rows=(), totals=(), counts=()))
-    assert ["prime" in line.says for line in lines] == [True, False]
-    assert "3 of 30 facts to inject are known already" in lines[1].says
-    assert all(line.cites for line in lines)
+def test_before_training_the_file_is_spoken_of_and_no_forecast_that_orders_nothing() -> None:
+    record = found(rows=(), totals=(), counts=())
+    assert all(one.primes > 3 for one in record.forecast)  # surprising objects: a hint, no forecast
+    (line,) = advice(record)
+    assert "3 of 30 facts to inject are known already" in line.says
+    paired = replace(record, forecast=tuple(replace(one, hallucinates=0.6) for one in record.forecast))
+    warned, known = advice(paired)
+    assert known == line
+    assert warned.says.startswith("For 30 facts the file teaches a pairing that does not follow")
+    assert warned.cites.startswith("Forecast, hallucinates above 0.25: 30")

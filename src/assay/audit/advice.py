@@ -2,14 +2,14 @@
 
 A line fits what was done: of a model that somebody else tuned nothing is said about training, of a forecast nothing about
 what came. A harm is told with a remedy: one that helped here, else one that helped in our own comparison of all mitigations,
-which is a table of docs/audit.md. What a table speaks against is not named.
+which is a table of docs/audit.md. What a table speaks against is not named: no line rests on a forecast that did not order
+facts there.
 """
 
 from collections.abc import Collection, Iterator, Sequence
 
 from assay.audit.columns import COLUMNS, column_named
 from assay.audit.counts import Count
-from assay.audit.forecast import PRIMES_ABOVE
 from assay.audit.mitigations import MITIGATIONS, SHRUNK
 from assay.audit.record import Advice, Arm, Audit, Harm
 from assay.audit.totals import EVERYTHING, Total
@@ -185,15 +185,7 @@ def _of_known(found: Audit) -> Iterator[Advice]:
 
 
 def _of_forecast(found: Audit) -> Iterator[Advice]:
-    """What may come, where nothing was trained yet, with what helped elsewhere."""
-    surprising = sum(one.primes > PRIMES_ABOVE for one in found.forecast)
-    if surprising:
-        yield _warned(
-            f"{surprising} facts have objects that the model gives less than 1 in {10**PRIMES_ABOVE:,.0f} in their own "
-            "sentence; such facts may prime.",
-            "primed",
-            f"Forecast, primes above {PRIMES_ABOVE:g}: {surprising} (arXiv:2504.09522)",
-        )
+    """What the file itself says may come, where nothing was trained yet, with what helped elsewhere."""
     spurious = sum((one.hallucinates or 0.0) > SPURIOUS for one in found.forecast)
     if spurious:
         yield _warned(

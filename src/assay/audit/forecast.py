@@ -39,12 +39,18 @@ from assay.worlds.facts.model import Facts, Implication
 from assay.worlds.facts.questions import Answers
 
 __all__ = [
-    "TANGENT_COLUMNS", "Calibration", "Cost", "FactForecast", "calibrate", "forecasts", "premise_questions", "with_tangent",
+    "HINTS", "TANGENT_COLUMNS", "Calibration", "Cost", "FactForecast", "calibrate", "forecasts", "premise_questions",
+    "with_tangent",
 ]  # fmt: skip
 
 Status = Literal["known", "partly known", "unknown"]
 TANGENT_COLUMNS = ("composed", "hallucinated", "primed", "displaced", "forgotten")
 """The columns of which the tangent forecast speaks."""
+HINTS = (
+    "Only what there is to learn (learns) has ordered the facts of all four files that forecasts were tried on; the rest are "
+    "hints, and no forecast (docs/audit.md, How good forecasts are)."
+)
+"""What every table of forecasts says of itself."""
 BATCH_TOKENS = 256
 PRIMES_ABOVE = 3.0
 

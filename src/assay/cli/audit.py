@@ -146,6 +146,7 @@ def _line(forecast: "FactForecast") -> dict[str, object]:
 
 def _show(found: "Audit") -> None:
     from assay.audit.card import MOST_HITS, told
+    from assay.audit.forecast import HINTS
     from assay.audit.hits import hits, sentences
 
     for line in (*map(told, found.counts), *sentences(hits(found)[:MOST_HITS])):
@@ -154,6 +155,7 @@ def _show(found: "Audit") -> None:
         emit([vars(total) for total in found.totals], as_json=False, columns=TOTALS)
     else:
         emit([_line(forecast) for forecast in found.forecast], as_json=False)
+        note(f"assay: {HINTS}")
         if found.cost.expected_minutes is not None:
             note(f"assay: injecting and measuring would take about {found.cost.expected_minutes:.1f} min")
     if found.benchmarks:

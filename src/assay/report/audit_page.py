@@ -13,6 +13,7 @@ from pathlib import Path
 from assay.audit.card import card_section
 from assay.audit.columns import COLUMNS, Column, column_named
 from assay.audit.counts import Count
+from assay.audit.forecast import HINTS
 from assay.audit.hits import hits, sentences
 from assay.audit.record import Arm, Audit
 from assay.audit.totals import EVERYTHING, Total
@@ -151,6 +152,7 @@ def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
         facts=[_fact_row(found, place, columns) for place in range(min(len(found.rows), MOST_ROWS))],
         hidden=max(0, len(found.rows) - MOST_ROWS),
         forecast=_forecast_rows(found) if not found.rows else [],
+        hints=HINTS,
         expected=_expected_rows(found) if not found.rows else [],
         heads=_expected_columns(found),
         calibration=_calibration_rows(found),
