@@ -47,8 +47,8 @@ Status = Literal["known", "partly known", "unknown"]
 TANGENT_COLUMNS = ("composed", "hallucinated", "primed", "displaced", "forgotten")
 """The columns of which the tangent forecast speaks."""
 HINTS = (
-    "Only what there is to learn (learns) has ordered the facts of all four files that forecasts were tried on; the rest are "
-    "hints, and no forecast (docs/audit.md, How good forecasts are)."
+    "Only what is known and what there is to learn (known, learns) ordered the facts of every file that forecasts were tried "
+    "on; the rest are hints, and no forecast (docs/audit.md, How good forecasts are)."
 )
 """What every table of forecasts says of itself."""
 BATCH_TOKENS = 256
