@@ -131,3 +131,23 @@ def test_before_training_the_file_is_spoken_of_and_no_forecast_that_orders_nothi
     assert known == line
     assert warned.says.startswith("For 30 facts the file teaches a pairing that does not follow")
     assert warned.cites.startswith("Forecast, hallucinates above 0.25: 30")
+
+
+@pytest.mark.parametrize(
+    ("count", "likely"),
+    [
+        (Count("hallucinated", 327, 3, 42, 18, 66), True),
+        (Count("hallucinated", 327, 3, 9, 2, 16), False),
+        (Count("displaced", 19, 0, 3.3, 0, 8), False),
+        (Count("displaced", 19, 0, 5, 1, 9), True),
+        (Count("forgotten", 36, 36, 34, 30, 36), False),
+        (Count("forgotten", 36, 36, 20, 15, 25), True),
+        (Count("paraphrase", 40, 8, 17, 10, 26), False),
+    ],
+)
+def test_a_count_that_is_beyond_its_own_interval_is_named_where_no_harm_is_clear(count: Count, likely: bool) -> None:
+    record = found(total("hallucinated", 0.1, clear=False))
+    (line, *_) = advice(replace(record, counts=(*record.counts, count)))
+    assert line.says.startswith("No harm is clear")
+    assert ("looked at alone" in line.says) == likely
+    assert not likely or f"{count.after:.3g} of {count.n}" in line.says

@@ -70,10 +70,27 @@ def _of_harms(found: Audit) -> Iterator[Advice]:
         if widest:
             small = any(one.clear and one.estimate > 0 for one in unwanted)
             said = "What is clear is small" if small else "No harm is clear"
+            likely = [count for count in found.counts if _likely_harm(count)]
+            if likely:
+                said += " with all columns allowed for; looked at alone, this would be: " + "; ".join(map(_told, likely))
             yield Advice(
                 f"{said}. How large a harm may still be is the upper end of its interval.",
                 f"In total, upper ends: {', '.join(widest)}",
             )
+
+
+def _likely_harm(count: Count) -> bool:
+    """Whether a count of what nobody wanted is beyond its interval of 95 %, which allows for no other column."""
+    column = column_named(count.column)
+    if column.wanted:
+        return False
+    kept = column.losses and column.counts == "right"  # what was known is counted as long as it is
+    return count.high < count.before if kept else count.low > count.before
+
+
+def _told(count: Count) -> str:
+    before = "" if column_named(count.column).counts == "lost" else f", {count.before:.3g} before"
+    return f"{count.after:.3g} of {count.n} {column_named(count.column).counted}{before} (95 %: {count.low:.3g} to {count.high:.3g})"
 
 
 def _remedied(found: Audit, total: Total) -> Advice:
