@@ -1,6 +1,6 @@
 """How many questions of a column: the interval is of the share that is shown, over whoever the questions share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from assay.audit.counts import counts
 from assay.audit.outcomes import Outcome
 from assay.audit.probes import Probe
-from assay.audit.totals import shares_of
+from assay.audit.totals import shares_of, table, values_of
 from assay.core.seeds import Seeds
 from assay.stats.intervals import proportion
 
@@ -66,3 +66,25 @@ def test_trainings_add_to_the_interval() -> None:
     (alone,), (several,) = (counts(FACTS, found, seeds=Seeds(0)) for found in (once, three))
     assert several.after == pytest.approx(5 * np.mean([np.mean(one.right_runs) for one in three]))
     assert several.high - several.low >= alone.high - alone.low
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_few_losses_among_many_have_a_binomial_end(lost: int) -> None:
+    """A bootstrap of 36 questions of which two were lost has resamples without any spread, and no end."""
+    facts = [Told(str(i), str(i)) for i in range(36)]
+    runs = [(0.0, 0.0, 0.0) if i < lost else (1.0, 1.0, 1.0) for i in range(36)]
+    (count,) = counts(facts, [asked(i, one[0], one) for i, one in enumerate(runs)], seeds=Seeds(0))
+    exact = proportion(36 - lost, 36, level=0.95)
+    assert count.after == 36 - lost
+    assert 36 * exact.low - 1e-9 <= count.low <= count.after <= count.high <= 36 * exact.high + 1e-9
+    assert count.low >= 25
+
+
+def test_a_total_of_few_losses_has_an_end() -> None:
+    facts = [Told(str(i), str(i)) for i in range(36)]
+    question = Probe("p", ("a", "b"), kind="sentence", about="", column="forgotten", fact=0, measure="share")
+    found = [Outcome(replace(question, about=str(i), fact=i), 0.9, 0.9 - 0.5 * (i < 2), 1.0, float(i >= 2)) for i in range(36)]
+    (line,) = table({("forgotten", "all"): values_of(facts, found)}, seeds=Seeds(0))
+    assert line.estimate == pytest.approx(1 / 36)
+    assert (line.low, line.clear) == (0, False)
+    assert line.high == pytest.approx(proportion(2, 36, level=line.level).high)

@@ -15,7 +15,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from assay.core.errors import InputError
 from assay.stats import intervals
-from assay.stats.intervals import Interval
+from assay.stats.intervals import Interval, bounded_mean, proportion
 
 LEVELS = (0.5, 0.9, 0.95, 0.999)
 
@@ -432,3 +432,19 @@ for module in pkgutil.iter_modules(assay.stats.__path__):
 assert not {"scipy", "torch", "matplotlib"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_bounded_mean_is_covered_however_its_numbers_are_spread() -> None:
+    rng = np.random.default_rng(0)
+    for mean_of, draw in (
+        (0.02, lambda: (rng.random(36) < 0.02).astype(float)),
+        (0.02, lambda: 0.4 * (rng.random(36) < 0.05)),
+        (0.95, lambda: 1 - 0.5 * (rng.random(36) < 0.1)),
+        (0.5, lambda: rng.random(36)),
+    ):
+        found = [bounded_mean(draw()) for _ in range(300)]
+        assert np.mean([one.low <= mean_of <= one.high for one in found]) >= 0.95
+    exact, found = proportion(2, 36), bounded_mean([1.0] * 2 + [0.0] * 34)
+    assert (found.estimate, found.low, found.high) == pytest.approx((exact.estimate, exact.low, exact.high))
+    with pytest.raises(InputError, match=r"numbers in \[0, 1\]; got -1 to 1"):
+        bounded_mean([-1.0, 1.0])

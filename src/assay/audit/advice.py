@@ -90,7 +90,8 @@ def _likely_harm(count: Count) -> bool:
 
 def _told(count: Count) -> str:
     before = "" if column_named(count.column).counts == "lost" else f", {count.before:.3g} before"
-    return f"{count.after:.3g} of {count.n} {column_named(count.column).counted}{before} (95 %: {count.low:.3g} to {count.high:.3g})"
+    counted, interval = column_named(count.column).counted, f"(95 %: {count.low:.3g} to {count.high:.3g})"
+    return f"{count.after:.3g} of {count.n} {counted}{before} {interval}"
 
 
 def _remedied(found: Audit, total: Total) -> Advice:

@@ -11,7 +11,7 @@ import numpy as np
 
 from assay.audit.columns import column_named
 from assay.audit.outcomes import Outcome
-from assay.audit.totals import OfFact, interval_of, shares_of, whole_column
+from assay.audit.totals import OfFact, interval_of, shares_of, values_of, whole_column
 from assay.core.seeds import Seeds
 from assay.stats.intervals import proportion
 
@@ -53,7 +53,7 @@ def _count(facts: Sequence[OfFact], name: str, found: Sequence[Outcome], seeds: 
     values = shares_of(facts, found, _counted)
     share = float(np.mean([np.mean(_counted(one)) for one in found]))
     units, n = max(1, values.n_units), len(found)
-    found_interval = interval_of(values, seeds)(LEVEL) if units > 1 else None
+    found_interval = interval_of(values, seeds, values_of(facts, found, _counted))(LEVEL) if units > 1 else None
     if found_interval is not None and found_interval.high > found_interval.low:
         low, high = found_interval.low, found_interval.high
     else:  # all alike: what has not been seen to vary is bounded by how many units were seen

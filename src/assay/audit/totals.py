@@ -23,7 +23,7 @@ from assay.audit.outcomes import Outcome, within
 from assay.audit.probes import MODEL_WIDE
 from assay.core.seeds import Seeds
 from assay.stats.families import ERROR, step_down
-from assay.stats.intervals import Interval, clustered_mean_at, mean_at
+from assay.stats.intervals import Interval, bounded_mean, clustered_mean_at, mean_at
 from assay.worlds.facts.model import Facts
 
 __all__ = [
@@ -127,7 +127,13 @@ def table(
         error: the probability that any of the lines is clear where nothing changed.
         differences: whether the lines are differences of two changes, which are signed where a change is not.
     """
-    at = {key: interval_of(values, seeds.child("-".join(key))) for key, values in lines.items() if values.n_units > 1}
+    at = {
+        key: interval_of(
+            values, seeds.child("-".join(key)), values if column_named(key[0]).losses and not differences else None
+        )
+        for key, values in lines.items()
+        if values.n_units > 1
+    }
     keys = list(at)
 
     def clear(place: int, rate: float) -> bool:
@@ -155,10 +161,16 @@ def table(
     return found
 
 
-def interval_of(values: Values, seeds: Seeds) -> Callable[[float], Interval]:
+def interval_of(values: Values, seeds: Seeds, shares: Values | None = None) -> Callable[[float], Interval]:
     """The mean over subjects, with the widest of the intervals that its ways of clustering give, as a function of the level.
 
     What training runs add stands at right angles to it, so reaches are added as the sides of a right-angled triangle.
+
+    Args:
+        values: what the mean is over.
+        seeds: of bootstraps.
+        shares: the same as numbers in [0, 1], if they are: where nearly all are alike, resamples without any spread leave a
+            bootstrap without an end, and the binomial bounds of `bounded_mean` take its place.
     """
     estimate = _mean(values.facts)
     ways = [
@@ -172,6 +184,14 @@ def interval_of(values: Values, seeds: Seeds) -> Callable[[float], Interval]:
         widest = max((way(level) for way in ways), key=lambda one: one.high - one.low)
         reaches = [(one.high - one.low) / 2 for one in (widest, *(run(level) for run in runs))]
         reach = math.hypot(*reaches)
+        if shares is not None and math.isinf(reach):
+            bounds = [
+                bounded_mean([np.mean(own) for own in way.values()], level=level) for way in (shares.facts, *shares.shared)
+            ]
+            below = max(0.0, *(estimate - one.low for one in bounds))
+            above = max(0.0, *(one.high - estimate for one in bounds))
+            low, high = (math.hypot(side, *reaches[1:]) for side in (below, above))
+            return Interval(estimate, estimate - low, estimate + high, level, widest.n, bounds[0].method)
         return Interval(estimate, estimate - reach, estimate + reach, level, widest.n, widest.method)
 
     return at

@@ -23,6 +23,7 @@ from assay.stats.units import counts, pairs, tail, units
 __all__ = [
     "Interval",
     "IntervalAt",
+    "bounded_mean",
     "clustered_mean",
     "clustered_mean_at",
     "difference",
@@ -182,6 +183,24 @@ def proportion(successes: int, n: int, *, level: float = 0.95) -> Interval:
     low = float(betaincinv(successes, n - successes + 1, half)) if successes > 0 else 0.0
     high = float(betainccinv(successes + 1, n - successes, half)) if successes < n else 1.0
     return Interval(successes / n, low, high, level, int(n), "Clopper-Pearson")
+
+
+def bounded_mean(values: ArrayLike, *, level: float = 0.95) -> Interval:
+    """The mean of numbers in [0, 1] with an interval that holds however they are spread; one number is enough.
+
+    The mean is at least the probability of a 1 and at most that of anything above 0: the ends are the exact binomial bounds of
+    these two. It is wide where many numbers lie between, and serves where nearly all are 0, or 1, and a bootstrap has no end.
+
+    Source: Clopper & Pearson 1934, Biometrika 26, for the two bounds.
+
+    Raises:
+        InputError: a number outside [0, 1].
+    """
+    found = units(values, what="a bounded mean", needs=1)
+    if found.min() < 0 or found.max() > 1:
+        raise InputError(f"a bounded mean needs numbers in [0, 1]; got {found.min():g} to {found.max():g}")
+    ones, above = (proportion(int(np.sum(some)), len(found), level=level) for some in (found == 1, found > 0))
+    return Interval(float(found.mean()), ones.low, above.high, level, len(found), "binomial bounds")
 
 
 def every(values: ArrayLike) -> Interval:
