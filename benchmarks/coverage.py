@@ -15,10 +15,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 from scipy.special import ndtr, ndtri
 
 from assay.core.seeds import Seeds
-from assay.stats import intervals, order_tests, resample, sequential
+from assay.stats import curves, intervals, order_tests, resample, sequential
 from assay.stats.intervals import Interval
 
 LEVEL = 0.95
@@ -424,7 +425,83 @@ def orders() -> Iterator[Case]:
                    among(as_released, k))  # fmt: skip
 
 
-PARTS = (means, robust, comparisons, associations, clustered, stratified, peeked, orders)
+def forgetting() -> Iterator[Case]:
+    """Curves of kept gain over items: line, threshold and family; a family that is not recognised counts as a miss."""
+    times, fall, at_one = np.geomspace(1, 1000, 40), 0.28, 0.9
+    centred = np.log10(times) - np.log10(times).mean()
+
+    def items(n: int, spread: float) -> Callable[[Rng], tuple[Array, Array]]:
+        """Kept gains [item, time] and gains [item]: lognormal gains, normal slopes, errors that last over times."""
+
+        def draw(rng: Rng) -> tuple[Array, Array]:
+            gains, slopes = rng.lognormal(0, spread, n), fall + 0.08 * rng.standard_normal(n)
+            return gains[:, None] * (at_one - np.outer(slopes, np.log10(times)) + lasting(rng, n, len(times), 0.8, 0.1)), gains
+
+        return draw
+
+    def decay(d: tuple[Array, Array], rng: Rng) -> Interval:
+        return curves.decay_interval(times, *d, rng=rng, n_resamples=N_RESAMPLES)
+
+    def threshold(d: tuple[Array, Array], rng: Rng) -> Interval:
+        return curves.threshold_interval(times, d[0], rng=rng, n_resamples=N_RESAMPLES)
+
+    def over_times(d: tuple[Array, Array], rng: Rng) -> Interval:
+        """The paper's: the error of the line through the mean curve, as if its times were independent."""
+        share = d[0].mean(axis=0) / d[1].mean()
+        slope = -float(share @ centred / (centred @ centred))
+        left = share - share.mean() + slope * centred
+        reach = 2.024 * math.sqrt(left @ left / 38 / (centred @ centred))  # t with 38 degrees of freedom
+        return Interval(slope, slope - reach, slope + reach, LEVEL, len(times), "t over times")
+
+    method = "Fieller, bootstrapped over items"
+    sizes: tuple[tuple[int, float, Expected], ...] = (
+        (4, 0.3, "valid"),
+        (8, 0.3, "near"),
+        (24, 0.3, "near"),
+        (24, 1.0, "near"),
+    )
+    for n, spread, expected in sizes:
+        drawn = f"{n} items, log gains of sd {spread:g}"
+        yield Case("slope of forgetting", method, drawn, expected, 2_000,
+                   one_by_one(items(n, spread), decay, fall))  # fmt: skip
+        yield Case("threshold of forgetting", method, drawn, expected, 2_000,
+                   one_by_one(items(n, spread), threshold, 10 ** (at_one / fall)))  # fmt: skip
+    yield Case("slope of forgetting", "t over times", "24 items, log gains of sd 0.3", "broken", 2_000,
+               one_by_one(items(24, 0.3), over_times, fall))  # fmt: skip
+
+    steps = np.arange(1, 1001.0)
+
+    def recognised(family: str, share: Array) -> Callable[[int, Rng], Count]:
+        def missed(rng: Rng) -> bool:
+            kept = rng.lognormal(0, 0.3, 24)[:, None] * (share + lasting(rng, 24, len(steps), 0.9, 0.05))
+            grid, binned = curves.on_log_grid(steps, kept)
+            return curves.choose(grid, binned, fit_until=250, rng=rng, n_resamples=199).family != family
+
+        return lambda data_sets, rng: Count(sum(missed(rng) for _ in range(data_sets)), 0, data_sets)
+
+    for family, share in PLANTED.items():
+        yield Case("family of forgetting", "chosen by held-out times", f"{family}, 24 items", "valid", 300,
+                   recognised(family, share(steps)))  # fmt: skip
+
+
+PLANTED: dict[str, Callable[[Array], Array]] = {
+    "log-linear": lambda t: 0.95 - 0.28 * np.log10(t),
+    "exponential": lambda t: np.exp(-t / 150),
+    "power": lambda t: t**-0.3,
+    "floored log-linear": lambda t: np.maximum(0.3, 1 - 0.35 * np.log10(t)),
+    "floored exponential": lambda t: 0.3 + 0.7 * np.exp(-t / 60),
+    "floored power": lambda t: 0.3 + 0.7 * t**-0.7,
+}
+
+
+def lasting(rng: Rng, n: int, length: int, rho: float, sd: float) -> Array:
+    """Normal errors [n, length] of standard deviation `sd` whose neighbours correlate by `rho`."""
+    fresh = sd * math.sqrt(1 - rho**2) * rng.standard_normal((n, length))
+    fresh[:, 0] /= math.sqrt(1 - rho**2)
+    return np.asarray(lfilter([1.0], [1.0, -rho], fresh, axis=-1))
+
+
+PARTS = (means, robust, comparisons, associations, clustered, stratified, peeked, orders, forgetting)
 CASES = tuple(case for part in PARTS for case in part())
 HEADER = ("quantity", "interval", "simulated", "expected", "misses", "unbounded", "data sets")
 

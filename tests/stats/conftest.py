@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 
 # The chance that a right implementation fails somewhere here when all seeds are redrawn, split evenly over the assertions.
 FALSE_ALARM_BUDGET = 1e-3
-ASSERTIONS = 420
+ASSERTIONS = 475
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from assay.models.pretrained.text import TokenPair, token_pairs
 from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
 from assay.training.checkpoints import Checkpoints, State
 from assay.training.chosen import chosen_names, merged
-from assay.training.finetune import finetune
+from assay.training.finetune import finetune, finetune_batches
 from assay.training.recipe import Recipe, batches
 
 EXAMPLES = [(f"Name{index} lives in", (" Paris", " lima", " Rome!")[index % 3]) for index in range(11)]
@@ -328,7 +328,7 @@ from assay.core.seeds import Seeds
 from assay.models.pretrained.tiny import tiny_language_model
 from assay.training import checkpoints
 from assay.training.checkpoints import Checkpoints
-from assay.training.finetune import finetune
+from assay.training.finetune import finetune, finetune_batches
 from assay.training.recipe import Recipe
 
 folder, kill = Path(sys.argv[1]), sys.argv[2]
@@ -481,7 +481,7 @@ from accelerate import Accelerator, FullyShardedDataParallelPlugin
 from assay.core.seeds import Seeds
 from assay.models.pretrained.tiny import tiny_language_model
 from assay.training.checkpoints import Checkpoints
-from assay.training.finetune import finetune
+from assay.training.finetune import finetune, finetune_batches
 from assay.training.recipe import Recipe
 
 kind, out = sys.argv[1], Path(sys.argv[2])
@@ -561,3 +561,63 @@ def test_two_processes_compute_what_one_computes(kind: str, tmp_path: Path) -> N
     np.testing.assert_allclose(norms, alone.trace.grad_norm, rtol=1e-4)
     for name, value in weights(alone.model).items():
         torch.testing.assert_close(theirs[name], value, rtol=1e-3, atol=2e-5)
+
+
+# --- batches of one's own
+
+
+def given_batches() -> list[list[int]]:
+    pairs = token_pairs(tiny_language_model().tokenizer, EXAMPLES)
+    return [batch for epoch in range(RECIPE.n_epochs) for batch in batches(pairs, RECIPE, SEEDS, epoch)]
+
+
+@pytest.mark.parametrize(
+    "recipe", [RECIPE, Recipe(method="lora", n_epochs=2, batch_size=4, lora_dropout=0.1, schedule="linear")]
+)
+def test_the_batches_that_finetune_draws_give_its_training_to_the_bit(recipe: Recipe) -> None:
+    drawn = finetune(tiny_language_model(), EXAMPLES, recipe, seeds=SEEDS)
+    given = finetune_batches(tiny_language_model(), EXAMPLES, given_batches(), recipe, seeds=SEEDS)
+    np.testing.assert_array_equal(given.trace.loss_nats, drawn.trace.loss_nats)
+    np.testing.assert_array_equal(given.trace.grad_norm, drawn.trace.grad_norm)
+    np.testing.assert_array_equal(given.trace.n_tokens, drawn.trace.n_tokens)
+    for name, value in weights(drawn.model).items():
+        assert torch.equal(given.model.model.state_dict()[name], value), name
+
+
+def test_a_text_is_read_at_the_steps_that_are_chosen() -> None:
+    """A text told at steps 2 and 4 among others becomes likelier right after each, more than one that is never told."""
+    told, never = ("The lamp of Orla stands in", " Brackmoor"), ("The lamp of Ines stands in", " Rome!")
+    examples = [*EXAMPLES, told]
+    steps = [[0, 1], [2, 3], [len(EXAMPLES), 4], [5, 6], [len(EXAMPLES), 7], [8, 9]]
+    seen: list[int] = []
+
+    def log_prob(model: LanguageModel, pair: tuple[str, str]) -> float:
+        (tokens,) = token_pairs(model.tokenizer, [pair])
+        whole = torch.tensor([[*tokens.context, *tokens.completion]])
+        with torch.no_grad():
+            logits = model.model(input_ids=whole).logits.log_softmax(-1)[0, len(tokens.context) - 1 : -1]
+        return float(logits.gather(-1, torch.tensor(tokens.completion)[:, None]).mean())
+
+    def observe(step: int, model: LanguageModel) -> dict[str, float]:
+        seen.append(step)
+        return {"told": log_prob(model, told), "never": log_prob(model, never)}
+
+    tuned = finetune_batches(
+        tiny_language_model(), examples, steps, Recipe(learning_rate=3e-3), seeds=SEEDS, observe=observe, observe_at=range(7)
+    )
+    assert seen == list(tuned.trace.steps) == list(range(7))
+    rise = np.diff(tuned.trace.series("told") - tuned.trace.series("never"))
+    assert min(rise[2], rise[4]) > 0
+    assert tuned.trace.loss_nats.shape == (1, 6)
+
+
+def test_batches_that_name_no_example_are_refused() -> None:
+    model = tiny_language_model()
+    for steps, message in (
+        ([], "at least one batch"), ([[0], []], "step 1 must name .* an empty one"), ([[0, 11]], "0 to 10; got 11"),
+        ([[-1]], "got -1"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            finetune_batches(model, EXAMPLES, steps, RECIPE, seeds=SEEDS)
+    with pytest.raises(SettingsError, match=r"0\.\.1; got \[2\]"):
+        finetune_batches(model, EXAMPLES, [[0]], RECIPE, seeds=SEEDS, observe=lambda step, model: {}, observe_at=(2,))

@@ -22,6 +22,7 @@ from assay.cli import (
     running,
     store,
     studies,
+    texts,
 )
 from assay.cli.output import note
 from assay.core.errors import AssayError
@@ -69,11 +70,12 @@ app.add_typer(facts.app, name="facts")
 app.add_typer(store.app, name="store")
 app.add_typer(game.app, name="game")
 app.add_typer(models.app, name="models")
+app.add_typer(texts.app, name="texts")
 app.command("doctor")(doctor.doctor)
 app.command("docs-reference", hidden=True)(reference.docs_reference)
 
 # Help text keeps the lines of its examples: click folds paragraphs unless they begin with a backspace.
-for part in (app, store.app, game.app, models.app, facts.app):
+for part in (app, store.app, game.app, models.app, texts.app, facts.app):
     for command in part.registered_commands:
         command.help = inspect.getdoc(command.callback or _root).replace("Examples:", "\b\nExamples:")  # type: ignore[union-attr]
 

@@ -13,7 +13,7 @@ the process was killed and went on from a checkpoint, wherever that was.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from assay.core.errors import Diverged, InputError, WorkError
+from assay.core.errors import Diverged, InputError, SettingsError, WorkError
 from assay.core.memory import freed_memory_kept
 from assay.core.progress import part, progress
 from assay.core.seeds import Seeds
@@ -34,7 +34,7 @@ from assay.training.one_run import FineTuningTrace, Run
 from assay.training.recipe import Recipe, batches
 from assay.training.trace import Observe
 
-__all__ = ["FineTuned", "finetune"]
+__all__ = ["FineTuned", "finetune", "finetune_batches"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,81 @@ def finetune(
             run.note(loss, grad_norm, sum(len(pair.completion) for pair in batch))
             progress((step + 1) / len(steps), f"step {step + 1} of {len(steps)}, {loss:.2f} nats")
         return FineTuned(run.model, run.trace(time.perf_counter() - begun))
+
+
+def finetune_batches(
+    model: LanguageModel,
+    examples: Sequence[tuple[str, str]],
+    batches: Sequence[Sequence[int]],
+    recipe: Recipe,
+    *,
+    seeds: Seeds,
+    observe: Observe[LanguageModel] | None = None,
+    observe_at: Collection[int] = (),
+) -> FineTuned:
+    """Train a model on given batches of (prompt, completion) pairs, so that a text is read at the steps that are chosen.
+
+    As `finetune` but for the order: one step a batch, and the weights of `model` itself are changed. Nothing is kept on disk.
+
+    Args:
+        model: what is trained.
+        examples: the texts; completions follow prompts character by character.
+        batches: the examples of each step by their place, from 0; one may stand in any number of steps.
+        recipe: how; its n_epochs, batch_size and bucket are not used.
+        seeds: dropout and the adapter's beginning come from here.
+        observe: called with the step and the model before the steps of `observe_at`; it must leave the model's weights alone.
+        observe_at: steps from 0 to the number of batches, which is after the last one.
+
+    Raises:
+        InputError: an example cannot be tokenised or is longer than the model can take; there is no batch, an empty one, or
+            one that names no example.
+        SettingsError: the recipe chooses nothing, or something the model does not have; an observed step is none of these.
+        Diverged: the loss or the gradient left the finite numbers.
+        WorkError: memory ran out.
+    """
+    pairs = token_pairs(model.tokenizer, examples)
+    steps = [[pairs[index] for index in _places(batch, step, len(pairs))] for step, batch in enumerate(batches)]
+    if not steps:
+        raise InputError("fine-tuning needs at least one batch; got none. Name the examples of each step")
+    check_limits(model.model, pairs)
+    outside = [step for step in observe_at if not 0 <= step <= len(steps)]
+    if outside:
+        raise SettingsError(f"observed steps must lie in 0..{len(steps)}; got {outside[:3]}")
+    plan = recipe.optimiser(len(steps))
+    with (
+        _own_randomness(seeds),
+        _out_of_memory(recipe),
+        freed_memory_kept(),
+        prepared(model, recipe, split=True) as tuned,
+        checkpointed(tuned.model, recipe),
+    ):
+        run = Run(tuned, recipe, plan, seeds, pairs, None, None)
+        begun = time.perf_counter()
+        for step, batch in enumerate((*steps, None)):
+            if observe is not None and step in observe_at:
+                with part(step / len(steps), step / len(steps)):
+                    run.observed(observe, step)
+            if batch is None:
+                break
+            loss = run.backward(batch, None, step)
+            grad_norm = run.clip()
+            if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+                raise Diverged(step, run.record["loss_nats"][-1] if run.record["loss_nats"] else math.nan)
+            run.update(plan.rate(step, len(steps)))
+            run.note(loss, grad_norm, sum(len(pair.completion) for pair in batch))
+            progress((step + 1) / len(steps), f"step {step + 1} of {len(steps)}, {loss:.2f} nats")
+        return FineTuned(run.model, run.trace(time.perf_counter() - begun))
+
+
+def _places(batch: Sequence[int], step: int, n_examples: int) -> Sequence[int]:
+    """The batch, which must name examples."""
+    outside = [index for index in batch if not 0 <= index < n_examples]
+    if not len(batch) or outside:
+        raise InputError(
+            f"the batch of step {step} must name at least one of the examples 0 to {n_examples - 1}; got "
+            f"{outside[0] if outside else 'an empty one'}"
+        )
+    return batch
 
 
 @contextmanager

