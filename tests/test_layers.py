@@ -108,6 +108,10 @@ SERVE_ONE = {
     "worlds/encyclopaedia/pages.py": "planned: factual-knowledge-acquisition and lment draw their worlds and corpora",
     "worlds/encyclopaedia/words.py": "planned: factual-knowledge-acquisition and lment draw their worlds and corpora",
     "worlds/encyclopaedia/world.py": "planned: factual-knowledge-acquisition and lment draw their worlds and corpora",
+    "instruments/entity_index/coreference.py": "planned: lment indexes its pages with it, with and without",
+    "instruments/entity_index/names.py": "audit/exposure finds names with it; planned: lment's string searches",
+    "instruments/entity_index/postings.py": "audit/exposure counts with it; planned: lment retrieves chunks with it",
+    "instruments/ngrams.py": "planned: palimpsestic-membership's text alone, and facts' sentences in a log",
     "instruments/first_order.py": "planned: priming-outlandish and likelihood-displacement predict changes from gradients",
     "instruments/probes.py": "planned: situated-theory-of-mind reads the other player's next move off activations",
 }
