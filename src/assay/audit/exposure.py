@@ -8,6 +8,7 @@ objects and their other spellings, as whole words with their capitals; pronouns 
 """
 
 import json
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,8 +39,7 @@ COMMON = 0.05  # share of all passages
 ALSO_SMALL = 0.25  # of the passages with a name, those with the same word in small letters
 SPLITS = 10
 SEEN_OFTEN = 1_000  # lines between two reports of progress
-CONTROL = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0))}
-BREAKS = "\t\n\r"
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # but tabs and ends of lines
 
 
 @dataclass(frozen=True)
@@ -293,11 +293,10 @@ def _text_of(line: str, corpus: Path, number: int, text_field: str) -> str:
 
 def _parts(text: str, number: int, reading: _Reading) -> list[str]:
     """The text in composed characters, with single spaces and without control characters, cut where it is too long."""
-    plain = unicodedata.normalize("NFC", text)
-    spaced = plain.translate(CONTROL)
-    if spaced != plain and any(one not in BREAKS and unicodedata.category(one) == "Cc" for one in plain):
+    plain, n_control = CONTROL.subn(" ", unicodedata.normalize("NFC", text))
+    if n_control:
         reading.control.append(number)
-    words = spaced.split()
+    words = plain.split()
     if any(len(word) > LONG_WORD and not any(map(without_spaces, word[:LONG_WORD])) for word in words):
         reading.unspaced.append(number)
     whole = " ".join(words)
