@@ -192,7 +192,7 @@ def test_what_makes_no_pages_is_refused() -> None:
         with pytest.raises(SettingsError, match=said):
             Corpus.written(world, told, pages, rng=rng)
     with pytest.raises(SettingsError, match="not absent"):
-        Corpus.written(world, none, Pages(), rng=rng, absent=range(19))
+        Corpus.written(world, none, Pages(), rng=rng, absent=range(18))
     for wrong in ({"n_chunks": 0}, {"chunks_a_page": 0}, {"forms": (0, 0, 0, 0, 0)}, {"forms": (1, -1, 0, 0, 0)}):
         with pytest.raises(SettingsError):
             Pages(**wrong)  # type: ignore[arg-type]

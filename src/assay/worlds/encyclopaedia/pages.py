@@ -195,8 +195,8 @@ def _check(world: Encyclopaedia, told: Ints, gone: np.ndarray, pages: Pages) -> 
         fact = world.facts[i]
         if gone[fact.subject] or (fact.value_entity >= 0 and gone[fact.value_entity]):
             raise SettingsError(f"a fact that is told must have subject and value on pages; those of fact {i} are absent")
-    if (~gone).sum() < 2:
-        raise SettingsError(f"pages need at least 2 entities that are not absent; got {(~gone).sum()}")
+    if (~gone).sum() < 3:
+        raise SettingsError(f"pages need at least 3 entities that are not absent; got {(~gone).sum()}")
     name = max(len(one.name) for one in world.entities)
     longest = max(
         2 * name + 2, max((len(said.words) for said in world.wordings if said.usage == "pages"), default=0) + 2 * name + 1
@@ -210,7 +210,7 @@ class _Writer:
 
     def __init__(self, world: Encyclopaedia, told: Ints, gone: np.ndarray, pages: Pages, rng: np.random.Generator) -> None:
         self.world, self.pages, self.rng = world, pages, rng
-        self.told, self.gone = told, gone
+        self.told, self.gone, self.there = told, gone, np.flatnonzero(~gone)
         self.forms = np.cumsum(pages.forms) / sum(pages.forms)
         self.wordings = {name: world.wordings_of(name).tolist() for name in world.values}
         # Of each entity: what it can be called at the beginning (0) and at the end (1) of a sentence, by form.
@@ -230,7 +230,7 @@ class _Writer:
 
     def corpus(self) -> Corpus:
         rng, pages = self.rng, self.pages
-        there = np.flatnonzero(~self.gone)
+        there = self.there
         weights = self._wanted()
         per_chunk = max(1.0, pages.longest // A_SENTENCE)
         n_pages = max(len(there), round(FILLED * pages.n_chunks / pages.chunks_a_page))
@@ -289,7 +289,9 @@ class _Writer:
         cast = [one for one in others if one != title]
         for fact in facts:
             cast += [one for one in (world.facts[fact].subject, world.facts[fact].value_entity) if one not in (title, -1)]
-        cast = list(dict.fromkeys(cast)) or [self._another(title)]
+        if len(set(cast)) < 2:
+            cast += [one for one in rng.choice(self.there, size=3, replace=False).tolist() if one != title]
+        cast = list(dict.fromkeys(cast))
         self.last: dict[Tokens, int] = {}
         self.seen: set[int] = set()
         self.n_title = self.n_other = 0
@@ -303,9 +305,6 @@ class _Writer:
                 self._free(page, title, cast)
         while self.n_title > self.n_other or self.starts_page:
             self._free(page, title, cast)
-
-    def _another(self, title: int) -> int:
-        return next(one for one in np.flatnonzero(~self.gone).tolist() if one != title)
 
     def _state(self, page: int, title: int, number: int) -> None:
         fact = self.world.facts[number]
@@ -321,12 +320,10 @@ class _Writer:
     def _free(self, page: int, title: int, cast: list[int]) -> None:
         """A sentence about the page's own entity and another one, or about two others."""
         own = self.n_title < self.n_other or (self.n_title == self.n_other == 0)
-        two = [title] if own or len(cast) == 1 else [cast[int(self._uniform() * len(cast))]]
+        two = [title if own else cast[int(self._uniform() * len(cast))]]
         rest = [one for one in cast if one != two[0]]
         two.append(rest[int(self._uniform() * len(rest))])
-        if self.n_title > self.n_other and len(cast) == 1:  # nobody else to be about: about the one other entity alone
-            two = [cast[0], cast[0]]
-        elif self._uniform() < 0.5:
+        if self._uniform() < 0.5:
             two.reverse()
         word = self.world.free[int(self._uniform() * len(self.world.free))]
         first = self._mentioned(two[0], 0)
