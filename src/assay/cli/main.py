@@ -12,6 +12,7 @@ from assay.cli import (
     check,
     compare,
     doctor,
+    exposure,
     facts,
     game,
     models,
@@ -66,6 +67,7 @@ app.command("report")(reporting.report)
 app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
 app.command("provenance")(provenance.provenance)
+app.command("exposure")(exposure.exposure)
 app.add_typer(facts.app, name="facts")
 app.add_typer(store.app, name="store")
 app.add_typer(game.app, name="game")
