@@ -104,6 +104,7 @@ GAME_FILES = (  # what "game files" means: the command, its readers and its solv
 SERVE_ONE = {
     "models/pretrained/adding.py": "brings into the cache what every study and the audit load",
     "models/pretrained/convert.py": "part of adding",
+    "models/changes.py": "planned: priming-outlandish prunes and scales changes, extractive-structures grafts them",
     "instruments/first_order.py": "planned: priming-outlandish and likelihood-displacement predict changes from gradients",
     "instruments/probes.py": "planned: situated-theory-of-mind reads the other player's next move off activations",
 }
