@@ -14,10 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from assay.audit.counts import counts
 from assay.audit.inject import inject
@@ -25,14 +22,16 @@ from assay.audit.mitigations import ENOUGH, MITIGATIONS, PLAIN, SHRUNK, Plan
 from assay.audit.outcomes import Outcome
 from assay.audit.record import Arm, Harm
 from assay.audit.totals import column_means, table_of_differences
+from assay.core.errors import InputError
 from assay.core.progress import part, parts
 from assay.core.seeds import Seeds
 from assay.instruments.scoring import score_completions
+from assay.models.changes import Change
 from assay.models.pretrained.loading import LanguageModel
 from assay.training.recipe import Recipe
 from assay.worlds.facts.model import Facts
 
-__all__ = ["Measured", "Spent", "difference", "measure_arms", "memorised", "scale_for"]
+__all__ = ["Measured", "Spent", "measure_arms", "memorised", "scale_for"]
 
 LEARNED = "learned"  # what all arms have alike, so that it is not compared
 LEAST = 0.5  # of plain training's memorisation: an arm with less is not compared
@@ -65,7 +64,7 @@ def measure_arms(
     *,
     seeds: Seeds,
     folder: Path | None,
-    plain: Mapping[str, Tensor],
+    plain: Change,
     outcomes: Changes,
     spent: Spent,
 ) -> tuple[list[Arm], float]:
@@ -74,14 +73,14 @@ def measure_arms(
     That is one half, or as much as the arm reaches that memorises least of those that reach half of what plain training does.
 
     Args:
-        base: before injection.
+        base: before injection. Each update is put into it to be measured, and taken out again.
         facts: the file.
         recipe: of plain training.
         names: of `MITIGATIONS`.
         measured: asks a model everything.
         seeds: the same for all arms, so that they see facts in the same order where they can.
         folder: where updates are kept until all arms are trained; a temporary one otherwise.
-        plain: the update of plain training, by weight.
+        plain: the update of plain training.
         outcomes: what plain training did at full strength.
         spent: what it took; nothing where somebody else trained.
     """
@@ -99,23 +98,24 @@ def memorised(model: LanguageModel, facts: Facts) -> float:
     return float(np.exp(score_completions(model, facts.sentences, ranks=False).log_prob).mean())
 
 
-def scale_for(
-    scratch: LanguageModel, base: Mapping[str, Tensor], update: Mapping[str, Tensor], target: float, facts: Facts
-) -> float:
-    """How much of the update memorises as much as the target, in (0, 1], by bisection; `scratch` is left there."""
-    low, high = 0.0, 1.0
-    _set(scratch, base, update, 1.0)
-    if memorised(scratch, facts) <= target + CLOSE:
+def scale_for(base: LanguageModel, update: Change, target: float, facts: Facts) -> float:
+    """How much of the update memorises as much as the target, in (0, 1], by bisection."""
+    if memorised_with(base, update, facts) <= target + CLOSE:
         return 1.0
-    middle = 1.0
+    low, high, middle = 0.0, 1.0, 1.0
     for _ in range(9):
         middle = (low + high) / 2
-        _set(scratch, base, update, middle)
-        found = memorised(scratch, facts)
+        found = memorised_with(base, middle * update, facts)
         if abs(found - target) < CLOSE:
             break
         low, high = (middle, high) if found < target else (low, middle)
     return middle
+
+
+def memorised_with(base: LanguageModel, update: Change, facts: Facts) -> float:
+    """What `memorised` says of the base with the update inside."""
+    with update.inside(base) as model:
+        return memorised(model, facts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,24 +128,20 @@ class _Frontier:
     measured: Measured
     seeds: Seeds
     folder: Path
-    plain: Mapping[str, Tensor]
+    plain: Change
     outcomes: Changes
     spent: Spent
 
     def arms(self, names: Sequence[str]) -> tuple[list[Arm], float]:
         """See `measure_arms`."""
         plans = {name: MITIGATIONS[name].prepare(self.facts, self.recipe) for name in dict.fromkeys((SHRUNK, *names))}
-        weights = {name: value.detach() for name, value in self.base.model.state_dict().items()}
-        scratch = self.base.copy()
         spent = {PLAIN: self.spent}
-        _set(scratch, weights, self.plain, 1.0)
-        memory = {PLAIN: memorised(scratch, self.facts)}
+        memory = {PLAIN: memorised_with(self.base, self.plain, self.facts)}
         with part(0.0, 0.6):
             for name in parts(list(plans), label=lambda name: name):
                 if not plans[name].reason:
                     update, spent[name] = self._load_or_make(name, plans[name])
-                    _set(scratch, weights, update, 1.0)
-                    memory[name] = memorised(scratch, self.facts)
+                    memory[name] = memorised_with(self.base, update, self.facts)
                     del update
         changes: dict[str, Changes] = {PLAIN: self.outcomes}
         scales: dict[str, float] = {PLAIN: 1.0}
@@ -160,8 +156,11 @@ class _Frontier:
         target = min(ENOUGH, *(memory[name] for name in plans if name not in reasons), memory[PLAIN])
         with part(0.6, 1.0, f"at memorisation {target:.2f}"):
             for name in parts([name for name in plans if name not in reasons], label=lambda name: name):
-                scales[name] = scale_for(scratch, weights, self._update(name, plans[name]), target, self.facts)
-                changes[name] = self.measured(scratch)
+                update = self._update(name, plans[name])
+                scales[name] = scale_for(self.base, update, target, self.facts)
+                with (scales[name] * update).inside(self.base) as model:
+                    changes[name] = self.measured(model)
+                del update
         return self._told(plans, reasons, memory, scales, changes, spent), target
 
     def _told(
@@ -206,23 +205,24 @@ class _Frontier:
             harms.setdefault(total.group, []).append(harm)
         return {name: tuple(found) for name, found in harms.items()}
 
-    def _update(self, name: str, one: Plan) -> Mapping[str, Tensor]:
-        return load_file(self._file(name)) if one.of_plain is None else one.of_plain(self.plain)
+    def _update(self, name: str, one: Plan) -> Change:
+        return Change.load(self._file(name), self.base) if one.of_plain is None else one.of_plain(self.plain)
 
-    def _load_or_make(self, name: str, one: Plan) -> tuple[Mapping[str, Tensor], Spent]:
+    def _load_or_make(self, name: str, one: Plan) -> tuple[Change, Spent]:
         """The arm's update and what it took; those of an audit that was killed, where they lie in the folder."""
         start = time.perf_counter()
         if one.of_plain is not None:  # at once, and never written
             return one.of_plain(self.plain), Spent(0, (time.perf_counter() - start) / 60)
-        kept = _load(self._file(name))
+        kept = _load(self._file(name), self.base)
         if kept is not None:
             return kept
         update, steps = self._train(name, one)
         spent = Spent(steps, (time.perf_counter() - start) / 60)
-        _keep(update, spent, self._file(name))
+        notes = {"n_steps": str(spent.n_steps), "minutes": str(spent.minutes)}
+        update.save(self._file(name), self.base, notes=notes)
         return update, spent
 
-    def _train(self, name: str, one: Plan) -> tuple[dict[str, Tensor], int]:
+    def _train(self, name: str, one: Plan) -> tuple[Change, int]:
         model, steps = self.base, 0
         for place, phase in enumerate(one.phases):
             result = inject(
@@ -237,7 +237,7 @@ class _Frontier:
             )
             model, steps = result.model, steps + result.trace.loss_nats.shape[-1]
         shutil.rmtree(self.folder / "training", ignore_errors=True)
-        return difference(self.base, model), steps
+        return Change.between(self.base, model), steps
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
@@ -248,37 +248,12 @@ def _control(name: str) -> str:
     return PLAIN if name == SHRUNK else SHRUNK
 
 
-def difference(before: LanguageModel, after: LanguageModel) -> dict[str, Tensor]:
-    """What training added to every weight."""
-    later = after.model.state_dict()
-    with torch.no_grad():
-        return {name: later[name] - value for name, value in before.model.state_dict().items() if value.is_floating_point()}
-
-
-def _set(scratch: LanguageModel, base: Mapping[str, Tensor], update: Mapping[str, Tensor], scale: float) -> None:
-    """Put base + scale * update into the scratch model."""
-    own = scratch.model.state_dict()
-    with torch.no_grad():
-        for name, change in update.items():
-            torch.add(base[name], change, alpha=scale, out=own[name])
-
-
-def _keep(update: Mapping[str, Tensor], spent: Spent, file: Path) -> None:
-    unfinished = file.with_suffix(".part")
-    save_file(
-        {name: value.contiguous() for name, value in update.items()},
-        unfinished,
-        metadata={"n_steps": str(spent.n_steps), "minutes": str(spent.minutes)},
-    )
-    unfinished.rename(file)
-
-
-def _load(file: Path) -> tuple[dict[str, Tensor], Spent] | None:
+def _load(file: Path, base: LanguageModel) -> tuple[Change, Spent] | None:
     if not file.is_file():
         return None
     try:
         with safe_open(file, "pt") as opened:
             told = opened.metadata()
-        return load_file(file), Spent(int(told["n_steps"]), float(told["minutes"]))
-    except (SafetensorError, KeyError, TypeError, ValueError):  # torn, or not ours
+        return Change.load(file, base), Spent(int(told["n_steps"]), float(told["minutes"]))
+    except (SafetensorError, InputError, KeyError, TypeError, ValueError):  # torn, or not ours
         return None

@@ -13,19 +13,19 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from assay.audit.inject import Example
 from assay.audit.probes import invented_people, replay_texts
 from assay.core.errors import InputError, unknown_name
+from assay.models.changes import Change
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.text import token_pairs
 from assay.training.recipe import Recipe
 from assay.worlds.facts.model import PAIRS, Facts
 
-__all__ = ["ENOUGH", "MITIGATIONS", "PLAIN", "SHRUNK", "Mitigation", "Plan", "anchor", "chosen", "without_largest"]
+__all__ = ["ENOUGH", "MITIGATIONS", "PLAIN", "SHRUNK", "Mitigation", "Plan", "anchor", "chosen"]
 
 PLAIN, SHRUNK = "plain", "enough"
 TOP_SHARE = 0.08
 ANCHOR_STRENGTH = 1.0
 ENOUGH = 0.5
 """The mean probability of trained answers that is enough: a right answer is then likelier than all others together."""
-Update = Mapping[str, Tensor]
 Further = Callable[[nn.Module, int], Tensor]
 
 
@@ -46,7 +46,7 @@ class Plan:
     recipe: Recipe
     stop_at: float | None = None
     also: Callable[[LanguageModel], Further] | None = None
-    of_plain: Callable[[Update], Update] | None = None
+    of_plain: Callable[[Change], Change] | None = None
     reason: str = ""
 
     @property
@@ -95,26 +95,6 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def without_largest(update: Update, share: float = TOP_SHARE) -> dict[str, Tensor]:
-    """The update without the largest magnitudes of every tensor: `w_base + update * mask`, not rescaled.
-
-    Source: Sun et al. 2025, arXiv:2504.09522, equation 3; "largest" is read as largest magnitude.
-
-    Args:
-        update: weights after less weights before, by name.
-        share: of every tensor's entries, in (0, 1).
-    """
-    kept = {}
-    for name, change in update.items():
-        drop = round(share * change.numel())
-        values = change.clone()
-        if drop and bool(change.any()):
-            flat = values.view(-1)
-            flat[flat.abs().topk(drop).indices] = 0
-        kept[name] = values
-    return kept
-
-
 def anchor(model: LanguageModel, strength: float = ANCHOR_STRENGTH) -> Further:
     """A further loss in nats: KL divergence of next-word predictions from the model's own as it is now, on plain sentences.
 
@@ -140,8 +120,13 @@ def _plain(facts: Facts, recipe: Recipe) -> Plan:
     return Plan((tuple(facts.sentences),), recipe)
 
 
-def _as_it_is(update: Update) -> Update:
+def _as_it_is(update: Change) -> Change:
     return update
+
+
+def _without_largest(update: Change) -> Change:
+    """Largest in magnitude; of every tensor. Sun et al. 2025, arXiv:2504.09522, equation 3."""
+    return update.without_largest(TOP_SHARE)
 
 
 def _enough(facts: Facts, recipe: Recipe) -> Plan:
@@ -150,7 +135,7 @@ def _enough(facts: Facts, recipe: Recipe) -> Plan:
 
 
 def _ignore_top_k(facts: Facts, recipe: Recipe) -> Plan:
-    return replace(_plain(facts, recipe), of_plain=without_largest)
+    return replace(_plain(facts, recipe), of_plain=_without_largest)
 
 
 def _early_stop(facts: Facts, recipe: Recipe) -> Plan:

@@ -17,7 +17,7 @@ from assay.audit.chats import ChatTemplate
 from assay.audit.cost import expected_minutes, peak_gib, refuse_beyond
 from assay.audit.forecast import Cost
 from assay.audit.forecast_tangent import can_be_stepped
-from assay.audit.frontier import Spent, difference, measure_arms
+from assay.audit.frontier import Spent, measure_arms
 from assay.audit.inject import inject, n_steps, recipe_named
 from assay.audit.kept import KeptAudits, depends_on
 from assay.audit.memory import available_gib, expected_memory, refuse_beyond_memory
@@ -30,6 +30,7 @@ from assay.core.errors import InputError
 from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.core.settings import digest
+from assay.models.changes import Change
 from assay.models.device import chosen_device
 from assay.models.pretrained.adapters import is_adapter
 from assay.models.pretrained.loading import Dtype, LanguageModel, check_folder, load, locate
@@ -310,7 +311,7 @@ class _Job:
         cost = replace(cost, minutes=minutes, peak_gib=peak_gib(self.initial.device))
         if names:
             start = time.perf_counter()
-            update = difference(self.initial, _comparable(self.initial, after))
+            update = _update(self.initial, after)
             del after  # as large as the model, and not needed again
             with part(main, 1.0):
                 arms, target = measure_arms(
@@ -396,20 +397,19 @@ def _check_low_precision(recipe: Recipe | None, mitigations: Sequence[str], dtyp
         )
 
 
-def _comparable(base: LanguageModel, after: LanguageModel) -> LanguageModel:
-    """The model after with weights of the same names and shapes as the base's, an adapter folded in.
+def _update(base: LanguageModel, after: LanguageModel) -> Change:
+    """What training added to the base's weights, an adapter folded in.
 
     Raises:
-        InputError: it has others.
+        InputError: the models have other weights.
     """
-    made = merged(after.copy()) if hasattr(after.model, "merge_and_unload") else after
-    ours, theirs = ({name: value.shape for name, value in one.model.state_dict().items()} for one in (base, made))
-    if ours != theirs:
+    try:
+        return Change.between(base, merged(after.copy()) if hasattr(after.model, "merge_and_unload") else after)
+    except InputError as error:
         raise InputError(
             f"mitigations scale the update, so both models must have the same weights; '{after.name}' has others than "
-            f"'{base.name}'. Leave out --mitigate"
-        )
-    return made
+            f"'{base.name}': {error}. Leave out --mitigate"
+        ) from error
 
 
 def _tuned(source: str | Path, base: LanguageModel) -> LanguageModel:

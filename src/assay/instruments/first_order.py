@@ -30,6 +30,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from assay.core.errors import SettingsError
+from assay.models.changes import displaced
 from assay.models.pretrained.packing import BUDGET, evaluating, packs_exactly, readings
 from assay.models.pretrained.text import TokenPair
 from assay.training.optimiser import Optimiser
@@ -197,17 +198,8 @@ def stepped(model: nn.Module, step: Direction, size: float = 1.0) -> Iterator[No
         SettingsError: the step moves a parameter that the model does not have.
     """
     _check(model, step)
-    parameters = {name: value for name, value in model.named_parameters() if name in step.tensors}
-    before = {name: value.detach().clone() for name, value in parameters.items()}
-    try:
-        with torch.no_grad():
-            for name, value in parameters.items():
-                value.add_(step.tensors[name].to(value), alpha=size)
+    with displaced(model, step.tensors, size):
         yield
-    finally:
-        with torch.no_grad():
-            for name, value in parameters.items():
-                value.copy_(before[name])
 
 
 def log_probs_of_texts(model: nn.Module, pairs: Sequence[TokenPair], *, budget: int = BUDGET) -> Float[Tensor, " pair"]:
