@@ -448,3 +448,7 @@ def test_a_bounded_mean_is_covered_however_its_numbers_are_spread() -> None:
     assert (found.estimate, found.low, found.high) == pytest.approx((exact.estimate, exact.low, exact.high))
     with pytest.raises(InputError, match=r"numbers in \[0, 1\]; got -1 to 1"):
         bounded_mean([-1.0, 1.0])
+    both = bounded_mean([-0.5] + [0.0] * 34 + [1.0], signed=True)
+    assert (-both.low, both.high) == pytest.approx((proportion(1, 36).high, proportion(1, 36).high))
+    signed = [bounded_mean(rng.choice([-1.0, 0.0, 0.5], 36, p=[0.03, 0.94, 0.03]), signed=True) for _ in range(300)]
+    assert np.mean([one.low <= -0.015 <= one.high for one in signed]) >= 0.95

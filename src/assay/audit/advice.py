@@ -71,27 +71,31 @@ def _of_harms(found: Audit) -> Iterator[Advice]:
             small = any(one.clear and one.estimate > 0 for one in unwanted)
             said = "What is clear is small" if small else "No harm is clear"
             likely = [count for count in found.counts if _likely_harm(count)]
+            rest = "How large a harm may still be is the upper end of its interval."
+            cites = f"In total, upper ends: {', '.join(widest)}"
             if likely:
-                said += " with all columns allowed for; looked at alone, this would be: " + "; ".join(map(_told, likely))
-            yield Advice(
-                f"{said}. How large a harm may still be is the upper end of its interval.",
-                f"In total, upper ends: {', '.join(widest)}",
-            )
+                compared = {arm.name for arm in found.arms}
+                offered = _offered(likely[0].column, without=compared, trains=not found.tuned)
+                rest = f"Looked at alone, this would be: {'; '.join(map(_told, likely))}."
+                said += " with all columns allowed for"
+                if offered is not None:
+                    rest, cites = f"{rest} Compare {offered[0]}.", f"{cites}; {offered[1]}"
+                elif SHRUNK not in compared:
+                    rest = f"{rest} Compare {_smaller()}."
+            yield Advice(f"{said}. {rest}", cites)
 
 
 def _likely_harm(count: Count) -> bool:
-    """Whether a count of what nobody wanted is beyond its interval of 95 %, which allows for no other column."""
+    """Whether what nobody wanted moved beyond the count's interval of 95 %, which allows for no other column."""
     column = column_named(count.column)
-    if column.wanted:
-        return False
     kept = column.losses and column.counts == "right"  # what was known is counted as long as it is
-    return count.high < count.before if kept else count.low > count.before
+    return count.moved and not column.wanted and (count.after < count.before) == kept
 
 
 def _told(count: Count) -> str:
     before = "" if column_named(count.column).counts == "lost" else f", {count.before:.3g} before"
-    counted, interval = column_named(count.column).counted, f"(95 %: {count.low:.3g} to {count.high:.3g})"
-    return f"{count.after:.3g} of {count.n} {counted}{before} {interval}"
+    low, high = count.ends
+    return f"{count.after:.3g} of {count.n} {column_named(count.column).counted}{before} (95 %: {low} to {high})"
 
 
 def _remedied(found: Audit, total: Total) -> Advice:
@@ -123,11 +127,15 @@ def _remedied(found: Audit, total: Total) -> Advice:
             f"{cite}; Mitigations: {', '.join(arm.name for arm in found.arms if arm.harms)}",
         )
     if offered is None:
-        smaller = f"'{SHRUNK}', which {MITIGATIONS[SHRUNK].says}"
-        said = f"{said}. Compare {smaller} (--mitigate {SHRUNK})."
+        said = f"{said}. Compare {_smaller()}."
         return Advice(said, f"{cite}; nothing of our own comparison speaks of it")
     remedy, number = offered
     return Advice(f"{said}. Compare {remedy}.", f"{cite}; {number}")
+
+
+def _smaller() -> str:
+    """The smaller step, which does less of anything, in words."""
+    return f"'{SHRUNK}', which {MITIGATIONS[SHRUNK].says} (--mitigate {SHRUNK})"
 
 
 def _offered(column: str, *, without: Collection[str] = (), trains: bool = True) -> tuple[str, str] | None:

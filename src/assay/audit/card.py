@@ -66,7 +66,7 @@ def told(count: Count) -> str:
     """A count in a line: "28 of 30 trained sentences recalled (10 before), 95 % interval 26 to 30"."""
     before = "" if column_named(count.column).losses else f" ({count.before:.0f} before)"
     after = f"{count.after:.0f}" if abs(count.after - round(count.after)) < 0.05 else f"{count.after:.1f}"
-    ends = f"{math.floor(count.low + 1e-9)} to {math.ceil(count.high - 1e-9)}"
+    ends = "{} to {}".format(*count.ends)
     return f"{after} of {count.n} {column_named(count.column).counted}{before}, 95 % interval {ends}"
 
 

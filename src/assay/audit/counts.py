@@ -4,6 +4,7 @@ The interval is at 95 %, each by itself, of the share of questions: over the uni
 runs added where there are several; where all units are alike, the exact binomial one over them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,17 @@ class Count:
     after: float
     low: float
     high: float
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The interval's ends in whole questions, rounded outwards."""
+        return math.floor(self.low + 1e-9), math.ceil(self.high - 1e-9)
+
+    @property
+    def moved(self) -> bool:
+        """Whether `before` lies outside these ends; of a column that counts what was lost, 0."""
+        low, high = self.ends
+        return not low <= self.before <= high
 
 
 def counts(facts: Sequence[OfFact], found: Sequence[Outcome], *, seeds: Seeds) -> tuple[Count, ...]:

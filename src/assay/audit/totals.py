@@ -129,7 +129,7 @@ def table(
     """
     at = {
         key: interval_of(
-            values, seeds.child("-".join(key)), values if column_named(key[0]).losses and not differences else None
+            values, seeds.child("-".join(key)), values if column_named(key[0]).losses else None, signed=differences
         )
         for key, values in lines.items()
         if values.n_units > 1
@@ -161,7 +161,9 @@ def table(
     return found
 
 
-def interval_of(values: Values, seeds: Seeds, shares: Values | None = None) -> Callable[[float], Interval]:
+def interval_of(
+    values: Values, seeds: Seeds, shares: Values | None = None, *, signed: bool = False
+) -> Callable[[float], Interval]:
     """The mean over subjects, with the widest of the intervals that its ways of clustering give, as a function of the level.
 
     What training runs add stands at right angles to it, so reaches are added as the sides of a right-angled triangle.
@@ -171,6 +173,7 @@ def interval_of(values: Values, seeds: Seeds, shares: Values | None = None) -> C
         seeds: of bootstraps.
         shares: the same as numbers in [0, 1], if they are: where nearly all are alike, resamples without any spread leave a
             bootstrap without an end, and the binomial bounds of `bounded_mean` take its place.
+        signed: whether these numbers may be below 0, as differences are.
     """
     estimate = _mean(values.facts)
     ways = [
@@ -186,7 +189,8 @@ def interval_of(values: Values, seeds: Seeds, shares: Values | None = None) -> C
         reach = math.hypot(*reaches)
         if shares is not None and math.isinf(reach):
             bounds = [
-                bounded_mean([np.mean(own) for own in way.values()], level=level) for way in (shares.facts, *shares.shared)
+                bounded_mean([np.mean(own) for own in way.values()], level=level, signed=signed)
+                for way in (shares.facts, *shares.shared)
             ]
             below = max(0.0, *(estimate - one.low for one in bounds))
             above = max(0.0, *(one.high - estimate for one in bounds))

@@ -188,13 +188,14 @@ def _tiles(found: Audit) -> list[_Tile]:
             number, says, more = _changed(column, total)
         else:
             continue
-        tiles.append(_Tile(typeset(number), says, typeset(more), _tone(total)))
+        moved = total.column not in counts or counts[total.column].moved  # the tile's own interval has to say so too
+        tiles.append(_Tile(typeset(number), says, typeset(more), _tone(total) if moved else ""))
     return tiles
 
 
 def _counted(column: Column, count: Count) -> tuple[str, str, str]:
     before = "" if column.losses else f"{count.before:.0f} before; "
-    ends = f"{math.floor(count.low + 1e-9)} to {math.ceil(count.high - 1e-9)}"
+    ends = "{} to {}".format(*count.ends)
     return f"{_whole(count.after)} of {count.n}", column.counted, f"{before}95 %: {ends}"
 
 

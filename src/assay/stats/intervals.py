@@ -185,22 +185,28 @@ def proportion(successes: int, n: int, *, level: float = 0.95) -> Interval:
     return Interval(successes / n, low, high, level, int(n), "Clopper-Pearson")
 
 
-def bounded_mean(values: ArrayLike, *, level: float = 0.95) -> Interval:
+def bounded_mean(values: ArrayLike, *, level: float = 0.95, signed: bool = False) -> Interval:
     """The mean of numbers in [0, 1] with an interval that holds however they are spread; one number is enough.
 
     The mean is at least the probability of a 1 and at most that of anything above 0: the ends are the exact binomial bounds of
     these two. It is wide where many numbers lie between, and serves where nearly all are 0, or 1, and a bootstrap has no end.
 
+    Args:
+        values: the numbers.
+        level: of the interval.
+        signed: numbers in [-1, 1]: their mean is at least minus the probability of anything below 0.
+
     Source: Clopper & Pearson 1934, Biometrika 26, for the two bounds.
 
     Raises:
-        InputError: a number outside [0, 1].
+        InputError: a number outside [0, 1], or [-1, 1].
     """
-    found = units(values, what="a bounded mean", needs=1)
-    if found.min() < 0 or found.max() > 1:
-        raise InputError(f"a bounded mean needs numbers in [0, 1]; got {found.min():g} to {found.max():g}")
-    ones, above = (proportion(int(np.sum(some)), len(found), level=level) for some in (found == 1, found > 0))
-    return Interval(float(found.mean()), ones.low, above.high, level, len(found), "binomial bounds")
+    found, least = units(values, what="a bounded mean", needs=1), -1 if signed else 0
+    if found.min() < least or found.max() > 1:
+        raise InputError(f"a bounded mean needs numbers in [{least}, 1]; got {found.min():g} to {found.max():g}")
+    below, ones, above = (proportion(int(np.sum(some)), len(found), level=level) for some in (found < 0, found == 1, found > 0))
+    low = -below.high if signed else ones.low
+    return Interval(float(found.mean()), low, above.high, level, len(found), "binomial bounds")
 
 
 def every(values: ArrayLike) -> Interval:
