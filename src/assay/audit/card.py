@@ -1,7 +1,6 @@
 """A section for a model card: what injecting these facts did, with intervals and the file's hash."""
 
 import html
-import math
 from collections.abc import Sequence
 
 from assay.audit.columns import column_named

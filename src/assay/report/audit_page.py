@@ -4,7 +4,6 @@ Colour and figure go by evidence: a number is coloured where its interval exclud
 """
 
 import json
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
