@@ -53,7 +53,7 @@ def test_messages_name_only_options_that_their_commands_have() -> None:
     """What reads a file is used by three commands, what asks a model by two."""
     root = typer.main.get_command(app)
     commands = dict(root.commands)  # type: ignore[attr-defined]
-    wanted = {name: commands[name] for name in ("audit", "report", "provenance")} | commands["facts"].commands
+    wanted = {name: commands[name] for name in ("audit", "exposure", "provenance", "report")} | commands["facts"].commands
     options = {name: {option for parameter in command.params for option in parameter.opts} for name, command in wanted.items()}
     named = {
         folder: {
@@ -68,4 +68,5 @@ def test_messages_name_only_options_that_their_commands_have() -> None:
     assert {"--from"} <= options["convert"]
     assert {"--audit"} <= options["report"]  # of audits that are kept
     assert {"--assume-shuffled"} <= options["provenance"]
-    assert named["audit"] - {"--audit", "--assume-shuffled"} <= options["audit"]
+    assert {"--field"} <= options["exposure"]
+    assert named["audit"] - {"--audit", "--assume-shuffled", "--field"} <= options["audit"]
