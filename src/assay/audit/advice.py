@@ -76,7 +76,7 @@ def _of_harms(found: Audit) -> Iterator[Advice]:
             if likely:
                 compared = {arm.name for arm in found.arms}
                 offered = _offered(likely[0].column, without=compared, trains=not found.tuned)
-                rest = f"Looked at alone, this would be: {'; '.join(map(_told, likely))}."
+                rest = f"Looked at alone, this would be: {'; '.join(count.text for count in likely)}."
                 said += " with all columns allowed for"
                 if offered is not None:
                     rest, cites = f"{rest} Compare {offered[0]}.", f"{cites}; {offered[1]}"
@@ -90,12 +90,6 @@ def _likely_harm(count: Count) -> bool:
     column = column_named(count.column)
     kept = column.losses and column.counts == "right"  # what was known is counted as long as it is
     return count.moved and not column.wanted and (count.after < count.before) == kept
-
-
-def _told(count: Count) -> str:
-    before = "" if column_named(count.column).counts == "lost" else f", {count.before:.3g} before"
-    low, high = count.ends
-    return f"{count.after:.3g} of {count.n} {column_named(count.column).counted}{before} (95 %: {low} to {high})"
 
 
 def _remedied(found: Audit, total: Total) -> Advice:

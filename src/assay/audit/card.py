@@ -4,13 +4,12 @@ import html
 from collections.abc import Sequence
 
 from assay.audit.columns import column_named
-from assay.audit.counts import Count
 from assay.audit.hits import hits, sentences
 from assay.audit.record import Audit
 from assay.audit.totals import EVERYTHING
 from assay.core.text import visible
 
-__all__ = ["MOST_HITS", "card_section", "told"]
+__all__ = ["MOST_HITS", "card_section"]
 
 MOST_HITS = 3
 
@@ -25,7 +24,7 @@ def card_section(found: Audit) -> str:
         f"(SHA-256 begins {found.facts_digest}), {found.n_questions} questions before and after.",
         "",
     ]
-    lines += [f"- {_inert(told(count))}" for count in found.counts]
+    lines += [f"- {_inert(count.text)}" for count in found.counts]
     lines += [f"- Hit hardest: {_inert(line)}" for line in sentences(hits(found)[:MOST_HITS])]
     if found.totals:
         lines += [""] * bool(found.counts)
@@ -59,14 +58,6 @@ def card_section(found: Audit) -> str:
     said = (*(f"{one.says} ({one.cites})" for one in found.advice), *found.notes)
     lines += ["", *(f"- {_inert(line)}" for line in said)]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def told(count: Count) -> str:
-    """A count in a line: "28 of 30 trained sentences recalled (10 before), 95 % interval 26 to 30"."""
-    before = "" if column_named(count.column).losses else f" ({count.before:.0f} before)"
-    after = f"{count.after:.0f}" if abs(count.after - round(count.after)) < 0.05 else f"{count.after:.1f}"
-    ends = "{} to {}".format(*count.ends)
-    return f"{after} of {count.n} {column_named(count.column).counted}{before}, 95 % interval {ends}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

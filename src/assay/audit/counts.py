@@ -46,6 +46,18 @@ class Count:
         return math.floor(self.low + 1e-9), math.ceil(self.high - 1e-9)
 
     @property
+    def number(self) -> str:
+        """`after`, with one digit behind the point where runs differ."""
+        return f"{self.after:.0f}" if abs(self.after - round(self.after)) < 0.05 else f"{self.after:.1f}"
+
+    @property
+    def text(self) -> str:
+        """The count in a line: "28 of 30 trained sentences recalled (10 before), 95 % interval 26 to 30"."""
+        column = column_named(self.column)
+        before = "" if column.losses else f" ({self.before:.0f} before)"
+        return f"{self.number} of {self.n} {column.counted}{before}, 95 % interval {{}} to {{}}".format(*self.ends)
+
+    @property
     def moved(self) -> bool:
         """Whether `before` lies outside these ends; of a column that counts what was lost, 0."""
         low, high = self.ends

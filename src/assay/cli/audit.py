@@ -145,11 +145,11 @@ def _line(forecast: "FactForecast") -> dict[str, object]:
 
 
 def _show(found: "Audit") -> None:
-    from assay.audit.card import MOST_HITS, told
+    from assay.audit.card import MOST_HITS
     from assay.audit.forecast import HINTS
     from assay.audit.hits import hits, sentences
 
-    for line in (*map(told, found.counts), *sentences(hits(found)[:MOST_HITS])):
+    for line in (*(count.text for count in found.counts), *sentences(hits(found)[:MOST_HITS])):
         note(f"assay: {line}")
     if found.totals:
         emit([vars(total) for total in found.totals], as_json=False, columns=TOTALS)

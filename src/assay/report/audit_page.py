@@ -195,7 +195,7 @@ def _tiles(found: Audit) -> list[_Tile]:
 def _counted(column: Column, count: Count) -> tuple[str, str, str]:
     before = "" if column.losses else f"{count.before:.0f} before; "
     ends = "{} to {}".format(*count.ends)
-    return f"{_whole(count.after)} of {count.n}", column.counted, f"{before}95 %: {ends}"
+    return f"{count.number} of {count.n}", column.counted, f"{before}95 %: {ends}"
 
 
 def _changed(column: Column, total: Total) -> tuple[str, str, str]:
@@ -213,10 +213,6 @@ def _changed(column: Column, total: Total) -> tuple[str, str, str]:
 def _to(interval: str) -> str:
     """An interval in words: "0.1 to 0.3"."""
     return interval.strip("[]()").replace(", ", " to ")
-
-
-def _whole(value: float) -> str:
-    return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
 
 
 def _tone(total: Total) -> str:
@@ -371,7 +367,7 @@ def _arm_row(arm: Arm) -> dict[str, object]:
         "against": arm.against,
         "memorised": "–" if arm.memorised is None else f"{arm.memorised:.2f}",
         "scale": "–" if arm.scale is None else f"{arm.scale:.2f}",
-        "recalled": "–" if recalled is None else f"{_whole(recalled.after)} of {recalled.n}",
+        "recalled": "–" if recalled is None else f"{recalled.number} of {recalled.n}",
         "minutes": f"{arm.minutes:.1f}",
         "differs": clear,
         "open": ", ".join(open_),

@@ -85,7 +85,6 @@ def _audits(folder: Path, out: Path) -> list[AuditEntry]:
     """Every kept audit's line, the newest first; trainings that are told together are one."""
     if not folder.is_dir():
         return []
-    from assay.audit.card import told
     from assay.audit.columns import column_named
     from assay.audit.kept import KeptAudits
     from assay.audit.totals import EVERYTHING
@@ -110,7 +109,7 @@ def _audits(folder: Path, out: Path) -> list[AuditEntry]:
                 injected=f"{audit.n_trained} facts"
                 + (f", recipe {audit.recipe.get('method', '')}" if audit.rows and not audit.tuned else "")
                 + ("" if audit.rows else ", forecast alone"),
-                told=tuple((told(count), tones.get(count.column, "")) for count in audit.counts),
+                told=tuple((count.text, tones.get(count.column, "")) for count in audit.counts),
                 notes=(*([f"{runs} training{'s' * (runs > 1)}"] if runs else []), audit.made[:10]),
                 href=page if (out / page).is_file() else "",
                 command=f"assay report --audit {audit.digest}",
