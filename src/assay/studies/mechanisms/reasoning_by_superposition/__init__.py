@@ -129,8 +129,8 @@ STUDY = Study(
         Departure(
             "D11",
             "30 November 2026: twelve runs of `trained` and of `shortcut` were counted. Their first ten and eight decide the "
-            "same claims, so these are what the laptop preset asks for and the reference keeps. The number was chosen after the "
-            "rows were seen: C3.spare needs ten of them. The log has the numbers of the twelve.",
+            "same claims, so these are what the laptop preset asks for and the reference keeps. The number was chosen after "
+            "the rows were seen: C3.spare needs ten of them. The log has the numbers of the twelve.",
         ),
     ),
     experiments=(CONSTRUCTION, TRAINED, SHORTCUT),
