@@ -15,6 +15,7 @@ from assay.audit.forecast import FactForecast
 from assay.audit.mitigations import MITIGATIONS, SHRUNK
 from assay.audit.record import Arm, Audit, Harm
 from assay.audit.totals import EVERYTHING, Total
+from assay.report import audit_page
 
 DOCS = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
 ROW = "a row"
@@ -156,3 +157,22 @@ def test_a_count_that_is_beyond_its_own_interval_is_named_where_no_harm_is_clear
         assert f"{count.after:.3g} of {count.n}" in line.says
         offered = [name for name, one in MITIGATIONS.items() if count.column in one.helps]
         assert all(f"'{name}'" in line.says for name in offered)
+
+
+@pytest.mark.parametrize(
+    ("count", "tone"),
+    [
+        (Count("hallucinated", 327, 3, 42, 18, 66), "bad"),
+        (Count("hallucinated", 327, 3, 42, 2.5, 66), ""),  # clear in the table, and not in what the tile shows
+        (Count("displaced", 19, 0, 5, 1.2, 9), "bad"),
+        (Count("paraphrase", 40, 8, 17, 9.1, 25), "good"),
+        (Count("paraphrase", 40, 8, 17, 8.9, 25), ""),
+    ],
+)
+def test_a_tile_is_coloured_where_its_own_interval_says_so_too(count: Count, tone: str) -> None:
+    record = replace(found(total(count.column, 0.3)), counts=(count,))
+    (tile,) = audit_page._tiles(record)
+    assert tile.tone == tone
+    assert tile.number == f"{count.number} of {count.n}"
+    (unclear,) = audit_page._tiles(replace(found(total(count.column, 0.3, clear=False)), counts=(count,)))
+    assert not unclear.tone

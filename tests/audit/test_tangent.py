@@ -1,6 +1,7 @@
 """The tangent forecast: exact where training is one step, and the model stays what it was."""
 
 import csv
+import html
 import json
 import runpy
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 pytest.importorskip("transformers", reason="needs the extra 'lm'")
 
+from assay.audit.forecast import HINTS
 from assay.audit.forecast_tangent import carried_on, log_odds, log_probs_at, virtually_stepped
 from assay.audit.inject import inject
 from assay.audit.probes import Extent
@@ -148,6 +150,7 @@ def test_page_and_tables_carry_it(tmp_path: Path) -> None:
     facts = parse_facts(FILE, form=".yaml", where="file.yaml")
     alone = audit(tiny_language_model(), facts, forecast_only=True, extent=SMALL)
     assert "The tangent forecast" in audit_page(alone)
+    assert HINTS in html.unescape(audit_page(alone))
     found = audit(tiny_language_model(), facts, recipe=RECIPES["full"], extent=SMALL)
     assert "one virtual step, carried on" in audit_page(found)
     write_audit(found, tmp_path)
@@ -155,6 +158,24 @@ def test_page_and_tables_carry_it(tmp_path: Path) -> None:
         lines = list(csv.DictReader(stream))
     for line, one in zip(lines, found.forecast, strict=True):
         assert float(line["tangent: primed"]) == pytest.approx(one.tangent["primed"])
+
+
+@pytest.mark.parametrize(
+    ("forecast", "rank", "low", "high", "orders"),
+    [
+        ("tangent", 0.6, 0.1, 0.8, True),
+        ("tangent", 0.6, -0.1, 0.8, False),
+        ("tangent", 0.4, 0.1, 0.8, False),
+        ("tangent", -0.6, -0.8, -0.1, False),
+        ("known", -0.6, -0.8, -0.1, True),  # who knows more has less to learn
+        ("known", -0.6, -0.8, 0.1, False),
+        ("known", -0.4, -0.8, -0.1, False),
+        ("known", 0.6, 0.1, 0.8, False),
+    ],
+)
+def test_which_forecasts_order_facts(forecast: str, rank: float, low: float, high: float, orders: bool) -> None:
+    command = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "forecasts.py"))
+    assert command["_reached"](command["Line"](forecast, "primed", "a record", 30, rank, low, high)) == orders
 
 
 def test_the_command_that_scores_forecasts(tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ STUDY = Study(
     ),
     scale="Theirs: two layers of width 768 on 14,785 symbolic ProsQA graphs of about 23 nodes, 3 or 4 steps, 300 epochs on two "
     "A100. Ours: the theorem's weights at its own scale, up to 60 nodes; and two layers of width 64 on graphs of 16 nodes "
-    "and 3 steps, 2,600 updates, ten seeds (eight on the benchmark). Not shown here: the paper's own training run, its 12-layer chain of thought, "
-    "and GSM8k, which need a GPU; a pretrained model thinking in vectors.",
+    "and 3 steps, 2,600 updates, ten seeds (eight on the benchmark). Not shown here: the paper's own training run, its "
+    "12-layer chain of thought, and GSM8k, which need a GPU; a pretrained model thinking in vectors.",
     departures=(
         Departure(
             "D1",
