@@ -8,7 +8,7 @@ import pytest
 from assay.audit.counts import counts
 from assay.audit.outcomes import Outcome
 from assay.audit.probes import Probe
-from assay.audit.totals import shares_of, table, values_of
+from assay.audit.totals import shares_of, table, table_of_differences, values_of
 from assay.core.seeds import Seeds
 from assay.stats.intervals import proportion
 
@@ -88,3 +88,26 @@ def test_a_total_of_few_losses_has_an_end() -> None:
     assert line.estimate == pytest.approx(1 / 36)
     assert (line.low, line.clear) == (0, False)
     assert line.high == pytest.approx(proportion(2, 36, level=line.level).high)
+
+
+def rare(column: str, changes: dict[int, float]) -> list[Outcome]:
+    """36 questions about as many subjects, of which few changed by so much."""
+    question = Probe("p", ("a", "b"), kind="sentence", about="", column=column, fact=0, measure="share")
+    return [Outcome(replace(question, about=str(i), fact=i), 0.9, 0.9 + changes.get(i, 0.0), 1.0, 1.0) for i in range(36)]
+
+
+def test_a_difference_of_rare_losses_has_ends_on_both_sides() -> None:
+    facts = [Told(str(i), str(i)) for i in range(36)]
+    pairs = {"arm": (rare("forgotten", {0: -0.5}), rare("forgotten", {1: -0.4}))}
+    (line,) = table_of_differences(facts, pairs, seeds=Seeds(0))
+    reach = proportion(1, 36, level=line.level).high
+    assert line.estimate == pytest.approx(0.1 / 36)
+    assert (line.low, line.high) == pytest.approx((-reach, reach))
+
+
+def test_only_losses_lie_between_nought_and_one() -> None:
+    """Of a column whose numbers may fall below 0 nothing is known beyond what the bootstrap says."""
+    facts = [Told(str(i), str(i)) for i in range(36)]
+    (line,) = table({("learned", "all"): values_of(facts, rare("learned", {0: -0.5}))}, seeds=Seeds(0))
+    assert not line.clear
+    assert line.low == -1

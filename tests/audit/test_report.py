@@ -16,6 +16,7 @@ pytest.importorskip("transformers", reason="needs the extra 'lm'")
 
 from assay.audit.card import card_section
 from assay.audit.columns import COLUMNS, questions
+from assay.audit.forecast import HINTS
 from assay.audit.hits import hits, sentences
 from assay.audit.mitigations import MITIGATIONS
 from assay.audit.record import Audit
@@ -97,6 +98,10 @@ def test_mitigations_are_compared_at_the_same_memorisation(mitigated: Audit) -> 
     assert mitigated.memorised is not None
     assert mitigated.memorised <= min(arm.memorised or 0 for arm in compared) + 1e-9
     assert not plain.harms
+    enough = arms["enough"]
+    assert enough.scale is not None
+    assert enough.scale < 1
+    assert 0 < enough.columns["learned"] < plain.columns["learned"] - 0.05, "measured at its scale, not at full strength"
     assert 0 < arms["early-stop"].n_steps < plain.n_steps == arms["kl-anchor"].n_steps
     assert arms["ignore-top-k"].n_steps == 0
     assert {harm.column for harm in arms["early-stop"].harms} >= {"hallucinated", "primed", "displaced", "neutral_text"}
@@ -154,6 +159,8 @@ def test_the_commands_work_from_a_file_to_a_report(tmp_path: Path, capsys: Any) 
     code, text, _ = run(["audit", model, str(file), "--forecast-only", "--json", *common], capsys)
     assert code == 0
     assert json.loads(text)["rows"] == []
+    code, text, said = run(["audit", model, str(file), "--forecast-only", *common], capsys)
+    assert (code, HINTS in said) == (0, True)
     arguments = ["audit", model, str(file), "--set", "n_epochs=1", "--keep", str(tmp_path / "tuned"), *common]
     code, text, said = run([*arguments, "--out", str(tmp_path / "out"), "--card", str(tmp_path / "card.md")], capsys)
     assert code == 0, said

@@ -151,8 +151,14 @@ def test_page_and_tables_carry_it(tmp_path: Path) -> None:
     alone = audit(tiny_language_model(), facts, forecast_only=True, extent=SMALL)
     assert "The tangent forecast" in audit_page(alone)
     assert HINTS in html.unescape(audit_page(alone))
-    found = audit(tiny_language_model(), facts, recipe=RECIPES["full"], extent=SMALL)
+    found = audit(tiny_language_model(), facts, recipe=Recipe(learning_rate=1e-2, n_epochs=3, batch_size=8), extent=SMALL)
     assert "one virtual step, carried on" in audit_page(found)
+    said = [one.tangent["primed"] for one in found.forecast]
+    came = [row.cells["primed"].change for row in found.rows if row.trained]
+    (scored,) = (one for one in found.calibration if (one.forecast, one.column) == ("tangent", "primed"))
+    assert scored.mean_error == pytest.approx(np.mean(np.abs(np.subtract(said, came))))
+    assert scored.mean_error > 1e-3, "three steps are not one"
+    assert (scored.mean_forecast, scored.mean_outcome) == pytest.approx((np.mean(said), np.mean(came)))
     write_audit(found, tmp_path)
     with (tmp_path / "facts.csv").open() as stream:
         lines = list(csv.DictReader(stream))
