@@ -65,7 +65,8 @@ def with_oracle(
 
     def tune(base, sentences, recipe, seeds, name, *, watch=(), watch_every=1):
         oracle = Oracle(worlds[tuple(sentences)], strength, prior, seeds("oracle"), dict(sentences))
-        oracle.watched = [(step * watch_every, ask(oracle, watch)) for step in range(3)] if watch else []
+        steps = range(0, recipe.n_epochs * len(sentences) // recipe.batch_size + 1, watch_every)
+        oracle.watched = [(step, ask(oracle, watch)) for step in steps] if watch else []
         return oracle
 
     def ask(subject, questions, **_):
@@ -174,12 +175,12 @@ def test_the_followed_designs_differ_in_what_they_say_alone() -> None:
     assert sentences_of(worlds["sport-music/long"], "sport-music/long") == same
     shuffled = sentences_of(worlds["sport-music/long-shuffled"], "sport-music/long-shuffled")
     assert shuffled == sentences_of(worlds["sport-music/shuffled"], "sport-music/shuffled") != same
-    world = worlds["sport-music/long-taught"]
-    taught = sentences_of(world, "sport-music/long-taught")
+    world = worlds["sport-music/taught"]
+    taught = sentences_of(world, "sport-music/taught")
     assert taught[: len(same)] == same
     assert taught[len(same) :] == [question.lesson for question in world.implications_of(world.held_out)]
     longer = {name for name in worlds if language_model.n_epochs(settings, name) == 16}
-    assert longer == {f"sport-music/{design}" for design in ("long", "long-shuffled", "long-taught")}
+    assert longer == {f"sport-music/{design}" for design in ("long", "long-shuffled")}
     assert {language_model.n_epochs(settings, name) for name in worlds if name not in longer} == {8}
 
 
@@ -187,7 +188,7 @@ def test_held_out_implications_are_in_no_sentence_but_the_taught_ones() -> None:
     for name, world in designs(LanguageModelSettings(), Seeds(4)).items():
         asked = {question.lesson[0] for question in world.implications_of(world.held_out)}
         trained = {prompt for prompt, _ in sentences_of(world, name)}
-        assert asked <= trained if name.endswith("-taught") else not asked & trained, name
+        assert asked <= trained if name.endswith("/taught") else not asked & trained, name
 
 
 def test_the_estimate_follows_the_settings() -> None:
@@ -198,7 +199,9 @@ def test_the_estimate_follows_the_settings() -> None:
     assert small is not None
     assert small / whole == pytest.approx(demo.work / laptop.work)
     sentences = {name: len(sentences_of(world, name)) for name, world in designs(laptop, Seeds(0)).items()}
-    trained = sum(n * language_model.n_epochs(laptop, name) for name, n in sentences.items())
+    own = [name for name in sentences if language_model.beginning_of(laptop, name) is None]
+    assert sentences.keys() - own == {"sport-music/trained", "sport-music/shuffled"}
+    trained = sum(sentences[name] * language_model.n_epochs(laptop, name) for name in own)
     assert laptop.work == pytest.approx(trained + 0.1 * 8 * 5 * 60)  # asking five pairs before
     assert demo.work == pytest.approx(8 * 60 * 2.1)  # one pair, its shuffle, and asking it before
 
@@ -251,3 +254,25 @@ def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path: Pat
         whole = plan(Selection(STUDY), store)
     assert "assay models add smollm2-135m" in whole.left_out["language-model"]
     assert "language-model" not in {cell.experiment.name for cell in whole.cells}
+
+
+@pytest.mark.parametrize("n_epochs", [1, 2, 3, 4])
+def test_a_longer_training_is_the_shorter_one_where_that_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_epochs: int
+) -> None:
+    model = str(tiny_folder(tmp_path / "model"))
+    settings = replace(
+        QUICK, model=model, pairs=("sport-music",), shuffled=("sport-music",), n_epochs=n_epochs, n_epochs_long=4
+    )
+    once = measure(settings, Seeds(0))
+    monkeypatch.setattr(language_model, "beginning_of", lambda settings, name: None)
+    twice = measure(settings, Seeds(0))
+    for name, value in once.estimands.items():
+        assert value == pytest.approx(twice.estimands[name], abs=1e-5), name
+    assert once.items.keys() == twice.items.keys()
+    assert [row["epoch"] for row in once.tables["curves"]] == [row["epoch"] for row in twice.tables["curves"]]
+
+
+def test_the_longer_training_may_not_be_the_shorter() -> None:
+    with pytest.raises(SettingsError, match=r"n_epochs_long must be at least n_epochs.* got n_epochs_long = 4, n_epochs = 8"):
+        LanguageModelSettings(n_epochs_long=4)

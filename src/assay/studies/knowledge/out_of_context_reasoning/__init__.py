@@ -151,7 +151,9 @@ STUDY = Study(
             "D16",
             "The control of C13 for spurious pairs is one of the four, and other shares of bridges and longer training are "
             "measured on the same one, because every design costs a fine-tuning. The bound of theory.bound is one of the "
-            "limit, so it is asked after twice the epochs, and its growth is shown.",
+            "limit, so it is asked after twice the epochs, and its growth is shown; its positive control is whole after the "
+            "usual ones, and trained no longer. A longer training begins as the shorter one, and is asked where that ends: the "
+            "designs of that pair are not trained twice.",
         ),
         Departure(
             "D17",

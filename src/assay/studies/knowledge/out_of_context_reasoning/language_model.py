@@ -2,7 +2,8 @@
 
 One run draws names and answers, asks the base model, and fine-tunes a copy of it for each design: every relation pair with a
 fifth of the names as bridges, two of them again with shuffled bridges, and one pair with other shares of bridges, with bridges
-that contradict the rule, and for more epochs. Beside it the symbolic model is trained on worlds of the same sizes.
+that contradict the rule, and for more epochs. The first epochs of a longer training are those of a shorter one, so that what
+is asked then stands for a copy of its own. Beside it the symbolic model is trained on worlds of the same sizes.
 """
 
 import math
@@ -25,7 +26,8 @@ from assay.worlds.facts.questions import Answers, Question
 
 TRUE, COUNTERFACTUAL = "city-language", "city-language-cf"
 SPURIOUS = tuple(name for name, pair in PAIRS.items() if pair.kind != "true")
-LONG = {"long": "trained", "long-shuffled": "shuffled", "long-taught": "taught"}  # designs that are followed, and their arms
+LONG = {"long": "trained", "long-shuffled": "shuffled"}  # designs of more epochs, and those that they are at first
+FOLLOWED = {**LONG, "taught": "taught"}  # designs in which the margin's growth is followed, and their arms
 
 
 def measure(settings: LanguageModelSettings, seeds: Seeds) -> Measurement:
@@ -40,16 +42,21 @@ def measure(settings: LanguageModelSettings, seeds: Seeds) -> Measurement:
     before = {name.replace("trained", "before"): world for name, world in worlds.items() if name.endswith("/trained")}
     answers: dict[str, Answers] = {}
     watched: dict[str, list[tuple[float, Answers]]] = {}
+    own = {name: world for name, world in worlds.items() if beginning_of(settings, name) is None}
+    n_first = len(next(iter(worlds.values())).sentences())
     # Asking the base model takes about a tenth of a fine-tuning.
     weights = [0.1] * len(before) + [
-        len(world.sentences()) / len(next(iter(worlds.values())).sentences()) * n_epochs(settings, name) / settings.n_epochs
-        for name, world in worlds.items()
+        len(sentences_of(world, name)) * n_epochs(settings, name) / (n_first * settings.n_epochs) for name, world in own.items()
     ]
-    for name, world in parts([*before.items(), *worlds.items()], weights=weights, label=_label):
+    for name, world in parts([*before.items(), *own.items()], weights=weights, label=_label):
         if name in before:
             answers[name] = ask(base, questions(world), precision=settings.precision)
         else:
             answers[name], watched[name] = answers_after(base, world, settings, seeds, name)
+    for name in worlds.keys() - own.keys():
+        longer = beginning_of(settings, name)
+        watched[name] = [(epoch, said) for epoch, said in watched[str(longer)] if epoch <= settings.n_epochs]
+        answers[name] = watched[name][-1][1]
     toys = symbolic(settings, seeds) if settings.dosed else {}
     return Measurement(*numbers(settings, before | worlds, answers, watched, toys))
 
@@ -63,6 +70,13 @@ def n_epochs(settings: LanguageModelSettings, name: str) -> int:
     return settings.n_epochs_long if name.partition("/")[2] in LONG else settings.n_epochs
 
 
+def beginning_of(settings: LanguageModelSettings, name: str) -> str | None:
+    """The design of more epochs that begins as this one and is asked where it ends; None for one that has a copy of its own."""
+    pair, _, design = name.partition("/")
+    longer = {short: f"{pair}/{long}" for long, short in LONG.items()}
+    return longer.get(design) if settings.dosed and pair == DOSED else None
+
+
 def questions(world: KnowledgeWorld) -> list[Question]:
     """Everything that is asked in a world: held-out implications and facts, and what the bridges were shown."""
     return [*world.implications_of(world.held_out), *world.facts_of(world.held_out), *world.shown_of(world.bridges)]
@@ -70,7 +84,7 @@ def questions(world: KnowledgeWorld) -> list[Question]:
 
 def sentences_of(world: KnowledgeWorld, name: str) -> list[tuple[str, str]]:
     """What the copy of a design is trained on; where it is `taught`, the implications of the held-out names as well."""
-    taught = world.implications_of(world.held_out) if name.endswith("-taught") else []
+    taught = world.implications_of(world.held_out) if name.endswith("/taught") else []
     return [*world.sentences(), *(question.lesson for question in taught)]
 
 
@@ -79,21 +93,22 @@ def answers_after(
 ) -> tuple[Answers, list[tuple[float, Answers]]]:
     """What a copy of the model says after fine-tuning on a world, and what it said on the way, by epoch.
 
-    Some held-out names are asked on the way where the bridges are as declared, and all that is asked at the end in the designs
-    that are followed for more epochs, at every quarter of these.
+    Twice in the usual number of epochs: some held-out names where the bridges are as declared, and all that is asked at the end
+    in the designs that are followed.
     """
     pair, _, design = name.partition("/")
     sentences = sentences_of(world, name)
     per_epoch = math.ceil(len(sentences) / settings.batch_size)
     watch: Sequence[Question] = []
-    watch_every = 2 * per_epoch
     if design == "trained":
         some = world.held_out[: world.n * settings.n_asked]
         watch = [*world.implications_of(some), *world.facts_of(some)]
-    elif design in LONG:
-        watch, watch_every = questions(world), max(settings.n_epochs_long // 4, 1) * per_epoch
+    elif design in FOLLOWED:
+        watch = questions(world)
     recipe = settings.recipe(n_epochs=n_epochs(settings, name))
-    tuned = tune(base, sentences, recipe, seeds.child(pair), "fine-tuning", watch=watch, watch_every=watch_every)
+    tuned = tune(
+        base, sentences, recipe, seeds.child(pair), "fine-tuning", watch=watch, watch_every=settings.epochs_between * per_epoch
+    )
     found = ask(tuned, questions(world), precision=settings.precision)
     return found, [(step / per_epoch, said) for step, said in tuned.watched]
 
@@ -120,7 +135,7 @@ def designs(settings: LanguageModelSettings, seeds: Seeds) -> dict[str, Knowledg
                 found[f"{DOSED}/dose-{percent}"] = world(DOSED, percent)
         most = world(DOSED, DOSES[-1])
         found[f"{DOSED}/contradicted"] = most.countered(round(CONTRADICTED * most.m_train))
-        for design in LONG:
+        for design in FOLLOWED:
             same = world(DOSED)
             found[f"{DOSED}/{design}"] = same.shuffled(seeds("shuffle")) if design == "long-shuffled" else same
     return found
@@ -193,7 +208,7 @@ def numbers(
     items["before/rank"] = np.mean(ranks, axis=0).tolist()
     estimands: dict[str, float] = {}
     if toys:
-        items[f"{DOSED}-taught/rank"] = taught_at(settings, watched).where(kind="implication").rank.tolist()
+        items[f"{DOSED}-taught/rank"] = answers[f"{DOSED}/taught"].where(kind="implication").rank.tolist()
         enter_doses(settings, worlds, answers, toys, estimands, tables)
         enter_growth(settings, worlds, watched, estimands, tables)
     return {name: mean(values) for name, values in items.items()} | estimands, tables, items
@@ -211,12 +226,6 @@ def learning_curves(worlds: Mapping[str, KnowledgeWorld], watched: Watched) -> T
                     share = said.where(kind=kind).among(used).mean("share")
                     rows.append({"pair": pair, "what": kind, "epoch": epoch, "share": share})
     return rows
-
-
-def taught_at(settings: LanguageModelSettings, watched: Watched) -> Answers:
-    """What the model that was shown every implication says at the asking nearest to the epochs of the other designs."""
-    _, said = min(watched[f"{DOSED}/long-taught"], key=lambda asked: abs(asked[0] - settings.n_epochs))
-    return said
 
 
 def enter_doses(
@@ -263,7 +272,7 @@ def enter_growth(
 ) -> None:
     """How the held-out margin grows beside the bridges' with the epochs, and where it stands at their end."""
     tables["growth"] = []
-    for design, arm in LONG.items():
+    for design, arm in FOLLOWED.items():
         name = f"{DOSED}/{design}"
         for epoch, said in watched[name]:
             if epoch:

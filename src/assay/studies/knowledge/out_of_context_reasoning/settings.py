@@ -106,14 +106,26 @@ class LanguageModelSettings(language_model.Settings):
     n_facts: Annotated[int, Ge(2), doc("facts, implications and groups of names, of ten each")] = 5
     per_fact: Annotated[int, Ge(10), doc("names for each fact; a fifth of them are bridges")] = 10
     batch_size: Annotated[int, Ge(1), doc("sentences a step")] = 10
-    n_epochs_long: Annotated[int, Ge(4), doc("epochs of the designs in which the margin's growth is followed")] = 16
-    n_asked: Annotated[int, Ge(1), doc("held-out names of each fact that are asked at every second epoch")] = 3
+    n_epochs_long: Annotated[
+        int, Ge(1), doc("epochs of the designs whose margin is asked for at the end of training; n_epochs or more")
+    ] = 16
+    n_asked: Annotated[int, Ge(1), doc("held-out names of each fact that are asked on the way, twice in n_epochs")] = 3
     n_steps_symbolic: Annotated[int, Ge(1), doc("AdamW steps of the symbolic model")] = 1_500
 
     def __post_init__(self) -> None:
         for name in (*self.pairs, *self.shuffled):
             if name not in PAIRS:
                 raise SettingsError(unknown_name("relation pair", name, PAIRS, see=f"There are {', '.join(PAIRS)}"))
+        if self.n_epochs_long < self.n_epochs:
+            raise SettingsError(
+                "n_epochs_long must be at least n_epochs, as the longer training is asked where the shorter one ends; got "
+                f"n_epochs_long = {self.n_epochs_long}, n_epochs = {self.n_epochs}"
+            )
+
+    @property
+    def epochs_between(self) -> int:
+        """Epochs between two askings on the way, so that one falls on the last of `n_epochs`."""
+        return self.n_epochs if self.n_epochs % 2 else self.n_epochs // 2
 
     @property
     def dosed(self) -> bool:
@@ -140,9 +152,12 @@ class LanguageModelSettings(language_model.Settings):
             return self.n_facts * (self.per_fact + self.bridges(percent))
 
         asked = 0.1 * self.n_epochs * len(self.pairs) * sentences(20)
-        shuffled = sum(pair in self.shuffled for pair in self.pairs)
-        trained = self.n_epochs * (len(self.pairs) + shuffled) * sentences(20)
+        own = [
+            pair for pair in self.pairs if not (self.dosed and pair == DOSED)
+        ]  # that one is asked on the way of a longer one
+        trained = self.n_epochs * sum(1 + (pair in self.shuffled) for pair in own) * sentences(20)
         if not self.dosed:
             return asked + trained
-        doses = self.n_epochs * (sum(sentences(percent) for percent in DOSES if percent != 20) + sentences(DOSES[-1]))
-        return asked + trained + doses + self.n_epochs_long * (2 * sentences(20) + sentences(100))
+        doses = [sentences(percent) for percent in DOSES if percent != 20]
+        others = self.n_epochs * (sum(doses) + sentences(DOSES[-1]) + sentences(100))
+        return asked + trained + others + self.n_epochs_long * 2 * sentences(20)
