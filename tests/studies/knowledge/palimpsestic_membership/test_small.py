@@ -26,18 +26,23 @@ MODELS = (
 
 
 def losses(**size: float) -> dict[str, np.ndarray]:
-    """Difficulty, noise of each model, and an imprint of Alice's order where one is given; the reference has its own."""
+    """Difficulty, noise of each model, and an imprint of its own order where one is given.
+
+    The independent model is given as much of its order as Alice's of hers, and so is what became of it.
+    """
     found = {name: DIFFICULTY + 0.3 * RNG.normal(size=N) for name in MODELS}
-    for name, amount in size.items():
-        name = name.replace("_", "-")
-        steps = STEPS["reference" if name == "reference" else "alice"]
+    given = {name.replace("_", "-"): amount for name, amount in size.items()}
+    given |= {theirs: given[hers] for hers, theirs in small.PARTS if hers in given}
+    for name, amount in given.items():
+        steps = STEPS["reference" if name == "reference" else "other" if name.startswith("independent") else "alice"]
         found[name] -= amount * np.exp(8 * (steps / steps.max() - 1))
     return found
 
 
 def numbers(found: dict[str, np.ndarray], **final: float) -> dict[str, float]:
     ends = dict.fromkeys(MODELS, 2.5) | {name.replace("_", "-"): loss for name, loss in final.items()}
-    return small.numbers(SETTINGS, Seeds(0), small.Alice(STEPS["alice"], found["reference"]), found, STEPS, ends)
+    first, second = (small.Alice(STEPS[order], found["reference"]) for order in ("alice", "other"))
+    return small.numbers(SETTINGS, Seeds(0), (first, second), found, STEPS["reference"], ends)
 
 
 def test_an_imprint_is_seen_where_it_is_and_nowhere_else() -> None:
@@ -54,6 +59,36 @@ def test_an_imprint_is_seen_where_it_is_and_nowhere_else() -> None:
     assert found["decayed/batch_gap"] < -0.03
     assert abs(found["small-batch/batch_gap"]) < 0.05
     assert found["alice/scores_gain"] > max(0.5, found["another-shuffle/scores_gain"])
+
+
+def test_each_of_two_models_plays_alice_in_turn() -> None:
+    found = losses(alice=0.5, reference=0.5, fine_tuned=0.3, distilled=0.2)
+    alices = tuple(small.Alice(STEPS[order], found["reference"]) for order in ("alice", "other"))
+    asked = numbers(found)
+    for hers, theirs in small.PARTS:
+        own, other = alices[0].rho(found[hers]), alices[1].rho(found[theirs])
+        assert asked[f"{hers}/rho"] == pytest.approx((own + other) / 2)
+        crossed = (alices[0].rho(found[theirs]) + alices[1].rho(found[hers])) / 2
+        assert asked[f"{theirs}/rho"] == pytest.approx(crossed)
+    swapped = {**found, **{a: found[b] for pair in small.PARTS for a, b in (pair, pair[::-1])}}
+    again = small.numbers(SETTINGS, Seeds(0), alices[::-1], swapped, STEPS["reference"], dict.fromkeys(MODELS, 2.5))
+    for name, value in asked.items():
+        if not name.endswith("batch_gap") and not name.startswith("another-start"):
+            assert again[name] == pytest.approx(value)
+
+
+def test_two_turns_halve_the_variance_of_chance() -> None:
+    """The standard deviation of a model that knows nothing is 1 / sqrt(2 (n - 1)), and not that of one turn."""
+    drawn = np.array([in_two_turns(400) for _ in range(400)])
+    assert drawn.mean() == pytest.approx(0, abs=0.006)
+    assert drawn.std() == pytest.approx((2 * 399) ** -0.5, rel=0.12)
+
+
+def in_two_turns(n: int) -> float:
+    found = {name: RNG.normal(size=n) for pair in small.PARTS for name in pair}
+    reference = RNG.normal(size=n)
+    alices = (small.Alice(RNG.permutation(n), reference), small.Alice(RNG.permutation(n), reference))
+    return small.in_turn(alices, found, lambda alice, some: {"rho": alice.rho(some["independent"])})["rho"]
 
 
 def test_planted_correlations_have_their_size() -> None:

@@ -71,6 +71,11 @@ STUDY = Study(
             "drown even a text that is copied whole.",
         ),
         Departure("D6", "Scores learned on a rehearsal are ours, and so is telling how much distilling weakens."),
+        Departure(
+            "D7",
+            "The model of another shuffle plays Alice's part in turn, with its own order, and hers the independent one's: a "
+            "number that needs only these two is the mean of both, which halves the variance of chance at no cost.",
+        ),
     ),
     experiments=(SMALL, TEXT, LANGUAGE_MODEL),
 )

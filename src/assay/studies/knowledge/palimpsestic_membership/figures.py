@@ -10,6 +10,8 @@ MODELS = {
     "small-batch": "her order, few texts a step",
     "large-batch": "her order, many texts a step",
     "decayed": "her order, rate falls to zero",
+    "fine-tuned": "Alice's, fine-tuned",
+    "distilled": "distilled from Alice's",
     "independent": "another order",
     "independent-fine-tuned": "another order, fine-tuned",
     "independent-distilled": "distilled from another order's",
@@ -50,7 +52,7 @@ SMALL_FIGURES = (
     ),
 )  # fmt: skip
 
-WRITERS = {"alice": "Alice's model", "copied": "Alice's, every second text a copy", "independent": "another shuffle's model"}
+WRITERS = {"alice": "Alice's model", "copied": "Alice's, every second sentence a copy", "independent": "another shuffle's model"}
 
 TEXT_FIGURES = (
     Figure(

@@ -22,7 +22,7 @@ from assay.training.order import Order
 __all__ = ["Learner", "losses", "network", "written"]
 
 Texts = Int[np.ndarray, "text place"]
-SCORED = 250  # texts of each run computed at a time
+SCORED = 32  # texts of each run computed at a time: more leave the cache, and take twice as long
 
 
 class Learner:
