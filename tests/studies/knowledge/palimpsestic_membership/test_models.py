@@ -18,7 +18,7 @@ from assay.training.order import Order
 
 SETTINGS = SmallSettings(
     n_texts=80, length=8, n_words=100, n_patterns=4, n_other=48, n_written=40, batch=8, small_batch=4, large_batch=16, rate=0.1,
-    small_rate=0.07, large_rate=0.2, other_rates=(0.03, 0.3),
+    small_rates=(0.06, 0.08), large_rates=(0.15, 0.25), other_rates=(0.03, 0.3),
 )  # fmt: skip
 SEEDS = Seeds(3)
 
@@ -37,9 +37,10 @@ class Planned:
         return Planned([self.runs[i] for i in which], [self.rates[i] for i in which])
 
     @classmethod
-    def fresh(cls, config: Any, optimiser: Optimiser, rngs: Sequence[np.random.Generator]) -> "Planned":
+    def fresh(cls, config: Any, optimiser: Any, rngs: Sequence[np.random.Generator]) -> "Planned":
         assert config == network(SETTINGS)
-        return cls([(rng.random(),) for rng in rngs], [optimiser.learning_rate] * len(rngs))
+        each = [optimiser] * len(rngs) if isinstance(optimiser, Optimiser) else optimiser
+        return cls([(rng.random(),) for rng in rngs], [one.learning_rate for one in each])
 
     def forked(self, runs: Sequence[int], optimiser: Any = None) -> "Planned":
         if optimiser is None:
@@ -97,7 +98,10 @@ def test_every_model_is_trained_as_its_name_says(monkeypatch: pytest.MonkeyPatch
     plan = {name: (start(name), told(texts, seen[order][:5], 0.1), told(texts, seen[order][5:], 0.1)) for name, order in (
         ("alice", "alice"), ("reference", "reference"), ("independent", "other"), ("another-start", "alice"))}  # fmt: skip
     plan["decayed"] = (*plan["alice"][:-1], told(texts, seen["alice"][5:], 0.1, 0.5))
-    for name, size, rate in (("small-batch", 4, 0.07), ("large-batch", 16, 0.2)):
+    for name, size, rate in (
+        ("small-batch-slow", 4, 0.06), ("small-batch-fast", 4, 0.08),
+        ("large-batch-slow", 16, 0.15), ("large-batch-fast", 16, 0.25),
+    ):  # fmt: skip
         again = [in_order[place : place + size] for place in range(0, 80, size)]
         plan[name] = (start("alice"), told(texts, again, rate))
     more = batches(Order.shuffled(48, 8, 1, SEEDS("order other texts")))
@@ -123,7 +127,7 @@ def test_every_model_is_trained_as_its_name_says(monkeypatch: pytest.MonkeyPatch
     for one in (alice, second):
         np.testing.assert_array_equal(one.reference, loss(plan["reference"]))
     fresh = world_fresh(world)
-    batched = ("alice", "small-batch", "large-batch")
+    batched = ("alice", *(name for name in plan if "batch" in name))
     assert kept["final"] == {name: pytest.approx(loss(plan[name], fresh).mean()) for name in batched}
     shown = {row["model"]: row["rho"] for row in tables["models"]}
     assert shown == {name: alice.rho(loss(run)) for name, run in plan.items() if name != "reference"}
@@ -152,7 +156,7 @@ class Reordered(Seeds):
 
 def test_who_has_nothing_to_do_with_alice_does_not_know_her_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """If she shuffles her texts in another way, no bit of a loss of the independent models changes: nothing of her leaks."""
-    settings = replace(SETTINGS, rate=1e-2, small_rate=1e-2, large_rate=1e-2)
+    settings = replace(SETTINGS, rate=1e-2, small_rates=(8e-3, 1e-2), large_rates=(1e-2, 2e-2))
     found: list[dict[str, np.ndarray]] = []
     monkeypatch.setattr(small, "numbers", lambda settings, seeds, alices, losses, *rest: found.append(dict(losses)) or {})
     for seeds in (SEEDS, Reordered(3)):

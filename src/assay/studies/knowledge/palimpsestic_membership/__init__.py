@@ -56,7 +56,7 @@ STUDY = Study(
         Departure(
             "D3",
             "Power is told by the rank correlation, not by p-values: log p is a function of it and of the number of texts. The "
-            "batch size is compared at equal final loss for the same reason.",
+            "batch size is compared at equal final loss for the same reason, on the line between two learning rates.",
         ),
         Departure(
             "D4",

@@ -25,7 +25,8 @@ TURNS = "; mean over two models that play her part in turn, the other one being 
 RHO = Estimand("rho", f"rank correlation of {LESS}, with the step at which she saw it{TURNS}", "", -1, 1)
 GAIN = Estimand(
     "reference_gain",
-    f"size of the rank correlation with the order with the reference's loss taken off, minus its size without{TURNS}", "", -1, 1,
+    f"size of the rank correlation with the order with the reference's loss taken off, minus its size without{TURNS}",
+    "", -1, 1,
 )  # fmt: skip
 INDEPENDENT = Arm("independent", "a model of another shuffle of the same texts in the place of Alice's")
 PLANTED = Arm("planted", "an imprint of the order put into the losses of a model that knows nothing of it", power_only=True)
@@ -50,7 +51,10 @@ SMALL = Experiment(
         RHO,
         GAIN,
         Estimand("weaker", f"rank correlation with the order minus that of Alice's own model{TURNS}", "", -2, 2),
-        Estimand("batch_gap", "size of the rank correlation with the order minus that of Alice's own model", "", -1, 1),
+        Estimand(
+            "batch_gap", "size of the rank correlation with the order minus that of Alice's own model; of another batch at her "
+            "final loss on texts that none has seen, on the line between two models of different rates", "", -1, 1,
+        ),
         Estimand(
             "scores_gain",
             f"z of a rank test whose scores were learned on a rehearsal with another shuffle, minus Spearman's z{TURNS}",
@@ -159,7 +163,7 @@ SMALL = Experiment(
     },
     measure=f"{__package__}.small:measure",
     figures=SMALL_FIGURES,
-    cost=Cost(15, cores=1),
+    cost=Cost(18, cores=1),
 )  # fmt: skip
 
 TEXT = Experiment(
@@ -210,7 +214,7 @@ TEXT = Experiment(
     },
     measure=f"{__package__}.text:measure",
     figures=TEXT_FIGURES,
-    cost=Cost(10, cores=1),
+    cost=Cost(9, cores=1),
 )  # fmt: skip
 
 LANGUAGE_MODEL = Experiment(

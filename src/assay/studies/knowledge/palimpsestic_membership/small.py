@@ -32,6 +32,7 @@ SCORED = math.sqrt(3 / math.pi)  # rank correlation over Pearson's, of normal sc
 LEFT, LOST = 0.02, 0.04  # rank correlation planted as left after distilling, and as lost by it: twice the bounds of C6
 ASKED = 1000  # texts at which the figure of fine-tuning looks, and fresh ones for the final loss
 ALICE, INDEPENDENT = 0, 2  # among the models that are trained side by side
+ENDS = ("slow", "fast")  # lower and higher rate of a batch, between which Alice's final loss lies
 PARTS = (("alice", "independent"), ("fine-tuned", "independent-fine-tuned"), ("distilled", "independent-distilled"))
 
 Losses = Mapping[str, Float[np.ndarray, " text"]]
@@ -75,8 +76,9 @@ def measure(settings: SmallSettings, seeds: Seeds) -> Measurement:
     def note(names: Sequence[str], learner: Learner) -> None:
         found.update(zip(names, losses(learner.model, texts), strict=True))
 
-    def note_final(name: str, learner: Learner) -> None:
-        final[name] = float(losses(learner.model.select([0]), fresh).mean())
+    def note_final(names: Sequence[str], learner: Learner) -> None:
+        some = learner.model.select(range(len(names)))
+        final.update(zip(names, losses(some, fresh).mean(1).tolist(), strict=True))
 
     config, constant = network(settings), Optimiser(learning_rate=settings.rate)
     own = ("alice", "reference", "independent", "another-start")
@@ -88,16 +90,18 @@ def measure(settings: SmallSettings, seeds: Seeds) -> Measurement:
         decayed = taught.forked([ALICE])  # up to here its rate is Alice's
         taught.train([texts] * 4, own_orders, half)
         note(own, taught)
-        note_final("alice", taught)
+        note_final(["alice"], taught)
     with part(0.4, 0.65, "other batches"):
         note(["decayed"], decayed.train([texts], [orders["alice"]], half, decay_from=0.5))
-        for name, batch, rate in (
-            ("small-batch", settings.small_batch, settings.small_rate),
-            ("large-batch", settings.large_batch, settings.large_rate),
+        for size, batch, rates in (
+            ("small", settings.small_batch, settings.small_rates),
+            ("large", settings.large_batch, settings.large_rates),
         ):
-            learner = Learner.fresh(config, Optimiser(learning_rate=rate), [seeds("weights alice")])
-            note([name], learner.train([texts], [rebatched(orders["alice"], batch)]))
-            note_final(name, learner)
+            names = [f"{size}-batch-{end}" for end in ENDS]
+            optimisers = [Optimiser(learning_rate=rate) for rate in rates]
+            learner = Learner.fresh(config, optimisers, [seeds("weights alice") for _ in names])
+            note(names, learner.train([texts] * 2, [rebatched(orders["alice"], batch)] * 2))
+            note_final(names, learner)
     alice, other = Alice(steps["alice"], found["reference"]), Alice(steps["other"], found["reference"])
     with part(0.65, 0.8, "fine-tuning"):
         tuned, courses = fine_tuned(settings, seeds, taught, texts, alice)
@@ -182,7 +186,9 @@ def numbers(
     rho = {name: alice.rho(loss) for name, loss in found.items() if name != "reference"}
     estimands["another-start/weaker"] = rho["another-start"] - rho["alice"]
     for size in ("small", "large"):
-        estimands[f"{size}-batch/batch_gap"] = gap(rho[f"{size}-batch"], rho["alice"], final[f"{size}-batch"] - final["alice"])
+        ends = [(final[name], rho[name]) for name in (f"{size}-batch-{end}" for end in ENDS)]
+        loss, at_loss = between(ends[0], ends[1], final["alice"])
+        estimands[f"{size}-batch/batch_gap"] = gap(at_loss, rho["alice"], loss - final["alice"])
     for name in ("decayed", "another-start", "independent"):
         estimands[f"{name}/batch_gap"] = gap(rho[name], rho["alice"])
     return {name: float(value) for name, value in estimands.items()}
@@ -249,6 +255,12 @@ def asked(alice: Alice, found: Losses, seeds: Seeds, correlation: float, imprint
 def gain(alice: Alice, loss: Float[np.ndarray, " text"]) -> float:
     """How much larger the rank correlation with the order is with the reference taken off than without."""
     return abs(alice.rho(loss)) - abs(order_correlation(alice.steps, loss))
+
+
+def between(one: tuple[float, float], other: tuple[float, float], wanted: float) -> tuple[float, float]:
+    """The point on the line from one (loss, rank correlation) to the other whose loss is nearest to the wanted one."""
+    share = 0.0 if one[0] == other[0] else min(1.0, max(0.0, (wanted - one[0]) / (other[0] - one[0])))
+    return one[0] + share * (other[0] - one[0]), one[1] + share * (other[1] - one[1])
 
 
 def gap(rho: float, at_batch: float, apart: float = 0.0) -> float:

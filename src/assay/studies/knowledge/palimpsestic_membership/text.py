@@ -81,7 +81,7 @@ def reshuffled(settings: TextSettings, seeds: Seeds, fork: Learner, texts: Texts
 
 
 def with_copies(settings: TextSettings, seeds: Seeds, wrote: Texts, texts: Texts, order: Order, start: int) -> Texts:
-    """The texts with a share of the sentences of each replaced, each by one at the same place of a text of Alice's last phase."""
+    """The texts with a share of the sentences of each replaced, by ones at the same place of texts of Alice's last phase."""
     rest = order.examples[order.bounds[start] :]
     copied = wrote.copy()
     for sentence in range(settings.length // SENTENCE):
