@@ -38,7 +38,7 @@ def test_copies_read_the_same_texts_in_their_own_orders(monkeypatch: pytest.Monk
     numbers = study.numbers
     monkeypatch.setattr(study, "losses", losses)
     monkeypatch.setattr(
-        study, "numbers", lambda s, seeds, alice, found: steps.append(alice.steps) or numbers(s, seeds, alice, found)
+        study, "numbers", lambda s, seeds, alices, found: steps.append(alices) or numbers(s, seeds, alices, found)
     )
     study.measure(SETTINGS, Seeds(4))
     assert set(asked) == {"alice", "reference", "independent", "fine-tuned", "independent-fine-tuned"}
@@ -52,10 +52,11 @@ def test_copies_read_the_same_texts_in_their_own_orders(monkeypatch: pytest.Monk
         assert set(asked[name].sentences).isdisjoint(readers[0].sentences)
         assert asked[name].recipe is not None
         assert asked[name].recipe.learning_rate == pytest.approx(SETTINGS.rate / 10)
-    alice = asked["alice"]
-    assert alice.recipe is not None
-    order = Order.of(batches(range(40), alice.recipe, alice.seeds, 0), 40)  # type: ignore[arg-type]
-    assert np.array_equal(steps[0], order.step_of(range(40)))
+    for name, alice in zip(("alice", "independent"), steps[0], strict=True):
+        recipe = asked[name].recipe
+        assert recipe is not None
+        order = Order.of(batches(range(40), recipe, asked[name].seeds, 0), 40)  # type: ignore[arg-type]
+        assert np.array_equal(alice.steps, order.step_of(range(40)))
 
 
 def test_the_order_is_the_one_that_fine_tuning_takes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,24 +20,32 @@ SETTINGS = SmallSettings(n_texts=N)
 STEPS = {name: Order.shuffled(N, 8, 1, RNG).step_of(range(N)) for name in ("alice", "reference", "other")}
 DIFFICULTY = RNG.normal(size=N)
 MODELS = (
-    "alice", "reference", "independent", "another-start", "small-batch", "large-batch", "decayed", "fine-tuned",
-    "independent-fine-tuned", "distilled", "independent-distilled",
+    "alice", "reference", "independent", "another-start", "small-batch-slow", "small-batch-fast", "large-batch-slow",
+    "large-batch-fast", "decayed", "fine-tuned", "independent-fine-tuned", "distilled", "independent-distilled",
 )  # fmt: skip
 
 
 def losses(**size: float) -> dict[str, np.ndarray]:
-    """Difficulty, noise of each model, and an imprint of Alice's order where one is given; the reference has its own."""
+    """Difficulty, noise of each model, and an imprint of its own order where one is given.
+
+    The independent model is given as much of its order as Alice's of hers, and so is what became of it.
+    """
     found = {name: DIFFICULTY + 0.3 * RNG.normal(size=N) for name in MODELS}
-    for name, amount in size.items():
-        name = name.replace("_", "-")
-        steps = STEPS["reference" if name == "reference" else "alice"]
+    given = {name.replace("_", "-"): amount for name, amount in size.items()}
+    given |= {f"{name}-{end}": given[name] for name in given if name.endswith("batch") for end in small.ENDS}
+    given |= {theirs: given[hers] for hers, theirs in small.PARTS if hers in given}
+    for name, amount in given.items():
+        if name.endswith("batch"):
+            continue
+        steps = STEPS["reference" if name == "reference" else "other" if name.startswith("independent") else "alice"]
         found[name] -= amount * np.exp(8 * (steps / steps.max() - 1))
     return found
 
 
 def numbers(found: dict[str, np.ndarray], **final: float) -> dict[str, float]:
     ends = dict.fromkeys(MODELS, 2.5) | {name.replace("_", "-"): loss for name, loss in final.items()}
-    return small.numbers(SETTINGS, Seeds(0), small.Alice(STEPS["alice"], found["reference"]), found, STEPS, ends)
+    first, second = (small.Alice(STEPS[order], found["reference"]) for order in ("alice", "other"))
+    return small.numbers(SETTINGS, Seeds(0), (first, second), found, STEPS["reference"], ends)
 
 
 def test_an_imprint_is_seen_where_it_is_and_nowhere_else() -> None:
@@ -54,6 +62,36 @@ def test_an_imprint_is_seen_where_it_is_and_nowhere_else() -> None:
     assert found["decayed/batch_gap"] < -0.03
     assert abs(found["small-batch/batch_gap"]) < 0.05
     assert found["alice/scores_gain"] > max(0.5, found["another-shuffle/scores_gain"])
+
+
+def test_each_of_two_models_plays_alice_in_turn() -> None:
+    found = losses(alice=0.5, reference=0.5, fine_tuned=0.3, distilled=0.2)
+    alices = tuple(small.Alice(STEPS[order], found["reference"]) for order in ("alice", "other"))
+    asked = numbers(found)
+    for hers, theirs in small.PARTS:
+        own, other = alices[0].rho(found[hers]), alices[1].rho(found[theirs])
+        assert asked[f"{hers}/rho"] == pytest.approx((own + other) / 2)
+        crossed = (alices[0].rho(found[theirs]) + alices[1].rho(found[hers])) / 2
+        assert asked[f"{theirs}/rho"] == pytest.approx(crossed)
+    swapped = {**found, **{a: found[b] for pair in small.PARTS for a, b in (pair, pair[::-1])}}
+    again = small.numbers(SETTINGS, Seeds(0), alices[::-1], swapped, STEPS["reference"], dict.fromkeys(MODELS, 2.5))
+    for name, value in asked.items():
+        if not name.endswith("batch_gap") and not name.startswith("another-start"):
+            assert again[name] == pytest.approx(value)
+
+
+def test_two_turns_halve_the_variance_of_chance() -> None:
+    """The standard deviation of a model that knows nothing is 1 / sqrt(2 (n - 1)), and not that of one turn."""
+    drawn = np.array([in_two_turns(400) for _ in range(400)])
+    assert drawn.mean() == pytest.approx(0, abs=0.006)
+    assert drawn.std() == pytest.approx((2 * 399) ** -0.5, rel=0.12)
+
+
+def in_two_turns(n: int) -> float:
+    found = {name: RNG.normal(size=n) for pair in small.PARTS for name in pair}
+    reference = RNG.normal(size=n)
+    alices = (small.Alice(RNG.permutation(n), reference), small.Alice(RNG.permutation(n), reference))
+    return small.in_turn(alices, found, lambda alice, some: {"rho": alice.rho(some["independent"])})["rho"]
 
 
 def test_planted_correlations_have_their_size() -> None:
@@ -79,7 +117,7 @@ def test_what_is_planted_into_a_distilled_model_is_twice_the_bound_and_has_that_
 
 def test_batches_are_compared_at_equal_final_losses_and_a_model_without_memory_fails() -> None:
     remembered = losses(alice=0.5, small_batch=0.5, large_batch=0.5, another_start=0.5)
-    found = numbers(remembered, small_batch=2.54, large_batch=2.56)
+    found = numbers(remembered, small_batch_slow=2.66, small_batch_fast=2.54, large_batch_slow=2.66, large_batch_fast=2.56)
     assert abs(found["small-batch/batch_gap"]) < 0.05
     assert math.isnan(found["large-batch/batch_gap"])
     assert math.isnan(small.gap(-0.3, -0.3, -0.06))
@@ -90,6 +128,20 @@ def test_batches_are_compared_at_equal_final_losses_and_a_model_without_memory_f
             assert f"above {small.REMEMBERED} in size" in claim.given
             assert claim.rule.distance(found["independent/batch_gap"]) < 0
             assert not claim.null_passes
+
+
+def test_a_batch_is_asked_at_alice_s_final_loss() -> None:
+    assert small.between((2.7, -0.3), (2.5, -0.2), 2.55) == pytest.approx((2.55, -0.225))
+    assert small.between((2.7, -0.3), (2.5, -0.2), 2.45) == pytest.approx((2.5, -0.2))
+    assert small.between((2.7, -0.3), (2.5, -0.2), 2.8) == pytest.approx((2.7, -0.3))
+    assert small.between((2.5, -0.3), (2.5, -0.2), 2.8) == (2.5, -0.3)
+    found = losses(alice=0.5)
+    for name, amount in (("slow", 0.1), ("fast", 0.7)):
+        found[f"small-batch-{name}"] -= amount * np.exp(8 * (STEPS["alice"] / STEPS["alice"].max() - 1))
+    alice = small.Alice(STEPS["alice"], found["reference"])
+    slow, fast = (alice.rho(found[f"small-batch-{end}"]) for end in small.ENDS)
+    asked = numbers(found, small_batch_slow=2.7, small_batch_fast=2.4)["small-batch/batch_gap"]
+    assert asked == pytest.approx(abs(slow + 2 * (fast - slow) / 3) - abs(alice.rho(found["alice"])))
 
 
 def test_headlines_about_memory_ask_for_memory() -> None:
@@ -144,6 +196,9 @@ def test_settings_that_make_no_experiment_are_refused() -> None:
     for wrong in ({"small_batch": 8}, {"large_batch": 8}):
         with pytest.raises(SettingsError, match="batches must rise"):
             SmallSettings(**wrong)
+    for rates in ((1e-3, 1e-3), (0.0, 1e-3)):
+        with pytest.raises(SettingsError, match="the lower one first"):
+            SmallSettings(small_rates=rates)
     for phases in ((0.1,), (0.1, 0.05), (0.1, 1.0)):
         with pytest.raises(SettingsError, match="rising shares"):
             TextSettings(phases=phases)

@@ -1,5 +1,6 @@
 """What texts alone tell: sequences are looked up as by hand, reshuffles keep their texts, tests need what they are said to."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,15 +62,25 @@ def test_reshuffled_models_see_the_texts_of_the_last_phase_and_nothing_else(monk
         assert one.examples.tolist() != last.tolist()
 
 
-def test_every_second_text_is_copied_from_the_last_phase() -> None:
+def test_every_second_sentence_is_copied_from_a_text_of_the_last_phase() -> None:
     order = Order.shuffled(160, 8, 1, RNG)
-    texts, wrote = RNG.integers(1, 99, (160, 17)), np.zeros((32, 17), dtype=int)
-    copied = study.with_copies(SETTINGS, Seeds(0), wrote, texts, order, 14)
-    last = {tuple(texts[i]) for step in range(14, 20) for i in order.batch(step)}
-    changed = [tuple(row) for row in copied if row.any()]
-    assert len(changed) == 16
-    assert not copied[::2].any()
-    assert set(changed) <= last
+    texts, wrote = RNG.integers(1, 10_000, (160, 33)), np.zeros((40, 33), dtype=int)
+    settings = replace(SETTINGS, length=32)
+    copied = study.with_copies(settings, Seeds(0), wrote, texts, order, 14)
+    last = [i for step in range(14, 20) for i in order.batch(step)]
+    for sentence in range(4):
+        places = slice(1 + 8 * sentence, 9 + 8 * sentence)
+        known = {tuple(texts[i, places]) for i in last}
+        assert len(known) == 48
+        if sentence % 2:
+            assert {tuple(row) for row in copied[:, places]} <= known
+        else:
+            assert not copied[:, places].any()
+    sources = [{tuple(row): i for i, row in enumerate(texts[:, places])} for places in (slice(9, 17), slice(25, 33))]
+    pairs = [(sources[0][tuple(row[9:17])], sources[1][tuple(row[25:33])]) for row in copied]
+    assert sum(one == other for one, other in pairs) < 10  # not one text a row
+    assert len({one for one, _ in pairs}) > 15
+    assert not copied[:, 0].any()
     assert not wrote.any()
 
 

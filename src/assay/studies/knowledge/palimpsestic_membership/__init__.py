@@ -56,7 +56,7 @@ STUDY = Study(
         Departure(
             "D3",
             "Power is told by the rank correlation, not by p-values: log p is a function of it and of the number of texts. The "
-            "batch size is compared at equal final loss for the same reason.",
+            "batch size is compared at equal final loss for the same reason, on the line between two learning rates.",
         ),
         Departure(
             "D4",
@@ -71,6 +71,11 @@ STUDY = Study(
             "drown even a text that is copied whole.",
         ),
         Departure("D6", "Scores learned on a rehearsal are ours, and so is telling how much distilling weakens."),
+        Departure(
+            "D7",
+            "The model of another shuffle plays Alice's part in turn, with its own order, and hers the independent one's: a "
+            "number that needs only these two is the mean of both, which halves the variance of chance at no cost.",
+        ),
     ),
     experiments=(SMALL, TEXT, LANGUAGE_MODEL),
 )

@@ -7,9 +7,13 @@ __all__ = ["LANGUAGE_MODEL_FIGURES", "SMALL_FIGURES", "TEXT_FIGURES"]
 MODELS = {
     "alice": "Alice's",
     "another-start": "her order, other first weights",
-    "small-batch": "her order, few texts a step",
-    "large-batch": "her order, many texts a step",
+    "small-batch-slow": "her order, few texts a step, lower rate",
+    "small-batch-fast": "her order, few texts a step, higher rate",
+    "large-batch-slow": "her order, many texts a step, lower rate",
+    "large-batch-fast": "her order, many texts a step, higher rate",
     "decayed": "her order, rate falls to zero",
+    "fine-tuned": "Alice's, fine-tuned",
+    "distilled": "distilled from Alice's",
     "independent": "another order",
     "independent-fine-tuned": "another order, fine-tuned",
     "independent-distilled": "distilled from another order's",
@@ -50,7 +54,11 @@ SMALL_FIGURES = (
     ),
 )  # fmt: skip
 
-WRITERS = {"alice": "Alice's model", "copied": "Alice's, every second text a copy", "independent": "another shuffle's model"}
+WRITERS = {
+    "alice": "Alice's model",
+    "copied": "Alice's, every second sentence a copy",
+    "independent": "another shuffle's model",
+}
 
 TEXT_FIGURES = (
     Figure(

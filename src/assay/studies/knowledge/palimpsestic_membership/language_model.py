@@ -7,7 +7,7 @@ other texts afterwards.
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from assay.claims.study import Measurement, Table
 from assay.core.progress import parts
@@ -18,7 +18,7 @@ from assay.protocols.language_model import Subject, load_base, tune
 from assay.store.memo import memoised_json
 from assay.studies.knowledge.palimpsestic_membership.english import english_texts
 from assay.studies.knowledge.palimpsestic_membership.settings import LanguageModelSettings
-from assay.studies.knowledge.palimpsestic_membership.small import Alice, deciles, gain, planted, with_imprint
+from assay.studies.knowledge.palimpsestic_membership.small import Alice, asked, deciles, in_turn
 from assay.training.order import Order
 from assay.training.recipe import Recipe, batches
 
@@ -46,9 +46,13 @@ def measure(settings: LanguageModelSettings, seeds: Seeds) -> Measurement:
         found[name] = losses(readers[name], texts)
         if name not in ("alice", "independent"):
             del readers[name]  # a copy takes a gigabyte and more
-    steps = Order.of(batches(range(len(texts)), recipe, orders["alice"], 0), len(texts)).step_of(range(len(texts)))  # type: ignore[arg-type]
-    alice = Alice(steps, found["reference"])
-    return Measurement(*numbers(settings, seeds, alice, found))
+    first, second = (Alice(steps(recipe, orders[name], len(texts)), found["reference"]) for name in ("alice", "independent"))
+    return Measurement(*numbers(settings, seeds, (first, second), found))
+
+
+def steps(recipe: Recipe, seeds: Seeds, n: int) -> Int[np.ndarray, " text"]:
+    """The step at which fine-tuning with these seeds sees each of n texts."""
+    return Order.of(batches(range(n), recipe, seeds, 0), n).step_of(range(n))  # type: ignore[arg-type]
 
 
 def plain(texts: list[str]) -> list[tuple[str, str]]:
@@ -69,14 +73,8 @@ def _losses(reader: Subject, texts: list[str]) -> list[float]:
 
 
 def numbers(
-    settings: LanguageModelSettings, seeds: Seeds, alice: Alice, found: dict[str, Float[np.ndarray, " text"]]
+    settings: LanguageModelSettings, seeds: Seeds, alices: tuple[Alice, Alice], found: dict[str, Float[np.ndarray, " text"]]
 ) -> tuple[dict[str, float], dict[str, Table]]:
     """Estimands and tables from the loss of every text under every copy."""
-    estimands = {f"{name}/rho": alice.rho(loss) for name, loss in found.items() if name != "reference"}
-    estimands["planted/rho"] = planted(alice.steps, found["independent"] - found["reference"], settings.planted)
-    permuted = Alice(alice.steps, seeds("permuted reference").permutation(alice.reference))
-    estimands["alice/reference_gain"] = gain(alice, found["alice"])
-    estimands["permuted/reference_gain"] = gain(permuted, found["alice"])
-    estimands["independent/reference_gain"] = gain(alice, found["independent"])
-    estimands["planted/reference_gain"] = gain(alice, with_imprint(alice, found["independent"], settings.planted))
-    return {name: float(value) for name, value in estimands.items()}, {"deciles": deciles(alice, found)}
+    estimands = in_turn(alices, found, lambda alice, some: asked(alice, some, seeds, settings.planted, settings.planted))
+    return {name: float(value) for name, value in estimands.items()}, {"deciles": deciles(alices[0], found)}

@@ -22,7 +22,7 @@ from assay.training.order import Order
 __all__ = ["Learner", "losses", "network", "written"]
 
 Texts = Int[np.ndarray, "text place"]
-SCORED = 250  # texts of each run computed at a time
+SCORED = 32  # texts of each run computed at a time: more leave the cache, and take twice as long
 
 
 class Learner:
@@ -39,7 +39,9 @@ class Learner:
         self.stepper = Stepper(self.parameters, optimiser, n_runs=model.n_runs)
 
     @classmethod
-    def fresh(cls, config: DecoderConfig, optimiser: Optimiser, rngs: Sequence[np.random.Generator]) -> "Learner":
+    def fresh(
+        cls, config: DecoderConfig, optimiser: Optimiser | Sequence[Optimiser], rngs: Sequence[np.random.Generator]
+    ) -> "Learner":
         """One run for each generator, which its weights are drawn from."""
         return cls(Decoder.init(config, list(rngs)), optimiser)
 

@@ -43,11 +43,16 @@ class SmallSettings(Scale):
     n_other: Annotated[int, Ge(8), doc("other texts that a copy is fine-tuned on")] = 2000
     n_written: Annotated[int, Ge(8), doc("texts written by a model that another one is trained on")] = 4000
     small_batch: Annotated[int, Ge(1), doc("texts a step where they are few")] = 4
-    small_rate: Annotated[float, Gt(0), doc("learning rate there, for the same final loss")] = 7e-4
+    small_rates: Annotated[tuple[float, float], doc("learning rates there, rising; Alice's final loss lies between theirs")] = (
+        6e-4,
+        8e-4,
+    )
     large_batch: Annotated[int, Ge(1), doc("texts a step where they are many")] = 32
-    large_rate: Annotated[float, Gt(0), doc("learning rate there, for the same final loss")] = 3.6e-3
+    large_rates: Annotated[tuple[float, float], doc("learning rates there, rising; Alice's final loss lies between theirs")] = (
+        2.8e-3,
+        4.2e-3,
+    )
     other_rates: Annotated[tuple[float, ...], doc("further rates of fine-tuning, as shares of Alice's, for a figure")] = (
-        0.03,
         0.3,
         1.0,
     )
@@ -60,6 +65,10 @@ class SmallSettings(Scale):
                 "batches must rise: small_batch < batch < large_batch; "
                 f"got {self.small_batch}, {self.batch}, {self.large_batch}"
             )
+        for name in ("small_rates", "large_rates"):
+            low, high = getattr(self, name)
+            if not 0 < low < high:
+                raise SettingsError(f"{name} must be two positive learning rates, the lower one first; got {low}, {high}")
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,9 @@ class TextSettings(Scale):
     n_scored: Annotated[int, Ge(4), doc("texts that the reshuffled models score")] = 256
     n_counted: Annotated[int, Ge(4), doc("texts whose word sequences are counted")] = 3200
     longest: Annotated[int, Ge(1), doc("words of the longest sequence that is looked up (k)")] = 8
-    copied: Annotated[float, Gt(0), Le(1), doc("share of texts that are copied from Alice's last phase, in a control")] = 0.5
+    copied: Annotated[
+        float, Gt(0), Le(1), doc("share of each text's sentences copied from Alice's last phase, in a control")
+    ] = 0.5
 
     def __post_init__(self) -> None:
         if len(self.phases) < 2 or list(self.phases) != sorted(self.phases) or not 0 < self.phases[0] < self.phases[-1] < 1:

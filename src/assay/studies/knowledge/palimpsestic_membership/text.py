@@ -17,6 +17,7 @@ from assay.stats.order_tests import exchangeable_t, order_test
 from assay.studies.knowledge.palimpsestic_membership.learner import Learner, losses, network, written
 from assay.studies.knowledge.palimpsestic_membership.ngrams import SequenceIndex
 from assay.studies.knowledge.palimpsestic_membership.settings import TextSettings
+from assay.studies.knowledge.palimpsestic_membership.stories import SENTENCE
 from assay.training.optimiser import Optimiser
 from assay.training.order import Order
 
@@ -58,8 +59,9 @@ def measure(settings: TextSettings, seeds: Seeds) -> Measurement:
     with part(0.45, 0.9, "reshuffling"):
         for share in parts(settings.phases, weights=settings.phases):
             others = reshuffled(settings, seeds.child(f"last {share}"), forks[share], texts, orders[ALICE], starts[share])
+            asked = wrote if share == settings.phases[-1] else {name: wrote[name] for name in ("alice", "independent")}
             likelihoods[share] = {
-                name: log_likelihoods((own, others), some[: settings.n_scored]) for name, some in wrote.items()
+                name: log_likelihoods((own, others), some[: settings.n_scored]) for name, some in asked.items()
             }
     with part(0.9, 1, "counting"):
         steps = orders[ALICE].step_of(range(n))
@@ -79,11 +81,13 @@ def reshuffled(settings: TextSettings, seeds: Seeds, fork: Learner, texts: Texts
 
 
 def with_copies(settings: TextSettings, seeds: Seeds, wrote: Texts, texts: Texts, order: Order, start: int) -> Texts:
-    """The texts with some of them replaced by texts of Alice's last phase, evenly spread."""
+    """The texts with a share of the sentences of each replaced, by ones at the same place of texts of Alice's last phase."""
     rest = order.examples[order.bounds[start] :]
     copied = wrote.copy()
-    places = np.flatnonzero(np.diff(np.floor(np.arange(len(wrote) + 1) * settings.copied)))
-    copied[places] = texts[seeds("copied").choice(rest, size=len(places))]
+    for sentence in range(settings.length // SENTENCE):
+        if math.floor((sentence + 1) * settings.copied) > math.floor(sentence * settings.copied):
+            places = slice(1 + sentence * SENTENCE, 1 + (sentence + 1) * SENTENCE)
+            copied[:, places] = texts[seeds(f"copied {sentence}").choice(rest, size=len(wrote)), places]
     return copied
 
 
@@ -120,10 +124,10 @@ def numbers(
                 {"writer": name, "test": test, "words": n * settings.length, "minus_log10_p": -math.log10(max(p, 1e-300))}
                 for n, p in found.items()
             ]
-        z = {share: exchangeable_t(*_sums(likelihoods[share][name]))[0] for share in settings.phases}
         if name != "copied":
+            z = {share: exchangeable_t(*_sums(likelihoods[share][name]))[0] for share in settings.phases}
             estimands[f"{name}/z_growth"] = z[longest] - z[shortest]
-        phases += [{"writer": name, "share": share, "t": value} for share, value in z.items()]
+            phases += [{"writer": name, "share": share, "t": value} for share, value in z.items()]
     return {name: float(value) for name, value in estimands.items()}, {"tokens": rows, "phases": phases}
 
 
