@@ -27,7 +27,7 @@ from matplotlib.lines import Line2D
 from assay.claims.charts import Line
 from assay.core.text import visible
 from assay.report.numbers import general, typeset
-from assay.report.palette import INK, RAMP, RULE, SERIES, SOFT, Colour, svg_variables
+from assay.report.palette import INK, PAPER, RAMP, RULE, SERIES, SOFT, Colour, svg_variables
 from assay.report.svg import Drawing, finish
 from assay.report.tables import Cell
 
@@ -263,11 +263,14 @@ def references(ax: Axes, lines: Sequence[Line], *, several: bool, beside: bool =
             place = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points", "va": "bottom", "ha": "center"}
             ax.annotate(text, (line.at, 1), (0, 2.5 + 11 * row), **look, **place)  # type: ignore[arg-type]
         elif line.axis == "x":
-            along = {"va": "top", "ha": "right", "rotation": 90, "in_layout": False}
+            ground = {"facecolor": PAPER.light, "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
+            along = {"va": "top", "ha": "right", "rotation": 90, "in_layout": False, "zorder": 4, "bbox": ground}
             ax.text(line.at, 0.98, f" {text}", transform=ax.get_xaxis_transform(), **look, **along)  # type: ignore[arg-type]
         elif not beside:
             # At the right: curves begin together at the left, and part.
-            along = {"va": "bottom", "ha": "right", "in_layout": False}
+            # On a ground of its own, and above what is drawn: a label under a curve cannot be read.
+            ground = {"facecolor": PAPER.light, "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
+            along = {"va": "bottom", "ha": "right", "in_layout": False, "zorder": 4, "bbox": ground}
             ax.text(0.99, line.at, text, transform=ax.get_yaxis_transform(), **look, **along)  # type: ignore[arg-type]
 
 
