@@ -8,7 +8,7 @@ from typing import Literal
 from assay.claims.exact import ExactVerdict
 from assay.claims.paper import Headline
 from assay.claims.study import Study
-from assay.claims.verdict import Verdict
+from assay.claims.verdict import VERDICTS, Verdict
 from assay.report.numbers import interval_text, typeset
 
 __all__ = ["HeadlineFound", "Outcome", "headlines_found", "number_text", "what_was_found"]
@@ -17,6 +17,7 @@ Outcome = Literal["holds", "holds in part", "fails", "not reproduced", "open", "
 GOOD = ("supported", "holds")
 BAD = ("refuted", "fails", "not-reproduced")
 _TOLD = 2  # claims that failed, told in full
+_LENGTH = 360  # letters of them; the first is always told
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,14 @@ def _of_headlines(found: Sequence[HeadlineFound]) -> str:
     if outcomes["holds"] == n:
         which = "The one headline of the paper that was tested holds" if n == 1 else f"All {n} headlines of the paper that were tested hold"
         return f"{which} here: everything that tests {'it' if n == 1 else 'them'} came out so."
-    words = (
-        ("holds", "hold in full"),
-        ("holds in part", "in part"),
-        ("fails", "fail"),
-        ("not reproduced", "are not reproduced"),
-        ("open", "are open"),
+    words: tuple[tuple[Outcome, str, str], ...] = (
+        ("holds", "holds in full", "hold in full"),
+        ("holds in part", "in part", "in part"),
+        ("fails", "fails", "fail"),
+        ("not reproduced", "is not reproduced", "are not reproduced"),
+        ("open", "is open", "are open"),
     )
-    parts = [f"{outcomes[outcome]} {word}" for outcome, word in words if outcomes[outcome]]  # type: ignore[index]
+    parts = [f"{count} {one if count == 1 else many}" for outcome, one, many in words if (count := outcomes[outcome])]
     if n == 1:
         one = next(one.outcome for one in found if one.outcome not in ("not run", "not tested"))
         return f"The one headline of the paper that was tested {'is ' if one in ('open', 'not reproduced') else ''}{one}."
@@ -132,7 +133,7 @@ def _of_findings(asked: Sequence[Verdict], checked: Sequence[ExactVerdict]) -> s
     if asked:
         counted = Counter(one.verdict for one in asked)
         words = {"not-reproduced": "not reproduced", "inconclusive": "open"}
-        told = [f"{n} {words.get(name, name)}" for name in ("supported", "refuted", "not-reproduced", "inconclusive", "void") if (n := counted[name])]  # type: ignore[index]
+        told = [f"{n} {words.get(name, name)}" for name in VERDICTS if (n := counted[name])]
         parts.append(f"Of {len(asked)} claims {_joined(told)}" if len(asked) > 1 else f"The one claim is {told[0].partition(' ')[2]}")
     if checked:
         n = sum(one.verdict == "holds" for one in checked)
@@ -146,8 +147,9 @@ def _of_failures(asked: Sequence[Verdict], checked: Sequence[ExactVerdict]) -> s
     failed = [f'"{one.check.sentence}" (exact check)' for one in checked if one.verdict == "fails"]
     failed += [_failure(one) for name in ("refuted", "not-reproduced") for one in asked if one.verdict == name]
     if failed:
-        more = len(failed) - _TOLD
-        return f"What did not come out: {' '.join(failed[:_TOLD])}" + (f" And {more} more." if more > 0 else "")
+        told = failed[:_TOLD] if len(" ".join(failed[:_TOLD])) <= _LENGTH else failed[:1]
+        more = len(failed) - len(told)
+        return f"What did not come out: {' '.join(told)}" + (f" And {more} more." if more else "")
     opened = [one for one in asked if one.verdict == "inconclusive"]
     return f"Open: {' '.join(_failure(one) for one in opened[:1])}" if opened else ""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 __all__ = ["general", "interval_text", "level_text", "shared", "typeset"]
 
+MOST_DIGITS = 4  # of an estimate and its interval
 MINUS = "\N{MINUS SIGN}"
 _NUMBER = re.compile(r"(?<![\w.])-?(?:inf\b|\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?![\w.])")
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -19,9 +20,6 @@ def general(value: float | None, digits: int = 4) -> str:
     return text[1:] if text.lstrip("-0.") == "" and text.startswith("-") else text
 
 
-MOST_DIGITS = 4
-
-
 def shared(values: Sequence[float | None], half_width: float, most: int = 8) -> list[str]:
     """The numbers with the same last digit: two significant digits of `half_width`, the interval's half-width.
 
@@ -32,7 +30,7 @@ def shared(values: Sequence[float | None], half_width: float, most: int = 8) -> 
     largest = max((abs(value) for value in finite), default=0.0)
     if not (half_width > 0 and math.isfinite(half_width)) or largest == 0:
         return [general(value) for value in values]
-    exponent = math.floor(math.log10(largest))
+    exponent = math.floor(math.log10(float(f"{largest:.{most - 1}e}")))  # 0.99999 in four digits is 1.000
     digits = min(max(exponent - math.floor(math.log10(half_width)) + 2, 2), most)
     fixed, places = -4 <= exponent < 6, max(digits - 1 - exponent, 0)
     if fixed:

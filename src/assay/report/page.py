@@ -214,7 +214,7 @@ def _atlas_line(entry: AtlasEntry) -> _AtlasLine:
         href=f"{study.slug}/index.html" if entry.linked else "",
         wing=entry.wing,
         shown=shown,
-        headlines=_headlines(study, entry.verdicts, entry.exact, marks) if shown and not entry.quick else [],
+        headlines=_headlines(study, entry.verdicts, entry.exact, marks) if entry.has_rows and not entry.quick else [],
         marks=marks,
         tally=_tally([mark.verdict for mark in marks]),
         notes=[*notes, *(f"also {text}" for text in entry.elsewhere)],
@@ -401,6 +401,7 @@ class Plate:
     stem: str = ""
     wide: Markup | None = None
     narrow: Markup | None = None
+    stacked: bool = False  # shown in its narrow layout where a page opens with it: its panels are too many for half a line
 
 
 @dataclass(frozen=True)
@@ -587,6 +588,7 @@ def _arm(
     margins = {claim.name: claim.why for claim in experiment.claims}
     # What the page opens with is not drawn twice.
     figures = [figure for figure in experiment.figures if f"figures/{experiment.name}/{figure.name}.svg" not in files]
+    opens = len(figures) < len(experiment.figures)
     return _Arm(
         ident=ident,
         name=experiment.name,
@@ -597,6 +599,7 @@ def _arm(
             f"{data.preset} preset{', changed' if data.custom else ''}",
             f"{_time(data.wall_s)} of computing",
             *([f"code {data.code}"] if data.code else []),
+            *(["its figure opens this page"] if opens else []),
             *(f"also stored: {text}" for text in data.elsewhere),
         ),
         warnings=tuple(_warnings(data)),
@@ -630,7 +633,7 @@ def plate(stem: str, title: str, caption: str, picture: Picture, files: dict[str
     files[f"{stem}.pdf"] = picture.pdf
     files[f"{stem}.csv"] = csv_text(picture.columns, picture.rows).encode()
     narrow = Markup(picture.narrow.inline) if picture.narrow else None
-    return Plate(title, caption, picture.note, stem, Markup(picture.wide.inline), narrow)
+    return Plate(title, caption, picture.note, stem, Markup(picture.wide.inline), narrow, stacked=picture.n_panels > 2)
 
 
 def _warnings(data: ExperimentData) -> Iterable[_Warning]:
@@ -797,9 +800,8 @@ def _time(seconds: float) -> str:
 
 
 def _prose(text: str) -> Markup:
-    """Running text: names between backticks as code, and signs for >= and <=."""
-    safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(visible(text))))
-    return Markup(safe.replace("&gt;=", "≥").replace("&lt;=", "≤"))
+    """Running text: names between backticks as code, numbers and signs (>=, -1, 1e-8) as a page sets them."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(visible(typeset(text))))))
 
 
 def _defined(text: str) -> Markup:

@@ -117,6 +117,7 @@ class Picture:
         pdf: the wide drawing.
         columns, rows: what was drawn, for its CSV.
         note: n, unit and interval level, and what could not be drawn, in a sentence or two.
+        n_panels: how many small multiples it has.
     """
 
     wide: Drawing
@@ -125,6 +126,7 @@ class Picture:
     columns: tuple[str, ...]
     rows: list[tuple[Cell, ...]]
     note: str
+    n_panels: int = 1
 
 
 def _plain(sheet: Sheet, axes: list[Axes]) -> Callable[[], None]:
@@ -173,7 +175,7 @@ def render(plan: Plan, *, ident: str, title: str) -> Picture:
         sheet = _lay_out(plan, n_columns, SINGLE if n_panels == 1 else PAIR if n_panels == 2 else WIDE)
         wide, pdf = _svg(sheet, plan, ident, title), _pdf(sheet)
         narrow = _svg(_lay_out(plan, 2, SINGLE), plan, f"{ident}-narrow", title) if n_panels > 1 else None
-    return Picture(wide, narrow, pdf, plan.columns, plan.rows, plan.note)
+    return Picture(wide, narrow, pdf, plan.columns, plan.rows, plan.note, n_panels)
 
 
 def shown(text: str, limit: int = 40) -> str:
