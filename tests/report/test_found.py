@@ -83,7 +83,9 @@ def test_exact_checks_are_counted_apart_and_a_failing_one_comes_first(study: Stu
 
 def test_three_claims_at_most_are_shown_and_what_failed_among_them(study: Study, verdicts: list[Verdict]) -> None:
     names = ("C1", "C2", "C3", "C4", "C5", "C6")
-    wide = dataclasses.replace(study, paper=dataclasses.replace(study.paper, headlines=(Headline("All.", claims=names), *study.paper.headlines[:2])))
+    wide = dataclasses.replace(
+        study, paper=dataclasses.replace(study.paper, headlines=(Headline("All.", claims=names), *study.paper.headlines[:2]))
+    )
     verdict = {"C5": "refuted", "C6": "not-reproduced"}
     some = [dataclasses.replace(one, verdict=verdict.get(one.claim, "supported")) for one in verdicts if one.claim in names]
     shown = [one.claim for one in headlines_found(wide, some, [])[0].told if isinstance(one, Verdict)]

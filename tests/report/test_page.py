@@ -435,14 +435,21 @@ def test_a_study_says_which_figure_opens_its_page(synthetic: Any, verdicts: list
     assert words.index(figures[3].caption) < words.index("All verdicts") < words.index(figures[0].caption)
 
 
-def test_claims_are_folded_and_grouped_by_the_papers_question(synthetic: Any, verdicts: list[Verdict], data: ExperimentData) -> None:
-    arms = [dataclasses.replace(arm, family=family) for arm, family in ((synthetic.SYMBOLIC, "Is it bias?"), (synthetic.DEPTH, "How deep?"))]
+def test_claims_are_folded_and_grouped_by_the_papers_question(
+    synthetic: Any, verdicts: list[Verdict], data: ExperimentData
+) -> None:
+    arms = [
+        dataclasses.replace(arm, family=family)
+        for arm, family in ((synthetic.SYMBOLIC, "Is it bias?"), (synthetic.DEPTH, "How deep?"))
+    ]
     study = dataclasses.replace(synthetic.STUDY, experiments=tuple(arms))
     html = study_page(study, verdicts, [dataclasses.replace(data, experiment=arms[0])])
     check_closed(html)
     (fold,) = re.findall(r"<details>\s*<summary>Claims: .*?</details>", html, re.S)
     assert all(verdict.source in fold for verdict in verdicts)
-    places = [html.index(text) for text in (">Is it bias?<", 'id="experiment-symbolic"', ">How deep?<", 'id="experiment-depth"')]
+    places = [
+        html.index(text) for text in (">Is it bias?<", 'id="experiment-symbolic"', ">How deep?<", 'id="experiment-depth"')
+    ]
     assert places == sorted(places)
 
 

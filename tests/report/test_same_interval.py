@@ -79,7 +79,12 @@ def test_terminal_json_page_and_atlas_show_the_same_interval(
         assert number_text(one) in atlas
         if one.experiment in chosen:
             record = by_claim[one.claim]
-            assert [record[name] for name in ("estimate", "low", "high", "level")] == [one.estimate, one.low, one.high, one.level]
+            assert [record[name] for name in ("estimate", "low", "high", "level")] == [
+                one.estimate,
+                one.low,
+                one.high,
+                one.level,
+            ]
             assert " ".join(interval_text(one.estimate, one.low, one.high)) in terminal
 
 

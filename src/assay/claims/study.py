@@ -343,7 +343,7 @@ class Study:
 
     @property
     def opening(self) -> tuple[Experiment, Figure] | None:
-        """The figure that explains the study, with its experiment: the one that opens, else the first that is not folded away."""
+        """The figure that explains the study, with its experiment: the one that opens, else the first not folded away."""
         pairs = [(experiment, figure) for experiment in self.experiments for figure in experiment.figures]
         chosen = [pair for pair in pairs if pair[1].opens] or [pair for pair in pairs if not pair[1].further]
         return chosen[0] if chosen else None

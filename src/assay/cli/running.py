@@ -85,7 +85,9 @@ def run(
         )
     chosen = list(studies().studies.values()) if every else [_find(study or "")]
     if dry_run:
-        _print_costs([Selection(one, experiment, preset, overrides or ()) for one in chosen], n_runs, seed, fresh, on, store, as_json)
+        _print_costs(
+            [Selection(one, experiment, preset, overrides or ()) for one in chosen], n_runs, seed, fresh, on, store, as_json
+        )
         return
     rows, failed, left_out = [], False, dict(studies().broken) if every else {}
     with device_of(device), Store.open(store) as opened:

@@ -1,4 +1,4 @@
-"""What was found, in sentences made from verdicts: true of whatever rows are stored, on a page, in the atlas and in a terminal."""
+"""What was found, in sentences made from verdicts: true of whatever rows are stored."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -102,7 +102,11 @@ def what_was_found(study: Study, verdicts: Sequence[Verdict], exact: Sequence[Ex
     checked = [one for one in exact if one.verdict != "not-asked"]
     if not asked and not checked:
         return ["Nothing has been run yet."]
-    sentences = [_of_headlines(headlines_found(study, verdicts, exact)), _of_findings(asked, checked), _of_failures(asked, checked)]
+    sentences = [
+        _of_headlines(headlines_found(study, verdicts, exact)),
+        _of_findings(asked, checked),
+        _of_failures(asked, checked),
+    ]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -112,7 +116,11 @@ def _of_headlines(found: Sequence[HeadlineFound]) -> str:
     if not n:
         return ""
     if outcomes["holds"] == n:
-        which = "The one headline of the paper that was tested holds" if n == 1 else f"All {n} headlines of the paper that were tested hold"
+        which = (
+            "The one headline of the paper that was tested holds"
+            if n == 1
+            else f"All {n} headlines of the paper that were tested hold"
+        )
         return f"{which} here: everything that tests {'it' if n == 1 else 'them'} came out so."
     words: tuple[tuple[Outcome, str, str], ...] = (
         ("holds", "holds in full", "hold in full"),
@@ -134,11 +142,17 @@ def _of_findings(asked: Sequence[Verdict], checked: Sequence[ExactVerdict]) -> s
         counted = Counter(one.verdict for one in asked)
         words = {"not-reproduced": "not reproduced", "inconclusive": "open"}
         told = [f"{n} {words.get(name, name)}" for name in VERDICTS if (n := counted[name])]
-        parts.append(f"Of {len(asked)} claims {_joined(told)}" if len(asked) > 1 else f"The one claim is {told[0].partition(' ')[2]}")
+        parts.append(
+            f"Of {len(asked)} claims {_joined(told)}" if len(asked) > 1 else f"The one claim is {told[0].partition(' ')[2]}"
+        )
     if checked:
         n = sum(one.verdict == "holds" for one in checked)
         what = f"{len(checked)} exact checks" if len(checked) > 1 else "exact check"
-        parts.append(f"{'all' if len(checked) > 1 else 'the one'} {what} hold{'s' * (len(checked) == 1)}" if n == len(checked) else f"{n} of {what} hold")
+        parts.append(
+            f"{'all' if len(checked) > 1 else 'the one'} {what} hold{'s' * (len(checked) == 1)}"
+            if n == len(checked)
+            else f"{n} of {what} hold"
+        )
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
 

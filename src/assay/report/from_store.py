@@ -127,14 +127,18 @@ def _tally(verdicts: Sequence[Verdict], experiment: str) -> str:
 
 
 def next_steps(selection: Selection, reported: Reported, store: Store) -> list[str]:
-    """At most three things to do after a report: decide what is open, look at the counted runs of all studies, ask something new."""
+    """At most three things to do after a report: decide what is open, see the counted runs of all studies, ask something new."""
     study, where = selection.study, _where(study=selection.study, store=store)
     steps = []
     for item in reported.data:
         wanted = item.experiment.preset(item.preset).n_runs
         if item.experiment.has_runs and item.n_runs < wanted and item.preset == "laptop":
             cell = reported.judged.cells[item.experiment.name]
-            sets = [part for change in changes(item.experiment.preset("laptop").settings, cell.settings) for part in ("--set", change)]
+            sets = [
+                part
+                for change in changes(item.experiment.preset("laptop").settings, cell.settings)
+                for part in ("--set", change)
+            ]
             seconds = item.experiment.seconds_of(cell.settings)
             time = "" if seconds is None else f" (about {minutes_text((wanted - item.n_runs) * seconds / 120)} on two cores)"
             command = shlex.join(["assay", "run", study.slug, "--experiment", item.experiment.name, *sets, *where])
@@ -145,7 +149,9 @@ def next_steps(selection: Selection, reported: Reported, store: Store) -> list[s
         command = shlex.join(["assay", "store", "import", REFERENCE, *own])
         steps.append((False, f"see the counted runs of every study: {command}, then {shlex.join(['assay', 'report', *own])}"))
     steps.append((False, f"read the claims, and the settings that --set changes: assay show {study.slug}"))
-    steps.append((False, "ask the same of a model of yours: assay audit smollm2-135m examples/countries.yaml --out reports/countries"))
+    steps.append(
+        (False, "ask the same of a model of yours: assay audit smollm2-135m examples/countries.yaml --out reports/countries")
+    )
     return [text for _, text in steps[:3]]
 
 
@@ -212,7 +218,11 @@ def report_atlas(
                 command=shlex.join(["assay", "run", study.slug, *_where(study, store)]),
                 exact=judged.exact,
                 wing=wing_of(study.slug),
-                elsewhere=tuple(f"{name}: {text}" for name, cell in judged.cells.items() for text in _elsewhere(cell, judged.elsewhere[name])),
+                elsewhere=tuple(
+                    f"{name}: {text}"
+                    for name, cell in judged.cells.items()
+                    for text in _elsewhere(cell, judged.elsewhere[name])
+                ),
             )
         )
     return write_atlas(entries, out, [] if audits is None else _audits(audits, out), created=created)

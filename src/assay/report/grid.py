@@ -1,4 +1,4 @@
-"""A page for a grid of settings: every claim's verdict at each point as a table, and its number over what was swept as a figure."""
+"""A page for a grid of settings: each claim's verdict at every point as a table, its number over what was swept as a figure."""
 
 import math
 from collections.abc import Sequence
@@ -125,6 +125,8 @@ def _drawn(study: Study, claim: str, swept: Sequence[str], points: Sequence[Grid
     )
     note = "Estimates with the intervals that decided; dotted, the rule. Filled: supported or refuted; hollow: not decided."
     if missing:
-        note += f" {missing} point{'s have' if missing > 1 else ' has'} no number and {'are' if missing > 1 else 'is'} not drawn."
+        note += (
+            f" {missing} point{'s have' if missing > 1 else ' has'} no number and {'are' if missing > 1 else 'is'} not drawn."
+        )
     plan = Plan(("",), paint, 200, (), columns, rows, note, f"{claim} over {', '.join(swept)}. {told}")
     return render(plan, ident=f"grid-{claim.lower().replace('.', '-').replace('_', '-')}", title=claim)

@@ -165,7 +165,7 @@ def study_page(
 
 
 def index_page(entries: Sequence[AtlasEntry], audits: Sequence[AuditEntry] = (), *, created: str | None = None) -> str:
-    """The atlas as one HTML text: studies with runs by wing, their headlines with what came of them; then the others, and audits."""
+    """The atlas as one HTML text: studies with runs by wing, their headlines and what came of them; the others; audits."""
     lines = [_atlas_line(entry) for entry in entries]
     wings: dict[str, list[_AtlasLine]] = {}
     for line in lines:
@@ -465,7 +465,9 @@ def _compose(
         tally=_tally([mark.verdict for mark in marks]),
         headlines=_headlines(study, verdicts, exact, marks),
         promise=_promise(study),
-        groups=[{"question": family, "ident": f"question-{i}", "arms": arms} for i, (family, arms) in enumerate(groups.items(), 1)],
+        groups=[
+            {"question": family, "ident": f"question-{i}", "arms": arms} for i, (family, arms) in enumerate(groups.items(), 1)
+        ],
         exact=[_exact_row(found) for found in exact],
         exact_tally=", ".join(f"{name} ({n})" for name, n in Counter(found.verdict for found in exact).items()),
         made=_made(data),
@@ -530,7 +532,9 @@ def _lead(study: Study, one: Verdict | ExactVerdict, hrefs: Mapping[str, str]) -
         check = one.check
         number = "" if one.number is None else typeset(shared([one.number], 0.0)[0])
         number = f"{number} {check.unit}".strip()
-        return _Lead(check.name, check.sentence, one.verdict, number, typeset(check.rule.text), _cited(check.paper), "", "", None)
+        return _Lead(
+            check.name, check.sentence, one.verdict, number, typeset(check.rule.text), _cited(check.paper), "", "", None
+        )
     drawn = None
     if one.estimate is not None:
         lane = lane_of(study, one)
@@ -578,7 +582,11 @@ def _arm(
     ident = f"experiment-{experiment.name}"
     if data is None or data.n_runs == 0:
         facts = (
-            *([f"not run at these settings; stored: {', '.join(data.elsewhere)}"] if data and data.elsewhere else ["not run yet"]),
+            *(
+                [f"not run at these settings; stored: {', '.join(data.elsewhere)}"]
+                if data and data.elsewhere
+                else ["not run yet"]
+            ),
             *([f"takes {experiment.cost.text} at the laptop preset"] if experiment.cost else []),
         )
         command = data.command if data else f"assay run {study.slug} --experiment {experiment.name}"
@@ -662,7 +670,9 @@ def _claim_row(ident: str, verdict: Verdict, margin: str) -> _ClaimRow:
         rule=typeset(verdict.rule),
         margin=margin,
         estimate=typeset(estimate) if found else "",
-        interval=f"{typeset(interval)} {'' if verdict.estimand_unit == 'yes or no' else verdict.estimand_unit}".strip() if found else "",
+        interval=f"{typeset(interval)} {'' if verdict.estimand_unit == 'yes or no' else verdict.estimand_unit}".strip()
+        if found
+        else "",
         basis=_basis(verdict),
         effect=_effect(verdict),
         paper=_cited(verdict.paper_value),

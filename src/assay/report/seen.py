@@ -15,8 +15,10 @@ _MOST_NUMBERS = 12
 
 
 def figure_in_words(figure: Figure, tables: Mapping[str, Table]) -> list[str]:
-    """A line for each group of numbers that a figure of bars or curves draws: means over runs, of curves the last; few enough
-    to read, or none where the figure holds too many or its table is not stored."""
+    """A line for each group of numbers that a figure of bars or curves draws: means over runs, of curves the last.
+
+    None where the figure holds too many to be read, is of another kind, or has no rows.
+    """
     chart, table = figure.chart, tables.get(figure.chart.table, [])
     if not table or not isinstance(chart, Bars | Lines):
         return []

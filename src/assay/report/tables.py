@@ -72,7 +72,9 @@ class VerdictTable:
         widths = "".join(rf">{{\raggedright\arraybackslash}}p{{{width}\linewidth}}" for width in _WIDTHS)
         top = " & ".join(_latex(cell) for cell in head) + r" \\"
         n = len(rows)
-        caption = rf"{_latex(slug)}: {n} claim{'s' * (n != 1)} with the interval that decided, the paper's own value and the control."
+        caption = (
+            rf"{_latex(slug)}: {n} claim{'s' * (n != 1)} with the interval that decided, the paper's own value and the control."
+        )
         return "\n".join(
             [
                 "% packages: array, booktabs, longtable",

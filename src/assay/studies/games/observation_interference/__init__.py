@@ -54,28 +54,29 @@ STUDY = Study(
     example=Example(
         (
             (
-                'two products, two qualities of each',
-                'A buyer sees one quality of each product, her *assistant* the other. Both want the best product bought.',
+                "two products, two qualities of each",
+                "A buyer sees one quality of each product, her *assistant* the other. Both want the best product bought.",
             ),
             (
-                'cover what she sees of a product',
-                'The assistant cannot talk, but it can *hide* something from her: *observation interference*.',
+                "cover what she sees of a product",
+                "The assistant cannot talk, but it can *hide* something from her: *observation interference*.",
             ),
             (
-                'show everything: worth 7/4',
-                'She goes by what she sees, and nothing tells her what the assistant knows.',
+                "show everything: worth 7/4",
+                "She goes by what she sees, and nothing tells her what the assistant knows.",
             ),
             (
-                'cover the one it thinks less of: worth 17/8',
-                'What is covered tells her what the assistant saw: hiding is a way of *speaking*.',
+                "cover the one it thinks less of: worth 17/8",
+                "What is covered tells her what the assistant saw: hiding is a way of *speaking*.",
             ),
             (
-                'show everything, and say one of three words: 17/8',
-                'Who may talk need not hide.',
+                "show everything, and say one of three words: 17/8",
+                "Who may talk need not hide.",
             ),
             (
-                'a buyer who goes by looks, or errs at random',
-                'Two other reasons to hide: to *ask* for her taste, which her choice then gives away, and to *spare* her mistakes.',
+                "a buyer who goes by looks, or errs at random",
+                "Two other reasons to hide: to *ask* for her taste, which her choice then gives away, and to "
+                "*spare* her mistakes.",
             ),
         )
     ),

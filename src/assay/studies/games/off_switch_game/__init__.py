@@ -47,28 +47,30 @@ STUDY = Study(
     example=Example(
         (
             (
-                'a file, a version, a kind of code',
-                'Should the file be deleted? The human alone sees the *version* (1.0 or 2.0), the assistant alone the *code* (legacy or modern). Both want the same payoff.',
+                "a file, a version, a kind of code",
+                "Should the file be deleted? The human alone sees the *version* (1.0 or 2.0), the assistant alone"
+                " the *code* (legacy or modern). Both want the same payoff.",
             ),
             (
-                '1.0: +3 legacy, −5 modern   2.0: −1, +5',
-                'What deleting pays in the four equally likely cases; leaving the file pays 0.',
+                "1.0: +3 legacy, −5 modern   2.0: −1, +5",
+                "What deleting pays in the four equally likely cases; leaving the file pays 0.",
             ),
             (
-                'act, off, or wait',
-                'The assistant deletes, leaves it, or *waits*: then the human decides, *ON* or *OFF*.',
+                "act, off, or wait",
+                "The assistant deletes, leaves it, or *waits*: then the human decides, *ON* or *OFF*.",
             ),
             (
-                'always wait: worth 1',
-                'She knows the version alone, and lets it delete at 2.0: what the assistant knows is lost.',
+                "always wait: worth 1",
+                "She knows the version alone, and lets it delete at 2.0: what the assistant knows is lost.",
             ),
             (
-                'act on legacy, wait on modern: worth 7/4',
-                'Better for both: that she is asked at all tells her that the code is modern. So the best assistant does not always wait.',
+                "act on legacy, wait on modern: worth 7/4",
+                "Better for both: that she is asked at all tells her that the code is modern. So the best "
+                "assistant does not always wait.",
             ),
             (
-                'wait, and say which code: worth 2',
-                'With one *bit* of talk waiting is best again.',
+                "wait, and say which code: worth 2",
+                "With one *bit* of talk waiting is best again.",
             ),
         )
     ),

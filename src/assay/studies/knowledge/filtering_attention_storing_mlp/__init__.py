@@ -44,28 +44,29 @@ STUDY = Study(
     example=Example(
         (
             (
-                'Ann comes from Oslo.',
-                'A *statement*, read in pre-training; its last word is the *value* of the fact.',
+                "Ann comes from Oslo.",
+                "A *statement*, read in pre-training; its last word is the *value* of the fact.",
             ),
             (
-                'The home town of Ann is Oslo.',
-                'The same fact in another *wording* (template). A fact is told in K of the |R| wordings there are.',
+                "The home town of Ann is Oslo.",
+                "The same fact in another *wording* (template). A fact is told in K of the |R| wordings there are.",
             ),
             (
-                'Q: Which city is Ann from? A: Oslo',
-                'A *question*, a form that no statement has. It is taught afterwards, by *fine-tuning*, about N_f of the people.',
+                "Q: Which city is Ann from? A: Oslo",
+                "A *question*, a form that no statement has. It is taught afterwards, by *fine-tuning*, about N_f"
+                " of the people.",
             ),
             (
-                'Q: Which city is Bob from? A: …?',
-                'Asked about people on whom no question was trained: is what is *stored* also *reached*?',
+                "Q: Which city is Bob from? A: …?",
+                "Asked about people on whom no question was trained: is what is *stored* also *reached*?",
             ),
             (
-                'attention on “Ann” and “home town”',
-                '*Filtering*: attention picks the two informative words of a sentence and passes over the others.',
+                "attention on “Ann” and “home town”",
+                "*Filtering*: attention picks the two informative words of a sentence and passes over the others.",
             ),
             (
-                'MLP: Ann, home town ↦ Oslo',
-                '*Storing*: the layer behind attention (the *MLP*) turns what was picked into the value.',
+                "MLP: Ann, home town ↦ Oslo",
+                "*Storing*: the layer behind attention (the *MLP*) turns what was picked into the value.",
             ),
         )
     ),

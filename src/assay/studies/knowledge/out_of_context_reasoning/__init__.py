@@ -81,7 +81,8 @@ STUDY = Study(
             ),
             (
                 'W_O W_V as two matrices, or W_OV as one',
-                'Two models that can compute the same. *Factorised*: output and value matrix are trained as two. *Combined*: their product is trained as one. Which of them infers?',
+                'Two models that can compute the same. *Factorised*: output and value matrix are trained as two. '
+                '*Combined*: their product is trained as one. Which of them infers?',
             ),
         )
     ),

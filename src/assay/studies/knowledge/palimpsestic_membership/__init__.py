@@ -36,28 +36,31 @@ STUDY = Study(
     example=Example(
         (
             (
-                'text 17, text 3950, text 402, …',
-                'Alice trains a model once over her texts, in an *order* that chance drew and that only she knows.',
+                "text 17, text 3950, text 402, …",
+                "Alice trains a model once over her texts, in an *order* that chance drew and that only she knows.",
             ),
             (
-                'loss on the texts, first to last',
-                'What came late is remembered a little better, as on a *palimpsest* the last writing lies on top: its *loss* (how much it surprises the model) is lower.',
+                "loss on the texts, first to last",
+                "What came late is remembered a little better, as on a *palimpsest* the last writing lies on top:"
+                " its *loss* (how much it surprises the model) is lower.",
             ),
             (
-                'rank correlation of loss and order: −0.2?',
-                'Of a model that has nothing to do with her order it is zero but for chance, whatever the texts are. So its *p-value* is exact.',
+                "rank correlation of loss and order: −0.2?",
+                "Of a model that has nothing to do with her order it is zero but for chance, whatever the texts "
+                "are. So its *p-value* is exact.",
             ),
             (
                 "loss, less another model's loss",
-                'A *reference* model, trained in another order, takes away what makes a text hard for any model.',
+                "A *reference* model, trained in another order, takes away what makes a text hard for any model.",
             ),
             (
                 "Bob fine-tunes Alice's model",
-                'Is his still known to be hers? Also asked after *distilling*: a new model that learns from texts which hers wrote.',
+                "Is his still known to be hers? Also asked after *distilling*: a new model that learns from texts"
+                " which hers wrote.",
             ),
             (
                 "texts that Bob's model writes",
-                'And if only its texts can be had: do they tell in which order she trained?',
+                "And if only its texts can be had: do they tell in which order she trained?",
             ),
         )
     ),

@@ -64,28 +64,31 @@ STUDY = Study(
     example=Example(
         (
             (
-                'climb along a ridge; lean left or right',
-                'On either side of a hidden place one way to lean is safe. Leaning the other way may slip, and some slips are *irreversible*: a fall for ever.',
+                "climb along a ridge; lean left or right",
+                "On either side of a hidden place one way to lean is safe. Leaning the other way may slip, and "
+                "some slips are *irreversible*: a fall for ever.",
             ),
             (
-                'lean, or ask',
-                "The walker sees no payoff. It can ask a *mentor*, who knows the safe way; a step on which it asks is the mentor's.",
+                "lean, or ask",
+                "The walker sees no payoff. It can ask a *mentor*, who knows the safe way; a step on which it "
+                "asks is the mentor's.",
             ),
             (
-                'asked near here before: lean as he did',
-                'Similar states are alike (*local generalisation*), so that an answer helps nearby.',
+                "asked near here before: lean as he did",
+                "Similar states are alike (*local generalisation*), so that an answer helps nearby.",
             ),
             (
-                'nothing near was asked: ask',
-                'The *distance test*, one half of the algorithm; *Hedge*, the other, learns what the mentor does from all his answers.',
+                "nothing near was asked: ask",
+                "The *distance test*, one half of the algorithm; *Hedge*, the other, learns what the mentor does "
+                "from all his answers.",
             ),
             (
-                'questions per step: towards 0?',
-                'It should ask ever more rarely the longer it walks,',
+                "questions per step: towards 0?",
+                "It should ask ever more rarely the longer it walks,",
             ),
             (
-                'lost beside the mentor: towards 0?',
-                'and lose ever less of his return a step (its *regret*), with no *catastrophe* on the way.',
+                "lost beside the mentor: towards 0?",
+                "and lose ever less of his return a step (its *regret*), with no *catastrophe* on the way.",
             ),
         )
     ),

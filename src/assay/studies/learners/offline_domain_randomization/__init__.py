@@ -54,28 +54,30 @@ STUDY = Study(
     example=Example(
         (
             (
-                'a real cart and pole, of unknown weights',
-                'A controller is to keep the pole upright at its first try.',
+                "a real cart and pole, of unknown weights",
+                "A controller is to keep the pole upright at its first try.",
             ),
             (
-                'simulator(mass, length, …)',
-                'It is trained in a simulator, whose numbers we choose.',
+                "simulator(mass, length, …)",
+                "It is trained in a simulator, whose numbers we choose.",
             ),
             (
-                'any mass, any length',
-                '*Domain randomisation*: train on every conceivable cart-pole (the *uniform law*), so that the real one is among them.',
+                "any mass, any length",
+                "*Domain randomisation*: train on every conceivable cart-pole (the *uniform law*), so that the "
+                "real one is among them.",
             ),
             (
-                '100 recorded transitions',
-                'What the real one did when it was pushed: where it was, how it was pushed, where it was then.',
+                "100 recorded transitions",
+                "What the real one did when it was pushed: where it was, how it was pushed, where it was then.",
             ),
             (
-                'mass about 0.9, length about 0.5',
-                '*Offline* randomisation: the *fitted law* of these numbers is the one under which the record is likeliest; an *entropy bonus* keeps it wide.',
+                "mass about 0.9, length about 0.5",
+                "*Offline* randomisation: the *fitted law* of these numbers is the one under which the record is "
+                "likeliest; an *entropy bonus* keeps it wide.",
             ),
             (
-                'cost on the real one',
-                'What is compared: how well controllers trained on either law do there, without further training.',
+                "cost on the real one",
+                "What is compared: how well controllers trained on either law do there, without further training.",
             ),
         )
     ),

@@ -45,28 +45,30 @@ STUDY = Study(
     example=Example(
         (
             (
-                '▲ C   ● A   ■ B   ▲ …?',
-                'Items, each followed by its label; the last is the *query*, whose label is asked.',
+                "▲ C   ● A   ■ B   ▲ …?",
+                "Items, each followed by its label; the last is the *query*, whose label is asked.",
             ),
             (
-                '▲ C stands in the context: C',
+                "▲ C stands in the context: C",
                 "*In context*: the answer is looked up where an item of the query's class stands.",
             ),
             (
-                '▲ has always been C: C',
-                '*In weights*: it can be remembered as well, if the same classes come again and again.',
+                "▲ has always been C: C",
+                "*In weights*: it can be remembered as well, if the same classes come again and again.",
             ),
             (
-                '◆, a class never met before',
-                'Asked about *new classes* only looking up is right; asked where the context does not hold the class, only remembering.',
+                "◆, a class never met before",
+                "Asked about *new classes* only looking up is right; asked where the context does not hold the "
+                "class, only remembering.",
             ),
             (
-                'many classes, bursts, noise, skew',
-                'What the data are like decides: the number of classes, *bursts* (copies of a class in one context), noise inside a class, how unequally often classes come.',
+                "many classes, bursts, noise, skew",
+                "What the data are like decides: the number of classes, *bursts* (copies of a class in one "
+                "context), noise inside a class, how unequally often classes come.",
             ),
             (
-                'label to its item, query to that label',
-                'The *induction head*, two steps of attention that look an answer up: one in layer 1, one in layer 2.',
+                "label to its item, query to that label",
+                "The *induction head*, two steps of attention that look an answer up: one in layer 1, one in layer 2.",
             ),
         )
     ),

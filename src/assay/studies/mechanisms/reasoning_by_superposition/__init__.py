@@ -49,28 +49,29 @@ STUDY = Study(
     example=Example(
         (
             (
-                'a→b  a→c  b→d  c→e  f→g   from a: e or g?',
-                'A graph told edge by edge, a *root*, and two *candidates*: to which of them does the root lead?',
+                "a→b  a→c  b→d  c→e  f→g   from a: e or g?",
+                "A graph told edge by edge, a *root*, and two *candidates*: to which of them does the root lead?",
             ),
             (
-                'a   b c   d e',
-                '*Breadth-first* search: all nodes one step away, then two. Those exactly as far as the search has come are the *frontier*.',
+                "a   b c   d e",
+                "*Breadth-first* search: all nodes one step away, then two. Those exactly as far as the search "
+                "has come are the *frontier*.",
             ),
             (
-                'a, b, d: no …',
-                'Reasoning in *words* says one node at a time, so that one path must be chosen.',
+                "a, b, d: no …",
+                "Reasoning in *words* says one node at a time, so that one path must be chosen.",
             ),
             (
-                'a ▸ vector ▸ vector ▸ answer',
+                "a ▸ vector ▸ vector ▸ answer",
                 "Reasoning in *continuous thoughts*: the network's last vector is its next input, and no word is said.",
             ),
             (
-                'vector = b + c ?',
-                'A *superposition*: one vector that points at every node of the frontier.',
+                "vector = b + c ?",
+                "A *superposition*: one vector that points at every node of the frontier.",
             ),
             (
-                'trained on one next node at a time',
-                'No label ever shows several paths at once. Does the superposition come all the same?',
+                "trained on one next node at a time",
+                "No label ever shows several paths at once. Does the superposition come all the same?",
             ),
         )
     ),

@@ -46,28 +46,30 @@ STUDY = Study(
     example=Example(
         (
             (
-                'Ann → Bob   Cid → Dan   Bob → Eve   Dan → Fay',
-                "Premises. Each arrow is an *edge* from a *parent* to a *child*; two *chains* are interleaved here, five in the small network's task.",
+                "Ann → Bob   Cid → Dan   Bob → Eve   Dan → Fay",
+                "Premises. Each arrow is an *edge* from a *parent* to a *child*; two *chains* are interleaved "
+                "here, five in the small network's task.",
             ),
             (
-                'Ann → Bob → Eve',
-                'One chain: its *source*, its *bridge*, its *end*.',
+                "Ann → Bob → Eve",
+                "One chain: its *source*, its *bridge*, its *end*.",
             ),
             (
-                'Ann → …?  Eve',
+                "Ann → …?  Eve",
                 "Where does Ann's chain end? No premise holds both names: it takes two *hops*.",
             ),
             (
-                'Eve or Fay',
+                "Eve or Fay",
                 "*Guessing among the ends*: to know that the answer is some chain's end, and not whose.",
             ),
             (
-                'child to parent, query to bridge, query to end',
-                'The *sequential query*: what attention looks at in layers 1, 2 and 3, if the paper is right.',
+                "child to parent, query to bridge, query to end",
+                "The *sequential query*: what attention looks at in layers 1, 2 and 3, if the paper is right.",
             ),
             (
-                'gate 1 × gate 2 × gate 3',
-                'A model of three numbers, one *gate* a layer, each of which pays only where the others are open. Does it wait and jump as the network does?',
+                "gate 1 × gate 2 × gate 3",
+                "A model of three numbers, one *gate* a layer, each of which pays only where the others are open."
+                " Does it wait and jump as the network does?",
             ),
         )
     ),
