@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.claims.paper import Headline
+from assay.claims.rules import Above
 from assay.claims.study import Study
 from assay.cli.main import app
 from assay.report.found import number_text
@@ -26,9 +27,9 @@ SETS = ("n_facts=7",)
 
 @pytest.fixture
 def study(synthetic: Any) -> Study:
-    """Two experiments of one family, three and one claim; each claim is the first that tests a headline."""
+    """Two experiments of one family, three claims and one that stays open; each is the first that tests a headline."""
     symbolic = dataclasses.replace(synthetic.SYMBOLIC, figures=(), claims=synthetic.CLAIMS[:3])
-    depth = dataclasses.replace(synthetic.DEPTH, figures=())
+    depth = dataclasses.replace(synthetic.DEPTH, figures=(), claims=(dataclasses.replace(synthetic.DEEPER, rule=Above(0.7)),))
     headlines = tuple(Headline(f"Headline {name}.", claims=(name,)) for name in ("C1", "C2", "C3", "B1"))
     found: Study = dataclasses.replace(
         synthetic.STUDY, experiments=(symbolic, depth), paper=dataclasses.replace(synthetic.STUDY.paper, headlines=headlines)
@@ -89,7 +90,7 @@ def test_terminal_json_page_and_atlas_show_the_same_interval(
 
 
 def test_a_claim_open_or_decided_elsewhere_moves_the_level_the_same_way_for_all(study: Study, stored: Path) -> None:
-    """What the test above holds is not empty: without the other experiment's rows the level is another one."""
+    """What the test above holds is not empty: without the other experiment's rows the level of an open claim is another one."""
     with Store.open(stored) as store:
         (whole,) = judge_stored(Selection(study, ["depth"]), store)
         store.remove(run.run_id for run in store.runs(study.slug, experiment="symbolic"))

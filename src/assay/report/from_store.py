@@ -127,7 +127,7 @@ def _tally(verdicts: Sequence[Verdict], experiment: str) -> str:
 
 
 def next_steps(selection: Selection, reported: Reported, store: Store) -> list[str]:
-    """At most three things to do after a report: decide what is open, see the counted runs of all studies, ask something new."""
+    """At most three things to do after a report: decide what is open, see all counted runs, ask something new."""
     study, where = selection.study, _where(study=selection.study, store=store)
     steps = []
     for item in reported.data:
