@@ -150,7 +150,7 @@ def _print_costs(
     shown = [
         row
         | {
-            "time": minutes_text(row["minutes"]),  # type: ignore[arg-type]
+            "time": minutes_text(row["minutes"]),
             "memory": "not measured" if row["memory_gib"] is None else f"{row['memory_gib']:.1f} GiB a process",
         }
         for row in rows
