@@ -140,7 +140,10 @@ def _print_costs(
     rows, total, unknown = [], 0.0, False
     with Store.open(store, read_only=True) as opened:
         for selection in selections:
-            found = estimates(plan(selection, opened, n_runs=n_runs, seed=seed, fresh=fresh), executor(on).workers)
+            asked = plan(selection, opened, n_runs=n_runs, seed=seed, fresh=fresh)
+            found = estimates(asked, executor(on).workers)
+            for name, why in asked.left_out.items():
+                note(f"{selection.study.slug}/{name} is left out: {why}")
             rows += [{"study": selection.study.slug, **dataclasses.asdict(one)} for one in found]
             total += sum(one.minutes or 0.0 for one in found)
             unknown = unknown or any(one.minutes is None for one in found)
