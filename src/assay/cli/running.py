@@ -31,7 +31,7 @@ SET_OPTION = typer.Option(
 )
 CLAIM_OPTION = typer.Option(None, "--claim", "-c", metavar="NAME", help="Show only this claim; may be repeated.")
 FAILED = ("refuted", "not-reproduced", "void", "fails")
-COLUMNS = ("claim", "verdict", "estimate", "low", "high", "rule", "paper_value", "n_runs", "control")
+COLUMNS = ("claim", "verdict", "ours", "rule", "paper", "runs", "control")
 
 
 def run(
@@ -50,6 +50,7 @@ def run(
         None, "--max-runs", min=2, help="The most runs per experiment with --until-decided; not to be changed later."
     ),
     fresh: bool = typer.Option(False, "--fresh", help="Compute again what is stored."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be run, how long it takes and in how much memory."),
     device: str | None = DEVICE_OPTION,
     strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim fails or is void, or none was asked."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on standard error."),
@@ -62,8 +63,10 @@ def run(
       assay run out-of-context-reasoning --experiment symbolic
       assay run out-of-context-reasoning --set weight_decay=0,0.03 --experiment symbolic --on processes
       assay run out-of-context-reasoning --until-decided --max-runs 40
+      assay run out-of-context-reasoning --dry-run
     """
     from assay.cli.progress import shown
+    from assay.runner.cost import estimates, long_said
     from assay.runner.discovery import studies
     from assay.runner.executors import executor
     from assay.runner.plan import Selection, plan
@@ -81,12 +84,19 @@ def run(
             "run: --max-runs is the most that --until-decided may run; give both, or --runs N for N runs of each experiment"
         )
     chosen = list(studies().studies.values()) if every else [_find(study or "")]
+    if dry_run:
+        _print_costs(
+            [Selection(one, experiment, preset, overrides or ()) for one in chosen], n_runs, seed, fresh, on, store, as_json
+        )
+        return
     rows, failed, left_out = [], False, dict(studies().broken) if every else {}
     with device_of(device), Store.open(store) as opened:
         for one in chosen:
             selection = Selection(one, experiment, preset, overrides or ())
             try:
                 asked = plan(selection, opened, n_runs=n_runs, seed=seed, fresh=fresh)
+                for line in [] if quiet else long_said(one, estimates(asked, executor(on).workers)):
+                    note(line)
                 with shown(one.slug, quiet=quiet) as on_event:
                     outcome = execute(
                         asked, opened, executor=executor(on), until_decided=until_decided, max_runs=max_runs, on_event=on_event
@@ -110,6 +120,47 @@ def run(
         raise typer.Exit(InputError.exit_code)
     if strict and _falls_short(rows):
         raise typer.Exit(1)
+
+
+def _print_costs(
+    selections: Sequence["Selection"],
+    n_runs: int | None,
+    seed: int | None,
+    fresh: bool,
+    on: str,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """A row for each experiment that a command would run: runs stored and to do, minutes, memory, and what these rest on."""
+    from assay.runner.cost import estimates, minutes_text
+    from assay.runner.executors import executor
+    from assay.runner.plan import plan
+    from assay.store.store import Store
+
+    rows, total, unknown = [], 0.0, False
+    with Store.open(store, read_only=True) as opened:
+        for selection in selections:
+            asked = plan(selection, opened, n_runs=n_runs, seed=seed, fresh=fresh)
+            found = estimates(asked, executor(on).workers)
+            for name, why in asked.left_out.items():
+                note(f"{selection.study.slug}/{name} is left out: {why}")
+            rows += [{"study": selection.study.slug, **dataclasses.asdict(one)} for one in found]
+            total += sum(one.minutes or 0.0 for one in found)
+            unknown = unknown or any(one.minutes is None for one in found)
+    if as_json:
+        emit(rows, as_json=True)
+        return
+    shown = [
+        row
+        | {
+            "time": minutes_text(row["minutes"]),
+            "memory": "not measured" if row["memory_gib"] is None else f"{row['memory_gib']:.1f} GiB a process",
+        }
+        for row in rows
+    ]
+    columns = ("study", "experiment", "settings", "stored", "to_do", "time", "memory", "rests_on")
+    emit(shown, as_json=False, columns=columns)
+    note(f"in all {'at least ' if unknown else 'about '}{minutes_text(total)} with --on {on}; nothing was run")
 
 
 def judge(
@@ -223,8 +274,13 @@ def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, object]]
 
 
 def _short(row: dict[str, object]) -> dict[str, object]:
+    """A row as a terminal shows it: the interval in the page's own words, the control by its outcome."""
+    from assay.report.numbers import interval_text
+
     control = row["control"]
     assert isinstance(control, dict)
     judgement, expected = control["judgement"], control["expected"]
     outcome = "–" if judgement is None else "flips" if judgement == expected else f"{judgement}, not {expected}"
-    return {**row, "control": outcome}
+    numbers: list[float | None] = [row[name] for name in ("estimate", "low", "high")]  # type: ignore[misc]
+    ours = "–" if numbers[0] is None else " ".join(interval_text(*numbers))
+    return {**row, "ours": ours, "runs": row["n_runs"], "control": outcome}

@@ -168,6 +168,7 @@ def _lines(chart: Lines, table: Table, names: Names, where: str) -> Plan:
         columns=_columns(chart.panel, chart.by, chart.x, chart.y, "low", "high", "n_runs", chart.theory),
         rows=_mean_rows(chart, grouped.keys, means, theory),
         note=_note(means.values(), missing, "bands")
+        + (_unmeasured(means) if chart.markers else "")
         + _off_axis(chart.y_scale, (mean.estimate for mean in means.values()))
         + (" Bands that leave the axis are cut." if ends is not None else ""),
         description=f"Line chart of {y_label} against {x_label}. Last values: {finals}.",
@@ -210,6 +211,7 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
     lying = longest > 7 or len(ticks) * longest > 42  # long names are read along the side
     step = min(0.22, 0.66 / len(series))
     value_label = chart.y_label or label(chart.y, names)
+    category_label = chart.x_label or (label(chart.x, names) if _is_quantity(categories) else "")  # words name themselves
     drawn = np.array([mean.estimate for mean in means.values()] + list(theory.values()))
 
     def paint(ax: Axes, panel: int, several: bool) -> None:
@@ -238,7 +240,7 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
             if (own, by, category) in theory:
                 exact = theory[own, by, category]
                 plot([at - step * 0.6, at + step * 0.6], [exact, exact], color=INK.light, linewidth=1.1, linestyle=DASHED)
-        labels = (value_label, chart.x_label) if lying else (chart.x_label, value_label)
+        labels = (value_label, category_label) if lying else (category_label, value_label)
         name_axes(ax, *labels, several=several, grid="x" if lying else "y")
         scale(ax, "x" if lying else "y", chart.y_scale, drawn)
         if lying:
@@ -260,12 +262,13 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
     return Plan(
         panels=_spelled(panels, names),
         paint=paint,
-        height=64 + len(categories) * max(21, 15 * len(series), 26 if longest > 26 else 0) if lying else 235,
+        height=max(150, 64 + len(categories) * max(21, 15 * len(series), 26 if longest > 26 else 0)) if lying else 235,
         legend=_legend(styles, chart.theory, names),
         columns=_columns(chart.panel, chart.by, chart.x, chart.y, "low", "high", "n_runs", chart.theory),
         rows=_mean_rows(chart, grouped.keys, means, theory),
         note=_note(means.values(), missing, "bars")
         + dots
+        + _unmeasured(means)
         + _off_axis(chart.y_scale, (mean.estimate for mean in means.values())),
         description=f"Dot chart of {value_label} by {chart.x_label or label(chart.x, names)}. {values}.",
     )
@@ -589,6 +592,13 @@ def _note(means: Iterable[Mean], missing: int, interval: str) -> str:
     return note + (
         f" {missing} missing values are not drawn." if missing > 1 else " One missing value is not drawn." if missing else ""
     )
+
+
+def _unmeasured(means: Mapping[Key, Mean]) -> str:
+    """That points are missing where other series of the same panel have one, and why."""
+    present = {(panel, by) for panel, by, _ in means}
+    expected = sum(len({x for own, _, x in means if own == panel}) for panel, _ in present)
+    return " Where a point is missing, no run measured it." if len(means) < expected else ""
 
 
 def _off_axis(kind: str, values: Iterable[float]) -> str:
