@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from assay.store.rows import StoredRun
     from assay.store.store import Store
 
-__all__ = ["app"]
+__all__ = ["app", "sources"]
 
 app = typer.Typer(help="Look at, check, remove and move stored runs.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -206,9 +206,9 @@ def import_(
     from assay.store.exchange import REFERENCE, import_runs
     from assay.store.store import Store
 
-    sources = _sources(source)
+    there = sources(source)
     with Store.open(store) as opened:
-        added = {one.name: import_runs(opened, one, origin=REFERENCE if source == Path(REFERENCE) else "") for one in sources}
+        added = {one.name: import_runs(opened, one, origin=REFERENCE if source == Path(REFERENCE) else "") for one in there}
     for name, count in added.items():
         note(f"{name}: added {count} runs")
 
@@ -231,9 +231,9 @@ def compare(
     from assay.store.exchange import compare_runs
     from assay.store.store import Store
 
-    sources = _sources(source)
+    there = sources(source)
     with Store.open(store, read_only=True) as opened:
-        found = [compared for one in sources for compared in compare_runs(opened, one)]
+        found = [compared for one in there for compared in compare_runs(opened, one)]
     if not found:
         raise InputError(
             f"a comparison needs a run that was made here and stands in {source} too; there is none. Run a study first"
@@ -262,14 +262,14 @@ def compare(
         raise typer.Exit(1)
 
 
-def _sources(source: Path) -> list[Path]:
+def sources(source: Path) -> list[Path]:
     """The export named, or the files of the reference store."""
     from assay.store.exchange import REFERENCE, reference_files
 
-    sources = reference_files() if source == Path(REFERENCE) else [source]
-    if not sources:
+    found = reference_files() if source == Path(REFERENCE) else [source]
+    if not found:
         raise InputError("the reference store must have come with the source; this installation has none. Use a checkout")
-    return sources
+    return found
 
 
 def _codes(arms: set[tuple[str, str]]) -> dict[tuple[str, str], str]:

@@ -12,7 +12,7 @@ from assay.core.settings import digest, resolve
 from assay.runner.fingerprint import fingerprint
 from assay.store.store import Store, StoredRun
 
-__all__ = ["Cell", "Plan", "Selection", "counted_seeds", "plan"]
+__all__ = ["Cell", "Plan", "Selection", "counted_seeds", "plan", "spelled"]
 
 _LARGEST_SEED = 2**62
 
@@ -236,6 +236,14 @@ def counted_seeds(study: Study, experiment: str, first: int | None, count: int) 
         return tuple(range(first, first + count))
     found = (seed for seed in range(first, first + count + len(PILOT_SEEDS)) if seed not in PILOT_SEEDS)
     return tuple(seed for seed, _ in zip(found, range(count), strict=False))
+
+
+def spelled(value: object) -> str:
+    """A settings value as an override writes it: items of a tuple, or of a grid, by commas; a grid of tuples by semicolons."""
+    if isinstance(value, (list, tuple)):
+        sign = ";" if any(isinstance(item, (list, tuple)) for item in value) else ","
+        return sign.join(map(spelled, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _filled(cell: Cell, seeds: tuple[int, ...], runs: Sequence[StoredRun], preset: str, fresh: bool) -> Cell:

@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -109,6 +109,18 @@ class Judged:
     def rows(self) -> dict[str, list[RunRow]]:
         """What was judged, by experiment."""
         return {name: run_rows(runs) for name, runs in self.runs.items()}
+
+    @property
+    def changed(self) -> dict[str, object]:
+        """The settings that differ from the preset's, over all experiments."""
+        changed: dict[str, object] = {}
+        for cell in self.cells.values():
+            base = cell.experiment.preset(self.preset).settings
+            for field in fields(cell.settings):  # type: ignore[arg-type]
+                value = getattr(cell.settings, field.name)
+                if value != getattr(base, field.name):
+                    changed[field.name] = value
+        return changed
 
 
 def execute(
