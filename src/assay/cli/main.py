@@ -30,7 +30,7 @@ from assay.cli import (
     texts,
 )
 from assay.cli.output import note
-from assay.core.errors import AssayError
+from assay.core.errors import AssayError, MissingExtra
 
 __all__ = ["app", "main"]
 
@@ -104,12 +104,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for line in f"assay: {error}".splitlines():
             note(line)
         code = error.exit_code
+    except ModuleNotFoundError as error:
+        if (lacking := _missing(error)) is None:
+            raise
+        note(f"assay: {lacking}")
+        code = lacking.exit_code
     except (OSError, RuntimeError) as error:
         if (said := _said_of(error)) is None:
             raise
         note(f"assay: {said}")
         code = 4 if isinstance(error, OSError) else 3
     sys.exit(_flushed(code))
+
+
+def _missing(error: ModuleNotFoundError) -> MissingExtra | None:
+    """What to install, where a package of an extra is not there; None where something else is missing."""
+    package = (error.name or "").partition(".")[0]
+    extra = next((extra for module, _, extra, _ in doctor.OPTIONAL if module == package), None)
+    return None if extra is None else MissingExtra(package, extra, "this command")
 
 
 class _Closed(io.TextIOBase):
