@@ -12,7 +12,7 @@ import pytest
 
 from assay.runner.new_study import new_study
 
-ODD = '''
+ODD = """
 
 def odd(settings, seeds):
     if seeds.root == 1:
@@ -28,7 +28,7 @@ def replaced():
 
 
 STUDY = replaced()
-'''
+"""
 DOES = {
     "SystemExit": "raise SystemExit(3)",
     "KeyboardInterrupt": "raise KeyboardInterrupt",
@@ -67,7 +67,9 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "odd.py").write_text(new_study("odd") + ODD.replace("DOES", slow))
     environment = os.environ | {"ASSAY_STORE": str(tmp_path / "store"), "ASSAY_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "assay", "run", "odd.py"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     while not (tmp_path / "begun").exists() and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)

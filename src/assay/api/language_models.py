@@ -45,6 +45,7 @@ def load_model(
     if isinstance(model, LanguageModel):
         return model
     if isinstance(model, (str, Path)):
+        _check_folders(model, base)
         return load(model, dtype=dtype, device=device, base=base, tokenizer=tokenizer, allow_pickle=allow_pickle)
     if not callable(getattr(model, "get_output_embeddings", None)) or model.get_output_embeddings() is None:
         raise InputError(
@@ -142,6 +143,7 @@ def audit_model(
     with on_device(device):
         before = model if isinstance(model, (str, Path, LanguageModel)) else load_model(model, tokenizer)
         after = tuned if tuned is None or isinstance(tuned, (str, Path, LanguageModel)) else load_model(tuned, tokenizer)
+        _check_folders(before, base, after)
         called = before.name if isinstance(before, LanguageModel) else str(before)
         return run.audit(
             before,
@@ -163,6 +165,15 @@ def audit_model(
             memory_gib=memory_gib,
             runs=runs,
         )
+
+
+def _check_folders(*models: object) -> None:
+    """Nothing; a folder of the user's own whose declarations break a limit is refused before anything of it is built."""
+    from assay.models.pretrained.limits import check_limits
+
+    for one in models:
+        if isinstance(one, (str, Path)) and Path(one).is_dir():
+            check_limits(Path(one))
 
 
 def read_facts_with(
