@@ -1,7 +1,7 @@
 """Runs every verb of `assay --help` once, in this process, and says which ended in a traceback or in a wrong exit code.
 
     python tests/cli/every_verb.py                     # in an environment with nothing but the wheel, see .ci/base-install
-    python tests/cli/every_verb.py --hide-extras       # in a developer's environment: packages of extras are hidden
+    python tests/cli/every_verb.py --hide-extras       # elsewhere: packages of extras are hidden
 
 Each verb has the exit codes it may leave with. Where a package of an extra is missing, standard error must say which to install.
 """

@@ -1,5 +1,6 @@
 """Studies from Python: list them, run them, judge what is stored, write their pages."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = ["Changes", "Place", "judge", "opened", "report", "run", "selected", "
 Changes = Mapping[str, object] | Sequence[str]
 # A store: its folder, or one that is open; None for the one that commands use.
 Place = str | Path | Store | None
+_PATIENCE_S = 3.0  # for another writer to end
 
 
 def studies() -> list[Listed]:
@@ -55,6 +57,7 @@ def run(
     fresh: bool = False,
     device: str | None = None,
     store: Place = None,
+    wait: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> Results:
     """Run a study, store every run as soon as it is finished, and return the verdicts. What is stored is not computed again.
@@ -74,6 +77,7 @@ def run(
         fresh: compute again what is stored.
         device: where models are loaded and trained; see `assay.core.device`.
         store: where rows are kept.
+        wait: while another process writes the store, wait for it to end, however long that takes.
         on_event: told what is planned, done and left; nothing is printed.
 
     Raises:
@@ -92,7 +96,7 @@ def run(
             "run: --max-runs is the most that --until-decided may run; give both, or --runs N for N runs of each experiment"
         )
     selection = selected(study, experiments, preset, set)
-    with on_device(device), opened(store) as there:
+    with on_device(device), opened(store, wait=wait) as there:
         asked = plan(selection, there, n_runs=runs, seed=seed, fresh=fresh)
         how = executor(on) if isinstance(on, str) else on
         outcome = execute(asked, there, executor=how, until_decided=until_decided, max_runs=max_runs, on_event=on_event)
@@ -105,9 +109,12 @@ def judge(
     experiments: str | Sequence[str] | None = None,
     preset: str = "laptop",
     set: Changes = (),
+    seeds: range | None = None,
     store: Place = None,
 ) -> Results:
     """The verdicts that stored rows support; nothing is computed. Arguments as of `run`.
+
+    With `seeds`, such as `range(100, 110)`, those runs alone are judged: a replication on fresh seeds, beside the first runs.
 
     Raises:
         UsageError: there is no such study, experiment or preset.
@@ -116,7 +123,7 @@ def judge(
     """
     selection = selected(study, experiments, preset, set)
     with opened(store, read_only=True) as there:
-        return Results(selection, tuple(judge_stored(selection, there)), there.folder)
+        return Results(selection, tuple(judge_stored(selection, there, seeds=seeds)), there.folder)
 
 
 def report(
@@ -151,10 +158,11 @@ def selected(study_: str | Path | Study, experiments: str | Sequence[str] | None
 
 
 @contextmanager
-def opened(store: Place, *, read_only: bool = False) -> Iterator[Store]:
+def opened(store: Place, *, read_only: bool = False, wait: bool = False) -> Iterator[Store]:
     """The store, open inside the block; one that is handed over open stays so."""
     if isinstance(store, Store):
         yield store
         return
-    with Store.open(None if store is None else Path(store), read_only=read_only) as there:
+    patience = math.inf if wait else _PATIENCE_S
+    with Store.open(None if store is None else Path(store), read_only=read_only, wait_s=patience) as there:
         yield there

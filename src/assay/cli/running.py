@@ -70,6 +70,7 @@ def run(
         None, "--max-runs", min=2, help="The most runs per experiment with --until-decided; not to be changed later."
     ),
     fresh: bool = typer.Option(False, "--fresh", help="Compute again what is stored."),
+    wait: bool = typer.Option(False, "--wait", help="While another command writes the store, wait for it to end."),
     device: str | None = DEVICE_OPTION,
     strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim fails or is void, or none was asked."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on standard error."),
@@ -107,6 +108,7 @@ def run(
                         max_runs=max_runs,
                         fresh=fresh,
                         store=store,
+                        wait=wait,
                         on_event=on_event,
                     )
             except (InputError, MissingExtra) as error:
@@ -136,6 +138,9 @@ def judge(
     claim: list[str] | None = CLAIM_OPTION,
     preset: str = PRESET_OPTION,
     overrides: list[str] | None = SET_OPTION,
+    seeds: str | None = typer.Option(
+        None, "--seeds", metavar="FIRST-LAST", help="Only runs with these seeds: a replication on fresh ones."
+    ),
     strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim fails or is void, or none was asked."),
     store: Path | None = STORE_OPTION,
     as_json: bool = JSON_OPTION,
@@ -145,6 +150,7 @@ def judge(
     Examples:
       assay judge out-of-context-reasoning
       assay judge out-of-context-reasoning --claim C2 --json
+      assay judge out-of-context-reasoning --seeds 100-109
     """
     from assay.api import running as api
 
@@ -153,12 +159,23 @@ def judge(
     for name in claim or ():
         if name not in exact:
             found.claim(name)
-    results = api.judge(found, experiments=experiment, preset=preset, set=overrides or (), store=store)
+    asked = None if seeds is None else _seeds(seeds)
+    results = api.judge(found, experiments=experiment, preset=preset, set=overrides or (), seeds=asked, store=store)
+    if asked is not None:
+        note(f"only runs with seeds {asked[0]} to {asked[-1]} are judged; see 'assay judge {study}' for all")
     rows = _told(results.only(claim) if claim else results, as_json)
     if as_json:
         emit(rows, as_json=True)
     if strict and _falls_short(rows):
         raise typer.Exit(1)
+
+
+def _seeds(text: str) -> range:
+    """The seeds from FIRST to LAST."""
+    first, dash, last = text.partition("-")
+    if not (first.isdecimal() and (last.isdecimal() or not dash)) or int(last or first) < int(first):
+        raise UsageError(f"judge: --seeds must be FIRST-LAST, e.g. 100-109; got '{text}'")
+    return range(int(first), int(last or first) + 1)
 
 
 def _falls_short(rows: Sequence[Mapping[str, object]]) -> bool:
@@ -199,7 +216,9 @@ def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, Any]]) -
         note(f"not asked with these settings, and open: {', '.join(not_asked)}")
     for name, count in judged.aside.items():
         if count:
-            note(f"{name}: {count} stored runs have seeds that do not count (a pilot's, or used before) and were left aside")
+            note(
+                f"{name}: {count} stored runs have seeds that do not count here (a pilot's, used before, or not asked for) and were left aside"
+            )
     for name, count in judged.stale.items():
         if count:
             note(f"{name}: {count} stored runs are stale ({judged.why_stale[name]}) and were left aside")

@@ -90,7 +90,8 @@ class Judged:
         exact: one per exact check, in the study's order.
         looks: of experiments with runs that `--until-decided` added, the most runs it was allowed; 0 where it was not one plan.
         why_stale: why the stale ones are, by experiment; only where there are some.
-        aside: stored runs that do not count (a pilot's, or seeds before the study's first), by experiment.
+        aside: stored runs that do not count (a pilot's, seeds before the study's first, or others than were asked for), by
+            experiment.
     """
 
     preset: str
@@ -170,10 +171,15 @@ def execute(
     return Outcome(session.computed, session.diverged, session.failed, tuple(session.failures), rounds, tuple(open_claims))
 
 
-def judge_stored(selection: Selection, store: Store) -> list[Judged]:
+def judge_stored(selection: Selection, store: Store, *, seeds: range | None = None) -> list[Judged]:
     """The verdicts that stored rows support, one element per point of the settings grid (one, without a grid).
 
     Every stored run of a settings value made by today's sources counts, whatever its seed, so that no run can be left out.
+
+    Args:
+        selection: what is judged.
+        store: where the rows are.
+        seeds: judge these alone, as a replication on fresh seeds is; the others are told as left aside.
 
     Raises:
         UsageError: unknown experiment or preset.
@@ -182,18 +188,24 @@ def judge_stored(selection: Selection, store: Store) -> list[Judged]:
     """
     study, stored = selection.study, selection.stored(store)
     return [
-        replace(_judged(study, selection.preset, point, stored), exact=tuple(exact_verdicts(study, store, point)))
+        replace(_judged(study, selection.preset, point, stored, seeds), exact=tuple(exact_verdicts(study, store, point)))
         for point in selection.points
     ]
 
 
-def _judged(study: Study, preset: str, point: Sequence[Cell], stored: Mapping[str, list[StoredRun]]) -> Judged:
+def _judged(
+    study: Study,
+    preset: str,
+    point: Sequence[Cell],
+    stored: Mapping[str, list[StoredRun]],
+    seeds: range | None = None,
+) -> Judged:
     cells = {cell.experiment.name: cell for cell in point}
     runs, stale, aside, why = {}, {}, {}, {}
     for name, cell in cells.items():
         kin = [run for run in stored[name] if run.settings_digest == cell.settings_digest]
         current = [run for run in kin if run.fingerprint == cell.fingerprint]
-        runs[name] = [run for run in current if counts(study, name, run.seed)]
+        runs[name] = [run for run in current if counts(study, name, run.seed) and (seeds is None or run.seed in seeds)]
         aside[name] = len(current) - len(runs[name])
         same_scale = [run for run in stored[name] if run.preset == preset and run.custom == cell.custom]
         old = {run.run_id: run.version for run in (*kin, *same_scale) if run.fingerprint != cell.fingerprint}
