@@ -217,7 +217,8 @@ def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, Any]]) -
     for name, count in judged.aside.items():
         if count:
             note(
-                f"{name}: {count} stored runs have seeds that do not count here (a pilot's, used before, or not asked for) and were left aside"
+                f"{name}: {count} stored runs have seeds that do not count here (a pilot's, used before, or not asked for) and "
+                "were left aside"
             )
     for name, count in judged.stale.items():
         if count:
