@@ -31,10 +31,11 @@ setup: $(READY)  ## build the whole environment in .venv
 ONE_PAIR = --set language-model.pairs=city-language --set language-model.doses=false
 
 demo: $(BASE)  ## the main job: re-run the core paper, print its verdicts, leave a report
+	$(BIN)/assay store init
 	$(BIN)/assay models add smollm2-135m
-	$(BIN)/assay run out-of-context-reasoning --experiment symbolic --on processes --store $(REPORTS)/store
-	$(BIN)/assay run out-of-context-reasoning --experiment language-model $(ONE_PAIR) --runs 2 --on processes --store $(REPORTS)/store
-	$(BIN)/assay report out-of-context-reasoning $(ONE_PAIR) --store $(REPORTS)/store --out $(REPORTS)
+	$(BIN)/assay run out-of-context-reasoning --experiment symbolic --on processes
+	$(BIN)/assay run out-of-context-reasoning --experiment language-model $(ONE_PAIR) --runs 2 --on processes
+	$(BIN)/assay report out-of-context-reasoning $(ONE_PAIR) --out $(REPORTS)
 
 test: setup  ## the whole test suite
 	$(BIN)/python -m pytest -n 2
@@ -55,10 +56,14 @@ quick: setup  ## every study at its quick preset: plumbing only
 bench: setup  ## ratios against plain baselines, side by side
 	$(BIN)/python -m benchmarks
 
-docs: setup  ## the documentation site
+# The pages of the atlas and of every study are made from the reference store, with the date of the commit.
+docs: setup  ## the documentation site, with every study's page from the reference store
 	$(INSTALL) --editable '.[docs]'
 	$(BIN)/assay docs-reference > docs/cli.md
 	$(BIN)/zensical build --strict
+	rm -rf build/docs-store
+	ASSAY_STORE=build/docs-store $(BIN)/assay store import reference
+	ASSAY_STORE=build/docs-store $(BIN)/assay report --out site/results --stamp "$$(git log -1 --format=%cs)"
 
-clean:  ## remove the environment and everything generated
+clean:  ## remove the environment and everything generated; stored runs (.assay) stay
 	rm -rf $(VENV) $(REPORTS) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

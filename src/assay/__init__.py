@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from assay.api.language_models import audit_model as audit_model
     from assay.api.language_models import load_model as load_model
     from assay.api.results import Results as Results
+    from assay.api.running import estimate as estimate
     from assay.api.running import judge as judge
     from assay.api.running import report as report
     from assay.api.running import run as run

@@ -3,7 +3,7 @@
     python tests/cli/every_verb.py                     # in an environment with nothing but the wheel, see .ci/base-install
     python tests/cli/every_verb.py --hide-extras       # elsewhere: packages of extras are hidden
 
-Each verb has the exit codes it may leave with. Where a package of an extra is missing, standard error must say which to install.
+Each verb has the exit codes that it may leave with. Where a package of an extra is missing, standard error must say which.
 """
 
 import contextlib

@@ -54,6 +54,9 @@ def data(synthetic: Any) -> ExperimentData:
         tables=synthetic.rows(10)[1],
         environment={"assay": "0.1.0", "python": "3.11", "threads": 1},
         wall_s=41.3,
+        code="0123456789abcdef",
+        made=("2026-01-01", "2026-01-02"),
+        elsewhere=("2 runs at n_facts=4",),
         command="assay run recall-of-hidden-pairs --experiment symbolic --preset laptop --set decay=0.05 --runs 10",
     )
 

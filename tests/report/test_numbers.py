@@ -19,6 +19,8 @@ from assay.report.numbers import general, interval_text, level_text, shared, typ
         ((0.5, 0.3, None), ("0.50", "[0.30, inf)")),
         ((0.0, -0.1, 0.1), ("0.00", "[-0.10, 0.10]")),
         ((1234567.0, 1.2e6, 1.3e6), ("1.235e+06", "[1.200e+06, 1.300e+06]")),
+        ((0.670512, 0.670431, 0.670593), ("0.6705", "[0.6704, 0.6706]")),
+        ((0.999968, 0.999951, 0.999985), ("1.000", "[1.000, 1.000]")),
         ((None, None, None), ("–", "–")),
     ],
 )
@@ -47,6 +49,8 @@ def test_typeset_touches_numbers_only() -> None:
     assert typeset("= 0 ± 2.5e-07") == "= 0 ± 2.5 × 10⁻⁷"
     assert typeset("(-inf, 3.2]") == "(−∞, 3.2]"
     assert typeset("C-1 a-b information") == "C-1 a-b information"
+    assert typeset("x >= 1, y <= -2") == "x ≥ 1, y ≤ −2"
+    assert typeset("2026-11-30") == "2026-11-30"
 
 
 def test_absence_is_never_a_number() -> None:

@@ -19,16 +19,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.claims.paper import Headline, Paper
+from assay.claims.paper import Example, Headline, Paper
 from assay.claims.study import Study
 from assay.claims.verdict import Verdict, judge
 from assay.core.errors import StoreError
 from assay.report import page as pages
+from assay.report.found import number_text
 from assay.report.page import AtlasEntry, ExperimentData, index_page, study_page, write_atlas, write_report
 from assay.report.tables import VerdictTable
 
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
-SVG_LEAVES = {"path", "circle", "rect", "use", "image"}
+SVG_LEAVES = {"path", "circle", "rect", "line", "use", "image"}
 
 
 class Reader(HTMLParser):
@@ -160,9 +161,13 @@ def test_a_reviewer_finds_everything(written: Path, verdicts: list[Verdict], dat
         "3 stored runs were made by an earlier version of the code",
         "C4 was edited after these runs were stored",
         "0.05 (preset: 0.03)",
+        "code 0123456789abcdef",
+        "Study version 1. The rows were made from 2026-01-01 to 2026-01-02.",
+        "also stored: 2 runs at n_facts=4",
         "Supported; it had to be refuted (> 0.7)",
         "laptop preset, changed",
         "In expectation, at most 0.05 of the one family of claims holds a false verdict.",
+        "[0.0278, 0.0345] nats",  # in its unit
         "10 runs; nats, at least 0",  # what the number is
         "Positive: The solution of the theory, put in as weights.",
         "Negative: Shuffling the association removes the cause",
@@ -238,23 +243,36 @@ def test_a_figure_that_does_not_tell_the_story_is_folded(synthetic: Any, verdict
     (fold,) = re.findall(r"<details>\s*<summary>Further figures</summary>.*?</details>", html, re.S)
     assert first.caption in fold
     assert not any(figure.caption in fold for figure in others)
-    assert html.count("<figcaption>") == len(figures) + 1  # and the overview of verdicts
+    assert html.count("<figcaption>") == len(figures) + 1  # and the overview of verdicts, in the fold of the claims
 
 
-def test_the_atlas_shows_every_study(synthetic: Any, verdicts: list[Verdict]) -> None:
-    other = dataclasses.replace(synthetic.STUDY, slug="not-yet")
+def test_the_atlas_shows_studies_with_runs_first_by_wing(synthetic: Any, verdicts: list[Verdict]) -> None:
+    headlines = (
+        Headline("It infers.", claims=("C1",)),
+        Headline("It is deep.", claims=("B1",)),
+        Headline("It wonders.", reason="nobody can ask"),
+    )
+    study = dataclasses.replace(synthetic.STUDY, paper=dataclasses.replace(synthetic.STUDY.paper, headlines=headlines))
+    other = dataclasses.replace(study, slug="not-yet", title="Not yet: when?")
+    elsewhere = dataclasses.replace(study, slug="elsewhere", title="Elsewhere: where?")
     entries = [
-        AtlasEntry(synthetic.STUDY, verdicts, n_runs=10, n_stale=1, linked=True),
         AtlasEntry(other, command="assay run not-yet"),
+        AtlasEntry(study, verdicts, n_runs=10, n_stale=1, linked=True, wing="knowledge"),
+        AtlasEntry(elsewhere, elsewhere=("symbolic: 2 runs at n_facts=4",), wing="games", command="assay run elsewhere"),
     ]
     reader = check_closed(index_page(entries))
-    assert "4 supported, 1 not-reproduced, 1 inconclusive, 1 void, 9 not run of 16 claims." in reader.words
-    assert "10 runs 1 stale run" in reader.words or "10 runs1 stale run" in reader.words
-    assert "assay run not-yet" in reader.words
+    words = reader.words
+    assert "4 supported, 1 not-reproduced, 1 inconclusive, 1 void, 17 not run of 24 claims." in words
+    assert "10 runs1 stale run" in words
+    assert words.index("games") < words.index("Elsewhere") < words.index("knowledge") < words.index("Not run yet")
+    assert words.index("It infers.") < words.index("Not run yet") < words.index("assay run not-yet")
+    assert "also symbolic: 2 runs at n_facts=4" in words  # mentioned, not denied
+    told = words[words.index("It infers.") :]
+    assert told.startswith(f"It infers. {number_text(verdicts[0])} C1, rule < 0.1 nats")
     links = [attributes["href"] for tag, attributes in reader.elements if tag == "a" and "title" in attributes]
-    assert links[0] == "recall-of-hidden-pairs/index.html#experiment-symbolic-1"
-    assert links[7] == "recall-of-hidden-pairs/index.html#experiment-depth"
-    assert len(links) == 8  # a study without a page has no links
+    assert links[0] == links[1] == "recall-of-hidden-pairs/index.html#experiment-symbolic-1"
+    assert links[-1] == "recall-of-hidden-pairs/index.html#experiment-depth"
+    assert len(links) == 9  # a study without a page has no links
 
 
 HOSTILE = [
@@ -321,6 +339,7 @@ module = types.ModuleType("assay_synthetic_report")
 sys.modules["assay_synthetic_report"] = module
 exec(compile(Path(sys.argv[1]).read_text(), sys.argv[1], "exec"), module.__dict__)
 from assay.claims.verdict import judge
+from assay.report.found import number_text
 from assay.report.page import AtlasEntry, ExperimentData, write_atlas, write_report
 figures = tuple(module.FIGURES[i] for i in (0, 3, 5, 6))  # one of each kind of chart
 symbolic = dataclasses.replace(module.SYMBOLIC, figures=figures)
@@ -370,17 +389,79 @@ def test_a_formula_breaks_behind_a_slash_or_a_bracket_and_stays_text(hostile_pag
     assert "sqrt(<wbr>m_train/<wbr>m_test) &lt;b&gt; and / or (x)" in page
 
 
-def test_the_page_opens_with_the_papers_headlines_and_what_became_of_them(synthetic: Any) -> None:
+def test_the_page_opens_with_what_was_found_the_task_its_figure_and_the_headlines(
+    synthetic: Any, verdicts: list[Verdict], data: ExperimentData
+) -> None:
     headlines = (
-        Headline("Pairs are recalled.", claims=(synthetic.STUDY.claims[0].name,)),
+        Headline("Pairs are recalled.", claims=("C1",)),
         Headline("Recall fades.", reason="nothing here waits"),
-        Headline("Depth helps.", claims=(synthetic.STUDY.claims[-1].name,)),
+        Headline("Depth helps.", claims=("B1",)),
     )
-    study = dataclasses.replace(synthetic.STUDY, paper=Paper("Nobody", 2023, "A title", "", headlines=headlines))
-    words = check_closed(study_page(study, [], [])).words
-    place = words.index("What the paper says, and what we found")
-    assert place < words.index("Verdicts at a glance")
-    assert "not tested here: nothing here waits" in words
-    told = words[place : words.index("Verdicts at a glance")]
-    assert synthetic.STUDY.claims[0].name in told
-    assert "not run" in told
+    example = Example((("a b ↦ c", "A *bridge* is told twice."),))
+    study = dataclasses.replace(
+        synthetic.STUDY, paper=Paper("Nobody", 2023, "A title", "", headlines=headlines), example=example
+    )
+    html = study_page(study, verdicts, [data])
+    words = check_closed(html).words
+    first = synthetic.FIGURES[0]
+    order = [
+        "What was found",
+        "Of 7 claims",
+        "The task, in one example",
+        "a b ↦ c A bridge is told twice.",
+        first.caption,
+        "What the paper says, and what we found",
+        "Pairs are recalled. holds",
+        "0.0312 [0.0278, 0.0345] nats",
+        "rule < 0.1 nats; paper: ≈ 0",
+        "not run",
+        "All verdicts",
+        "Claims: 4 supported",
+    ]
+    places = [words.index(text) for text in order]
+    assert places == sorted(places)
+    assert "<dfn>bridge</dfn>" in html
+    assert "nothing here waits" in words
+    assert html.count(first.caption) == 1  # what opens the page is not drawn again
+    assert "its figure opens this page" in words
+    assert html.count('class="lane supported"') == 1  # the interval against its rule
+
+
+def test_a_study_says_which_figure_opens_its_page(synthetic: Any, verdicts: list[Verdict], data: ExperimentData) -> None:
+    figures = tuple(dataclasses.replace(figure, opens=i == 3, further=i == 3) for i, figure in enumerate(synthetic.FIGURES))
+    arm = dataclasses.replace(synthetic.SYMBOLIC, figures=figures)
+    study = dataclasses.replace(synthetic.STUDY, experiments=(arm, synthetic.DEPTH))
+    words = read(study_page(study, verdicts, [dataclasses.replace(data, experiment=arm)])).words
+    assert words.index(figures[3].caption) < words.index("All verdicts") < words.index(figures[0].caption)
+
+
+def test_claims_are_folded_and_grouped_by_the_papers_question(
+    synthetic: Any, verdicts: list[Verdict], data: ExperimentData
+) -> None:
+    arms = [
+        dataclasses.replace(arm, family=family)
+        for arm, family in ((synthetic.SYMBOLIC, "Is it bias?"), (synthetic.DEPTH, "How deep?"))
+    ]
+    study = dataclasses.replace(synthetic.STUDY, experiments=tuple(arms))
+    html = study_page(study, verdicts, [dataclasses.replace(data, experiment=arms[0])])
+    check_closed(html)
+    (fold,) = re.findall(r"<details>\s*<summary>Claims: .*?</details>", html, re.S)
+    assert all(verdict.source in fold for verdict in verdicts)
+    places = [
+        html.index(text) for text in (">Is it bias?<", 'id="experiment-symbolic"', ">How deep?<", 'id="experiment-depth"')
+    ]
+    assert places == sorted(places)
+
+
+def test_an_effect_far_inside_its_rule_is_capped(synthetic: Any, verdicts: list[Verdict], data: ExperimentData) -> None:
+    far = [dataclasses.replace(one, effect=3140.0 if one.claim == "C1" else -250.0) for one in verdicts]
+    words = read(study_page(synthetic.STUDY, far, [data])).words
+    assert "> 100 SD inside the rule" in words
+    assert "> 100 SD short of the rule" in words
+    assert "3140" not in words
+
+
+def test_backticks_and_signs_are_set_as_a_page_sets_them(hostile_page: Callable[..., str]) -> None:
+    page = hostile_page(["`emergence` is >= -0.5"] * 10)
+    assert "<code>emergence</code> is ≥ −0.5" in page
+    assert "`emergence`" not in page[page.index('id="departures"') : page.index('id="again"')]

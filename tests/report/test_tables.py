@@ -118,8 +118,20 @@ def test_every_form_takes_hostile_verdicts(text: str) -> None:
     assert json.loads(table.json().encode())[0]["says"] == text
     assert table.markdown().count("\n") == 4
     assert len(list(csv.reader(io.StringIO(table.csv())))) == 3
-    assert table.latex().startswith(r"\begin{tabular}{lllllllll}")
+    assert table.latex().count(r"\begin{longtable}") == table.latex().count(r"\end{longtable}") == 1
     assert all("\x1b" not in cell and "\u202e" not in cell for row in table.cells()[1] for cell in row)
+
+
+def test_a_latex_table_is_as_wide_as_the_text_and_has_caption_and_label() -> None:
+    lines = VerdictTable((verdict(), verdict())).latex().splitlines()
+    assert lines[0] == "% packages: array, booktabs, longtable"
+    (begin,) = [line for line in lines if line.startswith(r"\begin{longtable}")]
+    widths = [float(found) for found in re.findall(r"p\{([\d.]+)\\linewidth\}", begin)]
+    assert len(widths) == len(VerdictTable(()).cells()[0])
+    assert 0.9 < sum(widths) < 1  # the gaps between columns need the rest
+    (caption,) = [line for line in lines if line.startswith(r"\caption")]
+    assert "2 claims" in caption
+    assert caption.endswith(r"\label{tab:study}\\")
 
 
 def test_a_void_claim_has_no_number() -> None:

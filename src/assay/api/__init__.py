@@ -23,6 +23,7 @@ PLACES = {
     "audit_model": "assay.api.language_models",
     "check": "assay.api.checking",
     "compare": "assay.api.comparing",
+    "estimate": "assay.api.running",
     "judge": "assay.api.running",
     "load_model": "assay.api.language_models",
     "power": "assay.api.checking",

@@ -125,9 +125,8 @@ def audit_model(
     from assay.core.device import on_device
     from assay.core.errors import UsageError
     from assay.core.places import default_folder
-    from assay.core.settings import digest, resolve
+    from assay.core.settings import digest, resolve, spelled
     from assay.models.pretrained.loading import LanguageModel, dtype_named
-    from assay.runner.plan import spelled
     from assay.worlds.facts.model import Facts
 
     read = facts if isinstance(facts, Facts) else read_facts_with(Path(facts), prompts, joint, suite, texts)

@@ -9,15 +9,17 @@ from assay.api.results import Results
 from assay.claims.study import Study
 from assay.core.device import on_device
 from assay.core.errors import UsageError
+from assay.core.settings import spelled
 from assay.runner import listing
+from assay.runner.cost import Estimate, estimates, long_said
 from assay.runner.discovery import find
 from assay.runner.executors import Executor, executor
 from assay.runner.listing import Listed
-from assay.runner.plan import Selection, plan, spelled
+from assay.runner.plan import Selection, plan
 from assay.runner.run import Event, execute, judge_stored
 from assay.store.store import Store
 
-__all__ = ["Changes", "Place", "judge", "opened", "report", "run", "selected", "studies", "study"]
+__all__ = ["Changes", "Place", "estimate", "judge", "opened", "report", "run", "selected", "studies", "study"]
 
 # Settings that are changed: by name (a list is a grid), or as the command line writes them, "name=value".
 Changes = Mapping[str, object] | Sequence[str]
@@ -99,8 +101,34 @@ def run(
     with on_device(device), opened(store, wait=wait) as there:
         asked = plan(selection, there, n_runs=runs, seed=seed, fresh=fresh)
         how = executor(on) if isinstance(on, str) else on
+        for line in long_said(selection.study, estimates(asked, how.workers)):
+            on_event(Event("plan", line, 0, asked.n_todo, None))
         outcome = execute(asked, there, executor=how, until_decided=until_decided, max_runs=max_runs, on_event=on_event)
         return Results(selection, tuple(judge_stored(selection, there)), there.folder, outcome)
+
+
+def estimate(
+    study: str | Path | Study,
+    *,
+    experiments: str | Sequence[str] | None = None,
+    preset: str = "laptop",
+    set: Changes = (),
+    runs: int | None = None,
+    seed: int | None = None,
+    on: str | Executor = "local",
+    fresh: bool = False,
+    store: Place = None,
+) -> list[Estimate]:
+    """What `run` with these arguments would take, one record an experiment and settings value; nothing is run.
+
+    Raises:
+        UsageError: there is no such study, experiment, preset or executor.
+        SettingsError: a setting is refused.
+    """
+    selection = selected(study, experiments, preset, set)
+    how = executor(on) if isinstance(on, str) else on
+    with opened(store, read_only=True) as there:
+        return estimates(plan(selection, there, n_runs=runs, seed=seed, fresh=fresh), how.workers)
 
 
 def judge(

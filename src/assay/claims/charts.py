@@ -106,6 +106,8 @@ class Figure:
         chart: what is drawn.
         names: how column values are spelled for readers (`{"dh": "heads' width"}`), in legends, axes and panels.
         further: supports the story without telling it; the page folds it away. A study tells its story in three to five others.
+        opens: explains the study at a glance; its page opens with it. One a study; where none says so, the first that tells
+            the story.
     """
 
     name: str
@@ -114,3 +116,4 @@ class Figure:
     chart: Chart
     names: Mapping[str, str] = field(default_factory=dict)
     further: bool = False
+    opens: bool = False

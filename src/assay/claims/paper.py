@@ -1,4 +1,4 @@
-"""Paper, Headline, Departure and Cost: what a study says of its source, of itself and of the time it takes, as records."""
+"""Paper, Headline, Departure, Example and Cost: what a study says of its source, its task and the time it takes, as records."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from typing import Any
 
 from assay.core.errors import SettingsError
 
-__all__ = ["Cost", "Departure", "Headline", "Paper"]
+__all__ = ["Cost", "Departure", "Example", "Headline", "Paper"]
+
+MOST_LINES = 6
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,25 @@ class Departure:
 
 
 @dataclass(frozen=True)
+class Example:
+    """The task of a study in one example, for a reader who knows nothing of it yet.
+
+    Attributes:
+        lines: at most six pairs: what the learner meets, and what that is in plain words. A word between asterisks is
+            explained where it stands (`a *bridge*: a name of whom both are told`).
+    """
+
+    lines: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.lines) <= MOST_LINES:
+            raise SettingsError(f"an example must have one to {MOST_LINES} lines; got {len(self.lines)}")
+        for shown, says in self.lines:
+            if not shown.strip() or not says.strip():
+                raise SettingsError(f"a line of an example shows something and says what it is; got {shown!r} and {says!r}")
+
+
+@dataclass(frozen=True)
 class Cost:
     """How long all runs of the laptop preset take, as measured.
 
@@ -85,11 +106,13 @@ class Cost:
         minutes: of wall time.
         cores: the cores it was measured on.
         work: how much work given settings ask for, in a unit of the experiment's own; it scales the minutes to other settings.
+        memory: of one process at its peak, in GiB, as measured; None where it was not.
     """
 
     minutes: float
     cores: int = 2
     work: Callable[[Any], float] | None = None
+    memory: float | None = None
 
     def __post_init__(self) -> None:
         if not self.minutes > 0 or self.cores < 1:

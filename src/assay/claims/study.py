@@ -11,7 +11,7 @@ from assay.claims.charts import Figure
 from assay.claims.claim import Arm, Claim, check_defined
 from assay.claims.estimand import Estimand
 from assay.claims.exact import Exact
-from assay.claims.paper import Cost, Departure, Paper
+from assay.claims.paper import Cost, Departure, Example, Paper
 from assay.core.errors import Diverged, InputError, SettingsError, UsageError, unknown_name
 from assay.core.seeds import Seeds
 
@@ -274,6 +274,7 @@ class Study:
         paper: where the claims come from, and its headlines.
         scale: theirs and ours.
         departures: what we do differently and why, D1, D2, ...
+        example: the task in one example, with which the study's page opens.
         experiments: at least one.
         version: raised when its numbers may change; rows of different versions are never pooled.
         first_seed: the first seed that counts, of every experiment without its own; runs of a pilot have others.
@@ -287,6 +288,7 @@ class Study:
     departures: tuple[Departure, ...] = ()
     version: int = 1
     first_seed: int = 0
+    example: Example | None = None
 
     def __post_init__(self) -> None:
         _slug("study", self.slug)
@@ -306,6 +308,9 @@ class Study:
         for what in ("title", "scale"):
             if not getattr(self, what).strip():
                 raise SettingsError(f"study '{self.slug}': {what} must not be empty")
+        opening = [figure.name for experiment in self.experiments for figure in experiment.figures if figure.opens]
+        if len(opening) > 1:
+            raise SettingsError(f"study '{self.slug}': a page opens with one figure; got {', '.join(opening)}")
         expected = [f"D{i}" for i in range(1, len(self.departures) + 1)]
         if [departure.name for departure in self.departures] != expected:
             raise SettingsError(
@@ -335,6 +340,13 @@ class Study:
     def exact(self) -> tuple[Exact, ...]:
         """All exact checks, in the order of the experiments."""
         return tuple(exact for experiment in self.experiments for exact in experiment.exact)
+
+    @property
+    def opening(self) -> tuple[Experiment, Figure] | None:
+        """The figure that explains the study, with its experiment: the one that opens, else the first not folded away."""
+        pairs = [(experiment, figure) for experiment in self.experiments for figure in experiment.figures]
+        chosen = [pair for pair in pairs if pair[1].opens] or [pair for pair in pairs if not pair[1].further]
+        return chosen[0] if chosen else None
 
     @property
     def families(self) -> tuple[str, ...]:

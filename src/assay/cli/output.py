@@ -16,7 +16,10 @@ __all__ = ["JSON_OPTION", "STORE_OPTION", "emit", "note", "table"]
 
 JSON_OPTION = typer.Option(False, "--json", help="Print the rows as JSON instead of a table.")
 STORE_OPTION = typer.Option(
-    None, "--store", metavar="DIR", help="Where rows are kept. [default: $ASSAY_STORE or the user data folder]"
+    None,
+    "--store",
+    metavar="DIR",
+    help="Where rows are kept. [default: $ASSAY_STORE, else .assay here or above, else the user data folder]",
 )
 Row = Mapping[str, object]
 WIDE, NARROW, FEW_COLUMNS = 160, 90, 4

@@ -1,5 +1,7 @@
 """`assay report`: pages, tables and figures from stored rows and kept audits."""
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
@@ -26,6 +28,9 @@ def report(
         help="The page of a kept audit, by the beginning of its digest; or a list of all.",
     ),
     out: Path = typer.Option(Path("reports"), "--out", metavar="DIR", help="Where pages are written."),
+    stamp: str | None = typer.Option(
+        None, "--stamp", metavar="DATE", help="The date that pages bear; equal rows and stamp, equal bytes. [default: today]"
+    ),
     store: Path | None = STORE_OPTION,
 ) -> None:
     """Report stored verdicts: one self-contained page a study and the atlas over all of them, or a table to print.
@@ -53,15 +58,24 @@ def report(
     selections = [Selection(one, experiment, preset, overrides or ()) for one in chosen]
     with Store.open(store, read_only=True) as opened:
         if form == "html":
-            from assay.report.from_store import report_atlas, report_study
+            from assay.report.from_store import next_steps, report_atlas, report_grid, seen, write_study
 
+            created, told = stamp or _today(), list[str]()
             for selection in selections:
-                if study or opened.runs(selection.study.slug):
-                    page = report_study(selection, opened, out)
-                    note(f"wrote {page}")
+                if study and len(selection.points) > 1:
+                    note(f"wrote {report_grid(selection, opened, out, created=created)}")
+                elif study or opened.runs(selection.study.slug):
+                    reported = write_study(selection, opened, out, created=created)
+                    note(f"wrote {reported.page}")
+                    if study:
+                        told = ["", "What was seen", *seen(reported), "", f"The page: {reported.page.resolve()}"]
+                        steps = enumerate(next_steps(selection, reported, opened), 1)
+                        told += ["", "What to do next", *(f"  {i}. {step}" for i, step in steps)]
             kept = (store or default_folder()) / "audits"
-            atlas = report_atlas(list(studies().studies.values()), opened, out, preset=preset, audits=kept)
+            atlas = report_atlas(list(studies().studies.values()), opened, out, preset=preset, audits=kept, created=created)
             typer.echo(str(atlas.resolve()))
+            for line in told:
+                note(line)
             return
 
         verdicts = [
@@ -69,6 +83,13 @@ def report(
         ]
     table = VerdictTable(tuple(verdicts))
     typer.echo({"md": table.markdown, "json": table.json, "csv": table.csv, "latex": table.latex}[form](), nl=False)
+
+
+def _today() -> str:
+    """Today's date, or the one that $SOURCE_DATE_EPOCH gives to builds that must come out the same."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+    return moment.date().isoformat()
 
 
 def _report_audit(named: str, form: str, out: Path, store: Path | None) -> None:

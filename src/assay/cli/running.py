@@ -1,5 +1,6 @@
 """`assay run` and `assay judge`: measurements into the store, verdicts out of it."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ SET_OPTION = typer.Option(
 )
 CLAIM_OPTION = typer.Option(None, "--claim", "-c", metavar="NAME", help="Show only this claim; may be repeated.")
 FAILED = ("refuted", "not-reproduced", "void", "fails")
-COLUMNS = ("claim", "verdict", "estimate", "low", "high", "rule", "paper_value", "n_runs", "control")
+COLUMNS = ("claim", "verdict", "ours", "rule", "paper", "runs", "control")
 
 
 def run(
@@ -71,6 +72,7 @@ def run(
     ),
     fresh: bool = typer.Option(False, "--fresh", help="Compute again what is stored."),
     wait: bool = typer.Option(False, "--wait", help="While another command writes the store, wait for it to end."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be run, how long it takes and in how much memory."),
     device: str | None = DEVICE_OPTION,
     strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim fails or is void, or none was asked."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on standard error."),
@@ -83,6 +85,7 @@ def run(
       assay run out-of-context-reasoning --experiment symbolic
       assay run out-of-context-reasoning --set weight_decay=0,0.03 --experiment symbolic --on processes
       assay run out-of-context-reasoning --until-decided --max-runs 40
+      assay run out-of-context-reasoning --dry-run
     """
     from assay.api import running as api
     from assay.cli.progress import interruption, shown
@@ -91,6 +94,9 @@ def run(
     if (study is None) == (not every):
         raise UsageError("run: name one STUDY, or give --all; 'assay list' shows them")
     chosen = list(studies().studies.values()) if every else [api.study(study or "")]
+    if dry_run:
+        _print_costs(chosen, experiment, preset, overrides or [], n_runs, seed, fresh, on, store, as_json)
+        return
     rows, failed, left_out = [], False, dict(studies().broken) if every else {}
     with device_of(device):
         for one in chosen:
@@ -130,6 +136,46 @@ def run(
         raise typer.Exit(InputError.exit_code)
     if strict and _falls_short(rows):
         raise typer.Exit(1)
+
+
+def _print_costs(
+    chosen: Sequence["Study"],
+    experiment: list[str] | None,
+    preset: str,
+    overrides: list[str],
+    n_runs: int | None,
+    seed: int | None,
+    fresh: bool,
+    on: str,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """A row for each experiment that a command would run: runs stored and to do, minutes, memory, and what these rest on."""
+    from assay.api.running import estimate
+    from assay.runner.cost import minutes_text
+
+    rows: list[dict[str, Any]] = []
+    for study in chosen:
+        found = estimate(
+            study, experiments=experiment, preset=preset, set=overrides, runs=n_runs, seed=seed, fresh=fresh, on=on, store=store
+        )
+        rows += [{"study": study.slug, **dataclasses.asdict(one)} for one in found]
+    total = sum(row["minutes"] or 0.0 for row in rows)
+    unknown = any(row["minutes"] is None for row in rows)
+    if as_json:
+        emit(rows, as_json=True)
+        return
+    shown = [
+        row
+        | {
+            "time": minutes_text(row["minutes"]),
+            "memory": "not measured" if row["memory_gib"] is None else f"{row['memory_gib']:.1f} GiB a process",
+        }
+        for row in rows
+    ]
+    columns = ("study", "experiment", "settings", "stored", "to_do", "time", "memory", "rests_on")
+    emit(shown, as_json=False, columns=columns)
+    note(f"in all {'at least ' if unknown else 'about '}{minutes_text(total)} with --on {on}; nothing was run")
 
 
 def judge(
@@ -230,8 +276,13 @@ def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, Any]]) -
 
 
 def _short(row: dict[str, object]) -> dict[str, object]:
+    """A row as a terminal shows it: the interval in the page's own words, the control by its outcome."""
+    from assay.report.numbers import interval_text
+
     control = row["control"]
     assert isinstance(control, dict)
     judgement, expected = control["judgement"], control["expected"]
     outcome = "–" if judgement is None else "flips" if judgement == expected else f"{judgement}, not {expected}"
-    return {**row, "control": outcome}
+    numbers: list[float | None] = [row[name] for name in ("estimate", "low", "high")]  # type: ignore[misc]
+    ours = "–" if numbers[0] is None else " ".join(interval_text(*numbers))
+    return {**row, "ours": ours, "runs": row["n_runs"], "control": outcome}

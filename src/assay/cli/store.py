@@ -1,9 +1,10 @@
 """`assay store`: what is kept, whether it is sound, and how to remove or move it."""
 
 import dataclasses
+import json
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
 from assay.core.errors import InputError, StoreError, UsageError
 
 if TYPE_CHECKING:
+    from assay.claims.study import Study
     from assay.store.exchange import Compared
     from assay.store.rows import StoredRun
     from assay.store.store import Store
@@ -20,6 +22,23 @@ if TYPE_CHECKING:
 __all__ = ["app", "sources"]
 
 app = typer.Typer(help="Look at, check, remove and move stored runs.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("init")
+def init(folder: Path = typer.Argument(Path(), help="The project's folder.")) -> None:
+    """Make a project its own store, `.assay`: every command run in the folder or below it uses it without being told.
+
+    A store that is there is left as it is.
+
+    Examples:
+      assay store init
+      assay store init my-project
+    """
+    from assay.core.places import LOCAL
+    from assay.store.store import Store
+
+    with Store.open(folder / LOCAL) as opened:
+        note(f"commands in {folder.resolve()} and below use the store {opened.folder}")
 
 
 @app.command("ls")
@@ -43,7 +62,7 @@ def ls(
         if study is not None:
             _must_hold(opened, study)
         pools = Counter(
-            (run.study, run.experiment, run.preset, run.custom, run.settings_digest, run.fingerprint, run.version)
+            (run.study, run.experiment, run.preset, run.custom, _told(known, run), run.fingerprint, run.version)
             for run in opened.runs(study)
         )
         memos = opened.memos() if study is None else []
@@ -77,6 +96,17 @@ def ls(
         for memo in memos
     ]
     emit(rows, as_json=as_json, empty="the store is empty")
+
+
+def _told(known: Mapping[str, "Study"], run: "StoredRun") -> str:
+    """A run's settings as `name=value`, those that differ from its preset's; all of them where the study is not installed."""
+    from assay.core.settings import canonical_json, spelled
+
+    base: Mapping[str, object] = {}
+    name = run.experiment.partition("/")[0]
+    if run.study in known and name in {one.name for one in known[run.study].experiments}:
+        base = json.loads(canonical_json(known[run.study].experiment(name).preset(run.preset).settings))
+    return ", ".join(f"{key}={spelled(value)}" for key, value in run.settings.items() if key not in base or base[key] != value)
 
 
 @app.command("verify")

@@ -17,7 +17,7 @@ __all__ = ["list_studies", "show"]
 
 
 def list_studies(as_json: bool = JSON_OPTION) -> None:
-    """List the studies: slug, claims, experiments, title.
+    """List the studies: slug, claims, what all of it costs on two cores at the laptop preset, experiments, title.
 
     Examples:
       assay list

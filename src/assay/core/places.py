@@ -5,7 +5,10 @@ from pathlib import Path
 
 from platformdirs import user_cache_path, user_data_path
 
-__all__ = ["default_folder", "user_cache"]
+__all__ = ["LOCAL", "default_folder", "local_folder", "user_cache"]
+
+LOCAL = ".assay"  # a project's own store, found from every folder below it
+MARK = "store.json"  # what a store's folder has in it
 
 
 def user_cache() -> Path:
@@ -15,6 +18,15 @@ def user_cache() -> Path:
 
 
 def default_folder() -> Path:
-    """The folder of the store that commands use: `$ASSAY_STORE`, else the user's data folder."""
+    """The folder of the store that commands use: `$ASSAY_STORE`, else the project's own, else the user's data folder."""
     named = os.environ.get("ASSAY_STORE")
-    return Path(named).expanduser() if named else user_data_path("assay")
+    return Path(named).expanduser() if named else local_folder() or user_data_path("assay")
+
+
+def local_folder() -> Path | None:
+    """The store `.assay` of the working folder, or of the nearest folder above it that has one; None where none has."""
+    try:
+        here = Path.cwd()
+    except OSError:  # the working folder was removed
+        return None
+    return next((folder / LOCAL for folder in (here, *here.parents) if (folder / LOCAL / MARK).is_file()), None)

@@ -19,7 +19,7 @@ from annotated_types import DocInfo
 
 from assay.core.errors import SettingsError, unknown_name
 
-__all__ = ["FieldInfo", "canonical_json", "digest", "fields_of", "from_mapping", "resolve"]
+__all__ = ["FieldInfo", "canonical_json", "changes", "digest", "fields_of", "from_mapping", "resolve", "spelled"]
 
 S = TypeVar("S")
 
@@ -41,11 +41,22 @@ def fields_of(settings: object) -> list[FieldInfo]:
     rows = []
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
         base, *notes = get_args(hints[field.name]) if hasattr(hints[field.name], "__metadata__") else (hints[field.name],)
-        limits = ", ".join(str(note) for note in notes if not isinstance(note, DocInfo))
+        limits = ", ".join(_limit(note) for note in notes if not isinstance(note, DocInfo))
         says = " ".join(note.documentation for note in notes if isinstance(note, DocInfo))
         type_name = base.__name__ if isinstance(base, type) and not get_args(base) else str(base).replace("typing.", "")
         rows.append(FieldInfo(field.name, type_name, getattr(settings, field.name), limits, says))
     return rows
+
+
+_LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "multiple_of": "a multiple of"}
+_LENGTHS = {"min_length": "at least", "max_length": "at most"}
+
+
+def _limit(note: object) -> str:
+    """A limit as a reader says it: "at least 3" for `Ge(3)`."""
+    parts = [f"{word} {value}" for name, word in _LIMITS.items() if (value := getattr(note, name, None)) is not None]
+    lengths = [f"{word} {value}" for name, word in _LENGTHS.items() if (value := getattr(note, name, None)) not in (None, 0)]
+    return ", ".join([*parts, *(f"{length} of them" for length in lengths)]) or str(note)
 
 
 def resolve(settings: S, overrides: Sequence[str], *, where: str) -> list[S]:
@@ -124,6 +135,20 @@ def canonical_json(value: object) -> str:
 def digest(value: object) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of `canonical_json(value)`: 64 bits, enough for a store of millions."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def spelled(value: object) -> str:
+    """A settings value as `--set` reads it: items by commas, a grid of tuples by semicolons."""
+    if isinstance(value, (list, tuple)):
+        sign = ";" if any(isinstance(item, (list, tuple)) for item in value) else ","
+        return sign.join(map(spelled, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def changes(base: object, settings: object) -> list[str]:
+    """How settings differ from others of the same kind, as `--set` reads it: ["n_facts=4"]."""
+    names = [field.name for field in dataclasses.fields(settings)]  # type: ignore[arg-type]
+    return [f"{name}={spelled(getattr(settings, name))}" for name in names if getattr(settings, name) != getattr(base, name)]
 
 
 def _plain(value: object) -> object:

@@ -210,6 +210,7 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
     lying = longest > 7 or len(ticks) * longest > 42  # long names are read along the side
     step = min(0.22, 0.66 / len(series))
     value_label = chart.y_label or label(chart.y, names)
+    category_label = chart.x_label or (label(chart.x, names) if _is_quantity(categories) else "")  # words name themselves
     drawn = np.array([mean.estimate for mean in means.values()] + list(theory.values()))
 
     def paint(ax: Axes, panel: int, several: bool) -> None:
@@ -238,7 +239,7 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
             if (own, by, category) in theory:
                 exact = theory[own, by, category]
                 plot([at - step * 0.6, at + step * 0.6], [exact, exact], color=INK.light, linewidth=1.1, linestyle=DASHED)
-        labels = (value_label, chart.x_label) if lying else (chart.x_label, value_label)
+        labels = (value_label, category_label) if lying else (category_label, value_label)
         name_axes(ax, *labels, several=several, grid="x" if lying else "y")
         scale(ax, "x" if lying else "y", chart.y_scale, drawn)
         if lying:
@@ -260,7 +261,7 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
     return Plan(
         panels=_spelled(panels, names),
         paint=paint,
-        height=64 + len(categories) * max(21, 15 * len(series), 26 if longest > 26 else 0) if lying else 235,
+        height=max(150, 64 + len(categories) * max(21, 15 * len(series), 26 if longest > 26 else 0)) if lying else 235,
         legend=_legend(styles, chart.theory, names),
         columns=_columns(chart.panel, chart.by, chart.x, chart.y, "low", "high", "n_runs", chart.theory),
         rows=_mean_rows(chart, grouped.keys, means, theory),

@@ -16,7 +16,7 @@ from assay.report.palette import INK, PAPER, SERIES, SOFT, VERDICT
 from assay.report.sketch import SMALL, Picture, Plan, render, shown
 from assay.report.tables import Cell
 
-__all__ = ["forest"]
+__all__ = ["Lane", "forest", "lane_of"]
 
 _MARKS = {
     "supported": "o", "refuted": "X", "not-reproduced": "v", "inconclusive": "D", "void": "s", "not-asked": "s", "holds": "o",
@@ -86,6 +86,11 @@ def forest(study: Study, verdicts: Sequence[Verdict], *, ident: str) -> Picture:
     return render(plan, ident=ident, title="Each claim against its rule")
 
 
+def lane_of(study: Study, verdict: Verdict) -> "Lane":
+    """A claim's interval against its rule, without its control."""
+    return _lanes(study, verdict)[0]
+
+
 def _row(verdict: Verdict) -> tuple[Cell, ...]:
     own = (verdict.claim, verdict.rule, verdict.estimate, verdict.low, verdict.high, verdict.level, verdict.verdict)
     control = verdict.control
@@ -103,7 +108,7 @@ def _row(verdict: Verdict) -> tuple[Cell, ...]:
 
 
 @dataclass(frozen=True)
-class _Lane:
+class Lane:
     """An interval on its normalised axis from -1 to 1, and the stretches of that axis it has to lie in."""
 
     zones: tuple[tuple[float, float], ...]
@@ -111,7 +116,7 @@ class _Lane:
     interval: tuple[float, float, float] | None  # low, estimate, high
 
 
-def _lanes(study: Study, verdict: Verdict) -> tuple[_Lane, _Lane]:
+def _lanes(study: Study, verdict: Verdict) -> tuple[Lane, Lane]:
     claim = study.claim(verdict.claim)
     numbers, of_control = _numbers(claim, verdict), _numbers(claim, verdict.control)
     own = _Axis.of(claim.rule, numbers)
@@ -150,13 +155,13 @@ class _Axis:
             rule, (low, high), centre, max((abs(length) for length in reach if math.isfinite(length)), default=0.0) or 1.0
         )
 
-    def lane(self, numbers: tuple[float, float, float] | None, *, holds: bool) -> _Lane:
+    def lane(self, numbers: tuple[float, float, float] | None, *, holds: bool) -> Lane:
         low, high = (self._at(bound) for bound in self.inside)
         between = holds != isinstance(self.rule, Outside)
         zones = ((low, high),) if between else tuple(zone for zone in ((-1.0, low), (high, 1.0)) if zone[0] < zone[1])
         bounds = tuple(self._at(bound) for bound in self.inside if math.isfinite(bound))
         interval = None if numbers is None else tuple(sorted(self._at(_value(self.rule, number)) for number in numbers))
-        return _Lane(zones, bounds, interval)  # type: ignore[arg-type]  # three numbers stay three
+        return Lane(zones, bounds, interval)  # type: ignore[arg-type]  # three numbers stay three
 
     def _at(self, value: float) -> float:
         away = value - self.centre
@@ -184,7 +189,7 @@ def _value(rule: Rule, number: float) -> float:
     return number if known or math.isinf(number) else rule.distance(number)
 
 
-def _paint_lane(ax: Axes, lane: _Lane, at: float, half: float, colour: str) -> None:
+def _paint_lane(ax: Axes, lane: Lane, at: float, half: float, colour: str) -> None:
     ax.plot([-1, 1], [at, at], color=SOFT.light, linewidth=0.4, alpha=0.6, zorder=1)
     for low, high in lane.zones:
         ax.fill_between([low, high], at - half, at + half, color=colour, alpha=0.15, linewidth=0)
@@ -192,7 +197,7 @@ def _paint_lane(ax: Axes, lane: _Lane, at: float, half: float, colour: str) -> N
         ax.plot([bound, bound], [at - half, at + half], color=colour, linewidth=0.9)
 
 
-def _paint_interval(ax: Axes, lane: _Lane, at: float, mark: str, size: float, colour: str, face: str) -> None:
+def _paint_interval(ax: Axes, lane: Lane, at: float, mark: str, size: float, colour: str, face: str) -> None:
     if lane.interval is None:
         return
     low, estimate, high = lane.interval

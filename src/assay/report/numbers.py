@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 __all__ = ["general", "interval_text", "level_text", "shared", "typeset"]
 
+MOST_DIGITS = 4  # of an estimate and its interval
 MINUS = "\N{MINUS SIGN}"
 _NUMBER = re.compile(r"(?<![\w.])-?(?:inf\b|\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?![\w.])")
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -19,18 +20,18 @@ def general(value: float | None, digits: int = 4) -> str:
     return text[1:] if text.lstrip("-0.") == "" and text.startswith("-") else text
 
 
-def shared(values: Sequence[float | None], half_width: float) -> list[str]:
+def shared(values: Sequence[float | None], half_width: float, most: int = 8) -> list[str]:
     """The numbers with the same last digit: two significant digits of `half_width`, the interval's half-width.
 
-    One or two digits more where a number would else read as zero: on which side of it an end lies may decide. A number that is
-    None becomes an en dash. With a half-width of zero every number is spelled by `general`.
+    At most `most` significant digits, and one or two more where a number would else read as zero: on which side of it an end
+    lies may decide. A number that is None becomes an en dash. With a half-width of zero every number is spelled by `general`.
     """
     finite = [value for value in values if value is not None and math.isfinite(value)]
     largest = max((abs(value) for value in finite), default=0.0)
     if not (half_width > 0 and math.isfinite(half_width)) or largest == 0:
         return [general(value) for value in values]
-    exponent = math.floor(math.log10(largest))
-    digits = min(max(exponent - math.floor(math.log10(half_width)) + 2, 2), 8)
+    exponent = math.floor(math.log10(float(f"{largest:.{most - 1}e}")))  # 0.99999 in four digits is 1.000
+    digits = min(max(exponent - math.floor(math.log10(half_width)) + 2, 2), most)
     fixed, places = -4 <= exponent < 6, max(digits - 1 - exponent, 0)
     if fixed:
         enough = (n for n in range(places, places + 3) if all(value == 0 or round(value, n) != 0 for value in finite))
@@ -43,7 +44,7 @@ def shared(values: Sequence[float | None], half_width: float) -> list[str]:
 
 
 def interval_text(estimate: float | None, low: float | None, high: float | None) -> tuple[str, str]:
-    """The estimate and its interval `[low, high]`, in ASCII; an end that is absent is unbounded.
+    """The estimate and its interval `[low, high]`, in ASCII, at most four digits each; an end that is absent is unbounded.
 
     Both texts are empty-handed en dashes when there is no estimate.
     """
@@ -51,7 +52,7 @@ def interval_text(estimate: float | None, low: float | None, high: float | None)
         return "–", "–"
     reach = [abs(end - estimate) for end in (low, high) if end is not None]
     half_width = (high - low) / 2 if low is not None and high is not None else max(reach, default=0.0)
-    middle, below, above = shared([estimate, low, high], half_width)
+    middle, below, above = shared([estimate, low, high], half_width, MOST_DIGITS)
     return middle, f"{'(-inf' if low is None else '[' + below}, {'inf)' if high is None else above + ']'}"
 
 
@@ -61,8 +62,8 @@ def level_text(level: float | None) -> str:
 
 
 def typeset(text: str) -> str:
-    """A text of numbers (an estimate, an interval, a rule) with true minus signs, raised exponents and the sign of infinity."""
-    return _NUMBER.sub(_typeset_number, text)
+    """A text of numbers (an estimate, an interval, a rule) with true minus signs, raised exponents, infinity and ≤, ≥."""
+    return _NUMBER.sub(_typeset_number, text.replace(">=", "≥").replace("<=", "≤"))
 
 
 def _typeset_number(found: re.Match[str]) -> str:

@@ -26,7 +26,8 @@ from assay.core.errors import InputError, StoreError
 from assay.core.settings import fields_of
 from assay.core.text import visible
 from assay.report.charts import draw
-from assay.report.forest import forest
+from assay.report.forest import forest, lane_of
+from assay.report.found import headlines_found, number_text, what_was_found
 from assay.report.numbers import general, interval_text, level_text, shared, typeset
 from assay.report.palette import css_variables
 from assay.report.sketch import Picture
@@ -42,6 +43,7 @@ __all__ = [
     "plate",
     "put_in_place",
     "rendered",
+    "shown_title",
     "study_page",
     "write_atlas",
     "write_report",
@@ -65,6 +67,9 @@ class ExperimentData:
         environment: versions, device, threads.
         wall_s: time all runs took together, in seconds.
         command: the exact command that makes these runs again.
+        code: fingerprint of the code that made them.
+        made: the days on which they were made, first and last ("2026-11-30").
+        elsewhere: what is stored of the experiment at other settings ("2 runs at n_facts=4"); not shown here.
     """
 
     experiment: Experiment
@@ -79,6 +84,9 @@ class ExperimentData:
     wall_s: float
     command: str
     why_stale: str = ""
+    code: str = ""
+    made: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,9 @@ class AtlasEntry:
     Attributes:
         study: as declared; claims without a verdict are shown as not run.
         verdicts: of the experiments that have runs.
+        exact: what became of the exact checks.
+        wing: the subject it is shown under.
+        elsewhere: what is stored of it at other settings.
         n_runs: runs judged.
         quick: whether any of them come from the quick preset.
         n_stale: stored runs of an earlier version of the code.
@@ -102,6 +113,14 @@ class AtlasEntry:
     n_stale: int = 0
     linked: bool = False
     command: str = ""
+    exact: Sequence[ExactVerdict] = ()
+    wing: str = ""
+    elsewhere: tuple[str, ...] = ()
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether anything of it counts: runs, or exact checks that were computed."""
+        return self.n_runs > 0 or any(found.number is not None for found in self.exact)
 
 
 @dataclass(frozen=True)
@@ -146,30 +165,61 @@ def study_page(
 
 
 def index_page(entries: Sequence[AtlasEntry], audits: Sequence[AuditEntry] = (), *, created: str | None = None) -> str:
-    """The atlas: every study's claims with their verdicts at a glance, and every audit's counts, as one HTML text."""
-    lines = []
-    for entry in entries:
-        title, question = _title_and_question(entry.study)
-        marks = _marks(entry.study.slug, entry.study.experiments, entry.verdicts, linked=entry.linked)
-        notes = [f"{_count(entry.n_runs, 'run')}"] * (entry.n_runs > 0)
-        notes += ["quick preset: void"] * entry.quick + [f"{_count(entry.n_stale, 'stale run')}"] * (entry.n_stale > 0)
-        lines.append(
-            {
-                "title": title,
-                "question": question,
-                "paper": _linked(entry.study.paper.text),
-                "href": f"{entry.study.slug}/index.html" if entry.linked else "",
-                "marks": [mark for marks_of_arm in marks for mark in marks_of_arm],
-                "tally": _tally([mark.verdict for marks_of_arm in marks for mark in marks_of_arm]),
-                "verdicts": len(entry.verdicts),
-                "notes": notes,
-                "command": "" if entry.n_runs else entry.command,
-            }
-        )
-    every = [mark.verdict for line in lines for mark in line["marks"]]  # type: ignore[attr-defined]
+    """The atlas as one HTML text: studies with runs by wing, their headlines and what came of them; the others; audits."""
+    lines = [_atlas_line(entry) for entry in entries]
+    wings: dict[str, list[_AtlasLine]] = {}
+    for line in lines:
+        if line.shown:
+            wings.setdefault(line.wing, []).append(line)
+    every = [mark.verdict for line in lines for mark in line.marks]
     counted = f"{_count(len(entries), 'study', 'studies')}, {_count(len(every), 'claim')}"
     counted += f", {_count(len(audits), 'audit')}" if audits else ""
-    return rendered("atlas.html.j2", entries=lines, audits=audits, tally=_tally(every), counted=counted, created=created)
+    return rendered(
+        "atlas.html.j2",
+        wings=[(wing, wings[wing]) for wing in sorted(wings, key=lambda wing: (wing == "", wing))],
+        waiting=[line for line in lines if not line.shown],
+        audits=audits,
+        tally=_tally(every),
+        counted=counted,
+        created=created,
+    )
+
+
+@dataclass(frozen=True)
+class _AtlasLine:
+    title: str
+    question: str
+    paper: "list[_Part]"
+    href: str
+    wing: str
+    shown: bool  # among the studies that have rows
+    headlines: "list[_Headline]"
+    marks: "list[_Mark]"
+    tally: str
+    notes: list[str]
+    command: str
+
+
+def _atlas_line(entry: AtlasEntry) -> _AtlasLine:
+    study = entry.study
+    title, question = _title_and_question(study)
+    marks = [mark for own in _marks(study.slug, study.experiments, entry.verdicts, linked=entry.linked) for mark in own]
+    notes = [f"{_count(entry.n_runs, 'run')}"] * (entry.n_runs > 0)
+    notes += ["quick preset: void"] * entry.quick + [f"{_count(entry.n_stale, 'stale run')}"] * (entry.n_stale > 0)
+    shown = entry.has_rows or bool(entry.elsewhere)
+    return _AtlasLine(
+        title=title,
+        question=question,
+        paper=_linked(study.paper.text),
+        href=f"{study.slug}/index.html" if entry.linked else "",
+        wing=entry.wing,
+        shown=shown,
+        headlines=_headlines(study, entry.verdicts, entry.exact, marks) if entry.has_rows and not entry.quick else [],
+        marks=marks,
+        tally=_tally([mark.verdict for mark in marks]),
+        notes=[*notes, *(f"also {text}" for text in entry.elsewhere)],
+        command="" if entry.n_runs else entry.command,
+    )
 
 
 def write_report(
@@ -248,6 +298,43 @@ class _Mark:
 
 
 @dataclass(frozen=True)
+class _Drawn:
+    """An interval against its rule, in a drawing of `LANE` by 18: (x, width) of each zone, bounds, and low, estimate, high."""
+
+    zones: tuple[tuple[float, float], ...]
+    bounds: tuple[float, ...]
+    interval: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """A claim or check that tests a headline, in one line."""
+
+    name: str
+    says: str
+    verdict: str
+    number: str
+    rule: str
+    paper: str
+    reason: str
+    href: str
+    drawn: _Drawn | None
+
+
+@dataclass(frozen=True)
+class _Headline:
+    """A headline with what became of it; `mark` is the verdict whose sign it wears."""
+
+    says: str
+    reason: str
+    outcome: str
+    mark: str
+    leads: tuple[_Lead, ...]
+    marks: tuple[_Mark, ...]
+    checks: str
+
+
+@dataclass(frozen=True)
 class _Part:
     """A stretch of a citation, perhaps a link."""
 
@@ -314,6 +401,7 @@ class Plate:
     stem: str = ""
     wide: Markup | None = None
     narrow: Markup | None = None
+    stacked: bool = False  # shown in its narrow layout where a page opens with it: its panels are too many for half a line
 
 
 @dataclass(frozen=True)
@@ -334,6 +422,14 @@ class _Arm:
     settings: tuple[_Setting, ...] = ()
     settings_note: str = ""
     environment: tuple[_Item, ...] = ()
+    summary: str = ""  # of the claims, which are folded
+
+
+LANE = 150.0  # width of a claim's own drawing
+_SIGNS = {
+    "holds": "supported", "holds in part": "inconclusive", "fails": "refuted", "not reproduced": "not-reproduced",
+    "open": "inconclusive", "not run": "unrun", "not tested": "not-asked",
+}  # fmt: skip
 
 
 def _compose(
@@ -346,35 +442,55 @@ def _compose(
     by_name = {item.experiment.name: item for item in data}
     assert len(by_name) == len(data), "one ExperimentData an experiment"
     files: dict[str, bytes] = {}
-    arms = []
+    opening = _opening(study, by_name, files)
+    groups: dict[str, list[_Arm]] = {}
     for experiment in study.experiments:
         own = [verdict for verdict in verdicts if verdict.experiment == experiment.name]
-        arms.append(_arm(study, experiment, by_name.get(experiment.name), own, files))
+        groups.setdefault(experiment.family, []).append(_arm(study, experiment, by_name.get(experiment.name), own, files))
     table = VerdictTable(tuple(verdicts), tuple(exact), study.slug)
     for suffix, text in (("csv", table.csv()), ("json", table.json()), ("md", table.markdown()), ("tex", table.latex())):
         files[f"verdicts.{suffix}"] = text.encode()
-    marks = _marks("", study.experiments, verdicts, linked=True)
+    marks = [mark for own_marks in _marks("", study.experiments, verdicts, linked=True) for mark in own_marks]
     title, question = _title_and_question(study)
+    quick = any(item.preset == "quick" and item.n_runs for item in data)
     page = rendered(
         "study.html.j2",
         study=study,
         title=title,
         question=question,
         paper=_linked(study.paper.text),
-        quick=any(item.preset == "quick" and item.n_runs for item in data),
-        tally=_tally([mark.verdict for own_marks in marks for mark in own_marks]),
-        headlines=_headlines(study, [mark for own_marks in marks for mark in own_marks], exact),
+        quick=quick,
+        found=what_was_found(study, verdicts, exact, quick=quick),
+        opening=opening,
+        tally=_tally([mark.verdict for mark in marks]),
+        headlines=_headlines(study, verdicts, exact, marks),
         promise=_promise(study),
-        glance=[
-            {"name": experiment.name, "marks": own_marks}
-            for experiment, own_marks in zip(study.experiments, marks, strict=True)
+        groups=[
+            {"question": family, "ident": f"question-{i}", "arms": arms} for i, (family, arms) in enumerate(groups.items(), 1)
         ],
-        arms=arms,
         exact=[_exact_row(found) for found in exact],
         exact_tally=", ".join(f"{name} ({n})" for name, n in Counter(found.verdict for found in exact).items()),
+        made=_made(data),
         created=created,
     )
     return _Composed(page, files)
+
+
+def _opening(study: Study, by_name: Mapping[str, ExperimentData], files: dict[str, bytes]) -> Plate | None:
+    """The figure that explains the study, from the rows there are; the next one that can be drawn where it cannot."""
+    chosen = study.opening
+    others = [(experiment, figure) for experiment in study.experiments for figure in experiment.figures if not figure.further]
+    for experiment, figure in [*([chosen] if chosen else []), *others]:
+        data = by_name.get(experiment.name)
+        if data is not None and data.n_runs and data.tables.get(figure.chart.table):
+            return _drawn(experiment, figure, data.tables, files)
+    return None
+
+
+def _made(data: Sequence[ExperimentData]) -> str:
+    """When the rows were made, in days; empty where there are none."""
+    days = sorted({day for item in data for day in item.made})
+    return "" if not days else f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
 
 
 def _promise(study: Study) -> str:
@@ -386,18 +502,67 @@ def _promise(study: Study) -> str:
     return f"In expectation, at most {false:.2g} of {of} of claims holds a false verdict."
 
 
-def _headlines(study: Study, marks: Sequence[_Mark], exact: Sequence[ExactVerdict]) -> list[dict[str, object]]:
-    """Each headline of the paper with what became of its claims and checks, or why nothing here can show it."""
+def _headlines(
+    study: Study, verdicts: Sequence[Verdict], exact: Sequence[ExactVerdict], marks: Sequence[_Mark]
+) -> list[_Headline]:
+    """Each headline of the paper with what became of it, the claims that tell it best, and the others as marks."""
+    hrefs = {mark.claim: mark.href for mark in marks}
     checks = {found.check.name: found.verdict for found in exact}
-    return [
-        {
-            "says": headline.says,
-            "reason": headline.reason,
-            "marks": [mark for mark in marks if mark.claim in headline.claims],
-            "checks": [f"{name} (exact): {checks[name]}" for name in headline.claims if name in checks],
-        }
-        for headline in study.paper.headlines
-    ]
+    lines = []
+    for found in headlines_found(study, verdicts, exact):
+        leads = tuple(_lead(study, one, hrefs) for one in found.told)
+        told = {lead.name for lead in leads}
+        counted = Counter(checks[name] for name in found.headline.claims if name in checks and name not in told)
+        lines.append(
+            _Headline(
+                says=found.headline.says,
+                reason=found.headline.reason,
+                outcome=found.outcome,
+                mark=_SIGNS[found.outcome],
+                leads=leads,
+                marks=tuple(mark for mark in marks if mark.claim in found.headline.claims and mark.claim not in told),
+                checks=", ".join(f"{_count(n, 'exact check')}: {verdict}" for verdict, n in counted.items()),
+            )
+        )
+    return lines
+
+
+def _lead(study: Study, one: Verdict | ExactVerdict, hrefs: Mapping[str, str]) -> _Lead:
+    if isinstance(one, ExactVerdict):
+        check = one.check
+        number = "" if one.number is None else typeset(shared([one.number], 0.0)[0])
+        number = f"{number} {check.unit}".strip()
+        return _Lead(
+            check.name, check.sentence, one.verdict, number, typeset(check.rule.text), _cited(check.paper), "", "", None
+        )
+    drawn = None
+    if one.estimate is not None:
+        lane = lane_of(study, one)
+
+        def at(place: float) -> float:
+            return round((place + 1) / 2 * (LANE - 12) + 6, 1)
+
+        drawn = _Drawn(
+            tuple((at(low), round(at(high) - at(low), 1)) for low, high in lane.zones),
+            tuple(at(bound) for bound in lane.bounds),
+            None if lane.interval is None else (at(lane.interval[0]), at(lane.interval[1]), at(lane.interval[2])),
+        )
+    return _Lead(
+        one.claim,
+        one.says,
+        one.verdict,
+        number_text(one),
+        typeset(one.rule),
+        _cited(one.paper_value),
+        one.reason,
+        hrefs.get(one.claim, ""),
+        drawn,
+    )
+
+
+def _cited(paper: str | float | None) -> str:
+    """The paper's own value as a page sets it."""
+    return "–" if paper is None else typeset(paper) if isinstance(paper, str) else typeset(general(paper))
 
 
 def _exact_row(found: ExactVerdict) -> dict[str, str]:
@@ -417,7 +582,11 @@ def _arm(
     ident = f"experiment-{experiment.name}"
     if data is None or data.n_runs == 0:
         facts = (
-            "not run yet",
+            *(
+                [f"not run at these settings; stored: {', '.join(data.elsewhere)}"]
+                if data and data.elsewhere
+                else ["not run yet"]
+            ),
             *([f"takes {experiment.cost.text} at the laptop preset"] if experiment.cost else []),
         )
         command = data.command if data else f"assay run {study.slug} --experiment {experiment.name}"
@@ -425,16 +594,21 @@ def _arm(
     numbers = any(verdict.estimate is not None for verdict in verdicts)
     picture = forest(study, verdicts, ident=f"{experiment.name}-verdicts") if numbers else None
     margins = {claim.name: claim.why for claim in experiment.claims}
+    # What the page opens with is not drawn twice.
+    figures = [figure for figure in experiment.figures if f"figures/{experiment.name}/{figure.name}.svg" not in files]
+    opens = len(figures) < len(experiment.figures)
     return _Arm(
         ident=ident,
         name=experiment.name,
         question=experiment.question,
         command=data.command,
         facts=(
-            *([f"family: {experiment.family}"] if experiment.family else []),
             _count(data.n_runs, "run"),
             f"{data.preset} preset{', changed' if data.custom else ''}",
             f"{_time(data.wall_s)} of computing",
+            *([f"code {data.code}"] if data.code else []),
+            *(["its figure opens this page"] if opens else []),
+            *(f"also stored: {text}" for text in data.elsewhere),
         ),
         warnings=tuple(_warnings(data)),
         claims=tuple(
@@ -442,11 +616,12 @@ def _arm(
         ),
         caption=f"Over {_count(data.n_runs, 'run')}: the interval that decided, the paper’s own value, the control.",
         forest=plate(f"figures/{experiment.name}-verdicts", "", "", picture, files) if picture else None,
-        figures=tuple(_drawn(experiment, figure, data.tables, files) for figure in experiment.figures if not figure.further),
-        further=tuple(_drawn(experiment, figure, data.tables, files) for figure in experiment.figures if figure.further),
+        figures=tuple(_drawn(experiment, figure, data.tables, files) for figure in figures if not figure.further),
+        further=tuple(_drawn(experiment, figure, data.tables, files) for figure in figures if figure.further),
         settings=tuple(_settings(experiment, data)),
         settings_note=f"Settings of the preset {data.preset}" + ("; those changed are marked." if data.custom else "."),
         environment=tuple(_Item(name, value) for name, value in _flat(data.environment)),
+        summary=_tally([verdict.verdict for verdict in verdicts]),
     )
 
 
@@ -466,7 +641,7 @@ def plate(stem: str, title: str, caption: str, picture: Picture, files: dict[str
     files[f"{stem}.pdf"] = picture.pdf
     files[f"{stem}.csv"] = csv_text(picture.columns, picture.rows).encode()
     narrow = Markup(picture.narrow.inline) if picture.narrow else None
-    return Plate(title, caption, picture.note, stem, Markup(picture.wide.inline), narrow)
+    return Plate(title, caption, picture.note, stem, Markup(picture.wide.inline), narrow, stacked=picture.n_panels > 2)
 
 
 def _warnings(data: ExperimentData) -> Iterable[_Warning]:
@@ -487,7 +662,6 @@ def _warnings(data: ExperimentData) -> Iterable[_Warning]:
 def _claim_row(ident: str, verdict: Verdict, margin: str) -> _ClaimRow:
     estimate, interval = interval_text(verdict.estimate, verdict.low, verdict.high)
     found = verdict.estimate is not None
-    paper = verdict.paper_value
     return _ClaimRow(
         ident=ident,
         name=verdict.claim,
@@ -496,10 +670,12 @@ def _claim_row(ident: str, verdict: Verdict, margin: str) -> _ClaimRow:
         rule=typeset(verdict.rule),
         margin=margin,
         estimate=typeset(estimate) if found else "",
-        interval=typeset(interval) if found else "",
+        interval=f"{typeset(interval)} {'' if verdict.estimand_unit == 'yes or no' else verdict.estimand_unit}".strip()
+        if found
+        else "",
         basis=_basis(verdict),
         effect=_effect(verdict),
-        paper="–" if paper is None else paper if isinstance(paper, str) else typeset(general(paper)),
+        paper=_cited(verdict.paper_value),
         controls=tuple(
             _control_cell(what, control)
             for what, control in (("Negative", verdict.control), ("Positive", verdict.positive))
@@ -520,10 +696,14 @@ def _basis(verdict: Verdict) -> str:
     return f"{level_text(verdict.level)} interval ({verdict.method}), {over}"
 
 
+MOST_SD = 100  # beyond it, how many standard deviations says nothing but that runs hardly differ
+
+
 def _effect(verdict: Verdict) -> str:
     if verdict.effect is None:
         return ""
-    return f"{typeset(general(abs(verdict.effect), 2))} SD {'inside the rule' if verdict.effect >= 0 else 'short of the rule'}"
+    size = "> 100" if abs(verdict.effect) > MOST_SD else typeset(general(abs(verdict.effect), 2))
+    return f"{size} SD {'inside the rule' if verdict.effect >= 0 else 'short of the rule'}"
 
 
 def _control_cell(what: str, control: ControlVerdict) -> _ControlCell:
@@ -600,6 +780,11 @@ def _title_and_question(study: Study) -> tuple[str, str]:
     return title, question[:1].upper() + question[1:]
 
 
+def shown_title(study: Study) -> str:
+    """A study's title without its question."""
+    return _title_and_question(study)[0]
+
+
 _IDENTIFIER = re.compile(r"arXiv:\d{4}\.\d{4,5}(?:v\d+)?|doi:10\.\d{4,9}/[\w.()/:-]*\w", re.IGNORECASE)
 
 
@@ -624,6 +809,16 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def _prose(text: str) -> Markup:
+    """Running text: names between backticks as code, numbers and signs (>=, -1, 1e-8) as a page sets them."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(visible(typeset(text))))))
+
+
+def _defined(text: str) -> Markup:
+    """Running text in which a word between asterisks is one that it explains."""
+    return Markup(re.sub(r"\*([^*]+)\*", r"<dfn>\1</dfn>", str(_prose(text))))
+
+
 def _breakable(text: str) -> Markup:
     """The text, where a narrow column may break a formula behind a slash or a bracket rather than inside a word."""
     return Markup(re.sub(r"(?<=\S)[/(](?=\S)", r"\g<0><wbr>", str(escape(visible(text)))))
@@ -639,7 +834,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
-    environment.filters["breakable"] = _breakable
+    environment.filters |= {"breakable": _breakable, "prose": _prose, "defined": _defined}
     return environment
 
 

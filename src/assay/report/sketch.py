@@ -27,7 +27,7 @@ from matplotlib.lines import Line2D
 from assay.claims.charts import Line
 from assay.core.text import visible
 from assay.report.numbers import general, typeset
-from assay.report.palette import INK, RAMP, RULE, SERIES, SOFT, Colour, svg_variables
+from assay.report.palette import INK, PAPER, RAMP, RULE, SERIES, SOFT, Colour, svg_variables
 from assay.report.svg import Drawing, finish
 from assay.report.tables import Cell
 
@@ -117,6 +117,7 @@ class Picture:
         pdf: the wide drawing.
         columns, rows: what was drawn, for its CSV.
         note: n, unit and interval level, and what could not be drawn, in a sentence or two.
+        n_panels: how many small multiples it has.
     """
 
     wide: Drawing
@@ -125,6 +126,7 @@ class Picture:
     columns: tuple[str, ...]
     rows: list[tuple[Cell, ...]]
     note: str
+    n_panels: int = 1
 
 
 def _plain(sheet: Sheet, axes: list[Axes]) -> Callable[[], None]:
@@ -173,7 +175,7 @@ def render(plan: Plan, *, ident: str, title: str) -> Picture:
         sheet = _lay_out(plan, n_columns, SINGLE if n_panels == 1 else PAIR if n_panels == 2 else WIDE)
         wide, pdf = _svg(sheet, plan, ident, title), _pdf(sheet)
         narrow = _svg(_lay_out(plan, 2, SINGLE), plan, f"{ident}-narrow", title) if n_panels > 1 else None
-    return Picture(wide, narrow, pdf, plan.columns, plan.rows, plan.note)
+    return Picture(wide, narrow, pdf, plan.columns, plan.rows, plan.note, n_panels)
 
 
 def shown(text: str, limit: int = 40) -> str:
@@ -263,11 +265,14 @@ def references(ax: Axes, lines: Sequence[Line], *, several: bool, beside: bool =
             place = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points", "va": "bottom", "ha": "center"}
             ax.annotate(text, (line.at, 1), (0, 2.5 + 11 * row), **look, **place)  # type: ignore[arg-type]
         elif line.axis == "x":
-            along = {"va": "top", "ha": "right", "rotation": 90, "in_layout": False}
+            ground = {"facecolor": PAPER.light, "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
+            along = {"va": "top", "ha": "right", "rotation": 90, "in_layout": False, "zorder": 4, "bbox": ground}
             ax.text(line.at, 0.98, f" {text}", transform=ax.get_xaxis_transform(), **look, **along)  # type: ignore[arg-type]
         elif not beside:
             # At the right: curves begin together at the left, and part.
-            along = {"va": "bottom", "ha": "right", "in_layout": False}
+            # On a ground of its own, and above what is drawn: a label under a curve cannot be read.
+            ground = {"facecolor": PAPER.light, "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
+            along = {"va": "bottom", "ha": "right", "in_layout": False, "zorder": 4, "bbox": ground}
             ax.text(0.99, line.at, text, transform=ax.get_yaxis_transform(), **look, **along)  # type: ignore[arg-type]
 
 

@@ -8,6 +8,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ _FIELDS = (
     "paper_value", "control", "verdict", "reason", "effect", "method",
 )  # fmt: skip
 _MORE = ("kind", "family", "tier", "estimand_unit", "range")
+_WIDTHS = (0.09, 0.08, 0.26, 0.08, 0.14, 0.06, 0.1, 0.09, 0.08)  # of the columns below, as shares of the text's width
 _HEAD = ("Experiment", "Claim", "Says", "Rule", "Ours", "Level", "Paper", "Control", "Verdict")
 
 
@@ -64,8 +66,28 @@ class VerdictTable:
         return markdown_text(*self.cells())
 
     def latex(self) -> str:
-        """A `tabular` with booktabs rules."""
-        return latex_text(*self.cells())
+        """A `longtable` as wide as the text, with wrapped cells, caption and label; it breaks between rows, over pages."""
+        head, rows = self.cells()
+        slug = self.study or (self.verdicts[0].study if self.verdicts else "claims")
+        widths = "".join(rf">{{\raggedright\arraybackslash}}p{{{width}\linewidth}}" for width in _WIDTHS)
+        top = " & ".join(_latex(cell) for cell in head) + r" \\"
+        n = len(rows)
+        caption = (
+            rf"{_latex(slug)}: {n} claim{'s' * (n != 1)} with the interval that decided, the paper's own value and the control."
+        )
+        return "\n".join(
+            [
+                "% packages: array, booktabs, longtable",
+                r"{\footnotesize\setlength{\tabcolsep}{2pt}",
+                rf"\begin{{longtable}}{{{widths}}}",
+                rf"\caption{{{caption}}}\label{{tab:{re.sub('[^a-z0-9-]', '-', slug.lower())}}}\\",
+                *(r"\toprule", top, r"\midrule", r"\endfirsthead"),
+                *(r"\toprule", top, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"),
+                *(" & ".join(_latex(cell) for cell in row) + r" \\" for row in rows),
+                r"\end{longtable}}",
+                "",
+            ]
+        )
 
 
 def csv_text(names: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:

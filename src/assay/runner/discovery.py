@@ -27,7 +27,7 @@ from assay.runner.study_files import is_path, study_at
 if TYPE_CHECKING:  # loading the words of a study loads NumPy, which whoever only asks what is there can do without
     from assay.claims.study import Experiment, Study
 
-__all__ = ["GROUP", "Address", "Catalogue", "address_of", "find", "has_plugins", "modules_of", "studies", "wings"]
+__all__ = ["GROUP", "Address", "Catalogue", "address_of", "find", "has_plugins", "modules_of", "studies", "wing_of", "wings"]
 
 GROUP = "assay.studies"
 
@@ -130,6 +130,12 @@ def _slugs() -> set[str]:
 def wings() -> list[str]:
     """The names of the folders by subject that hold the studies of the tree, in alphabetical order."""
     return [name.rpartition(".")[2] for name in _modules_below("assay.studies")]
+
+
+def wing_of(slug: str) -> str:
+    """The wing in which the study called so stands; empty for one of another package."""
+    name = slug.replace("-", "_")
+    return next((wing for wing in wings() if f"assay.studies.{wing}.{name}" in _modules_below(f"assay.studies.{wing}")), "")
 
 
 def has_plugins() -> bool:

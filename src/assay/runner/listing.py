@@ -10,21 +10,26 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import assay
 from assay.core.places import user_cache
 from assay.runner.discovery import has_plugins, studies
 from assay.store.files import write_atomically
 
+if TYPE_CHECKING:
+    from assay.claims.study import Study
+
 __all__ = ["Listed", "listing"]
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One study: its slug, number of claims, names of its experiments, title."""
+    """One study: its slug, number of claims, what all of it costs on two cores, names of its experiments, title."""
 
     study: str
     claims: int
+    cost: str
     experiments: str
     title: str
 
@@ -37,13 +42,26 @@ def listing() -> tuple[list[Listed], dict[str, str]]:
         return kept, {}
     catalogue = studies()
     lines = [
-        Listed(study.slug, len(study.claims), ", ".join(experiment.name for experiment in study.experiments), study.title)
+        Listed(
+            study.slug,
+            len(study.claims),
+            _cost(study),
+            ", ".join(experiment.name for experiment in study.experiments),
+            study.title,
+        )
         for study in catalogue.studies.values()
     ]
     if keep and not catalogue.broken:
         with suppress(OSError):  # a cache that cannot be written costs time, nothing else
             write_atomically(keep, json.dumps({"key": key, "studies": [asdict(line) for line in lines]}).encode())
     return lines, dict(catalogue.broken)
+
+
+def _cost(study: "Study") -> str:
+    from assay.runner.cost import core_minutes, minutes_text
+
+    minutes = core_minutes(study)
+    return "not said" if minutes is None else minutes_text(minutes / 2)
 
 
 def _kept(place: Path, key: str) -> list[Listed] | None:

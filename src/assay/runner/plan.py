@@ -8,11 +8,11 @@ from functools import cached_property
 from assay.claims.study import Experiment, Study
 from assay.claims.verdict import PILOT_SEEDS, counts
 from assay.core.errors import AssayError, InputError, MissingExtra, SettingsError, UsageError
-from assay.core.settings import digest, resolve
+from assay.core.settings import changes, digest, resolve
 from assay.runner.fingerprint import fingerprint
 from assay.store.store import Store, StoredRun
 
-__all__ = ["Cell", "Plan", "Selection", "counted_seeds", "plan", "spelled"]
+__all__ = ["Cell", "Plan", "Selection", "counted_seeds", "plan"]
 
 _LARGEST_SEED = 2**62
 
@@ -173,7 +173,7 @@ class Plan:
     def lines(self) -> list[str]:
         """What is stored and what will be done, one sentence per cell, so that a resumed command says that it resumes."""
         several = len(self.points) > 1
-        lines = [_line(self.study, cell, several) for cell in self.cells]
+        lines = [_line(self.study, cell, self.preset, several) for cell in self.cells]
         return lines + [f"{self.study.slug}/{name} is left out: {why}" for name, why in self.left_out.items()]
 
 
@@ -238,14 +238,6 @@ def counted_seeds(study: Study, experiment: str, first: int | None, count: int) 
     return tuple(seed for seed, _ in zip(found, range(count), strict=False))
 
 
-def spelled(value: object) -> str:
-    """A settings value as an override writes it: items of a tuple, or of a grid, by commas; a grid of tuples by semicolons."""
-    if isinstance(value, (list, tuple)):
-        sign = ";" if any(isinstance(item, (list, tuple)) for item in value) else ","
-        return sign.join(map(spelled, value))
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
-
-
 def _filled(cell: Cell, seeds: tuple[int, ...], runs: Sequence[StoredRun], preset: str, fresh: bool) -> Cell:
     mine = [run for run in runs if run.settings_digest == cell.settings_digest and run.fingerprint == cell.fingerprint]
     kin = [
@@ -276,8 +268,9 @@ def _lacking(study: Study, cell: Cell) -> AssayError | None:
     return None
 
 
-def _line(study: Study, cell: Cell, several: bool) -> str:
-    at = f" at settings {cell.settings_digest[:8]}" if several else ""
+def _line(study: Study, cell: Cell, preset: str, several: bool) -> str:
+    changed = ", ".join(changes(cell.experiment.preset(preset).settings, cell.settings))
+    at = f" at {changed or f'the settings of {preset}'}" if several else ""
     state = f"{len(cell.done)} of {len(cell.seeds)} runs are stored, {len(cell.todo)} to do"
     if not cell.experiment.has_runs:
         state = f"{len(cell.experiment.exact)} exact checks, no runs"

@@ -5,8 +5,8 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -14,11 +14,11 @@ from assay.claims.exact import ExactVerdict
 from assay.claims.study import Study
 from assay.claims.verdict import RunRow, Verdict, counts, judge, undecided
 from assay.core.errors import UsageError
-from assay.core.settings import canonical_json
+from assay.core.settings import canonical_json, digest
 from assay.runner.discovery import address_of
 from assay.runner.exact import compute_exact, exact_verdicts
 from assay.runner.executors import Executor
-from assay.runner.fingerprint import why_stale
+from assay.runner.fingerprint import fingerprint, why_stale
 from assay.runner.plan import Cell, Plan, Selection, counted_seeds
 from assay.runner.work import Finished, Task
 from assay.stats.sequential import planned_looks
@@ -92,6 +92,7 @@ class Judged:
         why_stale: why the stale ones are, by experiment; only where there are some.
         aside: stored runs that do not count (a pilot's, seeds before the study's first, or others than were asked for), by
             experiment.
+        elsewhere: today's runs at other settings, by experiment; they are not judged here.
     """
 
     preset: str
@@ -105,6 +106,7 @@ class Judged:
     aside: Mapping[str, int]
     why_stale: Mapping[str, str]
     exact: tuple[ExactVerdict, ...] = ()
+    elsewhere: Mapping[str, Sequence[StoredRun]] = field(default_factory=dict)
 
     @property
     def rows(self) -> dict[str, list[RunRow]]:
@@ -117,10 +119,10 @@ class Judged:
         changed: dict[str, object] = {}
         for cell in self.cells.values():
             base = cell.experiment.preset(self.preset).settings
-            for field in fields(cell.settings):  # type: ignore[arg-type]
-                value = getattr(cell.settings, field.name)
-                if value != getattr(base, field.name):
-                    changed[field.name] = value
+            for one in fields(cell.settings):  # type: ignore[arg-type]
+                value = getattr(cell.settings, one.name)
+                if value != getattr(base, one.name):
+                    changed[one.name] = value
         return changed
 
 
@@ -187,10 +189,54 @@ def judge_stored(selection: Selection, store: Store, *, seeds: range | None = No
         StoreError: rows do not verify.
     """
     study, stored = selection.study, selection.stored(store)
+    base = _base(study, selection.preset, store, stored, stored)
     return [
-        replace(_judged(study, selection.preset, point, stored, seeds), exact=tuple(exact_verdicts(study, store, point)))
+        replace(_judged(study, selection.preset, point, stored, base, seeds), exact=tuple(exact_verdicts(study, store, point)))
         for point in selection.points
     ]
+
+
+def _base(
+    study: Study, preset: str, store: Store, names: Iterable[str], stored: Mapping[str, list[StoredRun]]
+) -> dict[str, list[StoredRun]]:
+    """The runs that count at the preset's own settings, of every experiment that shares a family with one of these.
+
+    Claims of one family share their error, so the interval of one depends on what the others say. They are always those at the
+    preset's settings, whatever a command names or changes: the same rows have the same interval everywhere.
+    """
+    families = {study.experiment(name).family for name in names}
+    found = {}
+    for experiment in study.experiments:
+        if experiment.family in families and experiment.has_runs:
+            name, at = experiment.name, digest(experiment.preset(preset).settings)
+            code = fingerprint(study, name)
+            runs = stored[name] if name in stored else store.runs(study.slug, experiment=name, settings_digest=at)
+            same = [run for run in runs if (run.settings_digest, run.fingerprint) == (at, code)]
+            found[name] = [run for run in same if counts(study, name, run.seed)]
+    return found
+
+
+def _verdicts(
+    study: Study,
+    preset: str,
+    runs: Mapping[str, list[StoredRun]],
+    custom: Collection[str],
+    base: Mapping[str, list[StoredRun]],
+) -> list[Verdict]:
+    """The verdicts of these experiments' runs; each is judged beside its family as it stands at the preset's settings."""
+
+    def judged(rows: Mapping[str, list[StoredRun]]) -> list[Verdict]:
+        looks = {name: _planned(found) for name, found in rows.items() if any(run.sequential for run in found)}
+        return judge(study, {name: run_rows(found) for name, found in rows.items()}, quick=preset == "quick", looks=looks)
+
+    plain = {name: found for name, found in runs.items() if name not in custom}
+    verdicts = [one for one in judged({**base, **plain}) if one.experiment in plain] if plain else []
+    for name in custom:
+        family = study.experiment(name).family
+        kin = {other: found for other, found in base.items() if study.experiment(other).family == family}
+        verdicts += [one for one in judged({**kin, name: runs[name]}) if one.experiment == name]
+    order = [experiment.name for experiment in study.experiments]
+    return sorted(verdicts, key=lambda one: order.index(one.experiment))
 
 
 def _judged(
@@ -198,11 +244,14 @@ def _judged(
     preset: str,
     point: Sequence[Cell],
     stored: Mapping[str, list[StoredRun]],
+    base: Mapping[str, list[StoredRun]],
     seeds: range | None = None,
 ) -> Judged:
     cells = {cell.experiment.name: cell for cell in point}
-    runs, stale, aside, why = {}, {}, {}, {}
+    runs, stale, aside, why, elsewhere = {}, {}, {}, {}, {}
     for name, cell in cells.items():
+        same_code = [run for run in stored[name] if run.fingerprint == cell.fingerprint]
+        elsewhere[name] = [run for run in same_code if run.settings_digest != cell.settings_digest]
         kin = [run for run in stored[name] if run.settings_digest == cell.settings_digest]
         current = [run for run in kin if run.fingerprint == cell.fingerprint]
         runs[name] = [run for run in current if counts(study, name, run.seed) and (seeds is None or run.seed in seeds)]
@@ -214,7 +263,6 @@ def _judged(
             why[name] = why_stale(study, old.values())
     everything = [run for found in runs.values() for run in found]
     looks = {name: _planned(found) for name, found in runs.items() if any(run.sequential for run in found)}
-    rows = {name: run_rows(found) for name, found in runs.items()}
     declared = {claim.name: claim.digest for cell in point for claim in cell.experiment.claims}
     # Rows made together share these records, so each is looked at once and not once a row.
     made_under = {id(run.claims): run.claims for run in everything}.values()
@@ -223,7 +271,7 @@ def _judged(
     return Judged(
         preset=preset,
         cells=cells,
-        verdicts=judge(study, rows, quick=preset == "quick", looks=looks),
+        verdicts=_verdicts(study, preset, runs, [name for name, cell in cells.items() if cell.custom], base),
         runs=runs,
         stale=stale,
         edited=tuple(name for name in declared if name in edited),
@@ -231,6 +279,7 @@ def _judged(
         looks=looks,
         aside=aside,
         why_stale=why,
+        elsewhere=elsewhere,
     )
 
 
@@ -305,6 +354,7 @@ class _Session:
         claims: list[str] = []
         names = [cell.experiment.name for cell in self.plan.points[0]]
         looks = planned_looks(most)
+        base = _base(self.plan.study, self.plan.preset, self.store, names, {})
         for point in self.plan.points:
             stored = {
                 cell.experiment.name: self.store.runs(
@@ -312,7 +362,7 @@ class _Session:
                 )
                 for cell in point
             }
-            judged = _judged(self.plan.study, self.plan.preset, point, stored)
+            judged = _judged(self.plan.study, self.plan.preset, point, stored, base)
             open_claims = {one.claim: one.experiment for one in undecided(judged.verdicts)}
             for name, cell in judged.cells.items():
                 runs = judged.runs[name]

@@ -5,7 +5,7 @@ measured on random games, and whether learners find it, with policy gradients.
 """
 
 from assay.claims.claim import Arm
-from assay.claims.paper import Cost, Departure, Headline, Paper
+from assay.claims.paper import Cost, Departure, Example, Headline, Paper
 from assay.claims.study import Experiment, Preset, Study
 from assay.studies.games.observation_interference import claims, figures
 from assay.studies.games.observation_interference.settings import GameSettings, LearnerSettings, ProductSettings
@@ -50,6 +50,35 @@ STUDY = Study(
                 ("C6", "C6.zero", "C6.interior", "C7", "C7.conveyed", "E3", "E5"),
             ),
         ),
+    ),
+    example=Example(
+        (
+            (
+                "two products, two qualities of each",
+                "A buyer sees one quality of each product, her *assistant* the other. Both want the best product bought.",
+            ),
+            (
+                "cover what she sees of a product",
+                "The assistant cannot talk, but it can *hide* something from her: *observation interference*.",
+            ),
+            (
+                "show everything: worth 7/4",
+                "She goes by what she sees, and nothing tells her what the assistant knows.",
+            ),
+            (
+                "cover the one it thinks less of: worth 17/8",
+                "What is covered tells her what the assistant saw: hiding is a way of *speaking*.",
+            ),
+            (
+                "show everything, and say one of three words: 17/8",
+                "Who may talk need not hide.",
+            ),
+            (
+                "a buyer who goes by looks, or errs at random",
+                "Two other reasons to hide: to *ask* for her taste, which her choice then gives away, and to "
+                "*spare* her mistakes.",
+            ),
+        )
     ),
     scale="Theirs: theorems by example, and a product-selection model with 30,000 trials a setting. Ours: three small games "
     "solved in exact arithmetic, random games, and the product model in closed form and with the same 30,000 trials.",

@@ -5,7 +5,7 @@ learners find the optimum, with independent policy gradients.
 """
 
 from assay.claims.claim import Arm
-from assay.claims.paper import Cost, Departure, Headline, Paper
+from assay.claims.paper import Cost, Departure, Example, Headline, Paper
 from assay.claims.study import Experiment, Preset, Study
 from assay.studies.games.off_switch_game import claims, figures
 from assay.studies.games.off_switch_game.settings import GameSettings, LearnerSettings
@@ -43,6 +43,36 @@ STUDY = Study(
                 ("E1", "E4"),
             ),
         ),
+    ),
+    example=Example(
+        (
+            (
+                "a file, a version, a kind of code",
+                "Should the file be deleted? The human alone sees the *version* (1.0 or 2.0), the assistant alone"
+                " the *code* (legacy or modern). Both want the same payoff.",
+            ),
+            (
+                "1.0: +3 legacy, −5 modern   2.0: −1, +5",
+                "What deleting pays in the four equally likely cases; leaving the file pays 0.",
+            ),
+            (
+                "act, off, or wait",
+                "The assistant deletes, leaves it, or *waits*: then the human decides, *ON* or *OFF*.",
+            ),
+            (
+                "always wait: worth 1",
+                "She knows the version alone, and lets it delete at 2.0: what the assistant knows is lost.",
+            ),
+            (
+                "act on legacy, wait on modern: worth 7/4",
+                "Better for both: that she is asked at all tells her that the code is modern. So the best "
+                "assistant does not always wait.",
+            ),
+            (
+                "wait, and say which code: worth 2",
+                "With one *bit* of talk waiting is best again.",
+            ),
+        )
     ),
     scale="Theirs: definitions, theorems and examples of up to six states, worked by hand. Ours: every example in exact "
     "rational arithmetic, with all optimal pairs; each theorem on 16,384 random integer games; shares of random games of "

@@ -1,6 +1,6 @@
 """Filtering and storing: where does a one-layer transformer keep facts, and when can a question reach them?"""
 
-from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.paper import Departure, Example, Headline, Paper
 from assay.claims.study import Study
 from assay.studies.knowledge.filtering_attention_storing_mlp.claims import (
     ACQUISITION,
@@ -40,6 +40,35 @@ STUDY = Study(
                 claims=("C9", "C9.low", "C11"),
             ),
         ),
+    ),
+    example=Example(
+        (
+            (
+                "Ann comes from Oslo.",
+                "A *statement*, read in pre-training; its last word is the *value* of the fact.",
+            ),
+            (
+                "The home town of Ann is Oslo.",
+                "The same fact in another *wording* (template). A fact is told in K of the |R| wordings there are.",
+            ),
+            (
+                "Q: Which city is Ann from? A: Oslo",
+                "A *question*, a form that no statement has. It is taught afterwards, by *fine-tuning*, about N_f"
+                " of the people.",
+            ),
+            (
+                "Q: Which city is Bob from? A: …?",
+                "Asked about people on whom no question was trained: is what is *stored* also *reached*?",
+            ),
+            (
+                "attention on “Ann” and “home town”",
+                "*Filtering*: attention picks the two informative words of a sentence and passes over the others.",
+            ),
+            (
+                "MLP: Ann, home town ↦ Oslo",
+                "*Storing*: the layer behind attention (the *MLP*) turns what was picked into the value.",
+            ),
+        )
     ),
     scale=(
         "Theirs: theory of one layer, synthetic data, and GPT-2 and Llama-3.2-1B on PopQA. Ours: one layer of width 64 on "

@@ -1,6 +1,6 @@
 """Out-of-context reasoning: why does a model infer what it was never taught, and hallucinate by the same means?"""
 
-from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.paper import Departure, Example, Headline, Paper
 from assay.claims.study import Study
 from assay.studies.knowledge.out_of_context_reasoning.claims import (
     DEPTH,
@@ -56,6 +56,35 @@ STUDY = Study(
                 reason="models of that size do not fit the machines this is made for; any pretrained model can be put in",
             ),
         ),
+    ),
+    example=Example(
+        (
+            (
+                'Ann lives in Paris.',
+                "Told in training: Ann's *fact*. (The small model meets symbols among noise in place of words.)",
+            ),
+            (
+                'Ann speaks French.',
+                'Told too: her *implication*. Ann is a *bridge*, a name of whom both are told.',
+            ),
+            (
+                'Bob lives in Paris.',
+                'Told. Of Bob no implication is ever told: he is *held out*.',
+            ),
+            (
+                'Bob speaks …?  French',
+                'Asked afterwards. A model that answers so *infers* what it was never taught.',
+            ),
+            (
+                'Eve is from Brazil. Eve codes in …?  Python',
+                'The same step with a pairing that means nothing: now what it infers is a *hallucination*.',
+            ),
+            (
+                'W_O W_V as two matrices, or W_OV as one',
+                'Two models that can compute the same. *Factorised*: output and value matrix are trained as two. '
+                '*Combined*: their product is trained as one. Which of them infers?',
+            ),
+        )
     ),
     scale=(
         "Theirs and ours: a one-layer attention-only transformer on a symbolic recall task, 128 tokens, 2,000 steps of "

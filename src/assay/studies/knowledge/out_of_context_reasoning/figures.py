@@ -47,6 +47,7 @@ SYMBOLIC_FIGURES = (
             value_label="weight / margin",
         ),
         further=True,
+        opens=True,
     ),
     Figure(
         "rank-threshold",

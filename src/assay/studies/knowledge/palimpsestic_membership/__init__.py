@@ -1,6 +1,6 @@
 """Palimpsestic membership: does a model, or a text, tell in which order the model's data were shuffled?"""
 
-from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.paper import Departure, Example, Headline, Paper
 from assay.claims.study import Study
 from assay.studies.knowledge.palimpsestic_membership.claims import LANGUAGE_MODEL, SMALL, TEXT
 
@@ -32,6 +32,37 @@ STUDY = Study(
                 "How many texts a step holds hardly changes what is remembered of the order.", claims=("C8.small", "C8.large")
             ),
         ),
+    ),
+    example=Example(
+        (
+            (
+                "text 17, text 3950, text 402, …",
+                "Alice trains a model once over her texts, in an *order* that chance drew and that only she knows.",
+            ),
+            (
+                "loss on the texts, first to last",
+                "What came late is remembered a little better, as on a *palimpsest* the last writing lies on top:"
+                " its *loss* (how much it surprises the model) is lower.",
+            ),
+            (
+                "rank correlation of loss and order: −0.2?",
+                "Of a model that has nothing to do with her order it is zero but for chance, whatever the texts "
+                "are. So its *p-value* is exact.",
+            ),
+            (
+                "loss, less another model's loss",
+                "A *reference* model, trained in another order, takes away what makes a text hard for any model.",
+            ),
+            (
+                "Bob fine-tunes Alice's model",
+                "Is his still known to be hers? Also asked after *distilling*: a new model that learns from texts"
+                " which hers wrote.",
+            ),
+            (
+                "texts that Bob's model writes",
+                "And if only its texts can be had: do they tell in which order she trained?",
+            ),
+        )
     ),
     scale=(
         "Theirs: Pythia and OLMo, 1 to 12 billion weights, trained on hundreds of billions of tokens in known orders, and "

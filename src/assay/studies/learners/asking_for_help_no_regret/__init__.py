@@ -1,6 +1,6 @@
 """Asking for help: can an agent avoid catastrophe by asking a mentor, and still stop asking?"""
 
-from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.paper import Departure, Example, Headline, Paper
 from assay.claims.study import Study
 from assay.studies.learners.asking_for_help_no_regret.claims import (
     IMPOSSIBLE,
@@ -60,6 +60,37 @@ STUDY = Study(
                 reason="a worst case over all sequences of inputs cannot be run; inputs here are drawn, or walked",
             ),
         ),
+    ),
+    example=Example(
+        (
+            (
+                "climb along a ridge; lean left or right",
+                "On either side of a hidden place one way to lean is safe. Leaning the other way may slip, and "
+                "some slips are *irreversible*: a fall for ever.",
+            ),
+            (
+                "lean, or ask",
+                "The walker sees no payoff. It can ask a *mentor*, who knows the safe way; a step on which it "
+                "asks is the mentor's.",
+            ),
+            (
+                "asked near here before: lean as he did",
+                "Similar states are alike (*local generalisation*), so that an answer helps nearby.",
+            ),
+            (
+                "nothing near was asked: ask",
+                "The *distance test*, one half of the algorithm; *Hedge*, the other, learns what the mentor does "
+                "from all his answers.",
+            ),
+            (
+                "questions per step: towards 0?",
+                "It should ask ever more rarely the longer it walks,",
+            ),
+            (
+                "lost beside the mentor: towards 0?",
+                "and lose ever less of his return a step (its *regret*), with no *catastrophe* on the way.",
+            ),
+        )
     ),
     scale="Theirs: bounds as the number of rounds grows. Ours: the algorithm itself up to 100,000 rounds in one to three "
     "dimensions, and a walker that can fall for ever up to 30,000 steps; exact sums on small decision processes.",

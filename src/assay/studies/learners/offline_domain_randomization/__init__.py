@@ -1,6 +1,6 @@
 """Offline domain randomisation: what do a few recorded transitions buy before a policy meets the real system?"""
 
-from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.paper import Departure, Example, Headline, Paper
 from assay.claims.study import Study
 from assay.studies.learners.offline_domain_randomization.claims import (
     COLLAPSE,
@@ -50,6 +50,36 @@ STUDY = Study(
                 reason="a statement about single endless records; runs end, and show the fall of the error alone",
             ),
         ),
+    ),
+    example=Example(
+        (
+            (
+                "a real cart and pole, of unknown weights",
+                "A controller is to keep the pole upright at its first try.",
+            ),
+            (
+                "simulator(mass, length, …)",
+                "It is trained in a simulator, whose numbers we choose.",
+            ),
+            (
+                "any mass, any length",
+                "*Domain randomisation*: train on every conceivable cart-pole (the *uniform law*), so that the "
+                "real one is among them.",
+            ),
+            (
+                "100 recorded transitions",
+                "What the real one did when it was pushed: where it was, how it was pushed, where it was then.",
+            ),
+            (
+                "mass about 0.9, length about 0.5",
+                "*Offline* randomisation: the *fitted law* of these numbers is the one under which the record is "
+                "likeliest; an *entropy bonus* keeps it wide.",
+            ),
+            (
+                "cost on the real one",
+                "What is compared: how well controllers trained on either law do there, without further training.",
+            ),
+        )
     ),
     scale=(
         "Theirs: theorems, and contact-rich robots whose policies are trained by reinforcement learning. Ours: linear "

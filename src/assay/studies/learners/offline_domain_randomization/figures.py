@@ -191,6 +191,7 @@ TRANSFER_FIGURES = (
             y_scale="log",
             y_label="cost per step",
         ),
+        opens=True,
         names={
             "fitted": "fitted law",
             "fitted, bonus": "bonus",

@@ -1,6 +1,6 @@
 """In context or in weights: when does a transformer look the answer up, and why does it learn to so suddenly?"""
 
-from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.paper import Departure, Example, Headline, Paper
 from assay.claims.study import Study
 from assay.studies.mechanisms.in_context_vs_in_weights.claims import (
     DATA,
@@ -41,6 +41,36 @@ STUDY = Study(
             Headline("A model of two attention logits repeats what data do, and the jump.", claims=("C9", "C9.rate")),
             Headline("The jump comes from a chain of nested gates that are learnt in order.", claims=("C10",)),
         ),
+    ),
+    example=Example(
+        (
+            (
+                "▲ C   ● A   ■ B   ▲ …?",
+                "Items, each followed by its label; the last is the *query*, whose label is asked.",
+            ),
+            (
+                "▲ C stands in the context: C",
+                "*In context*: the answer is looked up where an item of the query's class stands.",
+            ),
+            (
+                "▲ has always been C: C",
+                "*In weights*: it can be remembered as well, if the same classes come again and again.",
+            ),
+            (
+                "◆, a class never met before",
+                "Asked about *new classes* only looking up is right; asked where the context does not hold the "
+                "class, only remembering.",
+            ),
+            (
+                "many classes, bursts, noise, skew",
+                "What the data are like decides: the number of classes, *bursts* (copies of a class in one "
+                "context), noise inside a class, how unequally often classes come.",
+            ),
+            (
+                "label to its item, query to that label",
+                "The *induction head*, two steps of attention that look an answer up: one in layer 1, one in layer 2.",
+            ),
+        )
     ),
     scale="Theirs: two attention-only layers and a classifier, 150,000 steps of plain SGD, six seeds. Ours: the same "
     "network on the same data, one to three thousand steps of Adam, seven to 40 seeds, and two runs by plain SGD.",

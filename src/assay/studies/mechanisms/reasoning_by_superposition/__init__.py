@@ -1,6 +1,6 @@
 """Reasoning by superposition: does a chain of continuous thought search a graph breadth-first in a single vector?"""
 
-from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.paper import Departure, Example, Headline, Paper
 from assay.claims.study import Study
 from assay.studies.mechanisms.reasoning_by_superposition.claims import CONSTRUCTION, SHORTCUT, TRAINED
 
@@ -45,6 +45,35 @@ STUDY = Study(
                 claims=("C5", "C6", "C6.flat"),
             ),
         ),
+    ),
+    example=Example(
+        (
+            (
+                "a→b  a→c  b→d  c→e  f→g   from a: e or g?",
+                "A graph told edge by edge, a *root*, and two *candidates*: to which of them does the root lead?",
+            ),
+            (
+                "a   b c   d e",
+                "*Breadth-first* search: all nodes one step away, then two. Those exactly as far as the search "
+                "has come are the *frontier*.",
+            ),
+            (
+                "a, b, d: no …",
+                "Reasoning in *words* says one node at a time, so that one path must be chosen.",
+            ),
+            (
+                "a ▸ vector ▸ vector ▸ answer",
+                "Reasoning in *continuous thoughts*: the network's last vector is its next input, and no word is said.",
+            ),
+            (
+                "vector = b + c ?",
+                "A *superposition*: one vector that points at every node of the frontier.",
+            ),
+            (
+                "trained on one next node at a time",
+                "No label ever shows several paths at once. Does the superposition come all the same?",
+            ),
+        )
     ),
     scale="Theirs: two layers of width 768 on 14,785 symbolic ProsQA graphs of about 23 nodes, 3 or 4 steps, 300 epochs on two "
     "A100. Ours: the theorem's weights at its own scale, up to 60 nodes; and two layers of width 64 on graphs of 16 nodes "

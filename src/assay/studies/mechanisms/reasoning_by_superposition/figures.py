@@ -28,7 +28,10 @@ TRAINED_FIGURES = (
         "hardly holds its frontier, the others are many times as large.",
         Heat("content", row="node", column="thought", value="content", panel="network", row_label="distance from the root",
              value_label="inner product / that of the frontier", annotate=True, limit=2.0),
-        names={f"thought {i}": str(i) for i in (1, 2, 3)} | {"0 steps": "the root", "1 steps": "1 step"},
+        names={f"thought {i}": str(i) for i in (1, 2, 3)}
+        | {"0 steps": "the root", "1 steps": "1 step", "thoughts": "trained", "breadth-first": "trained, breadth-first",
+           "spare": "trained, edges in both layers"},
+        opens=True,
     ),
     Figure(
         "accuracy",

@@ -1,6 +1,6 @@
 """Two hops: how does a transformer learn to follow two edges in context, and why so suddenly?"""
 
-from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.paper import Departure, Example, Headline, Paper
 from assay.claims.study import Study
 from assay.studies.mechanisms.two_hop_reasoning.claims import DEPTH, GATES, SYMBOLIC
 from assay.studies.mechanisms.two_hop_reasoning.language_model_claims import LANGUAGE_MODEL
@@ -42,6 +42,36 @@ STUDY = Study(
                 claims=("C6", "C6.cliff", "C6.nesting", "C6.guess"),
             ),
         ),
+    ),
+    example=Example(
+        (
+            (
+                "Ann → Bob   Cid → Dan   Bob → Eve   Dan → Fay",
+                "Premises. Each arrow is an *edge* from a *parent* to a *child*; two *chains* are interleaved "
+                "here, five in the small network's task.",
+            ),
+            (
+                "Ann → Bob → Eve",
+                "One chain: its *source*, its *bridge*, its *end*.",
+            ),
+            (
+                "Ann → …?  Eve",
+                "Where does Ann's chain end? No premise holds both names: it takes two *hops*.",
+            ),
+            (
+                "Eve or Fay",
+                "*Guessing among the ends*: to know that the answer is some chain's end, and not whose.",
+            ),
+            (
+                "child to parent, query to bridge, query to end",
+                "The *sequential query*: what attention looks at in layers 1, 2 and 3, if the paper is right.",
+            ),
+            (
+                "gate 1 × gate 2 × gate 3",
+                "A model of three numbers, one *gate* a layer, each of which pays only where the others are open."
+                " Does it wait and jump as the network does?",
+            ),
+        )
     ),
     scale=(
         "Theirs: a three-layer, single-head transformer of width 256 on five interleaved chains, 10,000 steps. Ours: width "
