@@ -105,8 +105,6 @@ GAME_FILES = (  # what "game files" means: the command, its readers and its solv
 SERVE_ONE = {
     "models/pretrained/adding.py": "brings into the cache what every study and the audit load",
     "models/pretrained/convert.py": "part of adding",
-    "models/pretrained/limits.py": "what a user brings is looked at before it is loaded, by adding and by the Python API",
-    "models/pretrained/trying_tokenizer.py": "part of limits",
     "worlds/texts.py": "planned: the plain text of factual-knowledge-acquisition, lment and assay exposure",
     "worlds/encyclopaedia/names.py": "planned: factual-knowledge-acquisition and lment draw their worlds and corpora",
     "worlds/encyclopaedia/pages.py": "planned: factual-knowledge-acquisition and lment draw their worlds and corpora",
