@@ -1,8 +1,9 @@
 """Studies of other packages, loaded in a limited child the first time: whatever a plug-in does there, the command goes on.
 
 The child has little memory and time, and what it prints is thrown away. Only a study that it could load is loaded here. That it
-could is kept in the user's cache until a file of the package changes, and so is that it took too long or too much memory; an
-error that was raised is met again the next time, for what it lacked may have been installed meanwhile.
+could is kept in the user's cache until a file of the package changes; that it took too long or too much memory is kept for a
+day, for the machine may have been busy. An error that was raised is met again the next time, for what it lacked may have been
+installed meanwhile.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
@@ -25,7 +27,7 @@ from assay.store.files import write_atomically
 
 __all__ = ["load_plugin", "package_of"]
 
-SECONDS = 30
+SECONDS = 60
 MEMORY_MIB = 4096
 _SAYS = "ASSAY_SAYS "
 # Standard output goes nowhere; what is said to us leaves by a descriptor that the plug-in does not know.
@@ -76,11 +78,13 @@ def package_of(point: EntryPoint) -> str:
 
 def _tried(point: EntryPoint) -> str:
     """Why a child could not load it; empty where it could."""
-    keep, key = user_cache() / "plugins.json", _state_of(point)
+    keep, key, today = user_cache() / "plugins.json", _state_of(point), time.strftime("%Y-%m-%d")
     known = _kept(keep)
-    if key in known:
-        return known[key]
+    for one in (key, f"{key} {today}"):
+        if one in known:
+            return known[one]
     says, lasting = _in_a_child(point.value)
+    key = f"{key} {today}" if says else key
     if not says or lasting:
         with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
             write_atomically(keep, json.dumps(dict([*known.items(), (key, says)][-200:])).encode())
@@ -88,11 +92,18 @@ def _tried(point: EntryPoint) -> str:
 
 
 def _in_a_child(value: str) -> tuple[str, bool]:
-    """Why it cannot be loaded, and whether it would be the same the next time."""
+    """Why it cannot be loaded, and whether it is not worth another try the same day."""
     command = [sys.executable, "-c", _CHILD, str(SECONDS), str(MEMORY_MIB), value, *sys.path]
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # whose buffers count as memory
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=SECONDS, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=one_thread,
+            timeout=SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return f"it takes more than {SECONDS} s to load", True
