@@ -149,7 +149,7 @@ def quick_faults(experiment: Experiment, found: Measurement) -> list[str]:
 
 def _near(name: str, known: Iterable[str]) -> str:
     """The nearest name that is there, as a hint."""
-    near = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    near = get_close_matches(name, list(known), n=1, cutoff=0.8)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
