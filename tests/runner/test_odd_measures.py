@@ -6,11 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from assay.claims.study import Experiment, Measurement
+from assay.core.errors import InputError
+from assay.core.seeds import Seeds
 from assay.runner.new_study import new_study
+from assay.runner.work import Task, carry_out
 
 ODD = """
 
@@ -29,12 +36,11 @@ def replaced():
 
 STUDY = replaced()
 """
-DOES = {
-    "SystemExit": "raise SystemExit(3)",
-    "KeyboardInterrupt": "raise KeyboardInterrupt",
-    "GeneratorExit": "raise GeneratorExit",
-    "BaseException": "raise BaseException('bare')",
-}
+DOES = {"KeyboardInterrupt": "raise KeyboardInterrupt"}
+
+
+class Odd(BaseException):
+    """Of nobody's kind."""
 
 
 def assay(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -43,14 +49,55 @@ def assay(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200)
 
 
-@pytest.mark.parametrize("what", DOES)
-def test_whatever_is_raised_is_a_failed_run(what: str, tmp_path: Path) -> None:
-    (tmp_path / "odd.py").write_text(new_study("odd") + ODD.replace("DOES", DOES[what]))
-    done = assay(tmp_path, "run", "odd.py", "--json")
-    assert done.returncode == 4, done.stderr
-    assert f"a run of odd failed: {what}" in done.stderr
-    (row,) = json.loads(done.stdout)
-    assert "1 of 4 runs failed" in row["reason"]
+def carried_out(does: Callable[[int], None], tmp_path: Path, *, many: bool = False) -> list[str]:
+    """The outcome of four runs, one of which does something."""
+
+    def measure(settings: object, seeds: Seeds) -> Measurement:
+        does(seeds.root)
+        return Measurement({"rate": 0.0})
+
+    def measure_runs(settings: object, seeds: list[Seeds]) -> list[Measurement]:
+        return [measure(settings, one) for one in seeds]
+
+    experiment = cast("Experiment", SimpleNamespace(has_many=many, measure_run=measure, measure_runs=measure_runs))
+    task = Task("study", "experiment", None, (0, 1, 2, 3), "", tmp_path, None)
+    found = carry_out(experiment, task, 1, lambda share, says: None).results
+    return [f"{result.status} {result.error}".strip() for result in found]
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, BaseException, ValueError, Odd])
+def test_whatever_is_raised_is_a_failed_run(kind: type[BaseException], many: bool, tmp_path: Path) -> None:
+    def does(seed: int) -> None:
+        if seed == 1:
+            raise kind("why")
+
+    found = carried_out(does, tmp_path, many=many)
+    assert [one.partition(" ")[0] for one in found] == ["ok", "failed", "ok", "ok"]
+    assert found[1].startswith(f"failed {kind.__name__}: why")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_ctrl_c_is_for_the_user(many: bool, tmp_path: Path) -> None:
+    def does(seed: int) -> None:
+        if seed == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        carried_out(does, tmp_path, many=many)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_what_speaks_to_the_user_ends_the_command(many: bool, tmp_path: Path) -> None:
+    def does(seed: int) -> None:
+        if seed == 1:
+            raise InputError("bring a file")
+
+    with pytest.raises(InputError, match="bring a file"):
+        carried_out(does, tmp_path, many=many)
 
 
 @pytest.mark.parametrize("what", ["KeyboardInterrupt", "os.kill(os.getpid(), signal.SIGKILL)"])
