@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -63,6 +63,14 @@ def carried_out(does: Callable[[int], None], tmp_path: Path, *, many: bool = Fal
     task = Task("study", "experiment", None, (0, 1, 2, 3), "", tmp_path, None)
     found = carry_out(experiment, task, 1, lambda share, says: None).results
     return [f"{result.status} {result.error}".strip() for result in found]
+
+
+@pytest.fixture(autouse=True)
+def keyboard() -> Iterator[None]:
+    """A process that a shell began in the background ignores Ctrl-C; these tests press it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("many", [False, True])
