@@ -137,7 +137,7 @@ class Memos:
                 content = json.loads(manifest.read_text())
                 size = sum(entry[0] for entry in content["files"].values())
                 found.append(Memo(str(content["name"]), content["key"], path, size, content["created"]))
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 found.append(Memo(path.name, {}, path, 0, ""))
         return found
 
