@@ -70,6 +70,8 @@ MORE: tuple[tuple[tuple[str, ...], set[int]], ...] = (
     (("audit", "tiny-model", "facts.yaml"), {3, 4}),
     (("run", "out-of-context-reasoning", "-e", "language-model", "--preset", "quick", "--quiet"), {3, 4}),
     (("run", "mine.py", "--on", "ray", "--preset", "quick", "--fresh"), {4}),
+    (("store", "export", "runs.parquet"), {3, 4}),
+    (("store", "export", "project", "--tracker"), {3, 4}),
     (("report",), {0}),
     (("report", "--audit", "list"), {0}),
 )

@@ -21,7 +21,7 @@ from assay.store.rows import StoredRun
 from assay.store.store import Store
 from assay.store.tables import Row
 
-__all__ = ["Results"]
+__all__ = ["Results", "run_row"]
 
 Rows = list[dict[str, Any]]
 Library = Literal["pandas", "polars"]
@@ -105,7 +105,7 @@ class Results:
         if of == "verdicts":
             return [row for point in self.points for row in self.rows_of(point)]
         if of == "runs":
-            return [_run_row(run) for run in self.runs]
+            return [run_row(run) for run in self.runs]
         if of not in self.tables:
             known = ("verdicts", "runs", *self.tables)
             raise UsageError(unknown_name("table", of, known, see=f"These results have: {', '.join(known)}"))
@@ -172,7 +172,7 @@ class Results:
         return Results(self.selection, tuple(points), self.folder, self.outcome)
 
 
-def _run_row(run: StoredRun) -> dict[str, Any]:
+def run_row(run: StoredRun) -> dict[str, Any]:
     """One run: what it is, its settings as `settings_NAME`, its numbers by their own names."""
     head = {"study": run.study, "experiment": run.experiment, "seed": run.seed, "preset": run.preset, "status": run.status}
     settings = {f"settings_{name}": value for name, value in run.settings.items()}

@@ -29,6 +29,8 @@ OPTIONAL = (
     ("mujoco", "mujoco", "rl", "their physics"),
     ("cma", "cma", "rl", "evolution strategies for simulator fitting"),
     ("pandas", "pandas", "frames", "results as data frames in Python"),
+    ("pyarrow", "pyarrow", "parquet", "runs as a Parquet file"),
+    ("trackio", "trackio", "track", "runs in a tracker on this machine"),
 )
 REQUIRED = ("torch", "numpy", "scipy", "pydantic", "typer", "rich", "jinja2", "matplotlib", "filelock", "psutil")
 

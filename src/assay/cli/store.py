@@ -193,17 +193,23 @@ def _not_held(name: str, what: str, held: Collection[str], store: "Store") -> st
 
 @app.command("export")
 def export(
-    target: Path = typer.Argument(help="A folder that does not exist yet, or a file NAME.tar.xz."),
+    target: Path = typer.Argument(help="A folder that does not exist yet, or a file NAME.tar.xz or NAME.parquet."),
     study: str | None = typer.Option(None, "--study", help="Only this study."),
     counted: bool = typer.Option(
         False, "--counted", help="Only runs that count today: not stale, no pilot, laptop preset as it is."
+    ),
+    tracker: bool = typer.Option(
+        False, "--tracker", help="Log the runs into the project TARGET of trackio, a tracker on this machine with W&B's calls."
     ),
     store: Path | None = STORE_OPTION,
 ) -> None:
     """Write stored runs to a self-contained folder or file (JSON lines, artefacts, manifest) that another store can import.
 
+    A Parquet file, or a tracker's project, has a row a run for other tools, and cannot be imported.
+
     Examples:
       assay store export backup
+      assay store export runs.parquet --study off-switch-game
       assay store export reference/out-of-context-reasoning.tar.xz --study out-of-context-reasoning --counted
     """
     from assay.store.exchange import export_runs
@@ -216,7 +222,13 @@ def export(
             only = _counted(found)
             for slug, name in sorted(_without_nulls(found, only)):
                 note(f"{slug} {name}: no rows of its null arms; 'assay check {slug} --nulls' measures them")
-        count = export_runs(opened, target, study=study, only=only)
+        if tracker or target.suffix == ".parquet":
+            from assay.api.exporting import to_parquet, to_tracker
+
+            runs = [run for run in opened.runs(study) if only is None or run.run_id in only]
+            count = to_tracker(runs, str(target)) if tracker else to_parquet(runs, target)
+        else:
+            count = export_runs(opened, target, study=study, only=only)
     note(f"wrote {count} runs to {target}")
 
 
