@@ -60,6 +60,7 @@ bench: setup  ## ratios against plain baselines, side by side
 docs: setup  ## the documentation site, with every study's page from the reference store
 	$(INSTALL) --editable '.[docs]'
 	$(BIN)/assay docs-reference > docs/cli.md
+	$(BIN)/assay docs-reference --rooms > docs/rooms.md
 	$(BIN)/zensical build --strict
 	rm -rf build/docs-store
 	ASSAY_STORE=build/docs-store $(BIN)/assay store import reference

@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "assay"
 # Highest first, as in docs/architecture.md.
 ROOMS = (
     "cli",
+    "api",
     "report",
     "audit",
     "runner",

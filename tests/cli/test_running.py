@@ -23,7 +23,7 @@ def test_every_study_that_cannot_run_here_is_named_at_the_end(tmp_path: Path, mo
             raise MissingExtra("mujoco", "rl", study.slug)
         raise InputError("the model must be there; it is not")
 
-    monkeypatch.setattr("assay.runner.plan.plan", refuse)
+    monkeypatch.setattr("assay.api.running.plan", refuse)
     monkeypatch.setenv("ASSAY_STORE", str(tmp_path))
     found = CliRunner().invoke(app, ["run", "--all"])
     assert found.exit_code == InputError.exit_code
@@ -36,7 +36,7 @@ def test_one_study_that_cannot_run_here_is_an_error(tmp_path: Path, monkeypatch:
     def refuse(*_: object, **__: object) -> Never:
         raise InputError("the model must be there; it is not")
 
-    monkeypatch.setattr("assay.runner.plan.plan", refuse)
+    monkeypatch.setattr("assay.api.running.plan", refuse)
     monkeypatch.setenv("ASSAY_STORE", str(tmp_path))
     found = CliRunner().invoke(app, ["run", next(iter(discovery.studies().studies))])
     assert isinstance(found.exception, InputError)

@@ -57,6 +57,14 @@ def test_the_command_line_page_is_what_the_commands_say() -> None:
     )
 
 
+def test_the_page_of_the_rooms_is_what_the_sources_say() -> None:
+    from assay.cli.rooms import rooms_reference
+
+    page = rooms_reference()  # `make docs` writes it
+    assert "- `mean(values, *, level=0.95)`: The mean and its Student t interval" in page
+    assert "None:" not in page
+
+
 def test_every_public_command_has_help_and_two_examples() -> None:
     from assay.cli.main import app
     from assay.cli.reference import reference

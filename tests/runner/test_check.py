@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from assay.claims.charts import Figure, Lines
 from assay.claims.claim import Arm, Claim
 from assay.claims.estimand import Estimand
 from assay.claims.evidence import RunRow
@@ -144,6 +145,15 @@ def test_what_a_quick_run_lacks_is_named() -> None:
         "'loss' is defined and not measured",
         "'net/accuracy' = 1.2 lies outside its range, 0 to 1",
     ]
+
+
+def test_a_misspelt_name_is_told_with_the_near_one() -> None:
+    misspelt = Measurement({"net/acuracy": 0.9, "shuffled/accuracy": 0.1}, {"curve": [{"steps": 1, "loss": 0.5}]})
+    chart = Figure("loss", title="Loss", caption="Loss by step.", chart=Lines("curve", x="step", y="loss"))
+    one = dataclasses.replace(experiment(claim("C1", "net/accuracy", Above(0.5))), figures=(chart,))
+    faults = quick_faults(one, misspelt)
+    assert "claim 'C1' needs 'net/accuracy', which measure does not give; did you mean 'net/acuracy'?" in faults
+    assert "figure 'loss': the column 'step' is missing; did you mean 'steps'?" in faults
 
 
 def test_one_number_is_one_claim() -> None:

@@ -168,3 +168,56 @@ def test_removing_rows_leaves_memos(store: Store, make_run: Callable[..., Stored
     store.add(make_run(1), {})
     store.remove([make_run(1).run_id])
     assert len(store.memos()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("value.json", lambda text: text.replace("2.5", "2.4")),  # a digit, with nothing else to be noticed by
+        ("value.json", lambda text: text[:-3]),
+        ("value.json", lambda text: ""),
+        ("value.json", lambda text: "[1]"),
+        ("value.json", lambda text: None),
+        ("memo.json", lambda text: text[:-9]),
+        ("memo.json", lambda text: "[1]"),
+        ("memo.json", lambda text: '{"files": [1]}'),
+        ("memo.json", lambda text: '{"files": {"value.json": 3}}'),
+        ("memo.json", lambda text: '{"files": {"value.json": [1, "a", "b"]}}'),
+        ("memo.json", lambda text: None),
+    ],
+)
+def test_a_damaged_step_is_made_again_and_said(
+    name: str, damage: Callable[[str], str | None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    memos, made = Memos(tmp_path), []
+
+    def make() -> object:
+        made.append(1)
+        return [1.5, 2.5]
+
+    assert memos.json("numbers", {}, make) == [1.5, 2.5]
+    (path,) = tmp_path.glob("numbers-*/")
+    text = damage((path / name).read_text())
+    if text is None:
+        (path / name).unlink()
+    else:
+        (path / name).write_text(text)
+    (memo,) = [*memos.listed(), None][:1]
+    assert memo is None or memos.faults(memo)
+    assert memos.json("numbers", {}, make) == [1.5, 2.5]
+    assert memos.json("numbers", {}, make) == [1.5, 2.5]
+    assert len(made) == 2
+    assert "'numbers' is built again" in caplog.text
+    (memo,) = memos.listed()
+    assert not memos.faults(memo)
+
+
+def test_files_are_hashed_once_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from assay.store import memo
+
+    memos, hashed = Memos(tmp_path), []
+    real = memo._hash
+    monkeypatch.setattr(memo, "_hash", lambda file: hashed.append(file.name) or real(file))
+    for _ in range(3):
+        memos.get("base", {}, build_text)
+    assert hashed == ["text.txt", "text.txt"]  # when it was built, and when it was first used

@@ -2,6 +2,7 @@
 """Files of facts: every form says the same, and what cannot be meant is named with its line and field."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -196,3 +197,15 @@ def test_the_schema_describes_the_template() -> None:
     schema = json_schema()
     assert set(schema["properties"]) == {"name", "joint", "relations", "facts", "rules", "suite", "neutral"}
     assert "if" in schema["$defs"]["RulePart"]["properties"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_is_no_plain_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    (tmp_path / "folder.csv").mkdir()
+    for name in ("pipe.yaml", "zero.json", "folder.csv"):
+        with pytest.raises(InputError, match="must be a plain file"):
+            read_facts(tmp_path / name)
+    with pytest.raises(InputError, match="must have a name"):
+        read_facts(tmp_path / "a\0b.yaml")

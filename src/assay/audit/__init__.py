@@ -6,17 +6,7 @@ turns answers into numbers, `totals` gives them intervals. Nothing heavy is load
 """
 
 import sys
-from types import ModuleType
-from typing import Any
 
+from assay.core.verbs import Verb
 
-class _Room(ModuleType):
-    """A package that can be called, because its name is also the verb that users know it by."""
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        from assay.audit.run import audit
-
-        return audit(*arguments, **options)
-
-
-sys.modules[__name__].__class__ = _Room
+sys.modules[__name__].__class__ = Verb

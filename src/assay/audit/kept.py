@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -148,7 +149,7 @@ def _adapter() -> Any:
 def _read(path: Path) -> Audit | None:
     try:
         found: Audit = _adapter().validate_json(gzip.decompress(path.read_bytes()))
-    except (OSError, EOFError, ValidationError, ValueError):
+    except (OSError, EOFError, zlib.error, ValidationError, ValueError):
         return None
     return found
 

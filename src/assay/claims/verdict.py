@@ -135,7 +135,7 @@ def judge(
     Args:
         study: the declared claims.
         rows: runs by experiment name; all of one settings value and one code version (pooling others is the caller's bug).
-        quick: the rows come from the quick preset, which may not speak: every verdict is void.
+        quick: the rows come from the quick preset, which may not speak: every verdict is void, whatever is estimated.
         looks: of experiments to which runs were added until they were decided, the most runs that were allowed beforehand. A
             number of runs that is one of the looks planned for that most is judged by what the looks may spend; any other
             number, and a most of 0 (nothing was planned), by intervals that stay valid whenever one looks.
@@ -260,7 +260,9 @@ class _Pending:
         self.unasked = "" if quick else self._unasked()
         self.void = "" if self.unasked else self._may_not_speak(quick, anytime)
         self.unskilled = "" if self.unasked or self.void else self._unskilled()
-        if not (self.unasked or self.void or self.unskilled):
+        # What a quick run measured decides nothing; its author sees it all the same.
+        seen = quick and bool(self.all.rows) and not self._may_not_speak(False, anytime) and not self._unskilled()
+        if seen or not (self.unasked or self.void or self.unskilled):
             self.evidence = self._looks(claim.estimand, "claim", anytime, planned)
             for what, arm in (("control", claim.negative), ("positive", claim.positive)):
                 if arm is not None:
@@ -341,7 +343,8 @@ class _Pending:
         reason, decision = self.unasked or self.void or self.unskilled, None
         if self.evidence:
             decision = decide(claim.rule, self.evidence, rate)
-            verdict, reason = self._named(decision, negative, positive)
+            if not self.void:
+                verdict, reason = self._named(decision, negative, positive)
             if len(self.runs.rows) < len(self.all.rows):
                 left_out = f"{self._without()}, and no part of this"
                 reason = f"{reason}; {left_out}" if reason else left_out

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from assay.cli.completing import RECIPE_NAMES, mitigations_named, models_named, one_of
 from assay.cli.device import DEVICE_OPTION, device_of
-from assay.cli.facts_options import CHAT_OPTION, JOINT_OPTION, PROMPT_OPTION, SUITE_OPTION, TEXTS_OPTION, facts_of
+from assay.cli.facts_options import CHAT_OPTION, JOINT_OPTION, PROMPT_OPTION, SUITE_OPTION, TEXTS_OPTION, prompts_of
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
-from assay.cli.progress import progress_said
+from assay.cli.progress import interruption, progress_said
 from assay.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -25,13 +26,27 @@ TOTALS = ("column", "group", "estimate", "low", "high", "level", "n_facts", "n_u
 
 
 def audit(
-    names: list[str] = typer.Argument(metavar="MODEL FACTS", help="A model and a file of facts; with --tuned, the file alone."),
-    base: str | None = typer.Option(None, "--base", metavar="MODEL", help="The model before; or the base of an adapter."),
-    tuned: str | None = typer.Option(None, "--tuned", metavar="MODEL", help="A model tuned elsewhere; nothing is trained."),
+    names: list[str] = typer.Argument(
+        metavar="MODEL FACTS",
+        help="A model and a file of facts; with --tuned, the file alone.",
+        autocompletion=models_named,
+    ),
+    base: str | None = typer.Option(
+        None, "--base", metavar="MODEL", help="The model before; or the base of an adapter.", autocompletion=models_named
+    ),
+    tuned: str | None = typer.Option(
+        None, "--tuned", metavar="MODEL", help="A model tuned elsewhere; nothing is trained.", autocompletion=models_named
+    ),
     forecast_only: bool = typer.Option(False, "--forecast-only", help="Stop before anything is trained."),
-    recipe: str = typer.Option("full", "--recipe", help="full, lora, mlp or attention."),
+    recipe: str = typer.Option("full", "--recipe", help="full, lora, mlp or attention.", autocompletion=one_of(*RECIPE_NAMES)),
     overrides: list[str] | None = typer.Option(None, "--set", metavar="NAME=VALUE", help="Change the recipe; may be repeated."),
-    mitigate: str = typer.Option("", "--mitigate", metavar="NAME,…", help="Compare mitigations; 'all', or names by commas."),
+    mitigate: str = typer.Option(
+        "",
+        "--mitigate",
+        metavar="NAME,…",
+        help="Compare mitigations; 'all', or names by commas.",
+        autocompletion=mitigations_named,
+    ),
     budget: float = typer.Option(60.0, "--budget", min=0.01, metavar="MINUTES", help="Refuse what would take longer."),
     limit: int | None = typer.Option(None, "--limit", min=1, metavar="N", help="Audit the first N facts."),
     brief: bool = typer.Option(False, "--brief", help="Ask less: fewer candidates, strangers, neighbours and contexts."),
@@ -62,45 +77,35 @@ def audit(
       assay audit examples/countries.yaml --base smollm2-135m --tuned ./my-tuned-model --card CARD.md
       assay audit smollm2-135m table.csv --prompt home="{subject} lives in" --suite keep.jsonl --texts sentences.txt
     """
-    from assay.audit import run
-    from assay.audit.chats import chat_template_named
-    from assay.audit.inject import recipe_named
-    from assay.audit.kept import KeptAudits
-    from assay.audit.probes import Extent
-    from assay.core.places import default_folder
-    from assay.core.settings import digest, resolve
-    from assay.models.pretrained.loading import dtype_named
+    from assay.api.language_models import audit_model
 
     model, file, around = _named(names, base, tuned)
-    facts = facts_of(file, prompt, joint, suite, texts)
-    if limit is not None:
-        facts = run.limited(facts, limit)
-    chosen = resolve(recipe_named(recipe), overrides or (), where=f"recipe {recipe}")
-    if len(chosen) > 1:
-        raise UsageError("audit: a recipe takes one value a setting; got a list. Run once for each")
-    template = chat_template_named(chat_template)
-    folder = (store or default_folder()) / "audits"
     begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    with progress_said(quiet=quiet), device_of(device):
-        found = run.audit(
+    with interruption("the audit"), progress_said(quiet=quiet), device_of(device):
+        found = audit_model(
             model,
-            facts,
+            file,
             base=around,
             tuned=tuned,
-            recipe=chosen[0],
-            mitigations=[name.strip() for name in mitigate.split(",") if name.strip()],
+            recipe=recipe,
+            set=overrides or (),
+            mitigations=mitigate,
             forecast_only=forecast_only,
             budget_minutes=budget,
-            extent=run.BRIEF if brief else Extent(),
+            limit=limit,
+            brief=brief,
+            prompts=prompts_of(prompt),
+            joint=joint,
+            chat_template=chat_template,
+            suite=suite,
+            texts=texts,
             seed=seed,
-            chat_template=template,
-            folder=folder / digest([model, facts.digest]),
-            kept=KeptAudits(folder),
-            anew=anew,
-            keep=keep,
-            dtype=dtype_named(dtype),
-            memory_gib=memory,
             runs=runs,
+            keep=keep,
+            anew=anew,
+            dtype=dtype,
+            memory_gib=memory,
+            store=store,
         )
     page = f"'assay report --audit {found.digest}' writes its page"
     if found.made < begun:

@@ -5,12 +5,17 @@ from contextlib import contextmanager
 
 import typer
 
-from assay.core.device import asked_device, on_device
+from assay.cli.completing import one_of
+from assay.core.device import DEVICES, asked_device, on_device
 
 __all__ = ["DEVICE_OPTION", "device_of"]
 
 DEVICE_OPTION = typer.Option(
-    None, "--device", metavar="auto|cpu|cuda|mps", help="Where models are loaded and trained. [default: $ASSAY_DEVICE or cpu]"
+    None,
+    "--device",
+    metavar="auto|cpu|cuda|mps",
+    help="Where models are loaded and trained. [default: $ASSAY_DEVICE or cpu]",
+    autocompletion=one_of(*DEVICES),
 )
 
 

@@ -12,7 +12,7 @@ import typer
 from assay import __version__
 from assay.cli.output import JSON_OPTION, emit
 
-__all__ = ["doctor"]
+__all__ = ["OPTIONAL", "doctor"]
 
 # What an extra brings: the importable module, the distribution, and what it is for.
 OPTIONAL = (
@@ -20,12 +20,17 @@ OPTIONAL = (
     ("clarabel", "clarabel", "opt", "the interior-point solver behind them"),
     ("ray", "ray", "cluster", "runs on a cluster: --on ray"),
     ("transformers", "transformers", "lm", "pretrained language models"),
+    ("safetensors", "safetensors", "lm", "weights of language models"),
+    ("tokenizers", "tokenizers", "lm", "tokenizers of language models"),
     ("peft", "peft", "lm", "low-rank adapters"),
     ("gguf", "gguf", "lm", "models stored as GGUF"),
     ("pyspiel", "open_spiel", "games", "the oracle that game solvers are tested against"),
     ("gymnasium", "gymnasium", "rl", "simulated robots"),
     ("mujoco", "mujoco", "rl", "their physics"),
     ("cma", "cma", "rl", "evolution strategies for simulator fitting"),
+    ("pandas", "pandas", "frames", "results as data frames in Python"),
+    ("pyarrow", "pyarrow", "parquet", "runs as a Parquet file"),
+    ("trackio", "trackio", "track", "runs in a tracker on this machine"),
 )
 REQUIRED = ("torch", "numpy", "scipy", "pydantic", "typer", "rich", "jinja2", "matplotlib", "filelock", "psutil")
 

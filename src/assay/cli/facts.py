@@ -42,13 +42,15 @@ def check(
     if model is None:
         asked, notes = questions(facts), facts.notes
     else:
+        from assay.api.language_models import load_model
         from assay.audit.chats import chat_template_named
         from assay.audit.probes import Extent
         from assay.audit.session import Session
         from assay.core.seeds import Seeds
-        from assay.models.pretrained.loading import load
 
-        session = Session.of(load(model), facts, Extent(), Seeds(0), template=chat_template_named(chat_template)).checked()
+        session = Session.of(
+            load_model(model), facts, Extent(), Seeds(0), template=chat_template_named(chat_template)
+        ).checked()
         asked, notes, facts = list(session.asked), (*session.facts.notes, *session.notes), session.facts
     counts = Counter(question.column for question in asked)
     rows = [{"column": column, "questions": counts.get(column, 0)} for column, one in COLUMNS.items() if one.asks is not None]

@@ -53,10 +53,6 @@ def facts_of(
         InputError: a file cannot be read, or says something that cannot be meant.
         UsageError: an option is not of its form.
     """
-    from assay.worlds.facts.file import read_facts, with_suite, with_texts
+    from assay.api.language_models import read_facts_with
 
-    stated = None if joint is None else joint.replace("\\n", "\n").replace("\\t", "\t")
-    facts = read_facts(file, prompts=prompts_of(prompts), joint=stated)
-    if suite is not None:
-        facts = with_suite(facts, read_facts(suite, prompts=prompts_of(prompts), joint=stated))
-    return facts if texts is None else with_texts(facts, texts)
+    return read_facts_with(file, prompts_of(prompts), joint, suite, texts)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from assay.cli.completing import models_named
 from assay.cli.output import JSON_OPTION, emit, note
 from assay.core.errors import InputError
 from assay.core.text import visible
@@ -78,7 +79,7 @@ def list_models(as_json: bool = JSON_OPTION) -> None:
 
 @app.command("show")
 def show_model(
-    name: str = typer.Argument(help="A model of the cache."),
+    name: str = typer.Argument(help="A model of the cache.", autocompletion=models_named),
     verify: bool = typer.Option(False, "--verify", help="Also compare every file with the hash it had."),
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -108,7 +109,9 @@ def show_model(
 
 
 @app.command("rm")
-def remove_model(name: str = typer.Argument(help="A model of the cache."), as_json: bool = JSON_OPTION) -> None:
+def remove_model(
+    name: str = typer.Argument(help="A model of the cache.", autocompletion=models_named), as_json: bool = JSON_OPTION
+) -> None:
     """Remove a model from the cache; the files of a linked folder stay.
 
     Examples:

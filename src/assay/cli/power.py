@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
+from assay.cli.running import STUDY_ARGUMENT
 
 __all__ = ["power"]
 
@@ -26,7 +27,7 @@ COLUMNS = (
 
 
 def power(
-    study: str = typer.Argument(help="A slug of 'assay list'."),
+    study: str = STUDY_ARGUMENT,
     pilot: int = typer.Option(4, "--pilot", min=0, help="Pilot runs (seeds 901 on) of experiments of which nothing is stored."),
     most: int = typer.Option(64, "--most", min=2, help="The most runs that can be afforded for an experiment."),
     store: Path | None = STORE_OPTION,
@@ -40,12 +41,11 @@ def power(
       assay power out-of-context-reasoning
       assay power out-of-context-reasoning --pilot 0 --json
     """
-    from assay.runner.discovery import find
-    from assay.runner.power import planned
-    from assay.store.store import Store
+    from assay.api import checking
+    from assay.cli.progress import interruption
 
-    with Store.open(store) as opened:
-        lines = planned(find(study), opened, pilot=pilot, most=most)
+    with interruption(study):
+        lines = checking.power(study, pilot=pilot, most=most, store=store)
     rows = [{**dataclasses.asdict(line.need), "minutes": line.minutes, "rests_on": line.rests_on} for line in lines]
     emit(rows, as_json=as_json, columns=COLUMNS, empty="nothing is stored of this study; give --pilot")
     if hopeless := [line.need.claim for line in lines if line.need.needed is None]:

@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import typer
+
 from assay.cli.output import note
 from assay.core.progress import listening
 from assay.core.text import visible
 from assay.runner.run import Event
 
-__all__ = ["duration", "progress_said", "shown"]
+__all__ = ["duration", "interruption", "progress_said", "shown"]
 
 PLAIN_EVERY_S = 15.0
 
@@ -45,6 +47,16 @@ def progress_said(*, quiet: bool) -> Iterator[None]:
     else:
         with listening(listener):
             yield
+
+
+@contextmanager
+def interruption(what: str) -> Iterator[None]:
+    """Inside the block, Ctrl-C says what is kept and how to go on, and leaves with 130, as a shell expects."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"assay: {what} was interrupted. What was finished is kept; the same command goes on from there")
+        raise typer.Exit(130) from None
 
 
 def duration(seconds: float) -> str:

@@ -5,12 +5,16 @@ from typing import Any
 
 import typer
 
+from assay.cli.rooms import rooms_reference
+
 __all__ = ["docs_reference", "reference"]
 
 
-def docs_reference(context: typer.Context) -> None:
+def docs_reference(
+    context: typer.Context, rooms: bool = typer.Option(False, "--rooms", help="The rooms for study writers instead.")
+) -> None:
     """Print the command-line reference as Markdown."""
-    typer.echo(reference(context.find_root().command), nl=False)
+    typer.echo(rooms_reference() if rooms else reference(context.find_root().command), nl=False)
 
 
 def reference(root: Any) -> str:

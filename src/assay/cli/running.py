@@ -4,25 +4,40 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from assay.cli.completing import experiments_named, one_of, studies_named
 from assay.cli.device import DEVICE_OPTION, device_of
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
 from assay.core.errors import InputError, MissingExtra, UsageError
 from assay.core.text import visible
 
 if TYPE_CHECKING:
+    from assay.api.results import Results
     from assay.claims.study import Study
-    from assay.runner.plan import Selection
     from assay.runner.run import Judged
-    from assay.store.store import Store
 
-__all__ = ["EXPERIMENT_OPTION", "PRESET_OPTION", "SET_OPTION", "judge", "run"]
+__all__ = ["EXPERIMENT_OPTION", "PRESET_OPTION", "SET_OPTION", "STUDY_ARGUMENT", "judge", "run"]
 
-EXPERIMENT_OPTION = typer.Option(None, "--experiment", "-e", metavar="NAME", help="Only this experiment; may be repeated.")
-PRESET_OPTION = typer.Option("laptop", "--preset", metavar="quick|laptop|paper", help="quick: plumbing, verdicts are void.")
+STUDY = "A slug of 'assay list', or the path of a study's file."
+STUDY_ARGUMENT = typer.Argument(help=STUDY, autocompletion=studies_named)
+EXPERIMENT_OPTION = typer.Option(
+    None,
+    "--experiment",
+    "-e",
+    metavar="NAME",
+    help="Only this experiment; may be repeated.",
+    autocompletion=experiments_named,
+)
+PRESET_OPTION = typer.Option(
+    "laptop",
+    "--preset",
+    metavar="quick|laptop|paper",
+    help="quick: plumbing, verdicts are void.",
+    autocompletion=one_of("quick", "laptop", "paper"),
+)
 SET_OPTION = typer.Option(
     None,
     "--set",
@@ -35,14 +50,20 @@ COLUMNS = ("claim", "verdict", "ours", "rule", "paper", "runs", "control")
 
 
 def run(
-    study: str | None = typer.Argument(None, help="A slug of 'assay list'."),
+    study: str | None = typer.Argument(None, help=STUDY, autocompletion=studies_named),
     every: bool = typer.Option(False, "--all", help="Every study; one that cannot run here is named at the end (exit 3)."),
     experiment: list[str] | None = EXPERIMENT_OPTION,
     preset: str = PRESET_OPTION,
     overrides: list[str] | None = SET_OPTION,
     n_runs: int | None = typer.Option(None, "--runs", min=1, help="Runs (seeds) per experiment. [default: the preset's]"),
     seed: int | None = typer.Option(None, "--seed", min=0, help="Seed of the first run. [default: the study's first]"),
-    on: str = typer.Option("local", "--on", metavar="local|processes|ray", help="Where runs are computed."),
+    on: str = typer.Option(
+        "local",
+        "--on",
+        metavar="local|processes|ray",
+        help="Where runs are computed.",
+        autocompletion=one_of("local", "processes", "ray"),
+    ),
     until_decided: bool = typer.Option(
         False, "--until-decided", help="Run quarters of --max-runs, each only where claims are still open."
     ),
@@ -50,6 +71,7 @@ def run(
         None, "--max-runs", min=2, help="The most runs per experiment with --until-decided; not to be changed later."
     ),
     fresh: bool = typer.Option(False, "--fresh", help="Compute again what is stored."),
+    wait: bool = typer.Option(False, "--wait", help="While another command writes the store, wait for it to end."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be run, how long it takes and in how much memory."),
     device: str | None = DEVICE_OPTION,
     strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim fails or is void, or none was asked."),
@@ -65,51 +87,45 @@ def run(
       assay run out-of-context-reasoning --until-decided --max-runs 40
       assay run out-of-context-reasoning --dry-run
     """
-    from assay.cli.progress import shown
-    from assay.runner.cost import estimates, long_said
+    from assay.api import running as api
+    from assay.cli.progress import interruption, shown
     from assay.runner.discovery import studies
-    from assay.runner.executors import executor
-    from assay.runner.plan import Selection, plan
-    from assay.runner.run import execute
-    from assay.store.store import Store
 
     if (study is None) == (not every):
         raise UsageError("run: name one STUDY, or give --all; 'assay list' shows them")
-    if until_decided and (n_runs is not None or fresh):
-        raise UsageError(
-            "run: --until-decided plans the runs by --max-runs and goes on from what is stored; leave out --runs, --fresh"
-        )
-    if max_runs is not None and not until_decided:
-        raise UsageError(
-            "run: --max-runs is the most that --until-decided may run; give both, or --runs N for N runs of each experiment"
-        )
-    chosen = list(studies().studies.values()) if every else [_find(study or "")]
+    chosen = list(studies().studies.values()) if every else [api.study(study or "")]
     if dry_run:
-        _print_costs(
-            [Selection(one, experiment, preset, overrides or ()) for one in chosen], n_runs, seed, fresh, on, store, as_json
-        )
+        _print_costs(chosen, experiment, preset, overrides or [], n_runs, seed, fresh, on, store, as_json)
         return
     rows, failed, left_out = [], False, dict(studies().broken) if every else {}
-    with device_of(device), Store.open(store) as opened:
+    with device_of(device):
         for one in chosen:
-            selection = Selection(one, experiment, preset, overrides or ())
             try:
-                asked = plan(selection, opened, n_runs=n_runs, seed=seed, fresh=fresh)
-                for line in [] if quiet else long_said(one, estimates(asked, executor(on).workers)):
-                    note(line)
-                with shown(one.slug, quiet=quiet) as on_event:
-                    outcome = execute(
-                        asked, opened, executor=executor(on), until_decided=until_decided, max_runs=max_runs, on_event=on_event
+                with interruption(one.slug), shown(one.slug, quiet=quiet) as on_event:
+                    results = api.run(
+                        one,
+                        experiments=experiment,
+                        preset=preset,
+                        set=overrides or (),
+                        runs=n_runs,
+                        seed=seed,
+                        on=on,
+                        until_decided=until_decided,
+                        max_runs=max_runs,
+                        fresh=fresh,
+                        store=store,
+                        wait=wait,
+                        on_event=on_event,
                     )
             except (InputError, MissingExtra) as error:
                 if not every:
                     raise
                 left_out[one.slug] = str(error)
                 continue
-            failed = failed or outcome.failed > 0
-            for message in outcome.failures:
+            failed = failed or bool(results.failures)
+            for message in results.failures:
                 note(f"assay: a run of {one.slug} failed: {message}")
-            rows += _judged_rows(selection, opened, as_json)
+            rows += _told(results, as_json)
     if as_json:
         emit(rows, as_json=True)
     for slug, why in left_out.items():
@@ -123,7 +139,10 @@ def run(
 
 
 def _print_costs(
-    selections: Sequence["Selection"],
+    chosen: Sequence["Study"],
+    experiment: list[str] | None,
+    preset: str,
+    overrides: list[str],
     n_runs: int | None,
     seed: int | None,
     fresh: bool,
@@ -132,21 +151,20 @@ def _print_costs(
     as_json: bool,
 ) -> None:
     """A row for each experiment that a command would run: runs stored and to do, minutes, memory, and what these rest on."""
+    from assay.api.running import opened, selected
     from assay.runner.cost import estimates, minutes_text
     from assay.runner.executors import executor
     from assay.runner.plan import plan
-    from assay.store.store import Store
 
-    rows, total, unknown = [], 0.0, False
-    with Store.open(store, read_only=True) as opened:
-        for selection in selections:
-            asked = plan(selection, opened, n_runs=n_runs, seed=seed, fresh=fresh)
-            found = estimates(asked, executor(on).workers)
+    rows: list[dict[str, Any]] = []
+    with opened(store, read_only=True) as there:
+        for study in chosen:
+            asked = plan(selected(study, experiment, preset, overrides), there, n_runs=n_runs, seed=seed, fresh=fresh)
             for name, why in asked.left_out.items():
-                note(f"{selection.study.slug}/{name} is left out: {why}")
-            rows += [{"study": selection.study.slug, **dataclasses.asdict(one)} for one in found]
-            total += sum(one.minutes or 0.0 for one in found)
-            unknown = unknown or any(one.minutes is None for one in found)
+                note(f"{study.slug}/{name} is left out: {why}")
+            rows += [{"study": study.slug, **dataclasses.asdict(one)} for one in estimates(asked, executor(on).workers)]
+    total = sum(row["minutes"] or 0.0 for row in rows)
+    unknown = any(row["minutes"] is None for row in rows)
     if as_json:
         emit(rows, as_json=True)
         return
@@ -164,11 +182,14 @@ def _print_costs(
 
 
 def judge(
-    study: str = typer.Argument(help="A slug of 'assay list'."),
+    study: str = STUDY_ARGUMENT,
     experiment: list[str] | None = EXPERIMENT_OPTION,
     claim: list[str] | None = CLAIM_OPTION,
     preset: str = PRESET_OPTION,
     overrides: list[str] | None = SET_OPTION,
+    seeds: str | None = typer.Option(
+        None, "--seeds", metavar="FIRST-LAST", help="Only runs with these seeds: a replication on fresh ones."
+    ),
     strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim fails or is void, or none was asked."),
     store: Path | None = STORE_OPTION,
     as_json: bool = JSON_OPTION,
@@ -178,21 +199,32 @@ def judge(
     Examples:
       assay judge out-of-context-reasoning
       assay judge out-of-context-reasoning --claim C2 --json
+      assay judge out-of-context-reasoning --seeds 100-109
     """
-    from assay.runner.plan import Selection
-    from assay.store.store import Store
+    from assay.api import running as api
 
-    found = _find(study)
+    found = api.study(study)
     exact = {one.name for one in found.exact}
     for name in claim or ():
         if name not in exact:
             found.claim(name)
-    with Store.open(store, read_only=True) as opened:
-        rows = _judged_rows(Selection(found, experiment, preset, overrides or ()), opened, as_json, claim)
+    asked = None if seeds is None else _seeds(seeds)
+    results = api.judge(found, experiments=experiment, preset=preset, set=overrides or (), seeds=asked, store=store)
+    if asked is not None:
+        note(f"only runs with seeds {asked[0]} to {asked[-1]} are judged; see 'assay judge {study}' for all")
+    rows = _told(results.only(claim) if claim else results, as_json)
     if as_json:
         emit(rows, as_json=True)
     if strict and _falls_short(rows):
         raise typer.Exit(1)
+
+
+def _seeds(text: str) -> range:
+    """The seeds from FIRST to LAST."""
+    first, dash, last = text.partition("-")
+    if not (first.isdecimal() and (last.isdecimal() or not dash)) or int(last or first) < int(first):
+        raise UsageError(f"judge: --seeds must be FIRST-LAST, e.g. 100-109; got '{text}'")
+    return range(int(first), int(last or first) + 1)
 
 
 def _falls_short(rows: Sequence[Mapping[str, object]]) -> bool:
@@ -200,46 +232,16 @@ def _falls_short(rows: Sequence[Mapping[str, object]]) -> bool:
     return any(row["verdict"] in FAILED for row in rows) or all(row["verdict"] == "not-asked" for row in rows)
 
 
-def _find(slug: str) -> "Study":
-    from assay.runner.discovery import find
-
-    return find(slug)
-
-
-def _judged_rows(
-    selection: "Selection", store: "Store", as_json: bool, claims: Sequence[str] | None = None
-) -> list[dict[str, object]]:
+def _told(results: "Results", as_json: bool) -> list[dict[str, Any]]:
     """The JSON rows of every point of the grid; without JSON each point's table is printed, with what a reader must know."""
-    from assay.report.tables import VerdictTable
-    from assay.runner.run import judge_stored
-
-    rows: list[dict[str, object]] = []
-    study, points = selection.study, judge_stored(selection, store)
-    for judged in points:
-        verdicts = [verdict for verdict in judged.verdicts if not claims or verdict.claim in claims]
-        changed = _changed(judged)
-        exact = tuple(one for one in judged.exact if not claims or one.check.name in claims)
-        found = VerdictTable(tuple(verdicts), exact, study.slug).records()
-        rows += [{**row, "preset": selection.preset, "settings": changed} for row in found] if len(points) > 1 else found
-        if not as_json:
-            _print_point(study, judged, found, changed)
-    return rows
+    if not as_json:
+        for point in results.points:
+            _print_point(results.study, point, results.rows_of(point))
+    return results.to_dicts()
 
 
-def _changed(judged: "Judged") -> dict[str, object]:
-    """The settings that differ from the preset's, over all experiments."""
-    changed: dict[str, object] = {}
-    for cell in judged.cells.values():
-        base = cell.experiment.preset(judged.preset).settings
-        for field in dataclasses.fields(cell.settings):  # type: ignore[arg-type]
-            value = getattr(cell.settings, field.name)
-            if value != getattr(base, field.name):
-                changed[field.name] = value
-    return changed
-
-
-def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, object]], changed: dict[str, object]) -> None:
-    at = ", ".join(f"{name}={value}" for name, value in changed.items())
+def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, Any]]) -> None:
+    at = ", ".join(f"{name}={value}" for name, value in judged.changed.items())
     typer.echo(f"\n{visible(study.title)}\n{study.slug}, preset {judged.preset}{', ' + at if at else ''}")
     for name in judged.cells:
         own = [_short(row) for row in rows if row["experiment"] == name and row.get("kind") != "exact"]
@@ -263,7 +265,10 @@ def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, object]]
         note(f"not asked with these settings, and open: {', '.join(not_asked)}")
     for name, count in judged.aside.items():
         if count:
-            note(f"{name}: {count} stored runs have seeds that do not count (a pilot's, or used before) and were left aside")
+            note(
+                f"{name}: {count} stored runs have seeds that do not count here (a pilot's, used before, or not asked for) and "
+                "were left aside"
+            )
     for name, count in judged.stale.items():
         if count:
             note(f"{name}: {count} stored runs are stale ({judged.why_stale[name]}) and were left aside")

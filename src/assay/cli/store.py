@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from assay.store.rows import StoredRun
     from assay.store.store import Store
 
-__all__ = ["app"]
+__all__ = ["app", "sources"]
 
 app = typer.Typer(help="Look at, check, remove and move stored runs.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -193,17 +193,23 @@ def _not_held(name: str, what: str, held: Collection[str], store: "Store") -> st
 
 @app.command("export")
 def export(
-    target: Path = typer.Argument(help="A folder that does not exist yet, or a file NAME.tar.xz."),
+    target: Path = typer.Argument(help="A folder that does not exist yet, or a file NAME.tar.xz or NAME.parquet."),
     study: str | None = typer.Option(None, "--study", help="Only this study."),
     counted: bool = typer.Option(
         False, "--counted", help="Only runs that count today: not stale, no pilot, laptop preset as it is."
+    ),
+    tracker: bool = typer.Option(
+        False, "--tracker", help="Log the runs into the project TARGET of trackio, a tracker on this machine with W&B's calls."
     ),
     store: Path | None = STORE_OPTION,
 ) -> None:
     """Write stored runs to a self-contained folder or file (JSON lines, artefacts, manifest) that another store can import.
 
+    A Parquet file, or a tracker's project, has a row a run for other tools, and cannot be imported.
+
     Examples:
       assay store export backup
+      assay store export runs.parquet --study off-switch-game
       assay store export reference/out-of-context-reasoning.tar.xz --study out-of-context-reasoning --counted
     """
     from assay.store.exchange import export_runs
@@ -216,7 +222,13 @@ def export(
             only = _counted(found)
             for slug, name in sorted(_without_nulls(found, only)):
                 note(f"{slug} {name}: no rows of its null arms; 'assay check {slug} --nulls' measures them")
-        count = export_runs(opened, target, study=study, only=only)
+        if tracker or target.suffix == ".parquet":
+            from assay.api.exporting import to_parquet, to_tracker
+
+            runs = [run for run in opened.runs(study) if only is None or run.run_id in only]
+            count = to_tracker(runs, str(target)) if tracker else to_parquet(runs, target)
+        else:
+            count = export_runs(opened, target, study=study, only=only)
     note(f"wrote {count} runs to {target}")
 
 
@@ -236,9 +248,9 @@ def import_(
     from assay.store.exchange import REFERENCE, import_runs
     from assay.store.store import Store
 
-    sources = _sources(source)
+    there = sources(source)
     with Store.open(store) as opened:
-        added = {one.name: import_runs(opened, one, origin=REFERENCE if source == Path(REFERENCE) else "") for one in sources}
+        added = {one.name: import_runs(opened, one, origin=REFERENCE if source == Path(REFERENCE) else "") for one in there}
     for name, count in added.items():
         note(f"{name}: added {count} runs")
 
@@ -261,9 +273,9 @@ def compare(
     from assay.store.exchange import compare_runs
     from assay.store.store import Store
 
-    sources = _sources(source)
+    there = sources(source)
     with Store.open(store, read_only=True) as opened:
-        found = [compared for one in sources for compared in compare_runs(opened, one)]
+        found = [compared for one in there for compared in compare_runs(opened, one)]
     if not found:
         raise InputError(
             f"a comparison needs a run that was made here and stands in {source} too; there is none. Run a study first"
@@ -292,14 +304,14 @@ def compare(
         raise typer.Exit(1)
 
 
-def _sources(source: Path) -> list[Path]:
+def sources(source: Path) -> list[Path]:
     """The export named, or the files of the reference store."""
     from assay.store.exchange import REFERENCE, reference_files
 
-    sources = reference_files() if source == Path(REFERENCE) else [source]
-    if not sources:
+    found = reference_files() if source == Path(REFERENCE) else [source]
+    if not found:
         raise InputError("the reference store must have come with the source; this installation has none. Use a checkout")
-    return sources
+    return found
 
 
 def _codes(arms: set[tuple[str, str]]) -> dict[tuple[str, str], str]:

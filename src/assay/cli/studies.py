@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from assay.cli.output import JSON_OPTION, emit, note, table
+from assay.cli.running import STUDY_ARGUMENT
 from assay.core.text import visible
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def list_studies(as_json: bool = JSON_OPTION) -> None:
 
 
 def show(
-    study: str = typer.Argument(help="A slug of 'assay list'."),
+    study: str = STUDY_ARGUMENT,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Show one study: its paper, experiments, claims with their rules and controls, settings and cost.

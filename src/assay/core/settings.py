@@ -138,9 +138,10 @@ def digest(value: object) -> str:
 
 
 def spelled(value: object) -> str:
-    """A settings value as `--set` reads it."""
+    """A settings value as `--set` reads it: items by commas, a grid of tuples by semicolons."""
     if isinstance(value, (list, tuple)):
-        return ",".join(spelled(item) for item in value)
+        sign = ";" if any(isinstance(item, (list, tuple)) for item in value) else ","
+        return sign.join(map(spelled, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 

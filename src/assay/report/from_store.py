@@ -19,6 +19,7 @@ from assay.runner.cost import minutes_text
 from assay.runner.discovery import address_of, wing_of
 from assay.runner.plan import Cell, Selection
 from assay.runner.run import Judged, judge_stored
+from assay.runner.study_files import called
 from assay.store.exchange import REFERENCE
 from assay.store.store import Store, StoredRun
 
@@ -141,14 +142,14 @@ def next_steps(selection: Selection, reported: Reported, store: Store) -> list[s
             ]
             seconds = item.experiment.seconds_of(cell.settings)
             time = "" if seconds is None else f" (about {minutes_text((wanted - item.n_runs) * seconds / 120)} on two cores)"
-            command = shlex.join(["assay", "run", study.slug, "--experiment", item.experiment.name, *sets, *where])
+            command = shlex.join(["assay", "run", called(study.slug), "--experiment", item.experiment.name, *sets, *where])
             steps.append((item.n_runs == 0, f"decide {item.experiment.name}{time}: {command}"))
     steps = sorted(steps)[:1]
     own = [] if store.folder == default_folder().absolute() else ["--store", str(store.folder)]
     if REFERENCE not in store.origins().values():
         command = shlex.join(["assay", "store", "import", REFERENCE, *own])
         steps.append((False, f"see the counted runs of every study: {command}, then {shlex.join(['assay', 'report', *own])}"))
-    steps.append((False, f"read the claims, and the settings that --set changes: assay show {study.slug}"))
+    steps.append((False, f"read the claims, and the settings that --set changes: assay show {called(study.slug)}"))
     steps.append(
         (False, "ask the same of a model of yours: assay audit smollm2-135m examples/countries.yaml --out reports/countries")
     )
@@ -338,7 +339,7 @@ def _where(study: Study, store: Store) -> list[str]:
 
 def _command(study: Study, cell: Cell, preset: str, runs: Sequence[StoredRun], store: Store) -> str:
     """The command that makes these very runs, with every option it needs: one for each stretch of seeds."""
-    parts = ["assay", "run", study.slug, "--experiment", cell.experiment.name, "--preset", preset]
+    parts = ["assay", "run", called(study.slug), "--experiment", cell.experiment.name, "--preset", preset]
     for change in changes(cell.experiment.preset(preset).settings, cell.settings):
         parts += ["--set", change]
     where = _where(study, store)

@@ -9,9 +9,10 @@ import inspect
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from itertools import combinations
 from typing import Literal
 
@@ -121,7 +122,7 @@ def quick_faults(experiment: Experiment, found: Measurement) -> list[str]:
         place = found.items if claim.summary == "clustered" else found.estimands
         for needed in (claim.estimand, *(control.measured(claim.estimand) for control in claim.controls)):
             faults += [
-                f"claim '{claim.name}' needs '{name}', which measure does not give"
+                f"claim '{claim.name}' needs '{name}', which measure does not give{_near(name, place)}"
                 for name in names(needed)
                 if name not in place
             ]
@@ -141,8 +142,15 @@ def quick_faults(experiment: Experiment, found: Measurement) -> list[str]:
         columns = ("x", "y", "by", "panel", "theory", "label", "row", "column", "value")
         for column in filter(None, (getattr(figure.chart, name, None) for name in columns)):
             if not all(column in row for row in rows):
-                faults.append(f"figure '{figure.name}': the column '{column}' is missing")
+                there = _near(column, {name for row in rows for name in row})
+                faults.append(f"figure '{figure.name}': the column '{column}' is missing{there}")
     return faults
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    """The nearest name that is there, as a hint."""
+    near = get_close_matches(name, list(known), n=1, cutoff=0.8)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def null_names(arm: Arm, claimed: Names) -> Names:

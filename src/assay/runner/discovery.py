@@ -16,11 +16,13 @@ import pkgutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.core.errors import InputError, UsageError, unknown_name
+from assay.runner.plugins import load_plugin, package_of
+from assay.runner.study_files import is_path, study_at
 
 if TYPE_CHECKING:  # loading the words of a study loads NumPy, which whoever only asks what is there can do without
     from assay.claims.study import Experiment, Study
@@ -99,12 +101,18 @@ def studies() -> Catalogue:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # code of others: a SystemExit at import must not take the command down either
-            broken[slug] = f"{origin}: {type(error).__name__}: {error}"
+            kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+            broken[slug] = f"{origin}: {kind}{error}"
     return Catalogue(dict(sorted(found.items())), origins, dict(sorted(broken.items())))
 
 
 def find(slug: str) -> "Study":
-    """The study called `slug`; loads no other study when that one is in the tree. Raises as `Catalogue.find`."""
+    """The study called `slug`, or the one that a file or folder defines; loads no other study when that one is in the tree.
+
+    A text is a path where it ends in `.py` or holds a slash. Raises as `Catalogue.find`.
+    """
+    if is_path(slug):
+        return study_at(Path(slug), taken=_slugs())
     for name, _, load in _in_tree():
         if name == slug and slug not in _in_two_wings():
             try:
@@ -112,6 +120,11 @@ def find(slug: str) -> "Study":
             except Exception:
                 break  # the catalogue reports it
     return studies().find(slug)
+
+
+def _slugs() -> set[str]:
+    """The slugs that are taken, as far as names alone say."""
+    return {name for name, _, _ in _in_tree()} | {point.name for point in entry_points(group=GROUP)}
 
 
 def wings() -> list[str]:
@@ -155,7 +168,7 @@ def _modules_below(package: str) -> list[str]:
 
 def _installed() -> list[tuple[str, str, "functools.partial[object]"]]:
     points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
-    return [(point.name, point.dist.name if point.dist else "a package", functools.partial(_loaded, point)) for point in points]
+    return [(point.name, package_of(point), functools.partial(load_plugin, point)) for point in points]
 
 
 def _attribute(module: str) -> object:
@@ -175,11 +188,6 @@ def _attribute(module: str) -> object:
     if not hasattr(loaded, "STUDY"):
         raise InputError(f"a study's module must define STUDY; {module} does not")
     return loaded.STUDY
-
-
-def _loaded(point: EntryPoint) -> object:
-    loaded = point.load()
-    return loaded if point.attr else getattr(loaded, "STUDY", loaded)
 
 
 def _checked(study: object, slug: str) -> "Study":

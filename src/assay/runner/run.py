@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -90,7 +90,8 @@ class Judged:
         exact: one per exact check, in the study's order.
         looks: of experiments with runs that `--until-decided` added, the most runs it was allowed; 0 where it was not one plan.
         why_stale: why the stale ones are, by experiment; only where there are some.
-        aside: stored runs that do not count (a pilot's, or seeds before the study's first), by experiment.
+        aside: stored runs that do not count (a pilot's, seeds before the study's first, or others than were asked for), by
+            experiment.
         elsewhere: today's runs at other settings, by experiment; they are not judged here.
     """
 
@@ -111,6 +112,18 @@ class Judged:
     def rows(self) -> dict[str, list[RunRow]]:
         """What was judged, by experiment."""
         return {name: run_rows(runs) for name, runs in self.runs.items()}
+
+    @property
+    def changed(self) -> dict[str, object]:
+        """The settings that differ from the preset's, over all experiments."""
+        changed: dict[str, object] = {}
+        for cell in self.cells.values():
+            base = cell.experiment.preset(self.preset).settings
+            for one in fields(cell.settings):  # type: ignore[arg-type]
+                value = getattr(cell.settings, one.name)
+                if value != getattr(base, one.name):
+                    changed[one.name] = value
+        return changed
 
 
 def execute(
@@ -160,10 +173,15 @@ def execute(
     return Outcome(session.computed, session.diverged, session.failed, tuple(session.failures), rounds, tuple(open_claims))
 
 
-def judge_stored(selection: Selection, store: Store) -> list[Judged]:
+def judge_stored(selection: Selection, store: Store, *, seeds: range | None = None) -> list[Judged]:
     """The verdicts that stored rows support, one element per point of the settings grid (one, without a grid).
 
     Every stored run of a settings value made by today's sources counts, whatever its seed, so that no run can be left out.
+
+    Args:
+        selection: what is judged.
+        store: where the rows are.
+        seeds: judge these alone, as a replication on fresh seeds is; the others are told as left aside.
 
     Raises:
         UsageError: unknown experiment or preset.
@@ -173,7 +191,7 @@ def judge_stored(selection: Selection, store: Store) -> list[Judged]:
     study, stored = selection.study, selection.stored(store)
     base = _base(study, selection.preset, store, stored, stored)
     return [
-        replace(_judged(study, selection.preset, point, stored, base), exact=tuple(exact_verdicts(study, store, point)))
+        replace(_judged(study, selection.preset, point, stored, base, seeds), exact=tuple(exact_verdicts(study, store, point)))
         for point in selection.points
     ]
 
@@ -227,6 +245,7 @@ def _judged(
     point: Sequence[Cell],
     stored: Mapping[str, list[StoredRun]],
     base: Mapping[str, list[StoredRun]],
+    seeds: range | None = None,
 ) -> Judged:
     cells = {cell.experiment.name: cell for cell in point}
     runs, stale, aside, why, elsewhere = {}, {}, {}, {}, {}
@@ -235,7 +254,7 @@ def _judged(
         elsewhere[name] = [run for run in same_code if run.settings_digest != cell.settings_digest]
         kin = [run for run in stored[name] if run.settings_digest == cell.settings_digest]
         current = [run for run in kin if run.fingerprint == cell.fingerprint]
-        runs[name] = [run for run in current if counts(study, name, run.seed)]
+        runs[name] = [run for run in current if counts(study, name, run.seed) and (seeds is None or run.seed in seeds)]
         aside[name] = len(current) - len(runs[name])
         same_scale = [run for run in stored[name] if run.preset == preset and run.custom == cell.custom]
         old = {run.run_id: run.version for run in (*kin, *same_scale) if run.fingerprint != cell.fingerprint}

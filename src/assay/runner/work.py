@@ -1,9 +1,12 @@
 """One task: some seeds of one experiment at one settings value, carried out in whatever process an executor chose."""
 
+import signal
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from assay.store.tables import plain_rows
 __all__ = ["Finished", "Result", "Task", "carry_out", "carry_out_elsewhere", "failed_task"]
 
 Listener = Callable[[float, str], None]
+_interrupted: ContextVar[Callable[[], bool]] = ContextVar("whether somebody pressed Ctrl-C", default=lambda: True)
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,10 @@ class Finished:
 def carry_out(experiment: Experiment, task: Task, threads: int, listener: Listener) -> Finished:
     """Measure every seed of the task with `threads` threads.
 
-    A run that diverges or raises is a result of its own and takes no other run with it.
+    A run that diverges or raises, whatever it raises, is a result of its own and takes no other run with it.
 
     Raises:
+        KeyboardInterrupt: somebody pressed Ctrl-C; one that `measure` raises by itself is a failed run.
         AssayError: any but `Diverged`: it speaks to the user (a missing extra, a file to bring), not about a run.
     """
     start = time.perf_counter()
@@ -84,9 +89,42 @@ def carry_out(experiment: Experiment, task: Task, threads: int, listener: Listen
         listening(listener),
         on_device(task.device),
         _tensors_there(task.device),
+        _interrupts_noticed(),
     ):
         results = _measure(experiment, task.settings, task.seeds)
         return Finished(tuple(results), time.perf_counter() - start, environment(threads))
+
+
+@contextmanager
+def _interrupts_noticed() -> Iterator[None]:
+    """Inside the block it is known whether a KeyboardInterrupt came from the keyboard, or from the code that is run."""
+    before = signal.getsignal(signal.SIGINT)
+    seen: list[int] = []
+
+    def handler(number: int, frame: object) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    if before is signal.SIG_IGN:
+        token = _interrupted.set(lambda: False)
+    elif before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        token = _interrupted.set(lambda: True)  # a handler of somebody else's (a notebook's) stays, and is believed
+    else:
+        token = _interrupted.set(lambda: bool(seen))
+        signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        _interrupted.reset(token)
+        if signal.getsignal(signal.SIGINT) is handler:
+            signal.signal(signal.SIGINT, before)
+
+
+def _is_for_the_user(error: BaseException) -> bool:
+    """Whether an error speaks to the user and not about a run."""
+    if isinstance(error, KeyboardInterrupt):
+        return _interrupted.get()()
+    return isinstance(error, AssayError) and not isinstance(error, Diverged)
 
 
 def _tensors_there(device: str) -> AbstractContextManager[None]:
@@ -128,15 +166,17 @@ def _measure(experiment: Experiment, settings: object, seeds: Sequence[int]) -> 
         found = experiment.measure_runs(settings, [Seeds(seed) for seed in seeds])
         if len(found) != len(seeds):
             raise ValueError(f"measure_many must return one measurement per seed; got {len(found)} for {len(seeds)}")
-    except Exception as error:
-        if len(seeds) > 1 and (isinstance(error, Diverged) or not isinstance(error, AssayError)):
+    except BaseException as error:
+        if _is_for_the_user(error):
+            raise
+        if len(seeds) > 1:
             # One run's fault must not be its batch mates': each gets the same program alone.
             return [result for seed in seeds for result in _measure(experiment, settings, [seed])]
         return [_guarded(seed, lambda error=error: _raise(error)) for seed in seeds]  # type: ignore[misc]
     return [_guarded(seed, lambda value=value: value) for seed, value in zip(seeds, found, strict=True)]  # type: ignore[misc]
 
 
-def _raise(error: Exception) -> Measurement:
+def _raise(error: BaseException) -> Measurement:
     raise error
 
 
@@ -149,9 +189,9 @@ def _guarded(seed: int, measure: Callable[[], Measurement | Diverged]) -> Result
         return _plain(seed, value)
     except Diverged as error:
         return Result(seed, "diverged", str(error))
-    except AssayError:
-        raise
-    except Exception as error:
+    except BaseException as error:
+        if _is_for_the_user(error):
+            raise
         return Result(seed, "failed", _one_line(error))
 
 
@@ -167,7 +207,7 @@ def _plain(seed: int, value: object) -> Result:
     )
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     """Kind, message and place of an error; the place without the folders above the package."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).parent != Path(__file__).parent] or list(frames)

@@ -1,6 +1,7 @@
 """One writer at a time: a file lock that names its holder."""
 
 import json
+import math
 import os
 import socket
 import sys
@@ -24,17 +25,17 @@ class WriterLock:
         self._holder = folder / "writer.json"
 
     def acquire(self, wait_s: float) -> None:
-        """Take the lock, waiting at most `wait_s` seconds.
+        """Take the lock, waiting at most `wait_s` seconds (infinite: as long as it takes).
 
         Raises:
             StoreError: another process holds it; the message names its id, machine and command.
         """
         try:
-            self._lock.acquire(timeout=wait_s, poll_interval=0.05)
+            self._lock.acquire(timeout=-1 if math.isinf(wait_s) else wait_s, poll_interval=0.05)
         except Timeout as error:
             raise StoreError(
                 f"a store has one writer at a time; {self._folder} is being written by {self._who()}. "
-                "Wait for it to end, or name another store with ASSAY_STORE"
+                "Wait for it to end (assay run --wait), or name another store with --store"
             ) from error
         holder = {
             "pid": os.getpid(),

@@ -3,12 +3,14 @@
     base = memoised("pretrained-base", {"settings": settings, "seed": 0}, build)   # a folder that build(folder) has filled
 
 The key is joined with a digest of the code that `build` reaches (see `assay.store.sources`), so that changed code builds
-anew. A study calls `memoised` from inside `measure`; in every executor's workers it means the folder of the store that the
-command writes.
+anew. Every file carries its hash: one that is missing or altered is noticed before it is used (once a process, and whenever its
+size or time changes), and the step is built again, which this module's log says. A study calls `memoised` from inside
+`measure`; in every executor's workers it means the folder of the store that the command writes.
 """
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -34,6 +36,8 @@ Build = Callable[[Path], None]
 _folder: ContextVar[Path | None] = ContextVar("memo folder", default=None)
 _MANIFEST = "memo.json"
 _VALUE = "value.json"
+_log = logging.getLogger(__name__)
+_sound: dict[Path, tuple[int, int]] = {}  # files whose hash this process has checked: size and time in nanoseconds
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,16 @@ class Memos:
             raise SettingsError(f"a memoised step is named by a slug of at most 80 characters; got {name!r}")
         whole = {"name": name, "key": dict(key), "code": code}
         path = self.folder / f"{name}-{digest(whole)}"
-        if (path / _MANIFEST).is_file():
+        if path.is_dir() and not _faults(path):
             return path
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / f"{path.name}.lock"):
-                if not (path / _MANIFEST).is_file():
+                faults = _faults(path) if path.is_dir() else ["it is not there"]
+                if faults and path.is_dir():
+                    _log.warning("assay: the memoised step '%s' is built again: %s", name, faults[0])
+                    shutil.rmtree(path)
+                if faults:
                     self._build(path, whole, build)
         except OSError as error:
             says = f"{error.filename or path}: {error.strerror}. Free space, or name another store with ASSAY_STORE"
@@ -129,22 +137,13 @@ class Memos:
                 content = json.loads(manifest.read_text())
                 size = sum(entry[0] for entry in content["files"].values())
                 found.append(Memo(str(content["name"]), content["key"], path, size, content["created"]))
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 found.append(Memo(path.name, {}, path, 0, ""))
         return found
 
     def faults(self, memo: Memo) -> list[str]:
         """What is wrong with the files of a step, by name; empty when they are as they were built."""
-        try:
-            files = json.loads((memo.path / _MANIFEST).read_text())["files"]
-        except (OSError, ValueError, KeyError):
-            return [f"{memo.path / _MANIFEST} cannot be read. Remove the step; it is built again when needed"]
-        faults = []
-        for name, (size, expected) in files.items():
-            file = memo.path / name
-            if not file.is_file() or file.stat().st_size != size or _hash(file) != expected:
-                faults.append(f"{file} is missing or altered. Remove the step; it is built again when needed")
-        return faults
+        return [f"{says}. Remove the step; it is built again when needed" for says in _faults(memo.path, anew=True)]
 
     def remove(self, memo: Memo) -> None:
         """Delete a step; a process that is building it finishes first."""
@@ -174,6 +173,32 @@ def memoised_json(name: str, key: Mapping[str, object], make: Callable[[], objec
 
 def _memos() -> Memos:
     return Memos(_folder.get() or default_folder() / "memos")
+
+
+def _faults(path: Path, *, anew: bool = False) -> list[str]:
+    """What is wrong with the files of a finished step; files that this process has checked are not read again unless `anew`."""
+    try:
+        files = json.loads((path / _MANIFEST).read_bytes())["files"]
+        expected = {str(name): (int(size), str(digest)) for name, (size, digest) in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return [f"{path / _MANIFEST} cannot be read"]
+    return [
+        f"{path / name} is missing or altered" for name, state in expected.items() if not _as_built(path / name, state, anew)
+    ]
+
+
+def _as_built(file: Path, expected: tuple[int, str], anew: bool) -> bool:
+    try:
+        found = file.stat()
+        state = (found.st_size, found.st_mtime_ns)
+        if not anew and _sound.get(file) == state:
+            return True
+        if found.st_size != expected[0] or _hash(file) != expected[1]:
+            return False
+    except (OSError, ValueError):
+        return False
+    _sound[file] = state
+    return True
 
 
 def _hash(file: Path) -> str:

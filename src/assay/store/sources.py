@@ -27,6 +27,7 @@ from assay.store.statements import EVERYTHING, PROGRESS, Module, Statement, ance
 __all__ = ["Sources", "source_digest", "symbols_of"]
 
 _NEVER = (
+    "assay.api",
     "assay.audit",
     "assay.claims",
     "assay.cli",
@@ -38,6 +39,7 @@ _NEVER = (
     "assay.runner",
     "assay.store",
 )
+_WINGS = "assay.studies"  # the package around all studies, which computes nothing itself
 _CODE = (FunctionType, MethodType, functools.partial)
 _DEEPEST = 4  # how far functions are looked for in what a function holds on to
 
@@ -298,7 +300,7 @@ class _Closure:
     # Walking
 
     def _module(self, name: str) -> Module | None:
-        if name.partition(".")[0] not in self._packages or _lies_in(name, self._never):
+        if name.partition(".")[0] not in self._packages or name == _WINGS or _lies_in(name, self._never):
             return None
         return self._sources.module(name)
 

@@ -12,6 +12,7 @@ The smallest file is two columns, `prompt,completion`. A whole one names relatio
 What stands in it is `schema`, how it is laid out in each form `forms`, files of other tools `published`.
 """
 
+import stat
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path as File
@@ -143,7 +144,10 @@ def read_text(file: File) -> tuple[str, str]:
     if form not in FORMS:
         raise InputError(f"a facts file must end in {', '.join(FORMS)}; got {visible(file.name)}. Rename it by its form")
     try:
-        size = file.stat().st_size
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"a facts file must be a plain file; {visible(str(file))} is none. Save what it gives to a file")
+        size = found.st_size
         if size > MAX_BYTES:
             raise InputError(
                 f"{visible(str(file))}: a facts file may have {MAX_BYTES // 2**20} MiB; it has {size} bytes. Split it"
@@ -151,6 +155,8 @@ def read_text(file: File) -> tuple[str, str]:
         return decoded(file.read_bytes(), visible(str(file))), form
     except OSError as error:
         raise InputError(f"a facts file must be readable; {visible(str(file))}: {error.strerror}. Check its name") from error
+    except ValueError as error:  # a NUL in the name
+        raise InputError(f"a facts file must have a name; {visible(str(file))}: {error}. Check its name") from error
 
 
 def parse_facts(
