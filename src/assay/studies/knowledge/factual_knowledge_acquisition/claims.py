@@ -251,7 +251,7 @@ LANGUAGE_MODEL = Experiment(
     nulls=(Arm("untold", "subjects that are never told, in the place of those that are"),),
     presets={
         "quick": Preset(
-            LanguageModelSettings(model="tiny", blocks=2, exposures=2, spacing=16, plain=12, batch=3, fewest=1), 2),
+            LanguageModelSettings(model="tiny", blocks=2, exposures=2, spacing=24, plain=12, batch=3, fewest=1), 2),
         "laptop": Preset(LanguageModelSettings(), 8),
     },
     measure=f"{__package__}.language_model:measure",

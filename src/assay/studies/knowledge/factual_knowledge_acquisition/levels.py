@@ -187,18 +187,23 @@ def matched(probes: Sequence[tuple[Floats, Floats]], *, fewest: int = FEWEST) ->
 
 
 def pairs(values: Sequence[Floats], within: float) -> list[Ints]:
-    """Places in each list of values, taken together so that they differ by at most `within`; each place is used once."""
-    order = [np.argsort(some, kind="stable") for some in values]
-    heads, chosen = [0] * len(values), [list[int]() for _ in values]
-    while all(head < len(some) for head, some in zip(heads, order, strict=True)):
-        now = [float(some[sequence[head]]) for some, sequence, head in zip(values, order, heads, strict=True)]
-        if max(now) - min(now) <= within:
-            for i, sequence in enumerate(order):
-                chosen[i].append(int(sequence[heads[i]]))
-                heads[i] += 1
-        else:
-            heads[int(np.argmin(now))] += 1
-    return [np.array(some, dtype=np.int64) for some in chosen]
+    """Places in each list of values, taken together; each place is used once.
+
+    Those of every further list differ by at most `within` from those of the first. The nearest are paired first: pairing from
+    one end on would leave all differences with one sign where the lists lie apart.
+    """
+    first, found = values[0], [np.full(len(values[0]), -1) for _ in values[1:]]
+    for partner, other in zip(found, values[1:], strict=True):
+        apart = np.abs(first[:, None] - other)
+        used = np.zeros(len(other), dtype=bool)
+        for place in np.argsort(apart, axis=None, kind="stable").tolist():
+            a, b = divmod(place, len(other))
+            if apart[a, b] > within:
+                break
+            if partner[a] < 0 and not used[b]:
+                partner[a], used[b] = b, True
+    both = np.flatnonzero(np.all([partner >= 0 for partner in found], axis=0))
+    return [both, *(partner[both] for partner in found)]
 
 
 def log_ratio(one: float, other: float) -> float:
