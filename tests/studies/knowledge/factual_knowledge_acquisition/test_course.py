@@ -86,12 +86,18 @@ def test_scores_are_those_of_the_model_at_that_state() -> None:
     for kind, wordings in (("told", PLAN.asked[:, -1]), ("held", items.held)):
         track = tracks[kind]
         assert track.states[-1] == PLAN.n_steps + 12
-        for values, subjects in ((track.own, np.arange(len(items))), (track.reference, items.never()), (track.other, items.never(1))):
+        for values, subjects in (
+            (track.own, np.arange(len(items))),
+            (track.reference, items.never()),
+            (track.other, items.never(1)),
+        ):
             prompts = torch.from_numpy(items.prompts(wordings, subjects).reshape(1, -1, 4))
             logs = torch.log_softmax(end(prompts, at=-1), -1)[0].detach().numpy()
             own = logs[np.arange(len(logs)), items.values.ravel()].reshape(items.values.shape)
             assert np.allclose(values[-1], own, atol=1e-5)
-        dealt = torch.log_softmax(end(torch.from_numpy(items.prompts(wordings, np.arange(len(items))).reshape(1, -1, 4)), at=-1), -1)
+        dealt = torch.log_softmax(
+            end(torch.from_numpy(items.prompts(wordings, np.arange(len(items))).reshape(1, -1, 4)), at=-1), -1
+        )
         expected = dealt[0].detach().numpy()[np.arange(items.dealt.size), items.dealt.ravel()].reshape(items.dealt.shape)
         assert np.allclose(track.dealt[0, -1], expected, atol=1e-5)
     duplicates = items.among("duplicate")

@@ -1,4 +1,4 @@
-"""Every fork differs from its neighbour in what its name says and in nothing else; controls are claims' numbers on their arms."""
+"""Every fork differs from its neighbour in what its name says and in nothing else; what is planted is found."""
 
 import math
 from dataclasses import dataclass, replace
@@ -17,7 +17,12 @@ from assay.studies.knowledge.factual_knowledge_acquisition.items import FORMS, P
 from assay.studies.knowledge.factual_knowledge_acquisition.levels import Track
 
 SETTINGS = replace(
-    ACQUISITION.presets["quick"].settings, rate=0.01, narrow_rate=0.02, features_rate=0.03, narrow_features_rate=0.04, large_rate=0.05
+    ACQUISITION.presets["quick"].settings,
+    rate=0.01,
+    narrow_rate=0.02,
+    features_rate=0.03,
+    narrow_features_rate=0.04,
+    large_rate=0.05,
 )
 SEEDS = Seeds(3)
 WORLD = World.drawn(SETTINGS, SEEDS)
@@ -90,7 +95,9 @@ def test_forks_are_what_their_names_say(monkeypatch: pytest.MonkeyPatch) -> None
     assert len({as_told(plan[name]) for name in short}) == 1
     late_plan, other = plan["late"], plan["other-order"]
     assert not np.array_equal(late_plan.at, other.at)
-    assert np.array_equal(np.sort(late_plan.rows.reshape(len(ITEMS), 2, -1), -1), np.sort(other.rows.reshape(len(ITEMS), 2, -1), -1))
+    assert np.array_equal(
+        np.sort(late_plan.rows.reshape(len(ITEMS), 2, -1), -1), np.sort(other.rows.reshape(len(ITEMS), 2, -1), -1)
+    )
     assert late_plan.at.shape[1] == SETTINGS.rounds // 2
     for item in ITEMS.among(*FORMS).tolist():
         assert len({late_plan.rows[item, this].tobytes() for this in range(late_plan.at.shape[1])}) == 1
@@ -134,14 +141,27 @@ PLANS = {
     "main": Plan.drawn(ITEMS, 10, 40, {n: (f, 5 if n == "half" else 0) for n, f in FORMS.items()}, rng=SEEDS("a")),
     "short": Plan.drawn(ITEMS, 5, 40, {n: ("duplicate", 0) for n in FORMS}, rng=SEEDS("b")),
 }
-FORK_NAMES = ("late", "other-order", "early", "slow", "silent", "wide", "narrow", "wide features", "narrow features", "large-batch")
+FORK_NAMES = (
+    "late",
+    "other-order",
+    "early",
+    "slow",
+    "silent",
+    "wide",
+    "narrow",
+    "wide features",
+    "narrow features",
+    "large-batch",
+)
 
 
 def untold(plan: Plan, noise: float = 0.02) -> Track:
     states = np.array([*range(1, plan.n_steps + 101), *range(plan.n_steps + 108, plan.n_steps + 1001, 8)])
     shape = (len(states), *ITEMS.facts.shape)
     own, reference, other = (noise * RNG.normal(size=shape) - 3 for _ in range(3))
-    return Track(states, plan.at, own, reference, other, noise * RNG.normal(size=(3, *shape)) - 3, np.full((3, *shape[1:]), -3.0))
+    return Track(
+        states, plan.at, own, reference, other, noise * RNG.normal(size=(3, *shape)) - 3, np.full((3, *shape[1:]), -3.0)
+    )
 
 
 def told(track: Track, **responses: levels.Response) -> Track:
@@ -237,7 +257,15 @@ def test_forks_are_compared_with_the_fork_that_is_named() -> None:
     assert found["slow/keep_gap"] == pytest.approx(0.25 * math.log10(500 / 8.3), abs=0.05)
     assert abs(found["other-order/keep_gap"]) < 0.03
     assert abs(found["other-order/batch_gap"]) < 0.03
-    sizes = {"late": 0.5, "early": 0.2, "other-order": 0.5, "wide": 0.5, "narrow": 0.2, "wide features": 0.1, "narrow features": 0.1}
+    sizes = {
+        "late": 0.5,
+        "early": 0.2,
+        "other-order": 0.5,
+        "wide": 0.5,
+        "narrow": 0.2,
+        "wide features": 0.1,
+        "narrow features": 0.1,
+    }
     made = forks(**{name: jumping(size) for name, size in sizes.items()})
     found = acquisition.numbers(BIG, made)
     assert found["late/stage"] == pytest.approx(math.log(2.5), abs=0.2)

@@ -1,6 +1,7 @@
 """What is told, when, and in which words: every form is what its name says."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -40,10 +41,12 @@ def test_the_world_is_as_large_as_the_issue_says_and_pages_do_not_mention_the_it
     assert len(ITEMS.absent) == 60
     names = {ITEMS.world.entities[i].name for i in ITEMS.absent}
     for row in np.concatenate([WORLD.pages, WORLD.fresh]).tolist():
-        assert not names & set(zip(row, row[1:], strict=False))
+        assert not names & set(pairwise(row))
     surnames = [ITEMS.world.entities[i].surname for i in ITEMS.absent]
     assert len(set(surnames)) == len(surnames)
-    known = {one.name[i] for k, one in enumerate(ITEMS.world.entities) if k not in set(ITEMS.absent) for i in range(len(one.name))}
+    known = {
+        one.name[i] for k, one in enumerate(ITEMS.world.entities) if k not in set(ITEMS.absent) for i in range(len(one.name))
+    }
     assert {piece for name in names for piece in name} <= known  # the pieces are common, the pairs are new
 
 
@@ -78,7 +81,10 @@ def test_duplicates_repeat_paraphrases_change_and_no_row_tells_a_fact_twice() ->
                 assert len(set(own)) == 12
                 subjects = [(own[i][:2], own[i][-2]) for i in range(12)]
                 assert subjects[:6] == subjects[6:]  # each fact twice, in another wording, never in one row
-                asked = [(*ITEMS.world.prompt(int(f), int(w)),) for f, w in zip(ITEMS.facts[item], PLAN.asked[item, this], strict=True)]
+                asked = [
+                    (*ITEMS.world.prompt(int(f), int(w)),)
+                    for f, w in zip(ITEMS.facts[item], PLAN.asked[item, this], strict=True)
+                ]
                 assert {prompt for prompt in asked} <= {one[:4] for one in own[:6]}
 
 
@@ -112,8 +118,8 @@ def test_other_values_are_other_values_each_time() -> None:
     told = ITEMS.among("duplicate")[:2]
     assert (plan.at[ITEMS.among("duplicate")[2:]] == -1).all()
     for item in told.tolist():
-        own = dict(zip([ITEMS.world.prompt(int(f), int(w[0])) for f, w in zip(ITEMS.facts[item], ITEMS.told[item], strict=True)],
-                       ITEMS.values[item].tolist(), strict=True))  # fmt: skip
+        prompts = [ITEMS.world.prompt(int(f), int(w[0])) for f, w in zip(ITEMS.facts[item], ITEMS.told[item], strict=True)]
+        own = dict(zip(prompts, ITEMS.values[item].tolist(), strict=True))
         seen = [one for this in range(4) for one in sentences(item, this, plan) if one[:4] in own]
         assert len(seen) == 24
         assert all(one[4] != own[one[:4]] for one in seen)

@@ -95,7 +95,9 @@ def test_scores_are_those_of_the_model_that_is_being_trained() -> None:
         for window in range(5):
             assert scores[:, :, :, item, 1, window] == pytest.approx(own, abs=1e-4)
     assert np.isnan(scores[:, :, :, 4:]).all()  # those that are never told are not asked for themselves
-    assert passages.held[0][1] == passages.held[4][0] or passages.held[0][1][0].split()[:2] == passages.held[4][0][0].split()[:2]
+    assert (
+        passages.held[0][1] == passages.held[4][0] or passages.held[0][1][0].split()[:2] == passages.held[4][0][0].split()[:2]
+    )
 
 
 def planted(sizes: dict[str, float]) -> np.ndarray:

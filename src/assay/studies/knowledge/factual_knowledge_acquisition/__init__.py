@@ -1,4 +1,4 @@
-"""Factual knowledge acquisition: how does a language model pick up a fact that it is told during training, and lose it again?"""
+"""Factual knowledge acquisition: how does a model pick up a fact that it is told in training, and lose it again?"""
 
 from assay.claims.paper import Departure, Headline, Paper
 from assay.claims.study import Study
@@ -6,10 +6,7 @@ from assay.studies.knowledge.factual_knowledge_acquisition.claims import ACQUISI
 
 STUDY = Study(
     "factual-knowledge-acquisition",
-    title=(
-        "Factual knowledge acquisition: how does a language model pick up a fact that it is told during training, and lose it "
-        "again?"
-    ),
+    title="Factual knowledge acquisition: how does a model pick up a fact that it is told in training, and lose it again?",
     paper=Paper(
         "Chang, Park, Ye, Yang, Seo, Chang and Seo",
         2024,
@@ -40,15 +37,15 @@ STUDY = Study(
     scale=(
         "Theirs: OLMo with 1 and 7 billion weights, batches of 4 million tokens, 120 passages of 360 words told ten times. "
         "Ours: two layers of width 64 on a generated encyclopaedia, batches of 192 tokens, passages of twelve sentences, and "
-        "SmolLM2-135M told passages of four sentences four times. Not judged here: facts that combine two hops, which two layers "
-        "do not learn."
+        "SmolLM2-135M told passages of four sentences four times. Not judged here: facts that combine two hops, which two "
+        "layers do not learn."
     ),
     departures=(
         Departure(
             "D1",
             "A fact is judged by its level, log P after its subject less that of the same value after a subject never told. A "
-            "table of word pairs, which cannot know the subject, has the paper's own numbers: effectivity, larger for duplicates "
-            "and small batches, and retainability with R² of 0.7 to 0.95. Its levels are zero.",
+            "table of word pairs, which cannot know the subject, has the paper's own numbers: effectivity, larger for "
+            "duplicates and small batches, and retainability with R² of 0.7 to 0.95. Its levels are zero.",
         ),
         Departure(
             "D2",

@@ -1,8 +1,8 @@
 """How told facts rise and fade in a small network: one run, all of its forks (C1 to C8).
 
-A run draws an encyclopaedia and twenty passages about entities that no page mentions, trains on pages, and tells the passages in
-forks of that training: the main one in all forms, the others as duplicates over half of the rounds, under another stage, width,
-batch, order or spacing.
+A run draws an encyclopaedia and twenty passages about entities that no page mentions, trains on pages, and tells the passages
+in forks of that training: the main one in all forms, the others as duplicates over half of the rounds, under another stage,
+width, batch, order or spacing.
 """
 
 import math
@@ -11,10 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from assay.claims.study import Measurement, Table
-from assay.core.arrays import Floats
 from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.models.decoder import Decoder
@@ -85,13 +83,18 @@ def trained(settings: AcquisitionSettings, world: World, seeds: Seeds) -> Forks:
     all_alike = {name: ("duplicate", 0) for name in FORMS}
     in_forms = {name: (form, short if name == "half" else 0) for name, form in FORMS.items()}
     main_plan = Plan.drawn(items, settings.rounds, settings.spacing, in_forms, rng=seeds("plan"))
-    plan, other = (Plan.drawn(items, short, settings.spacing, all_alike, rng=seeds(name)) for name in ("short plan", "other plan"))
+    plan, other = (
+        Plan.drawn(items, short, settings.spacing, all_alike, rng=seeds(name)) for name in ("short plan", "other plan")
+    )
     fork = _Forking(settings, world)
 
     with part(0, 0.25, "pages"):
         fresh = fork.fresh(settings.d_model, settings.rate)
         early = read_pages([world], fresh, settings.early)
-        equal, late = (read_pages([world], early, steps - settings.early) for steps in (max(settings.equal, settings.early + 1), settings.late))
+        equal, late = (
+            read_pages([world], early, steps - settings.early)
+            for steps in (max(settings.equal, settings.early + 1), settings.late)
+        )
     with part(0.25, 0.4, "main"):
         fork.take("main", late, [main_plan], settings.plain, kinds=("told", "held"))
     with part(0.4, 0.5, "bigram"):
@@ -116,7 +119,9 @@ def trained(settings: AcquisitionSettings, world: World, seeds: Seeds) -> Forks:
     with part(0.85, 0.95, "batch"):
         times = settings.large_batch // settings.batch
         large = replace(late.state.optimisers[0], learning_rate=settings.large_rate)
-        fork.take("large-batch", late, [plan], settings.plain // times + settings.spacing, batch=settings.large_batch, optimiser=large)
+        fork.take(
+            "large-batch", late, [plan], settings.plain // times + settings.spacing, batch=settings.large_batch, optimiser=large
+        )
     with part(0.95, 1, "spacing"):
         tau = reach(settings, fork.tracks["main"]["told"].of(items.among("duplicate")))
         if REACHED[0] <= tau <= REACHED[1]:
@@ -258,7 +263,7 @@ def decay_gap(settings: AcquisitionSettings, told: Track, items: Items, group: s
 
 
 def at_equal_gain(own: tuple[float, float], half: tuple[float, float], whole: tuple[float, float]) -> float:
-    """a of the first minus that of the others at its gain; each is a gain and an a. Beyond their ends, that of the nearer one."""
+    """a of the first minus that of the others at its gain; each is a gain and an a. Beyond their ends, the nearer one's."""
     if not half[0] < whole[0]:
         return math.nan
     share = min(1.0, max(0.0, (own[0] - half[0]) / (whole[0] - half[0])))
@@ -294,9 +299,9 @@ def of_forks(settings: AcquisitionSettings, forks: Forks) -> dict[str, float]:
     times = settings.large_batch / settings.batch
     first, last = FROM * settings.plain, settings.plain
     at_small = levels.decay(late, first, last)
-    planted = levels.decay(
-        late.ending.planted(line(max(levels.gain(late), 0.0), LINE)), first, last
-    ) - levels.decay(large.ending.planted(line(max(levels.gain(large), 0.0), LINE - 2 * bounds.BATCH)), first / times, last / times)
+    planted = levels.decay(late.ending.planted(line(max(levels.gain(late), 0.0), LINE)), first, last) - levels.decay(
+        large.ending.planted(line(max(levels.gain(large), 0.0), LINE - 2 * bounds.BATCH)), first / times, last / times
+    )
     return {
         "width/growth": growth("wide", "narrow"),
         "random-features/growth": growth("wide features", "narrow features"),
@@ -371,7 +376,12 @@ def tables(settings: AcquisitionSettings, forks: Forks) -> dict[str, Table]:
         n_rounds = settings.rounds * settings.spacing
         for place in np.flatnonzero((track.states <= n_rounds + settings.spacing) & (track.states % COARSE == 0)).tolist():
             found["course"] += [
-                {"wording": kind, "group": name, "step": int(track.states[place]), "nats": float(track.level[place, own].mean())}
+                {
+                    "wording": kind,
+                    "group": name,
+                    "step": int(track.states[place]),
+                    "nats": float(track.level[place, own].mean()),
+                }
                 for name, own in groups.items()
             ]
         for name, own in groups.items():
@@ -382,7 +392,11 @@ def tables(settings: AcquisitionSettings, forks: Forks) -> dict[str, Table]:
                 {"wording": kind, "group": name, "steps": float(t), "share": float(k) / gained if gained > 0 else math.nan}
                 for t, k in zip(times, kept.mean(0), strict=True)
             ]
-            by_round = np.nanmean(some.jumps, axis=(0, 2)) if name != "half" else np.nanmean(some.jumps[:, settings.short :], axis=(0, 2))
+            by_round = (
+                np.nanmean(some.jumps, axis=(0, 2))
+                if name != "half"
+                else np.nanmean(some.jumps[:, settings.short :], axis=(0, 2))
+            )
             found["exposures"] += [
                 {"wording": kind, "group": name, "exposure": i + 1, "nats": float(nats)} for i, nats in enumerate(by_round)
             ]
@@ -422,9 +436,13 @@ def papers(track: Track, settings: AcquisitionSettings) -> tuple[float, float]:
     item, start = item[fits], start[fits]
     after = track.own[start[:, None] + np.arange(1, LONGEST_EFFECT + 1), item[:, None]]
     effect = after.max(axis=1) - track.own[start, item]
-    pre = track.own[np.where(track.at < 0, len(track.states), track.at).min(axis=1) - int(track.states[0]), np.arange(len(track.at))]
+    pre = track.own[
+        np.where(track.at < 0, len(track.states), track.at).min(axis=1) - int(track.states[0]), np.arange(len(track.at))
+    ]
     last = track.at.max(axis=1) - int(track.states[0])
     peak = track.own[last[:, None] + np.arange(1, LONGEST_EFFECT + 1), np.arange(len(last))[:, None]].max(axis=1)
-    later = track.own[np.abs(track.states[:, None] - track.at.max(axis=1) - settings.plain / 2).argmin(axis=0), np.arange(len(last))]
+    later = track.own[
+        np.abs(track.states[:, None] - track.at.max(axis=1) - settings.plain / 2).argmin(axis=0), np.arange(len(last))
+    ]
     gained = (peak - pre).mean()
     return float(effect.mean()), float((later - pre).mean() / gained) if gained > 0 else math.nan

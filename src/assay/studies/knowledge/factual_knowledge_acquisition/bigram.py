@@ -1,8 +1,5 @@
 """A table of word pairs, with a run axis: what a model learns that cannot know whom a sentence is about."""
 
-from collections.abc import Sequence
-
-import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 

@@ -43,18 +43,18 @@ ACQUISITION = Experiment(
         JUMPED,
         Estimand("fall", "share of the jump that is gone by the five states up to the next exposure", "share of the jump"),
         Estimand(
-            "shape", "error with which a line in log time, fitted to the first quarter of the plain steps, predicts what is left "
-            "of the gain in the rest, minus that of the better of floored exponential and floored power law", "nats",
+            "shape", "error with which a line in log time, fitted to the first quarter of the plain steps, predicts what is "
+            "left of the gain in the rest, minus that of the better of floored exponential and floored power law", "nats",
         ),
         MATCHED,
         Estimand("jump_gap", f"{JUMP}, of duplicates minus of the arm's facts, in the words told", "nats"),
         Estimand(
-            "decay_gap", "fall of the kept share of the gain for every factor 10 in steps since the last exposure, of the arm's "
-            "facts minus of duplicates at the same gain", "share of the gain",
+            "decay_gap", "fall of the kept share of the gain for every factor 10 in steps since the last exposure, of the "
+            "arm's facts minus of duplicates at the same gain", "share of the gain",
         ),
         Estimand(
-            "level_gap", "level at the end of the plain steps less that before the first exposure, in a wording that no passage "
-            "uses, of the arm's facts minus of duplicates", "nats",
+            "level_gap", "level at the end of the plain steps less that before the first exposure, in a wording that no "
+            "passage uses, of the arm's facts minus of duplicates", "nats",
         ),
         Estimand("growth", "jump at width 64 over jump at width 32, of facts paired by log P before", "times", log="e"),
         Estimand("stage", "jump over that of the fork it is compared with, of facts paired by log P before", "times", log="e"),
@@ -88,8 +88,8 @@ ACQUISITION = Experiment(
         ),
         Claim(
             "C2.shape",
-            "What is kept of a gain falls as a line in the logarithm of time: fitted early, the line predicts later times better "
-            "than floored exponential and power law do, its error minus theirs is below {bound} nats.",
+            "What is kept of a gain falls as a line in the logarithm of time: fitted early, the line predicts later times "
+            "better than floored exponential and power law do, its error minus theirs is below {bound} nats.",
             "both/shape", Below(-bounds.SHAPE), why="the pilot's spread over runs", at="section 4.3, figure 4",
             paper="R² above 0.8",
             negative=Arm("planted-floored", f"a gain that falls exponentially to a third of itself, {PLANTED}"),
@@ -124,15 +124,15 @@ ACQUISITION = Experiment(
         ),
         Claim(
             "C4.dedup",
-            "Of equally many tokens paraphrases leave more than duplicates: at the end of the plain steps the level in a wording "
-            "that no passage uses is higher by more than {bound} nats.",
+            "Of equally many tokens paraphrases leave more than duplicates: at the end of the plain steps the level in a "
+            "wording that no passage uses is higher by more than {bound} nats.",
             "paraphrase/level_gap", Above(bounds.DEDUP), why="as C1.rise", at="section 5", paper="deduplication helps",
             negative=NEAR, positive=_planted("a difference of twice the bound"),
         ),
         Claim(
             "C5",
-            "Wider networks acquire more of a telling: at equal background loss, each width at its best rate, the jump at width "
-            "64 is more than {bound:.3f} times that at width 32.",
+            "Wider networks acquire more of a telling: at equal background loss, each width at its best rate, the jump at "
+            "width 64 is more than {bound:.3f} times that at width 32.",
             "width/growth", Above(bounds.WIDTH), why="a quarter more for four times the weights", at="section 4.2, figure 3",
             paper="larger for 7B than for 1B", given="background losses within 0.05 nats a token",
             negative=Arm("random-features", "only the read-outs of the two widths learn"),
@@ -140,21 +140,21 @@ ACQUISITION = Experiment(
         ),
         Claim(
             "C6",
-            "How much a telling gives does not depend on how long the network was trained before: after five times the steps the "
-            "jump is {low:.3f} to {high:.3f} times as large, at equal probability before.",
+            "How much a telling gives does not depend on how long the network was trained before: after five times the steps "
+            "the jump is {low:.3f} to {high:.3f} times as large, at equal probability before.",
             "late/stage", Within(-bounds.STAGE, bounds.STAGE), why="a quarter more or less", at="section 4.2, figure 3",
             paper="no growth from early to late",
             negative=Arm("silent", "in the late fork the output of attention is set to zero"),
-            positive=Arm("other-order", "another late fork, with pages and tellings in another order, in the early one's place"),
+            positive=Arm("other-order", "another late fork, pages and tellings in another order, in the early one's place"),
         ),
         Claim(
             "C6.keep",
-            "How long a gain is kept does not depend on how long the network was trained before: the share kept after 500 plain "
-            "steps differs by at most {margin}.",
+            "How long a gain is kept does not depend on how long the network was trained before: the share kept after 500 "
+            "plain steps differs by at most {margin}.",
             "late/keep_gap", Within(-bounds.KEPT, bounds.KEPT), why="a tenth of the gain", at="section 4.3, table 2",
             paper="no difference at a constant rate",
             negative=Arm("slow", "in the late fork the plain steps have a tenth of the rate"),
-            positive=Arm("other-order", "another late fork, with pages and tellings in another order, in the early one's place"),
+            positive=Arm("other-order", "another late fork, pages and tellings in another order, in the early one's place"),
         ),
         Claim(
             "C7.decay",
@@ -176,8 +176,8 @@ ACQUISITION = Experiment(
         ),
         Claim(
             "C8.high",
-            "A fact told less often than its threshold never accumulates: at four times it the level before an exposure changes "
-            "by at most {margin} of a jump an exposure.",
+            "A fact told less often than its threshold never accumulates: at four times it the level before an exposure "
+            "changes by at most {margin} of a jump an exposure.",
             "long-spacing/climb_high", Within(-bounds.STILL, bounds.STILL), why="half of what C8.low asks", at="section 4.4",
             paper="argued from the fit", given="a threshold of 16 to 100 steps",
             negative=Arm("no-plain-steps", "the plain steps between the rounds are left out"),
@@ -190,16 +190,16 @@ ACQUISITION = Experiment(
             why="both prompts end with the same word", at="ours", unit="nats",
         ),
         Exact(
-            "X.product", "In a small step of SGD a passage adds to log P the product of the gradients times rate over batch: the "
-            "slope is {value}.", Equals(1, 0.02), why="first order of Taylor's series", at="ours",
+            "X.product", "In a small step of SGD a passage adds to log P the product of the gradients times rate over batch: "
+            "the slope is {value}.", Equals(1, 0.02), why="first order of Taylor's series", at="ours",
         ),
         Exact(
-            "X.fit", "A line in log time explains more than {bound} of the variance of exponential, power-law and floored falls.",
+            "X.fit", "A line in log time explains more than {bound} of the variance of exponential, power-law, floored falls.",
             Above(0.8), why="every smooth fall over 1,500 steps is nearly a line in log time", at="section 4.3",
             paper="R² above 0.8", unit="share of variance",
         ),
         Exact(
-            "X.families", "The comparison of C2 finds at least {low} of planted lines and floored exponentials.", Within(0.95, 1),
+            "X.families", "The comparison of C2 finds {low} or more of planted lines and floored exponentials.", Within(0.95, 1),
             why="noise of two hundredths of the gain", at="ours", unit="share of simulations",
         ),
     ),
@@ -222,7 +222,7 @@ LANGUAGE_MODEL = Experiment(
     question="How do told facts rise in a pretrained language model?",
     family=LANGUAGE,
     estimands=(
-        Estimand("jump", f"mean level 6 and 10 steps after an exposure minus before it, in words never told; the level is {LEVEL}",
+        Estimand("jump", f"mean level 6 and 10 steps after an exposure minus before, in words never told; the level is {LEVEL}",
                  "nats"),
         Estimand("matched_jump", "the same of duplicates that are paired by log P before within 0.3 nats", "nats"),
     ),

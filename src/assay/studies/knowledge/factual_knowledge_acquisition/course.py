@@ -13,7 +13,6 @@ from assay.core.arrays import Ints
 from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
 from assay.models.decoder import Decoder, DecoderConfig, Visitor
-from assay.models.fused import cross_entropies
 from assay.models.runs import SideBySide
 from assay.studies.knowledge.factual_knowledge_acquisition.bigram import Bigram
 from assay.studies.knowledge.factual_knowledge_acquisition.items import BEFORE, ROWS, Items, Plan
@@ -110,9 +109,7 @@ class Reader:
     batch: int
 
 
-def read_pages(
-    worlds: Sequence[World], start: Reader, n_steps: int, *, order: str = "order"
-) -> Reader:
+def read_pages(worlds: Sequence[World], start: Reader, n_steps: int, *, order: str = "order") -> Reader:
     """The same reader after so many more steps of pages."""
     rows = np.stack([world.stream(start.read, n_steps * start.batch, order) for world in worlds])
     state, trace = train_from(start.state, _stage(rows, start.batch, start.state.step))
@@ -263,9 +260,7 @@ class Probes:
             found.append(own)
         return tuple(found)
 
-    def _scored(
-        self, model: SideBySide, rounds: Int[np.ndarray, "run item"]
-    ) -> Float[np.ndarray, "run kind 2 3 item fact"]:
+    def _scored(self, model: SideBySide, rounds: Int[np.ndarray, "run item"]) -> Float[np.ndarray, "run kind 2 3 item fact"]:
         """Log-probabilities of own and dealt values after every subject, in the wordings of these rounds."""
         run, item = np.ogrid[: rounds.shape[0], : rounds.shape[1]]
         asked = {"told": self.told.transpose(0, 2, 3, 1, 4, 5)[run, item, rounds].transpose(0, 2, 1, 3, 4), "held": self.held}
@@ -281,9 +276,7 @@ class Probes:
         return np.stack(found, 2)
 
 
-def _prompts(
-    items: Items, wordings: Int[np.ndarray, "item round fact"]
-) -> Int[np.ndarray, "3 item round fact 4"]:
+def _prompts(items: Items, wordings: Int[np.ndarray, "item round fact"]) -> Int[np.ndarray, "3 item round fact 4"]:
     """With the item's own subjects, with those of its block's item that is never told, and with the next block's."""
     who = (np.arange(len(items)), items.never(), items.never(1))
     return np.stack([items.prompts(wordings, subjects) for subjects in who])

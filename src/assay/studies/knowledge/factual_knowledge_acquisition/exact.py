@@ -1,4 +1,4 @@
-"""What holds of any training: a table of word pairs has no levels, small steps are gradient products, any smooth fall has R² > 0.8."""
+"""What holds of any training: word pairs have no levels, small steps are gradient products, smooth falls have R² > 0.8."""
 
 from collections.abc import Mapping
 
@@ -46,7 +46,9 @@ def table_levels(seeds: Seeds) -> float:
     world = World.drawn(SMALL, seeds)
     table = State.fresh(Bigram(SMALL.vocabulary, 1), Optimiser(learning_rate=1e-2))
     reader = read_pages([world], Reader(table, 0, SMALL.batch), SMALL.late)
-    plan = Plan.drawn(world.items, SMALL.rounds, SMALL.spacing, {name: (form, 0) for name, form in FORMS.items()}, rng=seeds("plan"))
+    plan = Plan.drawn(
+        world.items, SMALL.rounds, SMALL.spacing, {name: (form, 0) for name, form in FORMS.items()}, rng=seeds("plan")
+    )
     (tracks,) = follow([world], reader, [plan], SMALL.plain, kinds=("told", "held")).tracks
     return max(float(np.abs(track.level).max()) for track in tracks.values())
 

@@ -35,8 +35,8 @@ ACQUISITION_FIGURES = (
     Figure(
         "course",
         "Told facts rise by jumps and are diluted",
-        "Mean level of the facts of each group while they are told once a round: log P(value | subject) minus that after a subject "
-        "never told, in the same words.",
+        "Mean level of the facts of each group while they are told once a round: log P(value | subject) minus that after a "
+        "subject never told, in the same words.",
         Lines("course", x="step", y="nats", by="group", panel="wording", x_label="steps", y_label="level, nats",
               lines=(Line(0.0, ""),)),
         names=NAMES,
@@ -59,8 +59,8 @@ ACQUISITION_FIGURES = (
     Figure(
         "paper",
         "A table of word pairs has the paper's numbers too",
-        "Effectivity and retainability as in the paper, from log P as it is, in words never told. A table of word pairs cannot know "
-        "whom a sentence is about.",
+        "Effectivity and retainability as in the paper, from log P as it is, in words never told. A table of word pairs cannot "
+        "know whom a sentence is about.",
         Bars("paper", x="group", y="value", by="model", panel="number"),
         names=NAMES,
     ),

@@ -3,7 +3,7 @@
 One run draws passages, plain texts and an order; one copy of the model reads them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -179,7 +179,11 @@ def numbers(scores: Scores, settings: LanguageModelSettings) -> dict[str, float]
         "dealt/jump": jump(0, 1),
         "untold/jump": jump(1),
         "planted/jump": jump(1) + 2 * bounds.RISE,
-        **{f"{name}{arm}/matched_jump": value for name, some in in_order.items() for arm, value in zip(IN_ORDER, some, strict=True)},
+        **{
+            f"{name}{arm}/matched_jump": value
+            for name, some in in_order.items()
+            for arm, value in zip(IN_ORDER, some, strict=True)
+        },
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from assay.core.arrays import Floats, Ints
 from assay.stats.curves import RetentionLine, held_out_errors, retention_line
@@ -95,7 +95,7 @@ class Track:
         return replace(self, own=own, reference=reference, other=other, base=base)
 
     def planted(self, response: Response) -> "Track":
-        """The untold subjects with a response to every exposure put in: noise and autocorrelation are those of this training."""
+        """The untold subjects with a response to every exposure put in: the noise is that of this training, autocorrelation too."""
         left = self.untold
         since = self.states[:, None, None] - self.at[None]
         told = (self.at >= 0)[None] & (since > 0)
@@ -103,7 +103,7 @@ class Track:
         return replace(left, own=left.own + added[..., None])
 
     def windows(self, values: Float[np.ndarray, "state item fact"]) -> tuple[Floats, Floats]:
-        """Means over the five states up to each exposure, and from five to twelve steps after it, [item, round, fact]."""
+        """Means over the five states up to each exposure, and five to twelve steps after it, [item, round, fact]."""
         first = int(self.states[0])
         n = values.shape[0]
 
@@ -234,7 +234,7 @@ def shape_error(track: Track, longest: float) -> float:
 
 
 def decay(track: Track, first: float, longest: float) -> float:
-    """a, the fall of the kept share of the gain per factor 10 in steps, from `first` to `longest`; nan where nothing was gained."""
+    """a, the fall of the kept share of the gain per factor 10 in steps from `first` to `longest`; nan where nothing was gained."""
     line = _line(track, first, longest)
     return math.nan if line is None else float(line.decay)
 

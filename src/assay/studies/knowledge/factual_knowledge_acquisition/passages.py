@@ -78,7 +78,9 @@ def invented(n_blocks: int, n_exposures: int, n_plain: int, seeds: Seeds) -> Pas
         rows.append(() if LM_GROUPS[group] == "never" else tuple(_rows(world, own, some, rng, repeated) for some in words))
         names = [world.entities[int(people[who])].name for who in subjects]
 
-        def prompts(chosen: Sequence[int], own: Sequence[int] = own, names: Sequence[tuple[int, ...]] = names) -> list[tuple[str, ...]]:
+        def prompts(
+            chosen: Sequence[int], own: Sequence[int] = own, names: Sequence[tuple[int, ...]] = names
+        ) -> list[tuple[str, ...]]:
             return [
                 tuple(world.english(world.prompt(fact, word, subject=name)) for fact, word in zip(own, chosen, strict=True))
                 for name in names
@@ -110,7 +112,9 @@ def read_passages(path: Path, n_blocks: int, n_exposures: int, plain: Sequence[s
         raise InputError(f"passages must be a JSON file; {path}: {error}. Name the file of the paper's repository") from error
     if not isinstance(found, list) or len(found) < needed:
         n = len(found) if isinstance(found, list) else "no list"
-        raise InputError(f"{path.name} must be a list of at least {needed} passages; got {n}. Take a longer file, or fewer blocks")
+        raise InputError(
+            f"{path.name} must be a list of at least {needed} passages; got {n}. Take a longer file, or fewer blocks"
+        )
     order = seeds("passages").permutation(len(found))[:needed].tolist()
     probes = [_probes(found[i], i, path.name) for i in order]
     rows, told, held = [], [], []
@@ -133,7 +137,11 @@ def _probes(entry: object, number: int, name: str) -> tuple[tuple[str, ...], tup
     fields = ("mem_input", "mem_target", "gen_input", "gen_target")
     lists = [entry.get(field) if isinstance(entry, dict) else None for field in fields]
     for field, found in zip(fields, lists, strict=True):
-        if not isinstance(found, list) or len(found) < N_FACTS or not all(isinstance(one, str) and one.strip() for one in found):
+        if (
+            not isinstance(found, list)
+            or len(found) < N_FACTS
+            or not all(isinstance(one, str) and one.strip() for one in found)
+        ):
             raise InputError(
                 f"{name}, passage {number}: '{field}' must be a list of at least {N_FACTS} texts; got "
                 f"'{visible(str(found)[:60])}'. A passage without probes cannot be asked for: leave it out"
@@ -141,7 +149,9 @@ def _probes(entry: object, number: int, name: str) -> tuple[tuple[str, ...], tup
     said, target, other, other_target = ([str(one).strip() for one in found[:N_FACTS]] for found in lists if found is not None)
     for a, b in zip(target, other_target, strict=True):
         if a != b:
-            raise InputError(f"{name}, passage {number}: both wordings must ask for the same; got '{visible(a)}' and '{visible(b)}'")
+            raise InputError(
+                f"{name}, passage {number}: both wordings must ask for the same; got '{visible(a)}' and '{visible(b)}'"
+            )
     sentences = tuple(f"{a} {b}." for a, b in zip(said, target, strict=True))
     return sentences, tuple(said), tuple(other), tuple(f" {one}" for one in target)
 
@@ -164,7 +174,9 @@ def _value(world: Encyclopaedia, fact: int) -> str:
     return world.english(world.sentence(fact, word))[len(world.english(world.prompt(fact, word))) : -1]
 
 
-def _dealt(values: Sequence[Sequence[str]], n_told: int, rng: np.random.Generator, tries: int = 200) -> tuple[tuple[str, ...], ...]:
+def _dealt(
+    values: Sequence[Sequence[str]], n_told: int, rng: np.random.Generator, tries: int = 200
+) -> tuple[tuple[str, ...], ...]:
     """Values of told items dealt out anew among them, as few as possible to their own; those of others stay."""
     columns = []
     for own in zip(*values, strict=True):

@@ -48,8 +48,8 @@ class AcquisitionSettings:
         slots = self.spacing // self.per_group
         if slots < TOLD_GROUPS or self.spacing - slots + 1 < BEFORE + LAST_AFTER:
             raise SettingsError(
-                f"a round must have a step for each of {TOLD_GROUPS} items a block, and leave {BEFORE + LAST_AFTER} steps between "
-                f"two exposures; got spacing={self.spacing} for {self.per_group} blocks. Raise spacing"
+                f"a round must have a step for each of {TOLD_GROUPS} items a block, and leave {BEFORE + LAST_AFTER} steps "
+                f"between two exposures; got spacing={self.spacing} for {self.per_group} blocks. Raise spacing"
             )
         if not self.early < self.late or not self.equal <= self.late or self.large_batch % self.batch:
             raise SettingsError(
