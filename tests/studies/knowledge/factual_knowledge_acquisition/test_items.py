@@ -160,7 +160,7 @@ def test_settings_that_make_no_experiment_are_refused() -> None:
     for wrong in ({"spacing": 18}, {"per_group": 12}):
         with pytest.raises(SettingsError, match="Raise spacing"):
             replace(SETTINGS, **wrong)
-    for wrong in ({"early": 2500}, {"equal": 2600}, {"large_batch": 12}):
+    for wrong in ({"early": 1500}, {"equal": 2500}, {"large_batch": 12}):
         with pytest.raises(SettingsError, match="forks must lie"):
             replace(SETTINGS, **wrong)
     with pytest.raises(SettingsError, match="must hold the world's"):

@@ -91,10 +91,8 @@ def trained(settings: AcquisitionSettings, world: World, seeds: Seeds) -> Forks:
     with part(0, 0.25, "pages"):
         fresh = fork.fresh(settings.d_model, settings.rate)
         early = read_pages([world], fresh, settings.early)
-        equal, late = (
-            read_pages([world], early, steps - settings.early)
-            for steps in (max(settings.equal, settings.early + 1), settings.late)
-        )
+        equal = read_pages([world], early, settings.equal - settings.early)
+        late = read_pages([world], equal, settings.late - settings.equal)
     with part(0.25, 0.4, "main"):
         fork.take("main", late, [main_plan], settings.plain, kinds=("told", "held"))
     with part(0.4, 0.5, "bigram"):
@@ -147,7 +145,9 @@ class _Forking:
         model = Decoder.init(network(self.settings, d_model), [self.world.seeds(f"weights {d_model}")])
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name == "W_U" or not frozen)
-        return Reader(State.fresh(model, Optimiser(learning_rate=rate)), 0, self.settings.batch)
+        return Reader(
+            State.fresh(model, Optimiser(learning_rate=rate, betas=(self.settings.first_beta, 0.999))), 0, self.settings.batch
+        )
 
     def take(self, name: str, start: Reader, plans: Sequence[Plan], n_plain: int, **how: Any) -> None:
         """Tells the passages of a plan in a fork of the reader's training."""

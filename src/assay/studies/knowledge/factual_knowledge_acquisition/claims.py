@@ -199,7 +199,7 @@ ACQUISITION = Experiment(
             paper="R² above 0.8", unit="share of variance",
         ),
         Exact(
-            "X.families", "The comparison of C2 finds {low} or more of planted lines and floored exponentials.", Within(0.95, 1),
+            "X.families", "C2's comparison finds {low} or more of planted lines, floored exponentials too.", Within(0.95, 1),
             why="noise of two hundredths of the gain", at="ours", unit="share of simulations",
         ),
     ),

@@ -15,7 +15,7 @@ from assay.core.seeds import Seeds
 from assay.models.decoder import Decoder, DecoderConfig, Visitor
 from assay.models.runs import SideBySide
 from assay.studies.knowledge.factual_knowledge_acquisition.bigram import Bigram
-from assay.studies.knowledge.factual_knowledge_acquisition.items import BEFORE, ROWS, Items, Plan
+from assay.studies.knowledge.factual_knowledge_acquisition.items import BEFORE, FORMS, ROWS, Items, Plan
 from assay.studies.knowledge.factual_knowledge_acquisition.levels import Track
 from assay.studies.knowledge.factual_knowledge_acquisition.settings import AcquisitionSettings
 from assay.training.losses import IGNORED, Batch, cross_entropy
@@ -220,33 +220,31 @@ def _loss(model: nn.Module, batch: Batch, visit: Visitor | None = None) -> Float
 
 
 class Probes:
-    """Scores every fact at the states it is called at.
-
-    Args of a run: own subject, one never told and another never told (the subjects), each in the wordings of the kinds.
-    """
+    """Scores every fact of the told groups at the states it is called at; of items that are never told nan."""
 
     def __init__(
         self, worlds: Sequence[World], plans: Sequence[Plan], states: Ints, first: int, kinds: Sequence[str],
         visit: Visitor | None,
     ) -> None:  # fmt: skip
-        self.plans, self.states, self.first, self.kinds, self.visit = plans, states, first, kinds, visit
+        self.plans, self.states, self.kinds, self.visit = plans, states, kinds, visit
         self.place = {first + own: i for i, own in enumerate(states.tolist())}
-        self.told = np.stack([_prompts(world.items, plan.asked) for world, plan in zip(worlds, plans, strict=True)])
-        self.held = np.stack([_prompts(world.items, world.items.held[:, None])[:, :, 0] for world in worlds])
-        self.rounds = np.stack([plan.rounds_at(states) for plan in plans])  # [run, item, state]
-        n_runs, n_items, n_facts = len(worlds), *worlds[0].items.facts.shape
-        self.values = np.stack([np.stack([world.items.values, world.items.dealt]) for world in worlds])
-        shape = (n_runs, len(kinds), 2, 3, len(states), n_items, n_facts)
-        self.scores = np.full(shape, np.nan)
-        self.base = np.full((n_runs, len(kinds), 2, 3, BEFORE, n_items, n_facts), np.nan)
+        told = self.items = worlds[0].items.among(*FORMS)  # groups are the same items in every run
+        asked = [_prompts(world.items, plan.asked)[:, told] for world, plan in zip(worlds, plans, strict=True)]
+        self.told = np.stack(asked).transpose(0, 2, 3, 1, 4, 5)  # [run, item, round, subject, fact, 4]
+        self.held = np.stack([_prompts(world.items, world.items.held[:, None])[:, told, 0] for world in worlds])
+        self.rounds = np.stack([plan.rounds_at(states)[told] for plan in plans])  # [run, item, state]
+        self.values = np.stack([np.stack([world.items.values, world.items.dealt])[:, told] for world in worlds])
+        shape = (len(worlds), len(kinds), 2, 3)
+        self.scores = np.full((*shape, len(states), *worlds[0].items.facts.shape), np.nan)
+        self.base = np.full((*shape, BEFORE, *worlds[0].items.facts.shape), np.nan)
 
     def __call__(self, step: int, model: SideBySide) -> dict[str, float]:
         """Scores, and keeps them."""
         place = self.place[step]
-        self.scores[..., place, :, :] = self._scored(model, self.rounds[..., place])
-        if place < BEFORE:
-            last = np.full_like(self.rounds[..., place], self.told.shape[3] - 1)
-            self.base[..., place, :, :] = self._scored(model, last)
+        self.scores[..., place, self.items, :] = self._scored(model, self.rounds[..., place])
+        if place < BEFORE:  # nothing is told yet
+            last = np.full_like(self.rounds[..., place], self.told.shape[2] - 1)
+            self.base[..., place, self.items, :] = self._scored(model, last)
         return {}
 
     def tracks(self) -> tuple[dict[str, Track], ...]:
@@ -263,7 +261,7 @@ class Probes:
     def _scored(self, model: SideBySide, rounds: Int[np.ndarray, "run item"]) -> Float[np.ndarray, "run kind 2 3 item fact"]:
         """Log-probabilities of own and dealt values after every subject, in the wordings of these rounds."""
         run, item = np.ogrid[: rounds.shape[0], : rounds.shape[1]]
-        asked = {"told": self.told.transpose(0, 2, 3, 1, 4, 5)[run, item, rounds].transpose(0, 2, 1, 3, 4), "held": self.held}
+        asked = {"told": self.told[run, item, rounds].transpose(0, 2, 1, 3, 4), "held": self.held}
         prompts = np.stack([asked[kind] for kind in self.kinds], 1)  # [run, kind, subject, item, fact, 4]
         shape = prompts.shape[:-1]
         tokens = torch.from_numpy(np.ascontiguousarray(prompts.reshape(shape[0], -1, prompts.shape[-1])))
@@ -271,8 +269,9 @@ class Probes:
         norms = torch.logsumexp(logits, -1)
         found = []
         for which in range(2):
-            values = torch.from_numpy(np.broadcast_to(self.values[:, None, None, which], shape).reshape(shape[0], -1, 1).copy())
-            found.append((logits.gather(-1, values)[..., 0] - norms).double().numpy().reshape(shape))
+            values = np.broadcast_to(self.values[:, which, None, None], shape).reshape(shape[0], -1, 1)
+            chosen = logits.gather(-1, torch.from_numpy(values.copy()))[..., 0]
+            found.append((chosen - norms).double().numpy().reshape(shape))
         return np.stack(found, 2)
 
 

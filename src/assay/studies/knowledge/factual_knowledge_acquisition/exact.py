@@ -50,7 +50,7 @@ def table_levels(seeds: Seeds) -> float:
         world.items, SMALL.rounds, SMALL.spacing, {name: (form, 0) for name, form in FORMS.items()}, rng=seeds("plan")
     )
     (tracks,) = follow([world], reader, [plan], SMALL.plain, kinds=("told", "held")).tracks
-    return max(float(np.abs(track.level).max()) for track in tracks.values())
+    return max(float(np.nanmax(np.abs(track.level))) for track in tracks.values())
 
 
 def product_slope(seeds: Seeds, rate: float = 1e-3) -> float:

@@ -95,7 +95,7 @@ class Track:
         return replace(self, own=own, reference=reference, other=other, base=base)
 
     def planted(self, response: Response) -> "Track":
-        """The untold subjects with a response to every exposure put in: the noise is that of this training, autocorrelation too."""
+        """The untold subjects with a response to every exposure put in: their noise is this training's, as it is correlated."""
         left = self.untold
         since = self.states[:, None, None] - self.at[None]
         told = (self.at >= 0)[None] & (since > 0)
@@ -234,7 +234,7 @@ def shape_error(track: Track, longest: float) -> float:
 
 
 def decay(track: Track, first: float, longest: float) -> float:
-    """a, the fall of the kept share of the gain per factor 10 in steps from `first` to `longest`; nan where nothing was gained."""
+    """a, the fall of the kept share of the gain per factor 10 in steps, `first` to `longest`; nan where nothing was gained."""
     line = _line(track, first, longest)
     return math.nan if line is None else float(line.decay)
 

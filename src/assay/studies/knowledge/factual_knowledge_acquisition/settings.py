@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Gt, doc
+from annotated_types import Ge, Gt, Lt, doc
 
 from assay.core.errors import SettingsError
 from assay.protocols.language_model import ModelSettings
@@ -29,6 +29,9 @@ class AcquisitionSettings:
     n_layers: Annotated[int, Ge(1), doc("layers")] = 2
     batch: Annotated[int, Ge(4), doc("rows a step")] = 8
     rate: Annotated[float, Gt(0), doc("learning rate of AdamW, constant; of lowest background loss")] = 1e-3
+    first_beta: Annotated[float, Ge(0), Lt(1), doc("of AdamW; at 0.9 more than a quarter of a jump comes after its window")] = (
+        0.5
+    )
     late: Annotated[int, Ge(3), doc("steps before facts are told")] = 2500
     early: Annotated[int, Ge(1), doc("the same in the early fork")] = 500
     rounds: Annotated[int, Ge(2), doc("rounds in which every item is told once")] = 10
@@ -51,10 +54,10 @@ class AcquisitionSettings:
                 f"a round must have a step for each of {TOLD_GROUPS} items a block, and leave {BEFORE + LAST_AFTER} steps "
                 f"between two exposures; got spacing={self.spacing} for {self.per_group} blocks. Raise spacing"
             )
-        if not self.early < self.late or not self.equal <= self.late or self.large_batch % self.batch:
+        if not self.early < self.equal < self.late or self.large_batch % self.batch:
             raise SettingsError(
-                f"forks must lie in the training, early < late and equal <= late, and the large batch be a multiple of the "
-                f"other; got early={self.early}, equal={self.equal}, late={self.late}, {self.large_batch} and {self.batch}"
+                f"forks must lie in the training, early < equal < late, and the large batch be a multiple of the other; got "
+                f"early={self.early}, equal={self.equal}, late={self.late}, {self.large_batch} and {self.batch} rows"
             )
 
     @property
