@@ -65,6 +65,11 @@ STUDY = Study(
             "D5",
             "In every fork but the main one all told passages are duplicates told over half of the rounds.",
         ),
+        Departure(
+            "D6",
+            "AdamW's first beta is 0.5 in the toy: with 0.9 more than a quarter of a step that a passage makes comes behind the "
+            "window of its jump, and hides what falls off again.",
+        ),
     ),
     experiments=(ACQUISITION, LANGUAGE_MODEL),
 )
