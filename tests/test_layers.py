@@ -105,17 +105,14 @@ GAME_FILES = (  # what "game files" means: the command, its readers and its solv
 SERVE_ONE = {
     "models/pretrained/adding.py": "brings into the cache what every study and the audit load",
     "models/pretrained/convert.py": "part of adding",
-    "worlds/texts.py": "planned: the plain text of factual-knowledge-acquisition, lment and assay exposure",
-    "worlds/encyclopaedia/names.py": "planned: factual-knowledge-acquisition and lment draw their worlds and corpora",
-    "worlds/encyclopaedia/pages.py": "planned: factual-knowledge-acquisition and lment draw their worlds and corpora",
-    "worlds/encyclopaedia/words.py": "planned: factual-knowledge-acquisition and lment draw their worlds and corpora",
-    "worlds/encyclopaedia/world.py": "planned: factual-knowledge-acquisition and lment draw their worlds and corpora",
+    "worlds/encyclopaedia/names.py": "factual-knowledge-acquisition draws its worlds and pages; planned: lment its corpora",
+    "worlds/encyclopaedia/pages.py": "factual-knowledge-acquisition draws its worlds and pages; planned: lment its corpora",
+    "worlds/encyclopaedia/words.py": "factual-knowledge-acquisition draws its worlds and pages; planned: lment its corpora",
+    "worlds/encyclopaedia/world.py": "factual-knowledge-acquisition draws its worlds and pages; planned: lment its corpora",
     "instruments/entity_index/coreference.py": "planned: lment indexes its pages with it, with and without",
     "instruments/entity_index/names.py": "audit/exposure finds names with it; planned: lment's string searches",
     "instruments/entity_index/postings.py": "audit/exposure counts with it; planned: lment retrieves chunks with it",
     "instruments/ngrams.py": "planned: palimpsestic-membership's text alone, and facts' sentences in a log",
-    "models/changes.py": "planned: priming-outlandish prunes and scales changes, extractive-structures grafts them",
-    "instruments/first_order.py": "planned: priming-outlandish and likelihood-displacement predict changes from gradients",
     "instruments/probes.py": "planned: situated-theory-of-mind reads the other player's next move off activations",
 }
 

@@ -1,0 +1,75 @@
+"""Factual knowledge acquisition: how does a model pick up a fact that it is told in training, and lose it again?"""
+
+from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.study import Study
+from assay.studies.knowledge.factual_knowledge_acquisition.claims import ACQUISITION, LANGUAGE_MODEL
+
+STUDY = Study(
+    "factual-knowledge-acquisition",
+    title="Factual knowledge acquisition: how does a model pick up a fact that it is told in training, and lose it again?",
+    paper=Paper(
+        "Chang, Park, Ye, Yang, Seo, Chang and Seo",
+        2024,
+        "How Do Large Language Models Acquire Factual Knowledge During Pretraining?",
+        "NeurIPS 2024, arXiv:2406.11813",
+        headlines=(
+            Headline(
+                "More training data does not make a model better at acquiring and keeping facts, more weights do (the paper's "
+                "stages are 0.2 to 1.5 trillion tokens).",
+                claims=("C6", "C6.keep", "C5"),
+            ),
+            Headline("Facts are forgotten along a line in the logarithm of the training steps.", claims=("C2.shape",)),
+            Headline("Duplicated text raises a fact more and is forgotten faster.", claims=("C4.jump", "C4.decay")),
+            Headline(
+                "Larger batches make a model forget more slowly (the paper's large batch has 4 million tokens).",
+                claims=("C7.decay",),
+            ),
+            Headline(
+                "A fact's probability rises a little with each telling and is diluted by forgetting in between.",
+                claims=("C1.rise", "C1.fall", "C3.order", "C1.rise.lm", "C3.order.lm"),
+            ),
+            Headline(
+                "That explains why rare facts are not learned, and why deduplicated data help.",
+                claims=("C8.low", "C8.high", "C4.dedup"),
+            ),
+        ),
+    ),
+    scale=(
+        "Theirs: OLMo with 1 and 7 billion weights, batches of 4 million tokens, 120 passages of 360 words told ten times. "
+        "Ours: two layers of width 64 on a generated encyclopaedia, batches of 192 tokens, passages of twelve sentences, and "
+        "SmolLM2-135M told passages of four sentences four times. Not judged here: facts that combine two hops, which two "
+        "layers do not learn."
+    ),
+    departures=(
+        Departure(
+            "D1",
+            "A fact is judged by its level, log P after its subject less that of the same value after a subject never told. A "
+            "table of word pairs, which cannot know the subject, has the paper's own numbers: effectivity, larger for "
+            "duplicates and small batches, and retainability with R² of 0.7 to 0.95. Its levels are zero.",
+        ),
+        Departure(
+            "D2",
+            "A jump is a difference of means over fixed windows, not the highest of fifty steps, which is 0.9 to 2.2 standard "
+            "deviations of noise where nothing is learned and at a spacing of 40 holds the next exposure.",
+        ),
+        Departure(
+            "D3",
+            "A shape of forgetting is judged by times that no curve was fitted to. R² above 0.8 holds of every smooth fall.",
+        ),
+        Departure(
+            "D4",
+            "Facts are compared at equal log P before (C3, C5, C6), decay at an equal gain (C4) or equal jumps (C7), widths at "
+            "their best rates and equal background loss.",
+        ),
+        Departure(
+            "D5",
+            "In every fork but the main one all told passages are duplicates told over half of the rounds.",
+        ),
+        Departure(
+            "D6",
+            "AdamW's first beta is 0.5 in the toy: with 0.9 more than a quarter of a step that a passage makes comes behind the "
+            "window of its jump, and hides what falls off again.",
+        ),
+    ),
+    experiments=(ACQUISITION, LANGUAGE_MODEL),
+)

@@ -1,0 +1,448 @@
+"""How told facts rise and fade in a small network: one run, all of its forks (C1 to C8).
+
+A run draws an encyclopaedia and twenty passages about entities that no page mentions, trains on pages, and tells the passages
+in forks of that training: the main one in all forms, the others as duplicates over half of the rounds, under another stage,
+width, batch, order or spacing.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from assay.claims.study import Measurement, Table
+from assay.core.progress import part
+from assay.core.seeds import Seeds
+from assay.models.decoder import Decoder
+from assay.studies.knowledge.factual_knowledge_acquisition import bounds, levels
+from assay.studies.knowledge.factual_knowledge_acquisition.bigram import Bigram
+from assay.studies.knowledge.factual_knowledge_acquisition.course import (
+    Reader,
+    World,
+    follow,
+    fresh_loss,
+    network,
+    read_pages,
+    silence,
+)
+from assay.studies.knowledge.factual_knowledge_acquisition.items import FORMS, LAST_AFTER, Items, Plan
+from assay.studies.knowledge.factual_knowledge_acquisition.levels import Response, Track
+from assay.studies.knowledge.factual_knowledge_acquisition.settings import AcquisitionSettings
+from assay.training.optimiser import Optimiser
+from assay.training.sequence import State
+
+__all__ = ["Forks", "measure", "numbers"]
+
+Tracks = Mapping[str, Track]
+COARSE = 5  # steps between the points of a course that is drawn
+LONGEST_EFFECT = 50  # steps after an exposure within which the paper looks for the maximum
+IN_ORDER = ("never", "held-out", "told")
+MIDDLE = 8.3  # geometric mean of the steps at which a gain is measured
+LINE = 0.3  # fall of a planted line
+FROM = 0.06  # share of the plain steps from which on decay is compared between batches: 11,520 tokens after the last exposure
+REACHED = (16.0, 100.0)  # steps between which a threshold must lie for other spacings to be tried
+ALIKE = 0.05  # nats a token within which background losses count as equal
+AFTER_ROUNDS = LAST_AFTER  # plain steps of a fork of which only the jumps are asked
+
+
+@dataclass(frozen=True, eq=False)
+class Forks:
+    """What a run's forks gave.
+
+    Attributes:
+        items: the passages.
+        tracks: of each fork, by the wording.
+        loss: background loss of the network that each fork began at, in nats a token.
+    """
+
+    items: Items
+    tracks: Mapping[str, Tracks]
+    loss: Mapping[str, float]
+
+
+def measure(settings: AcquisitionSettings, seeds: Seeds) -> Measurement:
+    """One run.
+
+    Raises:
+        SettingsError: the world does not fit the settings.
+        Diverged: a training left the finite numbers.
+    """
+    forks = trained(settings, World.drawn(settings, seeds), seeds)
+    found = numbers(settings, forks)
+    return Measurement({name: float(value) for name, value in found.items()}, tables(settings, forks))
+
+
+# --------------------------------------------------------------------------------------------------- forks
+
+
+def trained(settings: AcquisitionSettings, world: World, seeds: Seeds) -> Forks:
+    """Trains the networks of a run, and forks them."""
+    items, short = world.items, settings.short
+    all_alike = {name: ("duplicate", 0) for name in FORMS}
+    in_forms = {name: (form, short if name == "half" else 0) for name, form in FORMS.items()}
+    main_plan = Plan.drawn(items, settings.rounds, settings.spacing, in_forms, rng=seeds("plan"))
+    plan, other = (
+        Plan.drawn(items, short, settings.spacing, all_alike, rng=seeds(name)) for name in ("short plan", "other plan")
+    )
+    fork = _Forking(settings, world)
+
+    with part(0, 0.25, "pages"):
+        fresh = fork.fresh(settings.d_model, settings.rate)
+        early = read_pages([world], fresh, settings.early)
+        equal = read_pages([world], early, settings.equal - settings.early)
+        late = read_pages([world], equal, settings.late - settings.equal)
+    with part(0.25, 0.4, "main"):
+        fork.take("main", late, [main_plan], settings.plain, kinds=("told", "held"))
+    with part(0.4, 0.5, "bigram"):
+        table = Reader(State.fresh(Bigram(settings.vocabulary, 1), late.state.optimisers[0]), 0, settings.batch)
+        fork.take("bigram", read_pages([world], table, settings.late), [main_plan], settings.plain, kinds=("told", "held"))
+    with part(0.5, 0.7, "stages"):
+        fork.take("late", late, [plan], settings.plain)
+        fork.take("other-order", late, [other], settings.plain, order="other order")
+        fork.take("early", early, [plan], settings.plain // 2 + settings.spacing)
+        slow = replace(late.state.optimisers[0], learning_rate=settings.rate / 10)
+        fork.take("slow", late, [plan], settings.plain // 2 + settings.spacing, plain_optimiser=slow)
+        fork.take("silent", late, [plan], AFTER_ROUNDS, visit=silence)
+    with part(0.7, 0.85, "widths"):
+        narrow = fork.fresh(settings.d_narrow, settings.narrow_rate)
+        fork.take("wide", equal, [plan], AFTER_ROUNDS)
+        fork.take("narrow", read_pages([world], narrow, settings.late), [plan], AFTER_ROUNDS)
+        for name, width, rate, steps in (
+            ("wide features", settings.d_model, settings.features_rate, settings.features),
+            ("narrow features", settings.d_narrow, settings.narrow_features_rate, settings.narrow_features),
+        ):
+            fork.take(name, read_pages([world], fork.fresh(width, rate, frozen=True), steps), [plan], AFTER_ROUNDS)
+    with part(0.85, 0.95, "batch"):
+        times = settings.large_batch // settings.batch
+        large = replace(late.state.optimisers[0], learning_rate=settings.large_rate)
+        fork.take(
+            "large-batch", late, [plan], settings.plain // times + settings.spacing, batch=settings.large_batch, optimiser=large
+        )
+    with part(0.95, 1, "spacing"):
+        tau = reach(settings, fork.tracks["main"]["told"].of(items.among("duplicate")))
+        if REACHED[0] <= tau <= REACHED[1]:
+            spaced(fork, late, tau, all_alike, seeds)
+    return Forks(items, fork.tracks, fork.loss)
+
+
+def matched(tracks: Sequence[Track], *, fewest: int = levels.FEWEST) -> list[float]:
+    """Mean jumps of several tracks whose facts are paired by log P before."""
+    return levels.matched([track.probes for track in tracks], fewest=fewest)
+
+
+class _Forking:
+    """Takes forks and keeps what they gave."""
+
+    def __init__(self, settings: AcquisitionSettings, world: World) -> None:
+        self.settings, self.world = settings, world
+        self.tracks: dict[str, Tracks] = {}
+        self.loss: dict[str, float] = {}
+
+    def fresh(self, d_model: int, rate: float, *, frozen: bool = False) -> Reader:
+        """An untrained network; `frozen` lets only its read-out learn."""
+        model = Decoder.init(network(self.settings, d_model), [self.world.seeds(f"weights {d_model}")])
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name == "W_U" or not frozen)
+        return Reader(
+            State.fresh(model, Optimiser(learning_rate=rate, betas=(self.settings.first_beta, 0.999))), 0, self.settings.batch
+        )
+
+    def take(self, name: str, start: Reader, plans: Sequence[Plan], n_plain: int, **how: Any) -> None:
+        """Tells the passages of a plan in a fork of the reader's training."""
+        self.loss[name] = float(fresh_loss([self.world], start)[0])
+        (self.tracks[name],) = follow([self.world], start, plans, n_plain, **how).tracks
+
+
+def reach(settings: AcquisitionSettings, told: Track) -> float:
+    """tau of these facts, in steps; nan where nothing was gained."""
+    return levels.threshold(told, LAST_AFTER, settings.plain)
+
+
+def spaced(fork: _Forking, late: Reader, tau: float, forms: Mapping[str, tuple[str, int]], seeds: Seeds) -> None:
+    """Forks with exposures a quarter of tau apart, and four times tau."""
+    items, settings = fork.world.items, fork.settings
+    near, far = round(tau / 4), round(4 * tau)
+    blocks = max(1, min(settings.per_group, near // len(forms)))
+    for name, n_rounds, spacing, other_values in (
+        ("short-spacing", settings.rounds, near, False),
+        ("other-values", settings.rounds, near, True),
+        ("long-spacing", 3, far, False),
+        ("no-plain-steps", 3, LAST_AFTER + len(forms) * blocks, False),
+    ):
+        plan = Plan.drawn(items, n_rounds, spacing, forms, rng=seeds(name), other_values=other_values, n_blocks=blocks)
+        fork.take(name, late, [plan], AFTER_ROUNDS)
+
+
+# --------------------------------------------------------------------------------------------------- numbers
+
+
+def numbers(settings: AcquisitionSettings, forks: Forks) -> dict[str, float]:
+    """The estimands of a run."""
+    items, tracks = forks.items, forks.tracks
+    bigram = {of_bigram(name): value for name, value in of_main(settings, items, tracks["bigram"]).items()}
+    return {
+        **of_main(settings, items, tracks["main"]),
+        **main_controls(settings, items, tracks["main"]),
+        **bigram,
+        **of_forks(settings, forks),
+        **of_spacing(settings, forks),
+    }
+
+
+def of_main(settings: AcquisitionSettings, items: Items, tracks: Tracks) -> dict[str, float]:
+    """What is claimed of the main fork (C1 to C4)."""
+    held, told = tracks["held"], tracks["told"]
+    both, duplicates = held.of(items.among("paraphrase", "duplicate")), items.among("duplicate")
+    in_order = matched([told.of(duplicates).untold, held.of(duplicates), told.of(duplicates)])
+    return {
+        "both/jump": levels.jump(both),
+        "both/fall": levels.fall(both),
+        "both/shape": levels.shape_error(both, settings.plain),
+        **{f"{arm}/matched_jump": value for arm, value in zip(IN_ORDER, in_order, strict=True)},
+        "paraphrase/jump_gap": jump_gap(told, items, "paraphrase"),
+        "paraphrase/decay_gap": decay_gap(settings, told, items, "paraphrase"),
+        "paraphrase/level_gap": level_gap(settings, held, items, "paraphrase"),
+    }
+
+
+def of_bigram(name: str) -> str:
+    """The bigram's name for a number of the main fork."""
+    arm, _, estimand = name.partition("/")
+    return f"bigram-{arm}/{estimand}" if estimand == "matched_jump" else f"bigram/{estimand}"
+
+
+def main_controls(settings: AcquisitionSettings, items: Items, tracks: Tracks) -> dict[str, float]:
+    """The same of values dealt out anew, of another function word each time, and of planted responses."""
+    held, told = tracks["held"], tracks["told"]
+    both, duplicates = held.of(items.among("paraphrase", "duplicate")), items.among("duplicate")
+    own = told.of(duplicates)
+    dealt = matched([own.untold.redealt, held.of(duplicates).redealt, own.redealt])
+    planted = matched(
+        [own.untold, held.of(duplicates).planted(constant(2 * bounds.ORDER)), own.planted(constant(4 * bounds.ORDER))]
+    )
+    risen, gained = max(levels.jump(both), 0.0), max(levels.gain(both), 0.0)
+    return {
+        "dealt/jump": levels.jump(both.redealt),
+        "planted/jump": levels.jump(both.planted(constant(2 * bounds.RISE))),
+        "planted-staying/fall": levels.fall(both.planted(constant(risen))),
+        "planted-falling/fall": levels.fall(both.planted(falling(risen, 2 * bounds.FALL))),
+        "planted-floored/shape": levels.shape_error(both.ending.planted(floored(gained)), settings.plain),
+        "planted-line/shape": levels.shape_error(both.ending.planted(line(gained, LINE)), settings.plain),
+        **{f"dealt-{arm}/matched_jump": value for arm, value in zip(IN_ORDER, dealt, strict=True)},
+        **{f"planted-{arm}/matched_jump": value for arm, value in zip(IN_ORDER, planted, strict=True)},
+        "near/jump_gap": jump_gap(told, items, "near"),
+        "near/decay_gap": decay_gap(settings, told, items, "near"),
+        "near/level_gap": level_gap(settings, held, items, "near"),
+        "planted/jump_gap": levels.jump(own.planted(constant(2 * bounds.TOLD)))
+        - levels.jump(told.of(items.among("paraphrase")).untold),
+        "planted/decay_gap": planted_decay_gap(settings, told, items),
+        "planted/level_gap": levels.level_after(
+            held.of(items.among("paraphrase")).ending.planted(constant(2 * bounds.DEDUP)), settings.plain / 1.1
+        )
+        - levels.level_after(held.of(duplicates).untold, settings.plain / 1.1),
+    }
+
+
+def jump_gap(told: Track, items: Items, group: str) -> float:
+    """Mean jump of duplicates minus that of a group, in the words told, in nats."""
+    return levels.jump(told.of(items.among("duplicate"))) - levels.jump(told.of(items.among(group)))
+
+
+def level_gap(settings: AcquisitionSettings, held: Track, items: Items, group: str) -> float:
+    """Level of a group minus that of duplicates at the end of the plain steps, in a wording that no passage used, in nats."""
+    own, duplicates = (held.of(items.among(name)) for name in (group, "duplicate"))
+    return levels.level_after(own, settings.plain / 1.1) - levels.level_after(duplicates, settings.plain / 1.1)
+
+
+def decay_gap(settings: AcquisitionSettings, told: Track, items: Items, group: str) -> float:
+    """a of a group minus a of duplicates at the same gain, on the line through five and ten tellings, in the words told."""
+    own, half, whole = (told.of(items.among(name)) for name in (group, "half", "duplicate"))
+    return at_equal_gain(*((levels.gain(some), slope(settings, some)) for some in (own, half, whole)))
+
+
+def at_equal_gain(own: tuple[float, float], half: tuple[float, float], whole: tuple[float, float]) -> float:
+    """a of the first minus that of the others at its gain; each is a gain and an a. Beyond their ends, the nearer one's."""
+    if not half[0] < whole[0]:
+        return math.nan
+    share = min(1.0, max(0.0, (own[0] - half[0]) / (whole[0] - half[0])))
+    return own[1] - (half[1] + share * (whole[1] - half[1]))
+
+
+def slope(settings: AcquisitionSettings, told: Track) -> float:
+    """a from the end of the window of the gain to the last plain step."""
+    return levels.decay(told, LAST_AFTER, settings.plain)
+
+
+def planted_decay_gap(settings: AcquisitionSettings, told: Track, items: Items) -> float:
+    """As `decay_gap` of planted lines, of which that of paraphrases falls less by twice the bound."""
+    groups = {name: told.of(items.among(name)) for name in ("paraphrase", "half", "duplicate")}
+    gains = {name: max(levels.gain(some), 0.0) for name, some in groups.items()}
+    falls = {"paraphrase": LINE - 2 * bounds.DECAY, "half": LINE, "duplicate": LINE}
+    planted = {name: some.ending.planted(line(gains[name], falls[name])) for name, some in groups.items()}
+    return at_equal_gain(*((levels.gain(some), slope(settings, some)) for some in planted.values()))
+
+
+def of_forks(settings: AcquisitionSettings, forks: Forks) -> dict[str, float]:
+    """What is claimed of width, stage and batch, and its controls (C5 to C7)."""
+    own = {name: tracks["told"].of(forks.items.among(*FORMS)) for name, tracks in forks.tracks.items()}
+    late, early, other, large = own["late"], own["early"], own["other-order"], own["large-batch"]
+    middle = settings.plain / 2
+
+    def growth(wide: str, narrow: str) -> float:
+        alike = abs(forks.loss[wide] - forks.loss[narrow]) <= ALIKE
+        return levels.log_ratio(*matched([own[wide], own[narrow]])) if alike else math.nan
+
+    risen = max(levels.jump(own["narrow"]), 0.0)
+    wider = matched([own["wide"].planted(constant(risen * math.exp(2 * bounds.WIDTH))), own["narrow"].planted(constant(risen))])
+    times = settings.large_batch / settings.batch
+    first, last = FROM * settings.plain, settings.plain
+    at_small = levels.decay(late, first, last)
+    planted = levels.decay(late.ending.planted(line(max(levels.gain(late), 0.0), LINE)), first, last) - levels.decay(
+        large.ending.planted(line(max(levels.gain(large), 0.0), LINE - 2 * bounds.BATCH)), first / times, last / times
+    )
+    return {
+        "width/growth": growth("wide", "narrow"),
+        "random-features/growth": growth("wide features", "narrow features"),
+        "planted/growth": levels.log_ratio(*wider),
+        "late/stage": levels.log_ratio(*matched([late, early])),
+        "silent/stage": levels.log_ratio(*matched([own["silent"], early], fewest=1)),
+        "other-order/stage": levels.log_ratio(*matched([late, other])),
+        "late/keep_gap": levels.kept_after(late, middle) - levels.kept_after(early, middle),
+        "slow/keep_gap": levels.kept_after(own["slow"], middle) - levels.kept_after(early, middle),
+        "other-order/keep_gap": levels.kept_after(late, middle) - levels.kept_after(other, middle),
+        "large-batch/batch_gap": at_small - levels.decay(large, first / times, last / times),
+        "other-order/batch_gap": at_small - levels.decay(other, first, last),
+        "planted/batch_gap": planted,
+    }
+
+
+def of_spacing(settings: AcquisitionSettings, forks: Forks) -> dict[str, float]:
+    """How a level climbs from exposure to exposure, at spacings below and above tau (C8); nan where tau is out of reach."""
+    arms = {"short-spacing": "low", "other-values": "low", "long-spacing": "high", "no-plain-steps": "high"}
+    unit = levels.jump(forks.tracks["main"]["told"].of(forks.items.among("duplicate")))
+    found = {
+        f"{arm}/climb_{side}": climb(forks.tracks[arm]["told"].of(forks.items.among(*FORMS)), unit)
+        if arm in forks.tracks
+        else math.nan
+        for arm, side in arms.items()
+    }
+    planted = math.nan
+    if "short-spacing" in forks.tracks:
+        track = forks.tracks["short-spacing"]["told"].of(forks.items.among(*FORMS))
+        planted = climb(track.planted(constant(2 * bounds.CLIMB * max(unit, 0.0))), unit)
+    return {**found, "planted/climb_low": planted}
+
+
+def climb(track: Track, unit: float) -> float:
+    """Rise of the level before an exposure, from one to the next, as a share of a jump; nan where nothing jumped."""
+    before = np.nanmean(track.windows(track.level)[0], axis=(0, 2))
+    return float((before[-1] - before[0]) / (len(before) - 1) / unit) if unit > 0 else math.nan
+
+
+# --------------------------------------------------------------------------------------------------- what is planted
+
+
+def constant(size: float) -> Response:
+    """It stays."""
+    return lambda since: np.full(since.shape, size)
+
+
+def falling(size: float, share: float) -> Response:
+    """It stays for twelve steps and loses that share in the next twelve."""
+    return lambda since: size * (1 - share * ((since - LAST_AFTER) / LAST_AFTER).clip(0, 1))
+
+
+def line(size: float, fall: float) -> Response:
+    """It falls by that share for every factor of ten in steps, from the middle of the window of the gain on."""
+    return lambda since: size * (1 - fall * np.log10(since / MIDDLE))
+
+
+def floored(size: float) -> Response:
+    """Two thirds of it fall off exponentially within some sixty steps, and one third stays."""
+    return lambda since: size * (1 + 2 * np.exp(-since / 60)) / 3
+
+
+# --------------------------------------------------------------------------------------------------- tables
+
+
+def tables(settings: AcquisitionSettings, forks: Forks) -> dict[str, Table]:
+    """Courses, kept shares, jumps by exposure and by fork, and the paper's own numbers beside the bigram's."""
+    items, main = forks.items, forks.tracks["main"]
+    groups = {name: items.among(name) for name in FORMS}
+    found: dict[str, Table] = {"course": [], "kept": [], "exposures": [], "forks": [], "paper": []}
+    for kind, track in main.items():
+        n_rounds = settings.rounds * settings.spacing
+        for place in np.flatnonzero((track.states <= n_rounds + settings.spacing) & (track.states % COARSE == 0)).tolist():
+            found["course"] += [
+                {
+                    "wording": kind,
+                    "group": name,
+                    "step": int(track.states[place]),
+                    "nats": float(track.level[place, own].mean()),
+                }
+                for name, own in groups.items()
+            ]
+        for name, own in groups.items():
+            some = track.of(own)
+            gained = levels.gain(some)
+            times, kept = some.kept(settings.plain)
+            found["kept"] += [
+                {"wording": kind, "group": name, "steps": float(t), "share": float(k) / gained if gained > 0 else math.nan}
+                for t, k in zip(times, kept.mean(0), strict=True)
+            ]
+            by_round = (
+                np.nanmean(some.jumps, axis=(0, 2))
+                if name != "half"
+                else np.nanmean(some.jumps[:, settings.short :], axis=(0, 2))
+            )
+            found["exposures"] += [
+                {"wording": kind, "group": name, "exposure": i + 1, "nats": float(nats)} for i, nats in enumerate(by_round)
+            ]
+    for fork, tracks in forks.tracks.items():
+        some = tracks["told"].of(items.among(*FORMS))
+        reaches = some.states[-1] >= some.at.max() + 2 * LAST_AFTER
+        found["forks"].append(
+            {
+                "fork": fork,
+                "jump": levels.jump(some),
+                "loss": forks.loss[fork],
+                "gain": levels.gain(some),
+                "a": levels.decay(some, LAST_AFTER, float(some.states[-1] - some.at.max())) if reaches else math.nan,
+                "tau": levels.threshold(some, LAST_AFTER, float(some.states[-1] - some.at.max())) if reaches else math.nan,
+            }
+        )
+    for model in ("main", "bigram"):
+        for name, own in groups.items():
+            effect, left = papers(forks.tracks[model]["held"].of(own), settings)
+            found["paper"] += [
+                {"model": model, "group": name, "number": "effectivity", "value": effect},
+                {"model": model, "group": name, "number": "retainability", "value": left},
+            ]
+    return found
+
+
+def papers(track: Track, settings: AcquisitionSettings) -> tuple[float, float]:
+    """The paper's effectivity, in nats, and its retainability half way through the plain steps, from log P as it is.
+
+    Effectivity is the highest log P within fifty steps after an exposure minus that at the exposure: a maximum of noise, which
+    holds the next exposure as well.
+    """
+    place = track.at - int(track.states[0])
+    item, this = np.nonzero(track.at >= 0)
+    start = place[item, this]
+    fits = start + LONGEST_EFFECT < len(track.states)
+    item, start = item[fits], start[fits]
+    after = track.own[start[:, None] + np.arange(1, LONGEST_EFFECT + 1), item[:, None]]
+    effect = after.max(axis=1) - track.own[start, item]
+    pre = track.own[
+        np.where(track.at < 0, len(track.states), track.at).min(axis=1) - int(track.states[0]), np.arange(len(track.at))
+    ]
+    last = track.at.max(axis=1) - int(track.states[0])
+    peak = track.own[last[:, None] + np.arange(1, LONGEST_EFFECT + 1), np.arange(len(last))[:, None]].max(axis=1)
+    later = track.own[
+        np.abs(track.states[:, None] - track.at.max(axis=1) - settings.plain / 2).argmin(axis=0), np.arange(len(last))
+    ]
+    gained = (peak - pre).mean()
+    return float(effect.mean()), float((later - pre).mean() / gained) if gained > 0 else math.nan
