@@ -31,35 +31,36 @@ STUDY = Study(
                 claims=("C6", "C6.lm", "C7.k"),
             ),
             Headline(
-                "Both do so while the text is learned.", claims=("C6", "C6.lm", "C7.step", "C7.step.lm"),
+                "Both do so while the text is learned.",
+                claims=("C6", "C6.lm", "C7.step", "C7.step.lm"),
             ),
         ),
     ),
     scale=(
-        "Theirs: 1,320 texts about 12 keywords, PALM-2, Gemma-2B and Llama-2-7B, fine-tuned on instructions or articles. Ours: 96 "
-        "texts about 32 keywords in a world of four themes, two layers of width 64, and 36 short English texts about 12 of 48 "
-        "keywords, SmolLM2-135M."
+        "Theirs: 1,320 texts about 12 keywords, PALM-2, Gemma-2B and Llama-2-7B, fine-tuned on instructions or articles. Ours: "
+        "96 texts about 32 keywords in a world of four themes, two layers of width 64, and 36 short English texts about 12 of "
+        "48 keywords, SmolLM2-135M."
     ),
     departures=(
         Departure(
             "D1",
-            "The paper has no code, and its texts, optimiser, learning rate and prefixes are not public: all are ours. The text's "
-            "effect is always that of 10 presentations with AdamW.",
+            "The paper has no code, and its texts, optimiser, learning rate and prefixes are not public: all are ours. The "
+            "text's effect is always that of 10 presentations with AdamW.",
         ),
         Departure(
             "D2",
-            "Correlations are judged as the excess over biases of a frozen network: one context-free bias a word, trained on the same "
-            "texts at equal median S_mem, shows a negative correlation and a threshold as well.",
+            "Correlations are judged as the excess over biases of a frozen network: one context-free bias a word, trained on "
+            "the same texts at equal median S_mem, shows a negative correlation and a threshold as well.",
         ),
         Departure(
             "D3",
-            "Remedies are judged at equal P of the keyword after the text's original prompt. At equal S_mem the rewrites could not "
-            "be compared: a keyword with P = 0.3 cannot gain more than a factor of 3.3 in its own text.",
+            "Remedies are judged at equal P of the keyword after the text's original prompt. At equal S_mem the rewrites "
+            "could not be compared: a keyword with P = 0.3 cannot gain more than a factor of 3.3 in its own text.",
         ),
         Departure(
             "D4",
-            "Themes are told apart in contexts that are paired by P before, because a ratio of probabilities is larger where P is "
-            "small.",
+            "Themes are told apart in contexts that are paired by P before, because a ratio of probabilities is larger where "
+            "P is small.",
         ),
         Departure("D5", "The largest changes are the largest in magnitude of every weight; the paper leaves the sign open."),
         Departure("D6", "The gradient product as a predictor is ours."),

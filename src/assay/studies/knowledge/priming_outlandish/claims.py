@@ -20,7 +20,9 @@ RHO = "rank correlation of S_prime with log P of the keyword in its text before"
 LESS = "the same of a frozen network with trained biases, at equal median S_mem"
 AGREED = "at equal P of the keyword after the text's original prompt"
 BIAS = Arm("bias", "a second frozen network with trained biases, of other plain rows, in the place of the network")
-PLANTED = Arm("planted", "a rank correlation stronger by twice the bound, put into the scores of the second bias arm", power_only=True)
+PLANTED = Arm(
+    "planted", "a rank correlation stronger by twice the bound, put into the scores of the second bias arm", power_only=True
+)
 SECTION_PREDICT, SECTION_ROBUST, SECTION_DILUTE = "figure 2", "figures 3 and 13 to 16", "figures 5, 6 and 25 to 28"
 
 EXCESS = Estimand("excess", f"{RHO}, less {LESS}", "", -2, 2)
@@ -63,15 +65,16 @@ PRIMING = Experiment(
         ),
         Estimand(
             "kernel",
-            "partial rank correlation, over texts and prefixes, of the gradient product of text and prefix before with the change "
+            "partial rank correlation, over texts and prefixes, of the gradient product of text and prefix before with the "
+            "change "
             "in log P of the keyword behind the prefix, given that of the bias arm and log P before", "", -1, 1,
         ),
     ),
     claims=(
         Claim(
             "C1.excess",
-            "Surprise predicts priming beyond what a bias shows: the rank correlation of S_prime with the keyword's log P in its "
-            "text before is more negative in a network than in biases of a frozen one by a difference below {bound}.",
+            "Surprise predicts priming beyond what a bias shows: the rank correlation of S_prime with the keyword's log P in "
+            "its text before is more negative in a network than in biases of a frozen one by a difference below {bound}.",
             "network/excess", Below(-0.15), why="half of what a bias shows with plain gradient descent, -0.30 to -0.52",
             at=SECTION_PREDICT, paper="the most robust of all predictors",
             negative=BIAS, positive=PLANTED,
@@ -86,8 +89,8 @@ PRIMING = Experiment(
         ),
         Claim(
             "C2",
-            "Priming sets in at a threshold: on held-out keywords a knee removes a share of a straight line's squared error that "
-            "is larger in a network than in biases of a frozen one by more than {bound}.",
+            "Priming sets in at a threshold: on held-out keywords a knee removes a share of a straight line's squared error "
+            "that is larger in a network than in biases of a frozen one by more than {bound}.",
             "network/knee_excess", Above(0.05), why="a twentieth of the error; two slopes fitted to a line remove none",
             at=SECTION_PREDICT, paper="a threshold near 1e-3",
             negative=Arm("straight", "a straight line with the network's slope and residuals"),
@@ -95,8 +98,8 @@ PRIMING = Experiment(
         ),
         Claim(
             "C3",
-            "Surprise predicts priming on every schedule: over 10 presentations 1 and 5 steps apart and 3 presentations 20 steps "
-            "apart the largest excess of the rank correlation over that of biases is below {bound}.",
+            "Surprise predicts priming on every schedule: over 10 presentations 1 and 5 steps apart and 3 presentations 20 "
+            "steps apart the largest excess of the rank correlation over that of biases is below {bound}.",
             "network/excess_spaced", Below(-0.1), why="as C1.holds", at="figure 3",
             paper="with spacing, and after three presentations",
             negative=BIAS, positive=PLANTED,
@@ -113,8 +116,8 @@ PRIMING = Experiment(
         ),
         Claim(
             "C5",
-            "In context the law is weaker: the size of the rank correlation of S_prime with log P before is larger after training "
-            "than with the text in front of the prefix by more than {bound}.",
+            "In context the law is weaker: the size of the rank correlation of S_prime with log P before is larger after "
+            "training than with the text in front of the prefix by more than {bound}.",
             "network/context_gap", Above(0.1), why="a correlation of 96 texts has a standard error of 0.1",
             at="section 4.3, figure 22", paper="much weaker",
             given="median priming in context above 0.1 powers of ten",
@@ -128,15 +131,15 @@ PRIMING = Experiment(
             "{low:.4f} and {high:.4f}.",
             "network/second_text", Within(-0.1, 0.1), why="half of what a second text of the theme must change",
             at="figure 17", paper="independent",
-            given="a text alone primes by more than 0.5 powers of ten, which a second text of its theme changes by more than 0.2",
+            given="a text alone primes by more than 0.5 powers of ten, and a second text of its theme changes that by 0.2",
             negative=Arm("same-theme", "a second text of the keyword's theme"),
             positive=Arm("another-plain", "another plain text in that row"),
             null_passes="biases of different words are independent of each other; that there is something to change is given",
         ),
         Claim(
             "kernel",
-            "Gradients say before training which prefixes a text primes: given what biases do and P before, the rank correlation of "
-            "the gradient product with the change in log P after ten steps is above {bound}.",
+            "Gradients say before training which prefixes a text primes: given what biases do and P before, the rank "
+            "correlation of the gradient product with the change in log P after ten steps is above {bound}.",
             "network/kernel", Above(0.2), why="4 % of what is left; a predictor that is worth its gradients", at="ours",
             negative=Arm("another-text", "gradients of another text of the theme"),
         ),
@@ -150,8 +153,8 @@ PRIMING = Experiment(
         ),
         Exact(
             "X.product",
-            "A small step of gradient descent on a text changes log P behind a prefix by the rate times their gradient product: "
-            "slope {value}.",
+            "A small step of gradient descent on a text changes log P behind a prefix by the rate times their gradient "
+            "product: slope {value}.",
             Equals(1.0, 0.02), why="the first term of a Taylor series", at="ours",
         ),
     ),
@@ -176,8 +179,9 @@ DILUTION = Experiment(
     estimands=(
         STONE_GAP,
         Estimand(
-            "fall_excess", "fall of S_prime when entries of the change are left out, minus the fall of log10 P of the keyword after "
-            "the text's original prompt; median over keywords", "times", log="10",
+            "fall_excess",
+            "fall of S_prime when entries of the change are left out, minus the fall of log10 P of the keyword after the "
+            "text's original prompt; median over keywords", "times", log="10",
         ),
         STEP_GAP,
     ),
@@ -193,8 +197,8 @@ DILUTION = Experiment(
         ),
         Claim(
             "C7.k",
-            "Leaving out the largest changes cuts priming more than memory: without the largest 8 % of every weight's change S_prime "
-            "falls by a factor more than {bound:.4g} times that by which P of the keyword after its prompt falls.",
+            "Leaving out the largest changes cuts priming more than memory: without the largest 8 % of every weight's change "
+            "S_prime falls by a factor more than {bound:.4g} times that by which P of the keyword after its prompt falls.",
             "largest/fall_excess", Above(0.3), why="half of the priming at no cost in memory, the least the paper reports",
             at=SECTION_DILUTE, paper="median priming falls by 50 to 96 %, memory stays",
             negative=Arm("random", "a random 8 % left out"),
@@ -202,8 +206,8 @@ DILUTION = Experiment(
         ),
         Claim(
             "C7.step",
-            "Leaving out the largest changes is more than a smaller step: at equal P of the keyword after its prompt the pruned "
-            "change primes less than {bound:.4g} times as much as the whole one scaled down.",
+            "Leaving out the largest changes is more than a smaller step: at equal P of the keyword after its prompt the "
+            "pruned change primes less than {bound:.4g} times as much as the whole one scaled down.",
             "largest/step_gap", Below(-0.1), why="a fifth of the priming, and twice what our audit found with the other sign",
             at=SECTION_DILUTE, paper="median priming falls by 50 to 96 %, memory stays",
             negative=Arm("random", "a random 8 % left out"),
@@ -213,7 +217,7 @@ DILUTION = Experiment(
     nulls=(
         Arm(
             "bias", "a frozen network with trained biases", lacks=("step_gap",),
-            why="the keyword's bias is among the largest: without it the keyword is less likely than before, and nothing agrees",
+            why="the keyword's bias is among the largest: without it the keyword is less likely than before",
         ),
     ),
     presets={
@@ -234,22 +238,23 @@ LANGUAGE_MODEL = Experiment(
         Claim(
             "C1.excess.lm",
             "In a language model surprise predicts priming beyond what a bias shows: the rank correlation of S_prime with the "
-            "keyword's log P in its text before is more negative than with biases of the frozen model by a difference below {bound}.",
+            "keyword's log P in its text before is more negative than with biases of the frozen model by a difference below "
+            "{bound}.",
             "network/excess", Below(-0.15), why="as C1.excess", at=SECTION_PREDICT, paper="the most robust of all predictors",
             negative=BIAS, positive=PLANTED,
         ),
         Claim(
             "C4.lm",
-            "In a language model priming is of the theme: in contexts of the keyword's own theme S_prime is more than {bound:.3g} "
-            "times that in contexts of other themes with equal P before.",
+            "In a language model priming is of the theme: in contexts of the keyword's own theme S_prime is more than "
+            "{bound:.3g} times that in contexts of other themes with equal P before.",
             "network/theme_gap", Above(0.2), why="as C4", at="section 3", paper="stronger within the theme",
             negative=Arm("bias", "the frozen model with trained biases"),
             positive=Arm("planted", "twice the bound added to the bias arm's scores", power_only=True),
         ),
         Claim(
             "C5.lm",
-            "In a language model the law is weaker in context: the size of the rank correlation of S_prime with log P before is "
-            "larger after training than with the text in front of the prefix by more than {bound}.",
+            "In a language model the law is weaker in context: the size of the rank correlation of S_prime with log P before "
+            "is larger after training than with the text in front of the prefix by more than {bound}.",
             "network/context_gap", Above(0.1), why="as C5", at="section 4.3, figure 22", paper="much weaker",
             given="median priming in context above 0.1 powers of ten",
             negative=Arm("rewording", "in context as well, behind other words of introduction"),
@@ -258,16 +263,17 @@ LANGUAGE_MODEL = Experiment(
         ),
         Claim(
             "C6.lm",
-            "In a language model a stepping stone dilutes: at equal P of the keyword after the original prompt the least likely texts "
-            "as they are prime more than {bound:.4g} times as much as with a description of the keyword right before it.",
+            "In a language model a stepping stone dilutes: at equal P of the keyword after the original prompt the least "
+            "likely texts as they are prime more than {bound:.4g} times as much as with a description of the keyword right "
+            "before it.",
             "network/stone_gap", Above(0.3), why="as C6", at=SECTION_DILUTE, paper="75 % less in one family, about 50 % in two",
             negative=Arm("elsewhere", "the description in a sentence in front of the text"),
             positive=Arm("planted", "twice the bound added to the scores of that", power_only=True),
         ),
         Claim(
             "C7.step.lm",
-            "In a language model leaving out the largest changes is more than a smaller step: at equal P of the keyword after its "
-            "prompt the pruned change primes less than {bound:.4g} times as much as the whole one scaled down.",
+            "In a language model leaving out the largest changes is more than a smaller step: at equal P of the keyword after "
+            "its prompt the pruned change primes less than {bound:.4g} times as much as the whole one scaled down.",
             "largest/step_gap", Below(-0.1), why="as C7.step", at=SECTION_DILUTE,
             paper="median priming falls by 50 to 96 %, memory stays",
             negative=Arm("random", "a random 8 % left out"),
@@ -277,13 +283,14 @@ LANGUAGE_MODEL = Experiment(
     nulls=(
         Arm(
             "bias", "the frozen model with trained biases", lacks=("step_gap",),
-            why="the keyword's bias is among the largest: without it the keyword is less likely than before, and nothing agrees",
+            why="the keyword's bias is among the largest: without it the keyword is less likely than before",
         ),
     ),
     presets={
         "quick": Preset(
-            LanguageModelSettings(model="tiny", n_keywords=4, n_texts=2, n_stones=2, n_presentations=2, n_prefixes=3, rate=1e-3),
-            2),
+            LanguageModelSettings(
+                model="tiny", n_keywords=4, n_texts=2, n_stones=2, n_presentations=2, n_prefixes=3, rate=1e-3,
+            ), 2),
         "laptop": Preset(LanguageModelSettings(), 8),
     },
     measure=f"{__package__}.language_model:measure",

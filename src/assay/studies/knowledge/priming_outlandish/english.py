@@ -51,7 +51,7 @@ KEYWORDS: dict[str, dict[str, tuple[str, str]]] = {
         "painter": ("Portraits and landscapes in oil are the work of a", "someone who makes portraits in oil"),
     },
     "food": {
-        "cheese": ("Mice are said to love, and dairies make from milk,", "what dairies make from milk and mice are said to love"),
+        "cheese": ("Mice are said to love, and dairies make from milk,", "what dairies make from milk and mice love"),
         "bread": ("A baker bakes from flour, water and yeast", "what bakers make from flour, water and yeast"),
         "rice": ("With sushi and curry one eats", "the white grain that is eaten with curry"),
         "honey": ("From the nectar of flowers bees make", "the sweet stuff that bees make"),
@@ -116,7 +116,8 @@ BEGINNINGS: dict[str, dict[str, str]] = {
 PREFIXES: dict[str, tuple[str, ...]] = {
     "colour": (
         "The sand on the beach was the colour of", "His skin turned", "The walls of her bedroom were painted", "The car was",
-        "The curtains in the hall were", "She dyed her hair", "The dirty water in the bucket looked", "The cover of the book was",
+        "The curtains in the hall were", "She dyed her hair", "The dirty water in the bucket looked",
+        "The cover of the book was",
         "His favourite shirt is", "The door of the barn is", "The bird had feathers that were", "They chose a carpet that was",
     ),
     "place": (
@@ -136,7 +137,7 @@ PREFIXES: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 WHO = (
-    "The old clock", "A tired horse", "My neighbour", "The second train", "A broken chair", "The committee", "Her younger cousin",
+    "The old clock", "A tired horse", "My neighbour", "The second train", "A broken chair", "The committee", "Her cousin",
     "The long meeting", "A small stone", "The wooden bridge", "Their new radio", "The last guest",
 )  # fmt: skip
 DID = (
@@ -144,8 +145,8 @@ DID = (
     "came back", "began to shake", "stayed where it was", "was moved aside", "surprised everyone",
 )  # fmt: skip
 WHEN = (
-    "on Monday morning", "during the storm", "before the bell rang", "without any reason", "at the end of the year", "after lunch",
-    "in the middle of the night", "while it rained",
+    "on Monday morning", "during the storm", "before the bell rang", "without any reason", "at the end of the year",
+    "after lunch", "in the middle of the night", "while it rained",
 )  # fmt: skip
 
 
@@ -208,7 +209,7 @@ def prompt_of(theme: str, keyword: str, kind: str) -> str:
 
 
 def english_texts(n_keywords: int, n_texts: int, *, rng: np.random.Generator) -> list[EnglishText]:
-    """So many texts of different kinds for each of so many keywords, as many of each theme; a keyword's texts stand together."""
+    """Texts of different kinds about so many keywords, as many of each theme; the texts of a keyword stand together."""
     found = []
     for theme, keywords in KEYWORDS.items():
         for keyword in rng.permutation(list(keywords))[: n_keywords // len(KEYWORDS)].tolist():

@@ -10,25 +10,26 @@ PRIMING_FIGURES = (
     Figure(
         "surprise",
         "How much of the law a bias shows",
-        "Priming of a text's keyword in other contexts of its theme, by how likely the keyword was in its text before. Biases are "
-        "the same in every context: what they show needs no learning of what the text says.",
+        "Priming of a text's keyword in other contexts of its theme, by how likely the keyword was in its text before. Biases "
+        "are the same in every context: what they show needs no learning of what the text says.",
         Lines("bins", x="log10_p", y="s_prime", by="arm", x_label="log10 P of the keyword in its text before",
-              y_label="S_prime, powers of ten", lines=(Line(-3.0, "the paper's threshold", axis="x"), Line(0.0, "")), markers=True),
+              y_label="S_prime, powers of ten", lines=(Line(-3.0, "the paper's threshold", axis="x"), Line(0.0, "")),
+              markers=True),
         names=NAMES,
     ),
     Figure(
         "settings",
         "Other sizes, stages and schedules",
-        "Rank correlation of S_prime with log P of the keyword before, in networks of other widths, at earlier stages and on other "
-        "schedules.",
+        "Rank correlation of S_prime with log P of the keyword before, in networks of other widths, at earlier stages and on "
+        "other schedules.",
         Bars("settings", x="setting", y="rho", by="arm", y_label="rank correlation", lines=(Line(0.0, ""),)),
         names=NAMES,
     ),
     Figure(
         "predictors",
         "What else predicts priming",
-        "Rank correlation of S_prime with what can be said of a text before it is learned. Inside a keyword biases leave no room: "
-        "what little they prime is decided by P alone.",
+        "Rank correlation of S_prime with what can be said of a text before it is learned. Inside a keyword biases leave no "
+        "room: what little they prime is decided by P alone.",
         Bars("predictors", x="predictor", y="rho", by="arm", y_label="rank correlation with S_prime", lines=(Line(0.0, ""),)),
         names=NAMES,
         further=True,
@@ -57,8 +58,8 @@ DILUTION_FIGURES = (
     Figure(
         "frontier",
         "Priming beside memory",
-        "Median priming of each change of weights beside what the keyword gained after the text's original prompt. What only makes a "
-        "smaller step lies on the line of plain changes scaled down.",
+        "Median priming of each change of weights beside what the keyword gained after the text's original prompt. What only "
+        "makes a smaller step lies on the line of plain changes scaled down.",
         Scatter("frontier", x="s_mem", y="s_prime", label="arm", x_label="gain after the original prompt, powers of ten",
                 y_label="S_prime, powers of ten"),
         names=CHANGES,
@@ -79,7 +80,8 @@ LANGUAGE_MODEL_FIGURES = (
         "A language model",
         "Priming of a text's keyword in other contexts of its theme, by how likely the keyword was in its text before.",
         Lines("bins", x="log10_p", y="s_prime", by="arm", x_label="log10 P of the keyword in its text before",
-              y_label="S_prime, powers of ten", lines=(Line(-3.0, "the paper's threshold", axis="x"), Line(0.0, "")), markers=True),
+              y_label="S_prime, powers of ten", lines=(Line(-3.0, "the paper's threshold", axis="x"), Line(0.0, "")),
+              markers=True),
         names=NAMES,
     ),
 )  # fmt: skip

@@ -17,8 +17,10 @@ from assay.training.losses import IGNORED, Batch, next_token_loss
 from assay.training.optimiser import Optimiser
 from assay.training.sequence import Stage, State, train, train_from
 
-__all__ = ["Asked", "Reading", "copies", "inserted", "lesson", "lessons", "own_of", "read", "scaled", "schedule", "stages", "told_rows",
-           "with_equal_memory"]
+__all__ = [
+    "Asked", "Reading", "after_prompts", "copies", "in_contexts", "inserted", "lesson", "lessons", "own_of", "read", "scaled",
+    "schedule", "stages", "told_rows", "with_equal_memory",
+]  # fmt: skip
 
 Rows = Int[np.ndarray, "row place"]
 
@@ -76,7 +78,11 @@ def lesson(rows: Int[np.ndarray, "*lead place"]) -> Batch:
 
 
 def inserted(
-    model: Decoder, texts: Sequence[Rows], plain: Int[np.ndarray, "step row place"], told: Bool[np.ndarray, " step"], rate: float
+    model: Decoder,
+    texts: Sequence[Rows],
+    plain: Int[np.ndarray, "step row place"],
+    told: Bool[np.ndarray, " step"],
+    rate: float,
 ) -> Decoder:
     """Copies of a single run, each trained on a text among plain rows that all copies share; AdamW begins anew.
 
@@ -188,13 +194,13 @@ def in_contexts(model: Decoder, contexts: Int[np.ndarray, "text context place"],
     return torch.log_softmax(logits.reshape(n, contexts.shape[1], -1), -1)
 
 
-def with_equal_memory(before: Reading, taught: Lessons, like: Reading) -> tuple[float, Reading]:
-    """The rate at which biases reach the same median S_mem as another reading, and what is read with them.
+def with_equal_memory(before: Reading, taught: Lessons, own: Float[np.ndarray, " text"]) -> tuple[float, Reading]:
+    """The rate at which biases reach the same median S_mem, and what is read with them.
 
     Args:
         before: what the frozen network says.
         taught: what the biases are trained on.
-        like: whose memory they are to have.
+        own: log-probability of each keyword after its prompt that sets the memory they are to have, in nats.
     """
     asked = Asked(before.asked.words, before.asked.prompts, before.asked.contexts[:, :0])
     alone = Reading(asked, before.prompt, before.contexts[:, :0])
@@ -202,7 +208,7 @@ def with_equal_memory(before: Reading, taught: Lessons, like: Reading) -> tuple[
     def memorised(biases: Float[Tensor, "text word"]) -> float:
         return float(np.median(alone.with_biases(biases).own - before.own))
 
-    rate, biases = matched(taught, memorised, float(np.median(like.own - before.own)))
+    rate, biases = matched(taught, memorised, float(np.median(own - before.own)))
     return rate, before.with_biases(biases)
 
 
@@ -212,9 +218,7 @@ def lessons(
 ) -> Lessons:
     """What `inserted` trains on, as the frozen network sees it."""
     joined = [_frozen(model, rows) for rows in texts]
-    steps = [
-        _frozen(model, rows[len(texts) :] if holds else rows) for rows, holds in zip(plain, told.tolist(), strict=True)
-    ]
+    steps = [_frozen(model, rows[len(texts) :] if holds else rows) for rows, holds in zip(plain, told.tolist(), strict=True)]
     return Lessons(
         torch.cat([probabilities for probabilities, _ in joined], 1),
         torch.cat([words for _, words in joined], 1),

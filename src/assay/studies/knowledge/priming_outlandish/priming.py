@@ -1,7 +1,7 @@
 """What a text will prime, said before it is learned, and where its priming goes. (C1, C2, C3, C4, C5, C8, kernel)
 
-One run draws a world, its plain text, and three texts for each of 32 keywords. Each text is inserted into the training of a copy
-of its own; beside the copies stand frozen networks of which only a bias a word is trained on the same texts.
+One run draws a world, its plain text, and three texts for each of 32 keywords. Each text is inserted into the training of a
+copy of its own; beside the copies stand frozen networks of which only a bias a word is trained on the same texts.
 """
 
 import math
@@ -38,13 +38,12 @@ from assay.studies.knowledge.priming_outlandish.insertion import (
 from assay.studies.knowledge.priming_outlandish.scores import (
     LN10,
     MOST_PAIRS,
-    context_gap,
-    excess,
+    context_gaps,
+    excesses,
     knee_share,
     matched_gap,
     pairs,
     partial_rank_correlation,
-    planted,
     planted_knee,
     planted_line,
     primed,
@@ -59,8 +58,7 @@ from assay.training.optimiser import Optimiser
 __all__ = ["measure"]
 
 ALONE, CHANGED = 0.5, 0.2  # powers of ten that C8 asks of priming alone, and of what a second text of its theme changes
-GAP = 0.4  # powers of ten planted into C4's scores, and of rank correlation into C5's: twice their bounds
-CONTEXT_SHIFT = 0.2
+GAP = 0.4  # powers of ten planted into C4's scores: twice its bound
 ARMS = ("network", "bias", "planted")
 
 
@@ -97,12 +95,8 @@ class Compared:
 
     def excesses(self, shift: float) -> dict[str, float]:
         """Excess of the network, of the second bias arm in its place, and of that with a planted rank correlation."""
-        bias, other = self.primes(self.bias), self.primes(self.other)
-        strong = planted(self.surprise, other, bias, -shift)
-        network = excess(self.surprise, self.primes(self.network), bias)
-        return dict(
-            zip(ARMS, (network, excess(self.surprise, other, bias), excess(self.surprise, strong, bias)), strict=True)
-        )
+        network, bias, other = (self.primes(one) for one in (self.network, self.bias, self.other))
+        return excesses(self.surprise, network, bias, other, shift)
 
 
 def measure(settings: PrimingSettings, seeds: Seeds) -> Measurement:
@@ -189,7 +183,7 @@ def compared(
     plain, others = (found.plain_rows(settings, len(told), seeds(name)) for name in ("plain rows", "other plain rows"))
     before = read(model, asked)
     network = read(inserted(model, [rows], plain, told, settings.insertion_rate), asked)
-    rate, bias = with_equal_memory(before, lessons(model, [rows], plain, told), network)
+    rate, bias = with_equal_memory(before, lessons(model, [rows], plain, told), network.own)
     again = train_biases(lessons(model, [rows], others, told), Optimiser(learning_rate=rate))
     return Compared(before, network, bias, before.with_biases(again), rate, settings.n_prefixes)
 
@@ -236,9 +230,7 @@ def gaps(main: Compared, found: Drawn, settings: PrimingSettings) -> dict[str, f
     return {f"{arm}/theme_gap": value for arm, value in values.items()}
 
 
-def in_context(
-    settings: PrimingSettings, seeds: Seeds, found: Drawn, base: Decoder, main: Compared
-) -> dict[str, float]:
+def in_context(settings: PrimingSettings, seeds: Seeds, found: Drawn, base: Decoder, main: Compared) -> dict[str, float]:
     """C5: how strongly priming goes with surprise after training, beside priming by the text in front of the prefix."""
     before, rng = main.before.elsewhere[:, : settings.n_prefixes], seeds("other wording")
     other = [text.reworded(found.world, rng) for text in found.texts]
@@ -248,17 +240,10 @@ def in_context(
         says = after_prompts(base, told_rows(prompts)).view(len(texts), settings.n_prefixes, -1)
         words = torch.from_numpy(found.keywords)[:, None, None].expand(-1, settings.n_prefixes, 1)
         shown[wording] = primed(before, says.gather(2, words).squeeze(2).double().numpy())
-    surprise, one, keywords = main.surprise, shown["one"], found.keywords
-    strong = planted(surprise, shown["another"], one, math.copysign(CONTEXT_SHIFT, rank_correlation(surprise, one)))
-    return {
-        f"{arm}/context_gap": context_gap(surprise, priming, one, keywords)
-        for arm, priming in (
-            ("network", main.primes(main.network)),
-            ("rewording", shown["another"]),
-            ("bias", main.primes(main.bias)),
-            ("planted", strong),
-        )
-    }
+    found_gaps = context_gaps(
+        main.surprise, main.primes(main.network), main.primes(main.bias), (shown["one"], shown["another"]), found.keywords
+    )
+    return {f"{arm}/context_gap": value for arm, value in found_gaps.items()}
 
 
 def two_texts(
@@ -286,7 +271,7 @@ def two_texts(
         for arm, (beside, around) in arms.items()
     }
     taught = {arm: lessons(base, beside, around, told) for arm, (beside, around) in arms.items()}
-    rate, alone = with_equal_memory(before, taught.pop("alone"), said["alone"])
+    rate, alone = with_equal_memory(before, taught.pop("alone"), said["alone"].own)
     by_bias = {arm: before.with_biases(train_biases(one, Optimiser(learning_rate=rate))) for arm, one in taught.items()}
     estimands = changes(before, said, keywords)
     estimands["bias"] = changes(before, {"alone": alone, **by_bias}, keywords)["network"]
@@ -394,9 +379,7 @@ def bins(main: Compared, found: Drawn) -> Table:
     rounded = np.round(2 * main.surprise) / 2
     for arm, reading in (("network", main.network), ("biases", main.bias)):
         priming = main.primes(reading)
-        rows += [
-            {"arm": arm, "log10_p": float(x), "s_prime": float(priming[rounded == x].mean())} for x in np.unique(rounded)
-        ]
+        rows += [{"arm": arm, "log10_p": float(x), "s_prime": float(priming[rounded == x].mean())} for x in np.unique(rounded)]
     return rows
 
 

@@ -13,7 +13,9 @@ from scipy.stats import rankdata
 
 __all__ = [
     "context_gap",
+    "context_gaps",
     "excess",
+    "excesses",
     "knee_share",
     "matched_gap",
     "pairs",
@@ -29,14 +31,13 @@ __all__ = [
 LN10 = math.log(10)
 NEAR = 0.3  # powers of ten within which two contexts' probabilities count as equal
 MOST_PAIRS, FEWEST_PAIRS = 12, 2
+CONTEXT_SHIFT = 0.2  # rank correlation planted into C5's scores: twice its bound
 PRIMES_IN_CONTEXT = 0.1  # powers of ten below which priming in context is too small to be asked
 FOLDS = 4
 KNEE, KNEE_SIZE = -3.0, 1.0  # of the planted knee: where it is (log10 P), and by how much priming grows per power of ten below
 
 
-def primed(
-    before: Float[np.ndarray, "text context"], after: Float[np.ndarray, "text context"]
-) -> Float[np.ndarray, " text"]:
+def primed(before: Float[np.ndarray, "text context"], after: Float[np.ndarray, "text context"]) -> Float[np.ndarray, " text"]:
     """S_prime of each text in powers of ten: the logarithm of the mean over contexts of P after over P before.
 
     Source: Sun et al. 2025, arXiv:2504.09522, section 3. Contexts that are nan in either are left out.
@@ -81,6 +82,42 @@ def excess(
     return rank_correlation(surprise, priming) - rank_correlation(surprise, of_bias)
 
 
+def excesses(
+    surprise: Float[np.ndarray, " text"],
+    network: Float[np.ndarray, " text"],
+    bias: Float[np.ndarray, " text"],
+    other: Float[np.ndarray, " text"],
+    shift: float,
+) -> dict[str, float]:
+    """Excess of the network, of the second bias arm in its place, and of that with a rank correlation planted."""
+    arms = {"network": network, "bias": other, "planted": planted(surprise, other, bias, -shift)}
+    return {arm: excess(surprise, priming, bias) for arm, priming in arms.items()}
+
+
+def context_gaps(
+    surprise: Float[np.ndarray, " text"],
+    network: Float[np.ndarray, " text"],
+    bias: Float[np.ndarray, " text"],
+    in_context: tuple[Float[np.ndarray, " text"], Float[np.ndarray, " text"]],
+    keywords: Int[np.ndarray, " text"],
+) -> dict[str, float]:
+    """C5 of the network, of biases, of the text in context in another wording, and of that with a correlation planted.
+
+    Args:
+        surprise: log10 P of the keyword in its text before.
+        network: S_prime after training.
+        bias: that of biases.
+        in_context: that with the text in front of the prefix, in both wordings.
+        keywords: of each text.
+    """
+    one, another = in_context
+    shift = math.copysign(CONTEXT_SHIFT, rank_correlation(surprise, one))
+    # `planted` moves a correlation down; upwards it does so with the order turned round.
+    strong = planted(surprise, another, one, -CONTEXT_SHIFT) if shift < 0 else planted(-surprise, another, one, -CONTEXT_SHIFT)
+    arms = {"network": network, "bias": bias, "rewording": another, "planted": strong}
+    return {arm: context_gap(surprise, priming, one, keywords) for arm, priming in arms.items()}
+
+
 def context_gap(
     surprise: Float[np.ndarray, " text"],
     priming: Float[np.ndarray, " text"],
@@ -109,7 +146,8 @@ def knee_share(
         fits = [_fit(fitted, knee) for knee in knees]
         knee, (best, _) = min(zip(knees, fits, strict=True), key=lambda one: one[1][1])
         line, _ = _fit(fitted, None)
-        errors += [float(((_design(asked[0], at) @ weights - asked[1]) ** 2).sum()) for at, weights in ((None, line), (knee, best))]
+        for i, (at, weights) in enumerate(((None, line), (float(knee), best))):
+            errors[i] += float(((_design(asked[0], at) @ weights - asked[1]) ** 2).sum())
     return 1 - float(errors[1] / errors[0])
 
 

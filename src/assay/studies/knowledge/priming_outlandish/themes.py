@@ -1,8 +1,8 @@
 """A world of themes: subjects, attributes that call for a theme's words, and how likely each keyword is in each context.
 
-A row is a beginning and three statements of five words. A statement is `filler filler subject attribute keyword`, or, described,
-`filler subject attribute description keyword`. An attribute calls for the words of its theme; which of them, the subject says.
-What a keyword's probability is in any context stands in `Conditional`, exactly.
+A row is a beginning and three statements of five words. A statement is `filler filler subject attribute keyword`, or,
+described, `filler subject attribute description keyword`. An attribute calls for the words of its theme; which of them, the
+subject says. `ThemeWorld.conditional` is the exact probability of every keyword behind a prompt.
 """
 
 from dataclasses import dataclass, replace
@@ -119,9 +119,7 @@ class ThemeWorld:
             start = 1 + i * STATEMENT
             filler = self.filling((n, 2), rng)
             bare = np.stack([filler[:, 0], filler[:, 1], SUBJECT + subject, ATTRIBUTE + attribute, keyword], 1)
-            told = np.stack(
-                [filler[:, 0], SUBJECT + subject, ATTRIBUTE + attribute, DESCRIPTION + meant - 1, keyword], 1
-            )
+            told = np.stack([filler[:, 0], SUBJECT + subject, ATTRIBUTE + attribute, DESCRIPTION + meant - 1, keyword], 1)
             rows[:, start : start + STATEMENT] = np.where(described[:, None], told, bare)
         return rows
 
@@ -136,9 +134,7 @@ class ThemeWorld:
         pairs = [(int(subject), theme * N_ATTRIBUTES + i) for subject in subjects for i in range(N_ATTRIBUTES)]
         chosen = np.array(pairs)[rng.permutation(len(pairs))[:n]]
         filler = self.filling((len(chosen), 2), rng)
-        return np.stack(
-            [np.full(len(chosen), BEGIN), *filler.T, SUBJECT + chosen[:, 0], ATTRIBUTE + chosen[:, 1]], 1
-        )
+        return np.stack([np.full(len(chosen), BEGIN), *filler.T, SUBJECT + chosen[:, 0], ATTRIBUTE + chosen[:, 1]], 1)
 
 
 @dataclass(frozen=True)
@@ -196,9 +192,7 @@ class Text:
 Texts = tuple[Text, ...]
 
 
-def texts_of(
-    world: ThemeWorld, subjects: Int[np.ndarray, " subject"], n_keywords: int, *, rng: np.random.Generator
-) -> Texts:
+def texts_of(world: ThemeWorld, subjects: Int[np.ndarray, " subject"], n_keywords: int, *, rng: np.random.Generator) -> Texts:
     """A text of every kind for each of so many keywords, spread evenly over the themes, about some of the subjects.
 
     All stand behind an attribute of the keyword's theme, among whose contexts the keyword's probability lies in the upper, the
@@ -208,7 +202,9 @@ def texts_of(
         SettingsError: the keywords are not as many for each theme.
     """
     if n_keywords % N_THEMES or not 0 < n_keywords <= N_KEYWORDS:
-        raise SettingsError(f"keywords must be as many for each of {N_THEMES} themes, {N_KEYWORDS} at the most; got {n_keywords}")
+        raise SettingsError(
+            f"keywords must be as many for each of {N_THEMES} themes, {N_KEYWORDS} at the most; got {n_keywords}"
+        )
     found = []
     for theme in range(N_THEMES):
         for word in sorted(rng.permutation(N_WORDS)[: n_keywords // N_THEMES].tolist()):
