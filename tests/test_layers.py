@@ -113,8 +113,7 @@ SERVE_ONE = {
     "instruments/entity_index/names.py": "audit/exposure finds names with it; planned: lment's string searches",
     "instruments/entity_index/postings.py": "audit/exposure counts with it; planned: lment retrieves chunks with it",
     "instruments/ngrams.py": "planned: palimpsestic-membership's text alone, and facts' sentences in a log",
-    "models/changes.py": "planned: priming-outlandish prunes and scales changes, extractive-structures grafts them",
-    "instruments/first_order.py": "planned: priming-outlandish and likelihood-displacement predict changes from gradients",
+    "instruments/first_order.py": "planned: likelihood-displacement predicts changes from gradients",
     "instruments/probes.py": "planned: situated-theory-of-mind reads the other player's next move off activations",
 }
 

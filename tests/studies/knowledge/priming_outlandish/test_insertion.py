@@ -171,7 +171,9 @@ def test_every_arm_of_dilution_is_what_its_name_says(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(dilution, "inserted", noted)
     monkeypatch.setattr(dilution, "of_change", lambda blank, change, before: of_change(blank, change, before))
     numbers = dilution.numbers
-    monkeypatch.setattr(dilution, "numbers", lambda s, found, arms, by_bias: seen.update(arms) or numbers(s, found, arms, by_bias))
+    monkeypatch.setattr(
+        dilution, "numbers", lambda s, found, arms, by_bias: seen.update(arms) or numbers(s, found, arms, by_bias)
+    )
     pruned: dict[str, Any] = {}
     monkeypatch.setattr(dilution, "norms", lambda changes: pruned.update(changes) or [])
     estimands = dilution.measure(SETTINGS, SEEDS).estimands

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
 from assay.studies.knowledge.priming_outlandish import STUDY, priming
 from assay.studies.knowledge.priming_outlandish.drawing import drawn
 from assay.studies.knowledge.priming_outlandish.insertion import in_contexts, stages
 from assay.studies.knowledge.priming_outlandish.scores import LN10, MOST_PAIRS, NEAR
 from assay.studies.knowledge.priming_outlandish.settings import DilutionSettings, LanguageModelSettings, PrimingSettings
-from assay.core.errors import SettingsError
 
 SETTINGS = PrimingSettings(
     n_tokens=160, d_model=16, n_layers=1, warm_up=20, stages=(10, 15), widths=(8,), n_keywords=12, n_few=8, n_prefixes=4,
@@ -71,7 +71,9 @@ def test_biases_see_the_network_s_plain_rows_and_the_second_ones_others(monkeypa
         priming, "lessons", lambda model, texts, plain, told: seen.append(plain) or lessons(model, texts, plain, told)
     )
     monkeypatch.setattr(
-        priming, "inserted", lambda model, texts, plain, told, rate: seen.append(plain) or inserted(model, texts, plain, told, rate)
+        priming,
+        "inserted",
+        lambda model, texts, plain, told, rate: seen.append(plain) or inserted(model, texts, plain, told, rate),
     )
     told = priming.schedule(2, 1)
     one = priming.compared(SETTINGS, SEEDS, FOUND, BASE, np.arange(6), told)

@@ -289,7 +289,7 @@ LANGUAGE_MODEL = Experiment(
     presets={
         "quick": Preset(
             LanguageModelSettings(
-                model="tiny", n_keywords=4, n_texts=2, n_stones=2, n_presentations=2, n_prefixes=3, rate=1e-3,
+                model="tiny", n_keywords=4, n_texts=1, n_stones=2, n_presentations=2, n_prefixes=2, rate=1e-2, n_halvings=4,
             ), 2),
         "laptop": Preset(LanguageModelSettings(), 8),
     },

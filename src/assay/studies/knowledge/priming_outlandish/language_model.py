@@ -266,7 +266,7 @@ def numbers(
     again = lessons_of(model, settings, [text.plain for text in texts], others)
     other = before.with_biases(train_biases(again, Optimiser(learning_rate=rate)))
 
-    n, surprise, said = settings.n_prefixes, before.own / LN10, before.elsewhere
+    n, log_p, said = settings.n_prefixes, before.own / LN10, before.elsewhere
 
     def primes(after: Float[np.ndarray, "text context"]) -> Float[np.ndarray, " text"]:
         return primed(said[:, :n], after[:, :n])
@@ -275,9 +275,9 @@ def numbers(
     gaps = {arm: theme_gap(said, after, n, keywords) for arm, after in (("network", elsewhere), ("bias", bias.elsewhere))}
     gaps["planted"] = gaps["bias"] + GAP
     groups = {
-        "excess": excesses(surprise, network, by_bias, by_other, settings.planted),
+        "excess": excesses(log_p, network, by_bias, by_other, settings.planted),
         "theme_gap": gaps,
-        "context_gap": context_gaps(surprise, network, by_bias, (shown["one"], shown["another"]), keywords),
+        "context_gap": context_gaps(log_p, network, by_bias, (shown["one"], shown["another"]), keywords),
         "stone_gap": {
             "network": middle(told, "stone stepping"), "elsewhere": middle(told, "stone elsewhere"),
             "bias": bias_stones(settings, model, texts, plain, stones, before, taught, rate),
@@ -286,7 +286,7 @@ def numbers(
     }  # fmt: skip
     groups["stone_gap"]["planted"] = groups["stone_gap"]["elsewhere"] + STONE_GAP
     groups["step_gap"]["planted"] = groups["step_gap"]["random"] + STEP_GAP
-    rounded = np.round(surprise)
+    rounded = np.round(log_p)
     rows: Table = [
         {"arm": arm, "log10_p": float(x), "s_prime": float(priming[rounded == x].mean())}
         for arm, priming in (("network", network), ("biases", by_bias))

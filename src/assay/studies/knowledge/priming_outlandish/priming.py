@@ -80,7 +80,7 @@ class Compared:
     n_prefixes: int
 
     @property
-    def surprise(self) -> Float[np.ndarray, " text"]:
+    def log_p(self) -> Float[np.ndarray, " text"]:
         """log10 P of the keyword in its text before."""
         return self.before.own / LN10
 
@@ -96,7 +96,7 @@ class Compared:
     def excesses(self, shift: float) -> dict[str, float]:
         """Excess of the network, of the second bias arm in its place, and of that with a planted rank correlation."""
         network, bias, other = (self.primes(one) for one in (self.network, self.bias, self.other))
-        return excesses(self.surprise, network, bias, other, shift)
+        return excesses(self.log_p, network, bias, other, shift)
 
 
 def measure(settings: PrimingSettings, seeds: Seeds) -> Measurement:
@@ -231,7 +231,7 @@ def gaps(main: Compared, found: Drawn, settings: PrimingSettings) -> dict[str, f
 
 
 def in_context(settings: PrimingSettings, seeds: Seeds, found: Drawn, base: Decoder, main: Compared) -> dict[str, float]:
-    """C5: how strongly priming goes with surprise after training, beside priming by the text in front of the prefix."""
+    """C5: how strongly priming goes with log P before, after training, beside priming by the text in front of the prefix."""
     before, rng = main.before.elsewhere[:, : settings.n_prefixes], seeds("other wording")
     other = [text.reworded(found.world, rng) for text in found.texts]
     shown = {}
@@ -241,7 +241,7 @@ def in_context(settings: PrimingSettings, seeds: Seeds, found: Drawn, base: Deco
         words = torch.from_numpy(found.keywords)[:, None, None].expand(-1, settings.n_prefixes, 1)
         shown[wording] = primed(before, says.gather(2, words).squeeze(2).double().numpy())
     found_gaps = context_gaps(
-        main.surprise, main.primes(main.network), main.primes(main.bias), (shown["one"], shown["another"]), found.keywords
+        main.log_p, main.primes(main.network), main.primes(main.bias), (shown["one"], shown["another"]), found.keywords
     )
     return {f"{arm}/context_gap": value for arm, value in found_gaps.items()}
 
@@ -301,7 +301,7 @@ def changes(before: Reading, said: Mapping[str, Reading], keywords: Int[np.ndarr
 
 def knees(main: Compared, found: Drawn, seeds: Seeds) -> dict[str, float]:
     """C2: the share of a line's error that a knee removes, less that in the bias arm."""
-    x, y, bias, other = main.surprise, *(main.primes(one) for one in (main.network, main.bias, main.other))
+    x, y, bias, other = main.log_p, *(main.primes(one) for one in (main.network, main.bias, main.other))
     arms = {
         "network": y,
         "bias": other,
@@ -376,7 +376,7 @@ def _gradients(forks: Decoder, values: Float[Tensor, " item"]) -> Float[Tensor, 
 def bins(main: Compared, found: Drawn) -> Table:
     """S_prime by the keyword's probability before, in halves of a power of ten, of the network and of biases."""
     rows: Table = []
-    rounded = np.round(2 * main.surprise) / 2
+    rounded = np.round(2 * main.log_p) / 2
     for arm, reading in (("network", main.network), ("biases", main.bias)):
         priming = main.primes(reading)
         rows += [{"arm": arm, "log10_p": float(x), "s_prime": float(priming[rounded == x].mean())} for x in np.unique(rounded)]
@@ -386,7 +386,7 @@ def bins(main: Compared, found: Drawn) -> Table:
 def correlations(settled: dict[str, Compared]) -> Table:
     """Rank correlation of S_prime with log P before, by network and schedule."""
     return [
-        {"setting": name, "arm": arm, "rho": rank_correlation(one.surprise, one.primes(reading))}
+        {"setting": name, "arm": arm, "rho": rank_correlation(one.log_p, one.primes(reading))}
         for name, one in settled.items()
         for arm, reading in (("network", one.network), ("biases", one.bias))
     ]
@@ -402,7 +402,7 @@ def predictors(main: Compared, found: Drawn, base: Decoder) -> Table:
     loss = (lost.view(len(rows_of), -1).sum(1) / counted).double().numpy()
     says = main.before.prompt.double()
     known = {
-        "log P of the keyword": main.surprise,
+        "log P of the keyword": main.log_p,
         "length": np.array([len(text.plain) for text in found.texts], dtype=float),
         "entropy of the next word": -(says.exp() * says).sum(1).numpy(),
         "loss without the keyword": loss,
@@ -412,7 +412,7 @@ def predictors(main: Compared, found: Drawn, base: Decoder) -> Table:
         priming = main.primes(reading)
         rows += [{"predictor": name, "arm": arm, "rho": rank_correlation(x, priming)} for name, x in known.items()]
         groups = [found.keywords == keyword for keyword in np.unique(found.keywords)]
-        inside = [rank_correlation(main.surprise[group], priming[group]) for group in groups]
+        inside = [rank_correlation(main.log_p[group], priming[group]) for group in groups]
         rows.append({"predictor": "log P, inside keywords", "arm": arm, "rho": float(np.nanmean(inside))})
     return rows
 
@@ -423,7 +423,7 @@ def reached(settled: dict[str, Compared]) -> Table:
         {
             "setting": name, "arm": arm, "s_mem": float(np.median(one.memorised(reading))),
             "s_prime": float(np.median(one.primes(reading))), "bias_rate": one.rate,
-            "least_log10_p": float(one.surprise.min()), "most_log10_p": float(one.surprise.max()),
+            "least_log10_p": float(one.log_p.min()), "most_log10_p": float(one.log_p.max()),
         }
         for name, one in settled.items()
         for arm, reading in (("network", one.network), ("biases", one.bias), ("biases, other plain rows", one.other))

@@ -76,26 +76,26 @@ def partial_rank_correlation(
 
 
 def excess(
-    surprise: Float[np.ndarray, " text"], priming: Float[np.ndarray, " text"], of_bias: Float[np.ndarray, " text"]
+    log_p: Float[np.ndarray, " text"], priming: Float[np.ndarray, " text"], of_bias: Float[np.ndarray, " text"]
 ) -> float:
     """How much more negatively priming goes with the keyword's log-probability before than it does in the bias arm."""
-    return rank_correlation(surprise, priming) - rank_correlation(surprise, of_bias)
+    return rank_correlation(log_p, priming) - rank_correlation(log_p, of_bias)
 
 
 def excesses(
-    surprise: Float[np.ndarray, " text"],
+    log_p: Float[np.ndarray, " text"],
     network: Float[np.ndarray, " text"],
     bias: Float[np.ndarray, " text"],
     other: Float[np.ndarray, " text"],
     shift: float,
 ) -> dict[str, float]:
     """Excess of the network, of the second bias arm in its place, and of that with a rank correlation planted."""
-    arms = {"network": network, "bias": other, "planted": planted(surprise, other, bias, -shift)}
-    return {arm: excess(surprise, priming, bias) for arm, priming in arms.items()}
+    arms = {"network": network, "bias": other, "planted": planted(log_p, other, bias, -shift)}
+    return {arm: excess(log_p, priming, bias) for arm, priming in arms.items()}
 
 
 def context_gaps(
-    surprise: Float[np.ndarray, " text"],
+    log_p: Float[np.ndarray, " text"],
     network: Float[np.ndarray, " text"],
     bias: Float[np.ndarray, " text"],
     in_context: tuple[Float[np.ndarray, " text"], Float[np.ndarray, " text"]],
@@ -104,22 +104,22 @@ def context_gaps(
     """C5 of the network, of biases, of the text in context in another wording, and of that with a correlation planted.
 
     Args:
-        surprise: log10 P of the keyword in its text before.
+        log_p: log10 P of the keyword in its text before.
         network: S_prime after training.
         bias: that of biases.
         in_context: that with the text in front of the prefix, in both wordings.
         keywords: of each text.
     """
     one, another = in_context
-    shift = math.copysign(CONTEXT_SHIFT, rank_correlation(surprise, one))
+    shift = math.copysign(CONTEXT_SHIFT, rank_correlation(log_p, one))
     # `planted` moves a correlation down; upwards it does so with the order turned round.
-    strong = planted(surprise, another, one, -CONTEXT_SHIFT) if shift < 0 else planted(-surprise, another, one, -CONTEXT_SHIFT)
+    strong = planted(log_p, another, one, -CONTEXT_SHIFT) if shift < 0 else planted(-log_p, another, one, -CONTEXT_SHIFT)
     arms = {"network": network, "bias": bias, "rewording": another, "planted": strong}
-    return {arm: context_gap(surprise, priming, one, keywords) for arm, priming in arms.items()}
+    return {arm: context_gap(log_p, priming, one, keywords) for arm, priming in arms.items()}
 
 
 def context_gap(
-    surprise: Float[np.ndarray, " text"],
+    log_p: Float[np.ndarray, " text"],
     priming: Float[np.ndarray, " text"],
     in_context: Float[np.ndarray, " text"],
     keywords: Int[np.ndarray, " text"],
@@ -127,7 +127,7 @@ def context_gap(
     """Size of the rank correlation after training minus its size in context; nan where nothing is primed in context."""
     if typical(in_context, keywords) <= PRIMES_IN_CONTEXT:
         return math.nan
-    return abs(rank_correlation(surprise, priming)) - abs(rank_correlation(surprise, in_context))
+    return abs(rank_correlation(log_p, priming)) - abs(rank_correlation(log_p, in_context))
 
 
 def knee_share(
@@ -199,22 +199,22 @@ def matched_gap(
 
 
 def planted(
-    surprise: Float[np.ndarray, " text"],
+    log_p: Float[np.ndarray, " text"],
     noise: Float[np.ndarray, " text"],
     like: Float[np.ndarray, " text"],
     shift: float,
 ) -> Float[np.ndarray, " text"]:
-    """Normal scores of `noise` with so much of the order of -surprise that in `like` the rank correlation moves by `shift`."""
-    falling = -_normal_scores(surprise)
+    """Normal scores of `noise` with so much of the order of -log_p that in `like` the rank correlation moves by `shift`."""
+    falling = -_normal_scores(log_p)
 
     def mixed(values: Float[np.ndarray, " text"], weight: float) -> Float[np.ndarray, " text"]:
         return math.sqrt(1 - weight * weight) * _normal_scores(values) + weight * falling
 
-    wanted = max(-1.0, rank_correlation(surprise, like) + shift)
+    wanted = max(-1.0, rank_correlation(log_p, like) + shift)
     low, high = 0.0, 1.0
     for _ in range(20):
         middle = (low + high) / 2
-        low, high = (middle, high) if rank_correlation(surprise, mixed(like, middle)) > wanted else (low, middle)
+        low, high = (middle, high) if rank_correlation(log_p, mixed(like, middle)) > wanted else (low, middle)
     return mixed(noise, (low + high) / 2)
 
 

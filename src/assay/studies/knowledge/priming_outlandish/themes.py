@@ -1,8 +1,8 @@
 """A world of themes: subjects, attributes that call for a theme's words, and how likely each keyword is in each context.
 
 A row is a beginning and three statements of five words. A statement is `filler filler subject attribute keyword`, or,
-described, `filler subject attribute description keyword`. An attribute calls for the words of its theme; which of them, the
-subject says. `ThemeWorld.conditional` is the exact probability of every keyword behind a prompt.
+described, `filler subject attribute description keyword`. An attribute calls for the words of its theme, some more strongly
+than others; which of them, the subject says. A filler stands where no keyword comes. `ThemeWorld.conditional` is the exact probability of every keyword behind a prompt.
 """
 
 from dataclasses import dataclass, replace
@@ -23,12 +23,13 @@ DESCRIPTION = ATTRIBUTE + N_THEMES * N_ATTRIBUTES
 FILLER = DESCRIPTION + N_KEYWORDS
 N_STATEMENTS, STATEMENT = 3, 5
 LENGTH = 1 + N_STATEMENTS * STATEMENT
-STAYS = 0.6  # chance that a statement has the theme of the one before
+STAYS = 0.7  # chance that a statement has the theme of the one before
 DESCRIBED = 0.3  # share of statements with a description
 MEANT = 0.3  # chance that a description's own keyword follows it
-REPEATED = 0.25  # chance that a keyword is that of the row's last statement of the same theme
+REPEATED = 0.5  # chance that a keyword is that of the row's last statement of the same theme
 SHARPNESS, FALL = 2.0, 0.3  # of a subject's keywords; and how their popularity falls by rank
-LEAK = (0.003, 0.05)  # chance that an attribute is followed by the words of one other theme, drawn evenly in logarithms
+CALLS = (0.95, 0.4, 0.1)  # chance that a theme's first, second or third attribute is followed by a word of the theme
+LEAK = (3e-4, 0.02)  # chance that it is followed by a word of one other theme, drawn evenly in logarithms
 KINDS = ("likely", "middling", "unlikely")
 MOST_FILLERS = 6  # of a text
 
@@ -40,7 +41,7 @@ class ThemeWorld:
     Attributes:
         n_tokens: size of the vocabulary.
         words: probability of a theme's word after a subject, [subject, theme, word].
-        mixing: chance that an attribute is followed by a theme's word, [attribute, theme].
+        mixing: chance that an attribute is followed by a word of each theme, [attribute, theme]; else a filler comes.
         fillers: probability of each filler.
     """
 
@@ -62,9 +63,8 @@ class ThemeWorld:
         scores = SHARPNESS * rng.normal(size=(N_SUBJECTS, N_THEMES, N_WORDS)) - FALL * np.arange(N_WORDS)
         words = np.exp(scores)
         mixing = np.exp(rng.uniform(*np.log(LEAK), size=(N_THEMES * N_ATTRIBUTES, N_THEMES)))
-        own = np.repeat(np.arange(N_THEMES), N_ATTRIBUTES)
-        mixing[np.arange(len(own)), own] = 0
-        mixing[np.arange(len(own)), own] = 1 - mixing.sum(1)
+        mixing[np.arange(len(mixing)), np.arange(len(mixing)) // N_ATTRIBUTES] = np.tile(CALLS, N_THEMES)
+        mixing /= np.maximum(1, mixing.sum(1, keepdims=True))
         falling = 1 / np.arange(1, n_fillers + 1)
         return cls(n_tokens, words / words.sum(-1, keepdims=True), mixing, falling / falling.sum())
 
@@ -91,8 +91,9 @@ class ThemeWorld:
         earlier = [(tokens[i], _theme_before(tokens, i)) for i in range(place) if 1 <= tokens[i] <= N_KEYWORDS]
         same = [keyword for keyword, theme in earlier if theme == attribute // N_ATTRIBUTES]
         if same:
+            called = found.sum()
             found = (1 - REPEATED) * found
-            found[same[-1] - 1] += REPEATED
+            found[same[-1] - 1] += REPEATED * called
         if described:
             found = (1 - MEANT) * found
             found[tokens[-1] - DESCRIPTION] += MEANT
@@ -109,13 +110,14 @@ class ThemeWorld:
                 theme = np.where(rng.random(n) < STAYS, theme, rng.integers(N_THEMES, size=n))
             subject = rng.integers(N_SUBJECTS, size=n)
             attribute = theme * N_ATTRIBUTES + rng.integers(N_ATTRIBUTES, size=n)
-            keyword = 1 + _drawn(self.keywords(subject, attribute), rng)
-            repeats = (rng.random(n) < REPEATED) & (last[every, theme] > 0)
+            word = _drawn(self.keywords(subject, attribute), rng)
+            keyword = np.where(word < N_KEYWORDS, 1 + word, self.filling((n,), rng))
+            repeats = (word < N_KEYWORDS) & (rng.random(n) < REPEATED) & (last[every, theme] > 0)
             keyword = np.where(repeats, last[every, theme], keyword)
             described = rng.random(n) < DESCRIBED
             meant = 1 + theme * N_WORDS + rng.integers(N_WORDS, size=n)
             keyword = np.where(described & (rng.random(n) < MEANT), meant, keyword)
-            last[every, theme] = keyword
+            last[every, theme] = np.where(keyword <= N_KEYWORDS, keyword, last[every, theme])
             start = 1 + i * STATEMENT
             filler = self.filling((n, 2), rng)
             bare = np.stack([filler[:, 0], filler[:, 1], SUBJECT + subject, ATTRIBUTE + attribute, keyword], 1)
@@ -231,5 +233,5 @@ def _theme_before(tokens: list[int], place: int) -> int:
 
 
 def _drawn(probabilities: Float[np.ndarray, "n keyword"], rng: np.random.Generator) -> Int[np.ndarray, " n"]:
-    """One place a row, drawn by its probabilities."""
-    return np.minimum((rng.random(len(probabilities))[:, None] > probabilities.cumsum(1)).sum(1), N_KEYWORDS - 1)
+    """One place a row, drawn by its probabilities; the number of places where none is, for what is left of one."""
+    return np.asarray((rng.random(len(probabilities))[:, None] > probabilities.cumsum(1)).sum(1))
