@@ -64,6 +64,12 @@ STUDY = Study(
         ),
         Departure("D5", "The largest changes are the largest in magnitude of every weight; the paper leaves the sign open."),
         Departure("D6", "The gradient product as a predictor is ours."),
+        Departure(
+            "D7",
+            "In the toy all texts fit their keyword's theme and differ in how likely it is there; the paper's eleven kinds, "
+            "from facts to permuted words, are in English only. Pruning is asked there of the twelve least likely texts, one a "
+            "keyword, for time.",
+        ),
     ),
     experiments=(PRIMING, DILUTION, LANGUAGE_MODEL),
 )

@@ -73,24 +73,17 @@ def measure(settings: LanguageModelSettings, seeds: Seeds) -> Measurement:
     weights = [3.0 if i in stones else 1.0 for i in range(len(texts))]
     with part(0.1, 0.9, "texts"):
         for i in parts(list(range(len(texts))), weights=weights, label=lambda i: f"text {i + 1} of {len(texts)}"):
-            make = partial(learned, subject, settings, texts[i], plain, seeds.child(f"text {i}"), i in stones)
-            told.append(kept(subject, settings, texts[i], plain, seeds.child(f"text {i}"), i in stones, make))
+            told.append(learn_or_load(subject, settings, texts[i], plain, seeds.child(f"text {i}"), i in stones))
     with part(0.9, 1, "biases"):
         estimands, rows = numbers(settings, model, texts, plain, others, stones, before, shown, told)
     return Measurement({name: float(value) for name, value in estimands.items()}, {"bins": rows})
 
 
-def kept(
-    subject: Subject,
-    settings: LanguageModelSettings,
-    text: EnglishText,
-    plain: Sequence[Sentence],
-    seeds: Seeds,
-    stone: bool,
-    make: partial[dict[str, object]],
+def learn_or_load(
+    subject: Subject, settings: LanguageModelSettings, text: EnglishText, plain: Sequence[Sentence], seeds: Seeds, stone: bool
 ) -> Mapping[str, object]:
-    """What is measured of a text; looked up where the model has a fingerprint and it was measured before."""
-    key = subject.key
+    """What `learned` measures of a text; looked up where the model has a fingerprint and that was measured before."""
+    make, key = partial(learned, subject, settings, text, plain, seeds, stone), subject.key
     if key is None:
         return make()
     whole = {
@@ -172,7 +165,7 @@ def learned(
 ) -> dict[str, object]:
     """What a text does to the model, as JSON values: log-probabilities after it, and S_prime of remedies at equal P."""
     model = subject.model
-    change = told(model, settings, text.plain, plain, seeds)
+    change = change_by(model, settings, text.plain, plain, seeds)
     with change.inside(model):
         found: dict[str, object] = {
             "own": float(says(model, [(text.prompt, text.completion)])[0]),
@@ -186,7 +179,7 @@ def learned(
         return float(at_equal_p(first, second, 1, settings.n_halvings).difference[0])
 
     for name in ("stepping", "elsewhere"):
-        rewritten = told(model, settings, getattr(text, name), plain, seeds)
+        rewritten = change_by(model, settings, getattr(text, name), plain, seeds)
         found[f"stone {name}"] = gap(whole, of_change(model, settings, text, rewritten))
         del rewritten
     found["step largest"] = gap(of_change(model, settings, text, change.without_largest(settings.share)), whole)
@@ -195,7 +188,7 @@ def learned(
     return found
 
 
-def told(
+def change_by(
     model: LanguageModel, settings: LanguageModelSettings, text: Sentence, plain: Sequence[Sentence], seeds: Seeds
 ) -> Change:
     """The change of weights after so many presentations of a text among plain sentences; the model stays as it is."""
@@ -224,7 +217,7 @@ def of_change(model: LanguageModel, settings: LanguageModelSettings, text: Engli
 def lessons_of(
     model: LanguageModel, settings: LanguageModelSettings, texts: Sequence[Sentence], plain: Sequence[Sentence]
 ) -> Lessons:
-    """What `told` trains on, as the frozen model sees it."""
+    """What `change_by` trains on, as the frozen model sees it."""
     by_text = frozen(model, token_pairs(model.tokenizer, texts))
     longest = max(len(words) for _, words in by_text)
     probabilities = torch.zeros(len(texts), longest, by_text[0][0].shape[1])

@@ -2,7 +2,8 @@
 
 A row is a beginning and three statements of five words. A statement is `filler filler subject attribute keyword`, or,
 described, `filler subject attribute description keyword`. An attribute calls for the words of its theme, some more strongly
-than others; which of them, the subject says. A filler stands where no keyword comes. `ThemeWorld.conditional` is the exact probability of every keyword behind a prompt.
+than others; which of them, the subject says. A filler stands where no keyword comes. `ThemeWorld.conditional` is the exact
+probability of every keyword behind a prompt.
 """
 
 from dataclasses import dataclass, replace
