@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("transformers", reason="needs the extra lm")
+transformers = pytest.importorskip("transformers", reason="needs the extra lm")
 
 from assay.core.errors import InputError
 from assay.core.seeds import Seeds
-from assay.models.pretrained.named import base_model
+from assay.models.pretrained.named import folder_of
+from assay.models.pretrained.text import token_pairs
 from assay.protocols.language_model import load_base
 from assay.studies.knowledge.priming_outlandish import language_model as study
 from assay.studies.knowledge.priming_outlandish.english import (
@@ -55,14 +56,15 @@ def test_texts_are_of_eleven_kinds_about_four_themes() -> None:
 
 def test_keywords_are_one_token_in_the_real_model() -> None:
     try:
-        model = base_model("smollm2-135m")
+        folder = folder_of("smollm2-135m")
     except InputError:
         pytest.skip("smollm2-135m is not in the cache")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     for theme, keywords in KEYWORDS.items():
-        for keyword in keywords:
-            asked = [(prefix, f" {keyword}") for prefix in PREFIXES[theme][:1]]
-            (pair,) = study.token_pairs(model.tokenizer, asked)
-            assert len(pair.completion) == 1, keyword
+        pairs = token_pairs(tokenizer, [(PREFIXES[theme][0], f" {keyword}") for keyword in keywords])
+        assert {keyword: len(pair.completion) for keyword, pair in zip(keywords, pairs, strict=True)} == dict.fromkeys(
+            keywords, 1
+        )
 
 
 def test_a_text_is_presented_at_every_step_and_the_model_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,7 +197,7 @@ def with_theme_bias(change: Change, base: Decoder, asked: Asked, log_odds: float
     along = along * (log_odds / (along * contexts).sum(1, keepdim=True))
     read_out = change.of("W_U").clone()
     read_out[torch.arange(n), :, torch.from_numpy(asked.words)] += along
-    return replace(change, tensors={**change.tensors, "W_U": read_out})
+    return replace(change, tensors={**{name: change.of(name) for name in change.tensors}, "W_U": read_out}, scale=1.0)
 
 
 # ---------------------------------------------------------------------------------------------------------------- tables
