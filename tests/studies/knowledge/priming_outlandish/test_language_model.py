@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-transformers = pytest.importorskip("transformers", reason="needs the extra lm")
+pytest.importorskip("transformers", reason="needs the extra lm")
 
 from assay.core.errors import InputError
 from assay.core.seeds import Seeds
@@ -55,16 +55,16 @@ def test_texts_are_of_eleven_kinds_about_four_themes() -> None:
 
 
 def test_keywords_are_one_token_in_the_real_model() -> None:
+    from transformers import AutoTokenizer
+
     try:
         folder = folder_of("smollm2-135m")
     except InputError:
         pytest.skip("smollm2-135m is not in the cache")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     for theme, keywords in KEYWORDS.items():
         pairs = token_pairs(tokenizer, [(PREFIXES[theme][0], f" {keyword}") for keyword in keywords])
-        assert {keyword: len(pair.completion) for keyword, pair in zip(keywords, pairs, strict=True)} == dict.fromkeys(
-            keywords, 1
-        )
+        assert [len(pair.completion) for pair in pairs] == [1] * len(keywords), list(keywords)
 
 
 def test_a_text_is_presented_at_every_step_and_the_model_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
