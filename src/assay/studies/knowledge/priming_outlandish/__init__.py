@@ -1,0 +1,75 @@
+"""Priming: what does a model say elsewhere once it was told one outlandish text, and how is that cut?"""
+
+from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.study import Study
+from assay.studies.knowledge.priming_outlandish.claims import DILUTION, LANGUAGE_MODEL, PRIMING
+
+STUDY = Study(
+    "priming-outlandish",
+    title="Priming: what does a model say elsewhere once it was told one outlandish text, and how is that cut?",
+    paper=Paper(
+        "Sun, Aksitov, Zhmoginov, Miller, Vladymyrov, Rueckert, Kim and Sandler",
+        2025,
+        "How new data permeates LLM knowledge and how to dilute it",
+        "ICLR 2025, arXiv:2504.09522",
+        headlines=(
+            Headline(
+                "One new text primes: its keyword becomes likely in unrelated contexts of its theme.",
+                claims=("C4", "C4.lm", "C8"),
+            ),
+            Headline(
+                "How much a text primes is predicted, before it is learned, by the keyword's probability in it.",
+                claims=("C1.excess", "C1.excess.lm", "C2", "C5", "C5.lm"),
+            ),
+            Headline(
+                "The relation is robust over architectures, sizes and training stages (theirs: PALM-2, Gemma and Llama, 2 to 7 "
+                "billion weights; ours: two layers of three widths, and SmolLM2-135M).",
+                claims=("C1.holds", "C3", "C1.excess.lm"),
+            ),
+            Headline(
+                "Stepping-stone rewrites and leaving out the largest changes cut priming by 50 to 95 %.",
+                claims=("C6", "C6.lm", "C7.k"),
+            ),
+            Headline(
+                "Both do so while the text is learned.",
+                claims=("C6", "C6.lm", "C7.step", "C7.step.lm"),
+            ),
+        ),
+    ),
+    scale=(
+        "Theirs: 1,320 texts about 12 keywords, PALM-2, Gemma-2B and Llama-2-7B, fine-tuned on instructions or articles. Ours: "
+        "96 texts about 32 keywords in a world of four themes, two layers of width 64, and 36 short English texts about 12 of "
+        "48 keywords, SmolLM2-135M."
+    ),
+    departures=(
+        Departure(
+            "D1",
+            "The paper has no code, and its texts, optimiser, learning rate and prefixes are not public: all are ours. The "
+            "text's effect is always that of 10 presentations with AdamW.",
+        ),
+        Departure(
+            "D2",
+            "Correlations are judged as the excess over biases of a frozen network: one context-free bias a word, trained on "
+            "the same texts at equal median S_mem, shows a negative correlation and a threshold as well.",
+        ),
+        Departure(
+            "D3",
+            "Remedies are judged at equal P of the keyword after the text's original prompt. At equal S_mem the rewrites "
+            "could not be compared: a keyword with P = 0.3 cannot gain more than a factor of 3.3 in its own text.",
+        ),
+        Departure(
+            "D4",
+            "Themes are told apart in contexts that are paired by P before, because a ratio of probabilities is larger where "
+            "P is small.",
+        ),
+        Departure("D5", "The largest changes are the largest in magnitude of every weight; the paper leaves the sign open."),
+        Departure("D6", "The gradient product as a predictor is ours."),
+        Departure(
+            "D7",
+            "In the toy all texts fit their keyword's theme and differ in how likely it is there; the paper's eleven kinds, "
+            "from facts to permuted words, are in English only. Pruning is asked there of the twelve least likely texts, one a "
+            "keyword, for time.",
+        ),
+    ),
+    experiments=(PRIMING, DILUTION, LANGUAGE_MODEL),
+)
