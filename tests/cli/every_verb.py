@@ -43,6 +43,7 @@ CALLS: dict[str, tuple[tuple[str, ...], set[int]]] = {
     "facts convert": (("facts.json", "--from", "alpaca"), {0, 3}),
     "facts template": ((), {0}),
     "facts schema": ((), {0}),
+    "store init": ((), {0}),
     "store ls": ((), {0}),
     "store verify": ((), {0}),
     "store export": (("away",), {0}),

@@ -168,11 +168,11 @@ def audit_model(
 
 def _check_folders(*models: object) -> None:
     """Nothing; a folder of the user's own whose declarations break a limit is refused before anything of it is built."""
-    from assay.models.pretrained.limits import check_limits
+    from assay.models.pretrained.folder_limits import check_model_folder
 
     for one in models:
         if isinstance(one, (str, Path)) and Path(one).is_dir():
-            check_limits(Path(one))
+            check_model_folder(Path(one))
 
 
 def read_facts_with(

@@ -61,7 +61,8 @@ def _call(node: ast.FunctionDef | ast.ClassDef) -> str:
 
 def _arguments(given: ast.arguments) -> str:
     plain = [*given.posonlyargs, *given.args]
-    defaults = [None] * (len(plain) - len(given.defaults)) + list(given.defaults)
+    defaults: list[ast.expr | None] = [None] * (len(plain) - len(given.defaults))
+    defaults += given.defaults
     found = [one.arg + (f"={_short(default)}" if default else "") for one, default in zip(plain, defaults, strict=True)]
     if given.vararg:
         found.append(f"*{given.vararg.arg}")

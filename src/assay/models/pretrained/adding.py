@@ -114,10 +114,10 @@ def _from_gguf(path: Path, into: Path, name: str) -> Mapping[str, object]:
 
 
 def _add_folder(folder: Path, name: str, allow_pickle: bool) -> CachedModel:
-    from assay.models.pretrained.limits import check_limits
+    from assay.models.pretrained.folder_limits import check_model_folder
     from assay.models.pretrained.loading import load
 
-    check_limits(folder)
+    check_model_folder(folder)
     loaded = load(folder, allow_pickle=allow_pickle)
     notes = tuple(
         f"the tokenizer does not give back {text!r}" for text in round_trip_faults(loaded.tokenizer, ROUND_TRIP_TEXTS)

@@ -1,4 +1,4 @@
-"""Reads a tokenizer file and encodes a sentence with it: a script for a limited child, see `limits`, without Assay."""
+"""Reads a tokenizer file and encodes a sentence with it: a script for a limited child, see `folder_limits`, without Assay."""
 
 import os
 import sys

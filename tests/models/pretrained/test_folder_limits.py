@@ -10,7 +10,7 @@ pytest.importorskip("transformers", reason="needs the extra 'lm'")
 
 import assay
 from assay.core.errors import InputError
-from assay.models.pretrained.limits import check_limits
+from assay.models.pretrained.folder_limits import check_model_folder
 from assay.models.pretrained.tiny import tiny_folder
 
 
@@ -31,7 +31,7 @@ def altered(sound: Path, folder: Path, name: str, **changes: Any) -> Path:
 
 
 def test_a_sound_folder_is_within_limits(sound: Path) -> None:
-    check_limits(sound)
+    check_model_folder(sound)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_sizes_that_cannot_be_are_refused(sound: Path, tmp_path: Path, changes: 
 def test_the_longest_text_is_a_number(sound: Path, tmp_path: Path, length: object) -> None:
     folder = altered(sound, tmp_path / "model", "tokenizer_config.json", model_max_length=length)
     with pytest.raises(InputError, match="model_max_length must be a number above 0"):
-        check_limits(folder)
+        check_model_folder(folder)
 
 
 BOMB = {"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 60}] * 5}
@@ -77,7 +77,7 @@ ODD = {
 def test_a_tokenizer_that_cannot_read_a_sentence_is_refused(sound: Path, tmp_path: Path, what: str) -> None:
     folder = altered(sound, tmp_path / "model", "tokenizer.json", **ODD[what])
     with pytest.raises(InputError, match=r"tokenizer\.json must be a tokenizer that reads a plain sentence"):
-        check_limits(folder)
+        check_model_folder(folder)
 
 
 @pytest.mark.parametrize(
@@ -96,14 +96,14 @@ def test_a_tokenizer_that_cannot_read_a_sentence_is_refused(sound: Path, tmp_pat
 def test_an_adapters_numbers_are_held_to_limits(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 8} | changes))
     with pytest.raises(InputError, match=says):
-        check_limits(tmp_path)
+        check_model_folder(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", "\xff", "[" * 100_000])
 def test_a_configuration_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text, encoding="latin-1")
     with pytest.raises(InputError, match=r"config\.json must"):
-        check_limits(tmp_path)
+        check_model_folder(tmp_path)
 
 
 def test_an_object_of_the_users_own_needs_its_tokenizer_and_stays_itself() -> None:
