@@ -67,7 +67,7 @@ STUDY = Study(
         ),
         Departure(
             "D6",
-            "AdamW's first beta is 0.5 in the toy: with 0.9 more than a quarter of a step that a passage makes comes behind the "
+            "AdamW's first beta is 0.5 in the toy: with 0.9 more than a quarter of a step that a passage makes comes after the "
             "window of its jump, and hides what falls off again.",
         ),
     ),
