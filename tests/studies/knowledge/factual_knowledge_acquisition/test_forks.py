@@ -18,6 +18,9 @@ from assay.studies.knowledge.factual_knowledge_acquisition.levels import Track
 
 SETTINGS = replace(
     ACQUISITION.presets["quick"].settings,
+    rounds=4,
+    spacing=40,
+    plain=60,
     rate=0.01,
     narrow_rate=0.02,
     features_rate=0.03,

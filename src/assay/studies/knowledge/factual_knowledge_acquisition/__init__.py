@@ -67,8 +67,8 @@ STUDY = Study(
         ),
         Departure(
             "D6",
-            "AdamW's first beta is 0.5 in the toy: with 0.9 more than a quarter of a step that a passage makes comes after the "
-            "window of its jump, and hides what falls off again.",
+            "AdamW's first beta is 0.5 in the toy: with 0.9 more than a quarter of a step that a passage makes comes behind "
+            "the window of its jump, and hides what falls off again.",
         ),
     ),
     experiments=(ACQUISITION, LANGUAGE_MODEL),

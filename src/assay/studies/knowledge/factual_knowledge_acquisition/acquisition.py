@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from assay.claims.study import Measurement, Table
+from assay.core.arrays import Floats, Ints
 from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.models.decoder import Decoder
@@ -429,20 +430,19 @@ def papers(track: Track, settings: AcquisitionSettings) -> tuple[float, float]:
     Effectivity is the highest log P within fifty steps after an exposure minus that at the exposure: a maximum of noise, which
     holds the next exposure as well.
     """
-    place = track.at - int(track.states[0])
+    first, everybody = int(track.states[0]), np.arange(len(track.at))
     item, this = np.nonzero(track.at >= 0)
-    start = place[item, this]
-    fits = start + LONGEST_EFFECT < len(track.states)
-    item, start = item[fits], start[fits]
-    after = track.own[start[:, None] + np.arange(1, LONGEST_EFFECT + 1), item[:, None]]
-    effect = after.max(axis=1) - track.own[start, item]
-    pre = track.own[
-        np.where(track.at < 0, len(track.states), track.at).min(axis=1) - int(track.states[0]), np.arange(len(track.at))
-    ]
-    last = track.at.max(axis=1) - int(track.states[0])
-    peak = track.own[last[:, None] + np.arange(1, LONGEST_EFFECT + 1), np.arange(len(last))[:, None]].max(axis=1)
-    later = track.own[
-        np.abs(track.states[:, None] - track.at.max(axis=1) - settings.plain / 2).argmin(axis=0), np.arange(len(last))
-    ]
-    gained = (peak - pre).mean()
-    return float(effect.mean()), float((later - pre).mean() / gained) if gained > 0 else math.nan
+    start = track.at[item, this] - first
+    effect = _highest(track, start, item) - track.own[start, item]
+    before = track.own[np.where(track.at < 0, track.states[-1], track.at).min(axis=1) - first, everybody]
+    peak = _highest(track, track.at.max(axis=1) - first, everybody)
+    half_way = np.abs(track.states[:, None] - track.at.max(axis=1) - settings.plain / 2).argmin(axis=0)
+    gained = float((peak - before).mean())
+    left = float((track.own[half_way, everybody] - before).mean())
+    return float(effect.mean()), left / gained if gained > 0 else math.nan
+
+
+def _highest(track: Track, place: Ints, item: Ints) -> Floats:
+    """The highest log P of each fact of an item in the fifty states after one, as far as there are so many."""
+    after = (place[:, None] + np.arange(1, LONGEST_EFFECT + 1)).clip(max=len(track.states) - 1)
+    return np.asarray(track.own[after, item[:, None]].max(axis=1))

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +13,8 @@ from torch import Tensor, nn
 from assay.core.arrays import Ints
 from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
-from assay.models.decoder import Decoder, DecoderConfig, Visitor
+from assay.models.decoder import DecoderConfig, Visitor
 from assay.models.runs import SideBySide
-from assay.studies.knowledge.factual_knowledge_acquisition.bigram import Bigram
 from assay.studies.knowledge.factual_knowledge_acquisition.items import BEFORE, FORMS, ROWS, Items, Plan
 from assay.studies.knowledge.factual_knowledge_acquisition.levels import Track
 from assay.studies.knowledge.factual_knowledge_acquisition.settings import AcquisitionSettings
@@ -104,7 +104,7 @@ class Reader:
         batch: rows a step.
     """
 
-    state: State[Decoder] | State[Bigram]
+    state: State[Any]
     read: int
     batch: int
 
@@ -196,9 +196,7 @@ def fresh_loss(worlds: Sequence[World], reader: Reader) -> Float[np.ndarray, " r
 # --------------------------------------------------------------------------------------------------- steps
 
 
-def _stage(
-    rows: Int[np.ndarray, "run row place"], batch: int, first: int, visit: Visitor | None = None
-) -> Stage[nn.Module, Batch]:
+def _stage(rows: Int[np.ndarray, "run row place"], batch: int, first: int, visit: Visitor | None = None) -> Stage[Any, Batch]:
     lessons = _lesson(rows)
     inputs, targets = (part.unflatten(1, (-1, batch)) for part in lessons[:2])
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def invented(n_blocks: int, n_exposures: int, n_plain: int, seeds: Seeds) -> Pas
     pages = Pages(n_plain, ROW_WORDS, forms=(1, 0, 1, 1, 0))
     tellings = np.where(present, max(1, round(n_plain / present.sum())), 0)
     corpus = Corpus.written(world, tellings, pages, rng=seeds("pages"), absent=people)
-    rows, told, held = [], [], []
+    rows, told, held = list[Any](), list[Any](), list[Any]()
     for item, own in enumerate(facts):
         group, block = divmod(item, n_blocks)
         untold = (len(LM_GROUPS) - 1) * n_blocks
@@ -117,7 +118,7 @@ def read_passages(path: Path, n_blocks: int, n_exposures: int, plain: Sequence[s
         )
     order = seeds("passages").permutation(len(found))[:needed].tolist()
     probes = [_probes(found[i], i, path.name) for i in order]
-    rows, told, held = [], [], []
+    rows, told, held = list[Any](), list[Any](), list[Any]()
     untold = (len(LM_GROUPS) - 1) * n_blocks
     for item, (sentences, _, _, _) in enumerate(probes):
         group, block = divmod(item, n_blocks)
