@@ -45,15 +45,16 @@ def test_planted_knowledge_is_the_same_knowledge_dealt_out_by_k() -> None:
 
 def test_a_gap_in_log_odds_at_equal_accuracy_by_hand() -> None:
     frequent, rare = np.array([True, False, False]), np.array([False, True, False])
-    accuracy = np.array([0.0, 0.2, 0.6])
+    quick, slow = np.array([0.0, 0.2, 0.6]), np.array([0.0, 0.3, 0.4])
     odds = np.array([[0.0, 0, 0], [1, 0, 0], [3, 1, 9]])
-    base = np.array([0.5, 0.25, 7])
-    # Accuracy 0.4 lies half-way between the last two: log-odds 2 and 0.5.
-    assert odds_gap(accuracy, odds, 0.4, base, frequent, rare) == pytest.approx((2 - 0.5) - (0.5 - 0.25))
-    assert odds_gap(accuracy, odds, 0.9, base, frequent, rare) == pytest.approx((3 - 1) - 0.25)
-    assert odds_gap(accuracy, odds, 0.0, base, frequent, rare) == pytest.approx(-0.25)
+    other = np.array([[0.0, 0, 0], [9, 9, 9], [0.5, 0.25, 7]])
+    # The slow one ends at 0.4, half-way between the quick one's last two: log-odds 2 and 0.5.
+    gap = (2 - 0.5) - (0.5 - 0.25)
+    assert odds_gap((quick, slow), (odds, other), frequent, rare) == pytest.approx(gap)
+    assert odds_gap((slow, quick), (other, odds), frequent, rare) == pytest.approx(-gap)
+    assert odds_gap((quick, quick), (odds, odds), frequent, rare) == 0
     # One logit more for every fact is no gap.
-    assert odds_gap(accuracy, odds[1] + np.array([[0.0], [1], [2]]), 0.6, odds[1], frequent, rare) == pytest.approx(0)
+    assert odds_gap((quick, quick), (odds + np.array([[0.0], [1], [2]]), odds), frequent, rare) == pytest.approx(0)
     assert PLANTED_GAP == 0.4
 
 

@@ -34,9 +34,9 @@ STUDY = Study(
         ),
     ),
     scale=(
-        "Theirs: English Wikipedia, 3.6 billion tokens with 400 million mentions, and twelve models of 170 million to a billion "
-        "weights. Ours: generated encyclopaedias of 400 and 800 entities on 4,000 and 8,000 chunks of at most 32 words, "
-        "networks of two layers of width 32 and 96, and SmolLM2-135M on 400 chunks."
+        "Theirs: English Wikipedia, 3.6 billion tokens with 400 million mentions, and twelve models of 170 million to a "
+        "billion weights. Ours: generated encyclopaedias of 400 and 800 entities on 4,000 and 8,000 chunks of at most 32 "
+        "words, networks of two layers of width 32 and 96, and SmolLM2-135M on 400 chunks."
     ),
     departures=(
         Departure(

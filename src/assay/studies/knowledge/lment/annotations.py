@@ -23,7 +23,7 @@ __all__ = ["Annotations", "Candidates", "annotated", "beyond", "elsewhere"]
 NONE = -1
 LINK = HOWS.index("link")
 NAMED = tuple(HOWS.index(how) for how in ("link", "alias", "surname"))
-WEIGHTS = (1.0, 1.0, 0.75, 0.5)  # of link, linker, coreference and cluster in the order of chunks, as in the paper
+WEIGHTS = np.array([[1.0], [1.0], [0.75], [0.5]])  # of link, linker, coreference and cluster in the order of chunks
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class Annotations:
         bounds = np.array([1.0, settings.linker, settings.coreference, settings.cluster])[:, None]
         used = np.array([links, linker, coreference, coreference])[:, None]
         accepted = ((parts >= bounds) & used).any(0)
-        strength = (np.array(WEIGHTS)[:, None] * np.where(used, parts, 0.0)).max(0)
+        strength = (WEIGHTS * np.where(used, parts, 0.0)).sum(0) / WEIGHTS.sum()
         return Hits(scores.entity[accepted], self.corpus.mentions.chunk[scores.mention[accepted]], strength[accepted])
 
     def true_hits(self, *, named: bool) -> Hits:
@@ -80,8 +80,8 @@ def annotated(corpus: Corpus, settings: RetrievalSettings, seeds: Seeds) -> Anno
     """The corpus with links some of which are missing or wrong, linked names, and antecedents some of which are wrong."""
     own = corpus.mentions
     linked = _links(corpus, settings, seeds("links"))
-    candidates = _candidates(corpus, linked)
-    known = np.where(linked != NONE, linked, _accepted(candidates, settings.linker, len(own)))
+    candidates = _candidates(corpus, linked, settings.context)
+    known = _meant(linked, candidates, settings)
     forms = {form: i for i, form in enumerate(dict.fromkeys(form for one in corpus.world.surfaces for form in _all(one)))}
     said = [
         forms[tuple(row[start:end])]
@@ -128,15 +128,15 @@ def _links(corpus: Corpus, settings: RetrievalSettings, rng: np.random.Generator
     return np.where(missing, NONE, np.where(wrong, popular, own.entity))
 
 
-def _candidates(corpus: Corpus, linked: Ints) -> Candidates:
+def _candidates(corpus: Corpus, linked: Ints, weight: float) -> Candidates:
     """What a linker of strings proposes, that knows names, how often links lead to whom, and the words of each entity."""
     world, own = corpus.world, corpus.mentions
     names = {
         entity: [world.english(form) for how in ("link", "alias", "surname") for form in forms[how]]
         for entity, forms in enumerate(world.surfaces)
     }
-    times = np.bincount(linked[linked != NONE], minlength=len(names)) + 1.0
-    linker = StringLinker(names, prior=dict(enumerate(times.tolist())), context=_context(corpus))
+    prior = np.sqrt(np.bincount(linked[linked != NONE], minlength=len(names)) + 1.0)
+    linker = StringLinker(names, prior=dict(enumerate(prior.tolist())), context=_context(corpus), weight=weight)
     links = linker.link(corpus.texts)
     # A name found is a mention: forms of mentions are the linker's names, and no two of them touch.
     width = 1 + max(len(text) for text in corpus.texts)
@@ -159,12 +159,16 @@ def _context(corpus: Corpus) -> dict[int, list[str]]:
     return {entity: sorted({world.words[token].lower() for token in own}) for entity, own in enumerate(tokens)}
 
 
-def _accepted(candidates: Candidates, threshold: float, n_mentions: int) -> Ints:
-    """Of each mention the candidate of at least that confidence, which must be above one half; -1 for none."""
-    found = np.full(n_mentions, NONE, dtype=np.int64)
-    sure = candidates.confidence >= max(threshold, 0.5 + 1e-9)
-    found[candidates.mention[sure]] = candidates.entity[sure]
-    return found
+def _meant(linked: Ints, candidates: Candidates, settings: RetrievalSettings) -> Ints:
+    """Who each mention means as far as antecedents go: by the surer of link and linker; -1 where neither says so.
+
+    A link is as sure as links are right. A linker is believed from its threshold on, and above one half.
+    """
+    found, sure = np.full(len(linked), NONE, dtype=np.int64), np.zeros(len(linked))
+    accepted = candidates.confidence >= max(settings.linker, 0.5 + 1e-9)
+    found[candidates.mention[accepted]] = candidates.entity[accepted]
+    sure[candidates.mention[accepted]] = candidates.confidence[accepted]
+    return np.where((linked != NONE) & (sure <= 1 - settings.wrong_links), linked, found)
 
 
 def _mistaken(antecedent: Ints, page: Ints, share: float, rng: np.random.Generator) -> Ints:

@@ -43,7 +43,7 @@ def measure(settings: LanguageModelSettings, seeds: Seeds) -> Measurement:
     )  # fmt: skip
     lesson = drawn_pages(design, settings, settings.n_chunks, seeds)
     world = lesson.corpus.world
-    plan = dosed(lesson, settings, seeds, TREATMENTS)
+    plan = dosed(lesson, settings, seeds, TREATMENTS, n_blocks=1)
     everything = questions(world, range(len(world.facts)), settings.n_asked)
     about_dosed = questions(world, plan.fact.tolist(), settings.n_asked)
     recipe = Recipe(learning_rate=settings.rate, n_epochs=settings.n_epochs, batch_size=settings.batch)

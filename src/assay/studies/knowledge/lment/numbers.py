@@ -44,35 +44,34 @@ def planted_knowledge(
 
 
 def odds_gap(
-    accuracy: Float[np.ndarray, " checkpoint"],
-    odds: Float[np.ndarray, "checkpoint fact"],
-    target: float,
-    base: Float[np.ndarray, " fact"],
+    accuracies: tuple[Floats, Floats],
+    odds: tuple[Floats, Floats],
     frequent: Bool[np.ndarray, " fact"],
     rare: Bool[np.ndarray, " fact"],
 ) -> float:
-    """How much more a network's log-odds of frequent over rare facts are than another's, at the other's mean accuracy, in nats.
+    """How much more a network's log-odds of frequent over rare facts are than another's at equal mean accuracy, in nats.
 
-    Between the checkpoints around that accuracy log-odds are interpolated; a network that never gets there is read at its last
-    checkpoint.
+    The accuracy is the last of the network that knows less; between the checkpoints around it log-odds are interpolated.
 
     Args:
-        accuracy: of the network, over its training.
-        odds: its log-odds of the right answer.
-        target: the other's mean accuracy.
-        base: the other's log-odds.
+        accuracies: of the network and of the other one, [checkpoint].
+        odds: their log-odds of the right answer, [checkpoint fact].
         frequent: facts told often.
         rare: facts told hardly ever.
     """
-    reached = np.flatnonzero(accuracy >= target)
-    if len(reached) and reached[0] > 0:
-        after = int(reached[0])
-        share = (target - accuracy[after - 1]) / (accuracy[after] - accuracy[after - 1])
-        own = (1 - share) * odds[after - 1] + share * odds[after]
-    else:
-        own = odds[0 if len(reached) else -1]
-    more = own - base
+    target = min(accuracy[-1] for accuracy in accuracies)
+    own, other = (_at_accuracy(one, each, float(target)) for one, each in zip(accuracies, odds, strict=True))
+    more = own - other
     return float(more[frequent].mean() - more[rare].mean())
+
+
+def _at_accuracy(accuracy: Floats, odds: Float[np.ndarray, "checkpoint fact"], target: float) -> Floats:
+    """Log-odds where the mean accuracy first arrives at the target."""
+    after = int(np.flatnonzero(accuracy >= target)[0])
+    if after == 0:
+        return np.asarray(odds[0])
+    share = (target - accuracy[after - 1]) / (accuracy[after] - accuracy[after - 1])
+    return np.asarray((1 - share) * odds[after - 1] + share * odds[after])
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class RetrievalSettings:
     wrong_links: Annotated[float, Ge(0), Le(1), doc("share of links that lead to another entity")] = 0.1
     missing_links: Annotated[float, Ge(0), Le(1), doc("share of links that are not marked")] = 0.1
     wrong_antecedents: Annotated[float, Ge(0), Le(1), doc("share of antecedents that are another earlier mention")] = 0.1
+    context: Annotated[float, Ge(0), doc("weight of the words around a name in the linker's confidence")] = 1.0
     linker: Annotated[float, Gt(0), Le(1), doc("confidence from which on a linked name is accepted")] = 0.6
     coreference: Annotated[float, Gt(0), Le(1), doc("coreference score from which on a mention is accepted")] = 0.6
     cluster: Annotated[float, Gt(0), Le(1), doc("share of a cluster's evidence from which on its mentions are accepted")] = 0.5
@@ -34,7 +35,7 @@ class Taught:
     """Facts that pages tell a known number of times, and chunks about untold ones that are added later."""
 
     told: Annotated[tuple[int, ...], doc("how often a fact may be told in a pass, if at all")] = (1, 2, 4, 8, 16, 32)
-    untold: Annotated[float, Gt(0), Le(1), doc("share of facts that pages never tell")] = 0.4
+    untold: Annotated[float, Gt(0), Le(1), doc("share of facts that pages never tell")] = 0.5
     doses: Annotated[tuple[int, ...], doc("chunks of a fact that a fork adds, rising from 0")] = DOSES
     n_dosed: Annotated[int, Ge(1), doc("facts of each treatment that get each dose in a fork")] = 5
     planted: Annotated[float, Gt(0), Le(1), doc("correlation of rank with k planted into scores that know nothing of it")] = 0.5

@@ -1,7 +1,8 @@
 """Facts that pages tell a known number of times, how they are asked, and chunks about untold facts that forks add.
 
-A fork adds, of every dosed fact, a number of chunks. In fork j the i-th fact of a treatment gets the dose (i + j) modulo the
-number of doses: every fact gets every dose in some fork, and all forks have equally many chunks.
+A fork adds, of every dosed fact, a number of chunks. In fork j of a block the i-th fact of a treatment gets the dose (i + j)
+modulo the number of doses, so that every fact gets every dose in some fork, and all forks have equally many chunks. In further
+blocks the treatments change places; with as many blocks as treatments every fact gets every treatment.
 """
 
 from collections.abc import Sequence
@@ -72,15 +73,15 @@ class Dosed:
 
     Attributes:
         fact: of each dosed fact its number.
-        treatment: what its chunks say, as an index into `treatments`.
-        dose: how many chunks of it each fork adds.
-        chunks: of each fork the tokens of what it adds, in random order.
+        treatment: what its chunks say in each block, as an index into `treatments`.
+        dose: how many chunks of it each fork of a block adds.
+        chunks: of each fork, block by block, the tokens of what it adds, in random order.
         treatments: some of `TREATMENTS`.
     """
 
     fact: Int[np.ndarray, " dosed"]
-    treatment: Int[np.ndarray, " dosed"]
-    dose: Int[np.ndarray, "fork dosed"]
+    treatment: Int[np.ndarray, "block dosed"]
+    dose: Int[np.ndarray, "dose dosed"]
     chunks: tuple[tuple[Tokens, ...], ...]
     treatments: tuple[str, ...]
 
@@ -88,28 +89,38 @@ class Dosed:
         """Of each treatment the mean over facts of the slope of log P on log2(1 + chunks added), in nats a doubling."""
         x = np.log2(1.0 + self.dose)
         x = x - x.mean(0)
-        each = (x * log_prob).sum(0) / (x * x).sum(0)
+        each = (x * self._in_blocks(log_prob)).sum(1) / (x * x).sum(0)
         return {name: float(each[self.treatment == i].mean()) for i, name in enumerate(self.treatments)}
 
     def by_dose(self, log_prob: Float[np.ndarray, "fork dosed"]) -> list[tuple[str, int, float]]:
         """Of each treatment and dose the mean gain of log P over the fork that adds nothing of the fact, in nats."""
-        gain = log_prob - np.take_along_axis(log_prob, (self.dose == 0).argmax(0)[None], 0)
-        rows = []
-        for i, name in enumerate(self.treatments):
-            own = self.treatment == i
-            for dose in np.unique(self.dose).tolist():
-                rows.append((name, dose, float(gain[:, own][self.dose[:, own] == dose].mean())))
-        return rows
+        values = self._in_blocks(log_prob)
+        none = np.broadcast_to((self.dose == 0).argmax(0), (len(values), 1, len(self.fact)))
+        gain = values - np.take_along_axis(values, none, 1)
+        chosen = self.treatment[:, None] == np.arange(len(self.treatments))[:, None, None, None]
+        return [
+            (name, dose, float(gain[chosen[i] & (self.dose == dose)].mean()))
+            for i, name in enumerate(self.treatments)
+            for dose in np.unique(self.dose).tolist()
+        ]
+
+    def _in_blocks(self, log_prob: Float[np.ndarray, "fork dosed"]) -> Float[np.ndarray, "block dose dosed"]:
+        return log_prob.reshape(len(self.treatment), *self.dose.shape)
 
 
-def dosed(lesson: Lesson, settings: Taught, seeds: Seeds, treatments: Sequence[str] = TREATMENTS) -> Dosed:
-    """The facts that are dosed, drawn among the untold ones, and the chunks of each fork.
+def dosed(
+    lesson: Lesson, settings: Taught, seeds: Seeds, treatments: Sequence[str] = TREATMENTS, *, n_blocks: int | None = None
+) -> Dosed:
+    """The facts that are dosed, drawn among the untold ones with a plain value, and the chunks of each fork.
+
+    Plain values are told of many subjects, so that a few chunks more change little about how likely they are of themselves.
 
     Args:
         lesson: the pages.
         settings: which doses, and how many facts get each.
         seeds: of the draws.
         treatments: what chunks say, some of `TREATMENTS`.
+        n_blocks: None for as many as treatments.
 
     Raises:
         SettingsError: there are not enough untold facts.
@@ -118,25 +129,29 @@ def dosed(lesson: Lesson, settings: Taught, seeds: Seeds, treatments: Sequence[s
     rng = seeds("dosed facts")
     n_each = settings.n_dosed * n_doses
     n_all = len(treatments) * n_each
-    untold = rng.permutation(np.flatnonzero(lesson.k == 0))
+    plain = np.array([fact.value_entity < 0 for fact in world.facts])
+    untold = rng.permutation(np.flatnonzero((lesson.k == 0) & plain))
     if len(untold) < n_all:
         raise SettingsError(
-            f"{len(treatments)} treatments of {n_each} facts need as many untold facts; there are {len(untold)}. Lower "
-            "n_dosed, or leave more facts untold"
+            f"{len(treatments)} treatments of {n_each} facts need as many untold facts with plain values; there are "
+            f"{len(untold)}. Lower n_dosed, or leave more facts untold"
         )
-    facts, rest = untold[:n_all], set(untold[n_all:].tolist())
-    treatment = np.repeat(np.arange(len(treatments)), n_each)
-    place = np.arange(n_all) % n_each
+    facts, place = untold[:n_all], np.arange(n_all) % n_each
     dose = np.array(settings.doses)[(place[None] + np.arange(n_doses)[:, None]) % n_doses]
+    blocks = np.arange(len(treatments) if n_blocks is None else n_blocks)
+    treatment = (np.repeat(np.arange(len(treatments)), n_each)[None] + blocks[:, None]) % len(treatments)
     wordings = {name: world.wordings_of(name) for name in world.values}
-    said = [
-        _chunks(lesson, fact, treatments[i], wordings[world.facts[fact].relation], rest, settings.doses[-1], rng)
-        for fact, i in zip(facts.tolist(), treatment.tolist(), strict=True)
-    ]
     chunks = []
-    for fork, doses in enumerate(dose.tolist()):
-        added = [chunk for own, times in zip(said, doses, strict=True) for chunk in own[:times]]
-        chunks.append(tuple(added[i] for i in seeds(f"order of fork {fork}").permutation(len(added)).tolist()))
+    for block, chosen in enumerate(treatment.tolist()):
+        rest = set(untold[n_all:].tolist())
+        said = [
+            _chunks(lesson, fact, treatments[i], wordings[world.facts[fact].relation], rest, settings.doses[-1], rng)
+            for fact, i in zip(facts.tolist(), chosen, strict=True)
+        ]
+        for fork, doses in enumerate(dose.tolist()):
+            added = [chunk for own, times in zip(said, doses, strict=True) for chunk in own[:times]]
+            order = seeds(f"order of fork {fork} of block {block}").permutation(len(added))
+            chunks.append(tuple(added[i] for i in order.tolist()))
     return Dosed(facts, treatment, dose, tuple(chunks), tuple(treatments))
 
 
