@@ -228,5 +228,7 @@ def test_settings_that_make_no_experiment_are_refused() -> None:
         LearningSettings(n_epochs=3)
     with pytest.raises(SettingsError, match="doses"):
         LearningSettings(doses=(0, 2, 1))
+    with pytest.raises(SettingsError, match="multiples of 8"):
+        LearningSettings(large=12)
     with pytest.raises(SettingsError, match="frequent"):
         LearningSettings(rare=20)

@@ -245,7 +245,7 @@ LEARNING = Experiment(
     presets={
         "quick": Preset(
             LearningSettings(
-                n_entities=100, n_chunks=240, told=(1, 2, 4), n_dosed=1, n_epochs=2, n_checkpoints=4, small=8, large=12,
+                n_entities=100, n_chunks=240, told=(1, 2, 4), n_dosed=1, n_epochs=2, n_checkpoints=4, small=8, large=16,
                 n_layers=1, frequent=4, rare=1, rows_added=8,
             ), 2),
         "laptop": Preset(LearningSettings(), 12),

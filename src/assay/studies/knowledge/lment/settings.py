@@ -73,6 +73,8 @@ class LearningSettings(Taught):
                 "passes must be an even number, and checkpoints divide their steps with one in the middle; got "
                 f"{self.n_epochs} passes of {self.steps // self.n_epochs} steps and {self.n_checkpoints} checkpoints"
             )
+        if self.small % 8 or self.large % 8:
+            raise SettingsError(f"widths must be multiples of 8, four heads of even width; got {self.small} and {self.large}")
         if not self.rare < self.frequent <= max(self.told):
             raise SettingsError(f"some facts must be frequent, and others rare; got {self.rare}, {self.frequent}, {self.told}")
 
