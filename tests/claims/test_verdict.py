@@ -364,6 +364,15 @@ def test_what_settings_leave_out_is_not_asked() -> None:
     assert not undecided([found])
 
 
+def test_a_step_of_an_ordering_does_not_bear_the_range_of_what_it_is_a_difference_of() -> None:
+    columns = {f"x{i}": around(i) for i in range(2)} | {"c": around(-1.0)}
+    share = Estimand("x", "a share", low=0, high=1)
+    ordering = claim(Ordered(0.1), estimand=("x0", "x1"), control=control_on("far", "c", Below(0.0)), defined=share)
+    assert only(ordering, rows(columns)).range == ""
+    plain = claim(Above(-0.5), estimand="x0", control=control_on("far", "c"), defined=share)
+    assert only(plain, rows(columns)).range == "0 to 1"
+
+
 def test_intervals_are_shown_within_the_range_and_judged_as_they_are() -> None:
     accuracy = Estimand("accuracy", "share of right answers", low=0.0, high=1.0)
     near_one = [0.99, 1.0, 0.9, 1.0, 1.0, 0.97]

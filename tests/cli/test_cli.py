@@ -178,7 +178,7 @@ def test_reports_are_written_and_printed(assay: Assay, tmp_path: Path) -> None:
     page = (tmp_path / "pages" / "tides" / "index.html").read_text()
     assert "<script" not in page
     assert "supported" in page
-    for form, sign in (("md", "|"), ("csv", "claim"), ("latex", "tabular"), ("json", '"verdict"')):
+    for form, sign in (("md", "|"), ("csv", "claim"), ("latex", "longtable"), ("json", '"verdict"')):
         assert sign in assay("report", "tides", "-e", "pull", "--format", form).stdout
 
 

@@ -40,6 +40,7 @@ const luminance = rgb => rgb.slice(0, 3).map(value => value / 255)
 const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 function look(page, view) {
   const root = page.documentElement;
+  page.querySelectorAll("details").forEach(one => { one.open = true; });  // what is folded must fit, too
   const paper = channels(view.getComputedStyle(root).backgroundColor);
   const low = [], outside = [];
   let texts = 0;
@@ -63,6 +64,9 @@ function look(page, view) {
     dark: view.matchMedia("(prefers-color-scheme: dark)").matches, paper,
     pictures: pictures.length, smallest: Math.min(...pictures.map(one => one.getBoundingClientRect().width)),
     rows: [...page.querySelectorAll(".factlist tbody tr, .explore tbody tr")].map(one => view.getComputedStyle(one).display),
+    captions: [...page.querySelectorAll(".scroll caption")].filter(one => one.getBoundingClientRect().right > root.clientWidth)
+      .map(one => one.textContent.slice(0, 40)),
+    first: Math.min(...pictures.map(one => one.getBoundingClientRect().top + view.scrollY)),
     display: [...page.querySelectorAll(".claims tbody tr")].map(one => view.getComputedStyle(one).display),
   };
 }
@@ -110,7 +114,9 @@ def test_pages_fit_and_can_be_read(dark: bool, written: Path, synthetic: Any, ve
         assert seen["outside"] == []
         assert seen["low"] == []
         assert seen["texts"] > 25
+        assert seen["captions"] == []  # a caption is not cut where its table scrolls
     phone, desk = found[:2]
+    assert desk["first"] < 1600  # the first figure lies within the first two screens
     assert phone["pictures"] == desk["pictures"] == 8
     assert phone["smallest"] > 340
     assert set(phone["display"]) == {"flex"}  # rows are cards

@@ -125,6 +125,33 @@ def test_missing_values_are_counted_and_never_drawn_as_zero() -> None:
     assert "2 missing values are not drawn." in drawn.note
 
 
+def test_points_that_no_run_measured_are_explained() -> None:
+    chart = Bars("t", "g", "y", by="s")
+    rows: Table = [
+        {"run": run, "g": g, "s": s, "y": 1.0 + run} for run in range(3) for g in ("a", "b") for s in ("before", "after")
+    ]
+    told = "Where a point is missing, no run measured it."
+    assert told not in picture(chart, rows).note
+    assert told in picture(chart, [row for row in rows if (row["g"], row["s"]) != ("b", "after")]).note
+
+
+def test_a_figure_of_two_rows_is_high_enough_to_read_and_numbers_name_their_axis() -> None:
+    rows: Table = [{"run": run, "width": width, "y": 1.0 + run} for run in range(2) for width in (3, 4)]
+    drawn = picture(Bars("t", "width", "y"), rows)
+    assert "width" in drawn.wide.inline  # the axis of categories that are numbers has its column's name
+    lying = picture(
+        Bars("t", "g", "y"), [{"run": run, "g": name, "y": 1.0} for run in range(2) for name in ("a long name", "b")]
+    )
+    (height,) = re.findall(r'viewBox="0 0 [\d.]+ ([\d.]+)"', lying.wide.standalone)
+    assert float(height) >= 150
+
+
+def test_a_label_inside_a_plot_stands_above_what_is_drawn_on_its_own_ground() -> None:
+    rows: Table = [{"run": run, "g": g, "y": 1.0 + run} for run in range(3) for g in range(2)]
+    found = picture(Bars("t", "g", "y", lines=(Line(1.5, "chance"),)), rows).wide.standalone
+    assert found.rindex(SERIES[0].light) < found.rindex(">chance<")
+
+
 def test_a_log_axis_says_what_it_cannot_show() -> None:
     table: Table = [{"run": run, "x": x, "y": y + 1e-3 * run} for run in (0, 1) for x, y in ((1, 1.0), (2, 1e-2), (3, -0.5))]
     drawn = picture(Lines("t", "x", "y", y_scale="log"), table)

@@ -80,7 +80,7 @@ def test_the_command_makes_these_very_runs(study: Study, tmp_path: Path) -> None
 def test_a_grid_needs_a_choice(study: Study, tmp_path: Path) -> None:
     with (
         Store.open(tmp_path / "store", read_only=True) as store,
-        pytest.raises(UsageError, match="a page shows one settings value; got a grid of 2"),
+        pytest.raises(UsageError, match="a study's page shows one settings value; got a grid of 2"),
     ):
         report_study(Selection(study, experiments=["symbolic"], overrides=["decay=0,1"]), store, tmp_path)
 
@@ -120,4 +120,47 @@ def test_rows_of_other_sources_are_counted_and_not_judged(study: Study, tmp_path
     assert "2 stored runs were made by other code" in bare
     assert "8 not run of 8 claims." in bare
     assert "<figure" not in bare
-    assert "2 stale runs<br>" in atlas
+    assert "2 stale runs" in atlas
+
+
+def test_the_page_shows_the_whole_study_whatever_was_named(study: Study, tmp_path: Path) -> None:
+    run(study, tmp_path / "store", experiments=["symbolic", "depth"], n_runs=3)
+    run(study, tmp_path / "store", experiments=["symbolic"], overrides=["decay=0.5"], n_runs=2)
+    with Store.open(tmp_path / "store", read_only=True) as store:
+        whole = report_study(Selection(study), store, tmp_path / "a").read_text(encoding="utf-8")
+        named = report_study(Selection(study, ["depth"]), store, tmp_path / "b").read_text(encoding="utf-8")
+        changed = Selection(study, ["symbolic"], overrides=["decay=0.5"])
+        other = report_study(changed, store, tmp_path / "c").read_text(encoding="utf-8")
+        atlas = report_atlas([study], store, tmp_path / "c").read_text(encoding="utf-8")
+    assert whole == named
+    assert "also stored: 2 runs at decay=0.5" in whole  # mentioned, not denied
+    assert "also symbolic: 2 runs at decay=0.5" in atlas
+    assert "also stored: 3 runs of the laptop preset</li>" in other
+    assert "laptop preset, changed" in other
+    assert 'id="experiment-depth-1"' in other
+
+
+def test_a_printed_command_names_the_store_unless_it_is_the_default(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(study, tmp_path / "store", experiments=["symbolic"], n_runs=2)
+    with Store.open(tmp_path / "store", read_only=True) as store:
+        (judged,) = judge_stored(Selection(study, ["symbolic"]), store)
+        (elsewhere,) = gather(study, store, judged)
+        monkeypatch.setenv("ASSAY_STORE", str(tmp_path / "store"))
+        (default,) = gather(study, store, judged)
+        text = report_study(Selection(study), store, tmp_path / "out").read_text(encoding="utf-8")
+    assert elsewhere.command == f"{default.command} --store {tmp_path / 'store'}"
+    assert "--store" not in text
+    assert shlex.split(default.command)[:3] == ["assay", "run", study.slug]
+    assert "assay run recall-of-hidden-pairs --experiment depth --preset laptop" in text  # of what was not run, too
+
+
+def test_commands_use_two_cores_where_another_process_finds_the_study(tmp_path: Path) -> None:
+    from assay.runner.discovery import find
+
+    found = find("off-switch-game")
+    with Store.open(tmp_path / "store", read_only=True) as store:
+        (judged,) = judge_stored(Selection(found), store)
+        data = gather(found, store, judged)
+    assert all(" --on processes" in item.command for item in data)

@@ -56,6 +56,7 @@ def test_two_swept_settings_stand_point_by_point(study: Study, tmp_path: Path) -
     text = page.read_text(encoding="utf-8")
     assert ">n_facts=4 decay=0.0<br>" in text
     assert ">n_facts=8 decay=1.0<br>" in text
+    assert "Points: 1, n_facts=4 decay=0.0; 2, n_facts=8 decay=0.0; 3, n_facts=4 decay=1.0; 4, n_facts=8 decay=1.0." in text
 
 
 def test_a_report_says_what_was_seen_and_that_few_runs_decide_nothing(study: Study, tmp_path: Path) -> None:

@@ -169,6 +169,7 @@ def test_a_reviewer_finds_everything(written: Path, verdicts: list[Verdict], dat
         "In expectation, at most 0.05 of the one family of claims holds a false verdict.",
         "[0.0278, 0.0345] nats",  # in its unit
         "10 runs; nats, at least 0",  # what the number is
+        "10 runs; of the weakest step, share of items",  # a difference has not the range of what it is of
         "Positive: The solution of the theory, put in as weights.",
         "Negative: Shuffling the association removes the cause",
         "Means over n = 10 runs; bands are 95 % t intervals over runs, point by point.",

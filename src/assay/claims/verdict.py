@@ -368,7 +368,8 @@ class _Pending:
             n_runs=decision.n_runs if decision else len(self.all.rows),
             unit=claim.run_is,
             estimand_unit="" if claim.defined is None else claim.defined.unit,
-            range="" if claim.defined is None else claim.defined.range,
+            # The number of an ordering is a step, a difference of two such quantities: their range is not its.
+            range="" if claim.defined is None or isinstance(claim.estimand, tuple) else claim.defined.range,
             paper_value=claim.paper,
             control=negative,
             verdict=verdict,

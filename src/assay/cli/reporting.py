@@ -35,8 +35,12 @@ def report(
 ) -> None:
     """Report stored verdicts: one self-contained page a study and the atlas over all of them, or a table to print.
 
+    A page shows the whole study; --experiment says what --set changes there. With several values (--set NAME=A,B) it is a page
+    of the grid: every claim at every value, as a table and as figures over what was swept.
+
     Examples:
       assay report out-of-context-reasoning
+      assay report out-of-context-reasoning --experiment symbolic --set weight_decay=0,0.03
       assay report out-of-context-reasoning --format md
       assay report --audit list
     """

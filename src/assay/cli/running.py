@@ -157,7 +157,16 @@ def _print_costs(
     rows: list[dict[str, Any]] = []
     for study in chosen:
         found = estimate(
-            study, experiments=experiment, preset=preset, set=overrides, runs=n_runs, seed=seed, fresh=fresh, on=on, store=store
+            study,
+            experiments=experiment,
+            preset=preset,
+            set=overrides,
+            runs=n_runs,
+            seed=seed,
+            fresh=fresh,
+            on=on,
+            store=store,
+            on_event=lambda event: note(event.says),
         )
         rows += [{"study": study.slug, **dataclasses.asdict(one)} for one in found]
     total = sum(row["minutes"] or 0.0 for row in rows)

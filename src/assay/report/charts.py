@@ -168,6 +168,7 @@ def _lines(chart: Lines, table: Table, names: Names, where: str) -> Plan:
         columns=_columns(chart.panel, chart.by, chart.x, chart.y, "low", "high", "n_runs", chart.theory),
         rows=_mean_rows(chart, grouped.keys, means, theory),
         note=_note(means.values(), missing, "bands")
+        + (_unmeasured(means) if chart.markers else "")
         + _off_axis(chart.y_scale, (mean.estimate for mean in means.values()))
         + (" Bands that leave the axis are cut." if ends is not None else ""),
         description=f"Line chart of {y_label} against {x_label}. Last values: {finals}.",
@@ -267,6 +268,7 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
         rows=_mean_rows(chart, grouped.keys, means, theory),
         note=_note(means.values(), missing, "bars")
         + dots
+        + _unmeasured(means)
         + _off_axis(chart.y_scale, (mean.estimate for mean in means.values())),
         description=f"Dot chart of {value_label} by {chart.x_label or label(chart.x, names)}. {values}.",
     )
@@ -590,6 +592,13 @@ def _note(means: Iterable[Mean], missing: int, interval: str) -> str:
     return note + (
         f" {missing} missing values are not drawn." if missing > 1 else " One missing value is not drawn." if missing else ""
     )
+
+
+def _unmeasured(means: Mapping[Key, Mean]) -> str:
+    """That points are missing where other series of the same panel have one, and why."""
+    present = {(panel, by) for panel, by, _ in means}
+    expected = sum(len({x for own, _, x in means if own == panel}) for panel, _ in present)
+    return " Where a point is missing, no run measured it." if len(means) < expected else ""
 
 
 def _off_axis(kind: str, values: Iterable[float]) -> str:

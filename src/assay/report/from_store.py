@@ -306,7 +306,7 @@ def _elsewhere(cell: Cell, runs: Sequence[StoredRun]) -> tuple[str, ...]:
         base = json.loads(canonical_json(cell.experiment.preset(preset).settings))
         changed = [f"{key}={spelled(value)}" for key, value in json.loads(settings).items() if value != base.get(key)]
         at = f" at {', '.join(changed)}" if changed else ""
-        told.append(f"{n} run{'s' * (n > 1)}{at}{'' if preset == 'laptop' else f' of the {preset} preset'}")
+        told.append(f"{n} run{'s' * (n > 1)}{at}{'' if changed and preset == 'laptop' else f' of the {preset} preset'}")
     more = len(others) - _MOST_ELSEWHERE
     return (*told, *([f"and runs at {more} other settings"] if more > 0 else []))
 

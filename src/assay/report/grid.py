@@ -89,27 +89,31 @@ def _drawn(study: Study, claim: str, swept: Sequence[str], points: Sequence[Grid
         isinstance(point.values[0], int | float) and not isinstance(point.values[0], bool) for point in points
     )
     places = [float(point.values[0]) if numeric else float(i) for i, point in enumerate(points)]  # type: ignore[arg-type]
-    drawn = [(at, one) for at, (_, one) in zip(places, found, strict=True) if one is not None and one.estimate is not None]
-    unit = next((one.estimand_unit for _, one in drawn if one.estimand_unit not in ("", "yes or no")), "")
-    missing = len(points) - len(drawn)
+    drawn = [
+        (at, one.estimate, one)
+        for at, (_, one) in zip(places, found, strict=True)
+        if one is not None and one.estimate is not None
+    ]
+    unit = next((one.estimand_unit for _, _, one in drawn if one.estimand_unit not in ("", "yes or no")), "")
+    missing, many = len(points) - len(drawn), len(names) > 3
 
     def paint(ax: Axes, panel: int, several: bool) -> None:
         for bound in bounds:
             ax.axhline(bound, color=SOFT.light, linewidth=0.9, linestyle=(0, (1, 1.6)))
         if numeric:
-            ax.plot([at for at, _ in drawn], [one.estimate for _, one in drawn], color=SOFT.light, linewidth=0.7)
-        for at, one in drawn:
+            ax.plot([at for at, _, _ in drawn], [estimate for _, estimate, _ in drawn], color=SOFT.light, linewidth=0.7)
+        for at, estimate, one in drawn:
             colour = VERDICT[one.verdict].light
-            ends = [one.estimate if end is None else end for end in (one.low, one.high)]
+            ends = [estimate if end is None else end for end in (one.low, one.high)]
             ax.plot([at, at], ends, color=colour, linewidth=1.6, solid_capstyle="butt")
             face = colour if one.verdict in ("supported", "refuted") else PAPER.light
-            ax.plot([at], [one.estimate], color=colour, marker="o", markersize=5.5, markerfacecolor=face)
+            ax.plot([at], [estimate], color=colour, marker="o", markersize=5.5, markerfacecolor=face)
         name_axes(ax, swept[0] if numeric else ", ".join(swept), unit or "estimate", several=False)
         if numeric:
             wide = min(places) > 0 and max(places) / min(places) > 30
             scale(ax, "x", "log" if wide else "linear", np.array(places))
         else:
-            ax.set_xticks(places, [name if len(names) < 4 else str(i) for i, name in enumerate(names, 1)])
+            ax.set_xticks(places, [str(i) if many else name for i, name in enumerate(names, 1)])
         ax.margins(x=0.08)
 
     columns: tuple[str, ...] = (*swept, "estimate", "low", "high", "n_runs", "verdict")
@@ -128,5 +132,7 @@ def _drawn(study: Study, claim: str, swept: Sequence[str], points: Sequence[Grid
         note += (
             f" {missing} point{'s have' if missing > 1 else ' has'} no number and {'are' if missing > 1 else 'is'} not drawn."
         )
+    if many and not numeric:
+        note += f" Points: {'; '.join(f'{i}, {name}' for i, name in enumerate(names, 1))}."
     plan = Plan(("",), paint, 200, (), columns, rows, note, f"{claim} over {', '.join(swept)}. {told}")
     return render(plan, ident=f"grid-{claim.lower().replace('.', '-').replace('_', '-')}", title=claim)

@@ -689,7 +689,8 @@ def _claim_row(ident: str, verdict: Verdict, margin: str) -> _ClaimRow:
 def _basis(verdict: Verdict) -> str:
     """What the interval is: its level and method, and over how many units."""
     over = f"{_count(verdict.n_runs, 'run')}" + ("" if verdict.unit == "run" else f", unit: {verdict.unit}")
-    quantity = ", ".join(filter(None, (verdict.estimand_unit, verdict.range)))
+    step = "of the weakest step" if verdict.rule.startswith("rising") else ""
+    quantity = ", ".join(filter(None, (step, verdict.estimand_unit, verdict.range)))
     over += f"; {quantity}" if quantity else ""
     if verdict.level is None or verdict.level >= 1:
         return f"{verdict.method or 'no interval'}, {over}"

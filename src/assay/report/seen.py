@@ -58,7 +58,7 @@ def _of(key: Sequence[Scalar], names: Mapping[str, str]) -> str:
 
 
 def _numbers(found: Sequence[tuple[Scalar, float]], names: Mapping[str, str]) -> str:
-    return ", ".join(f"{label(by, names)} {_short(value)}" if by != "" else _short(value) for by, value in found)
+    return "; ".join(f"{label(by, names)} {_short(value)}" if by != "" else _short(value) for by, value in found)
 
 
 def _short(value: float) -> str:

@@ -159,7 +159,7 @@ STUDY = Study(
             },
             measure=f"{__name__}.selection:measure",
             figures=(figures.GAINS, figures.TRADE),
-            cost=Cost(0.5, cores=1),
+            cost=Cost(0.5, cores=1, memory=0.1),
             family=TRADE,
         ),
         Experiment(

@@ -136,7 +136,7 @@ STUDY = Study(
             },
             measure=f"{__name__}.shares:measure",
             figures=(figures.PLANS, figures.WAITING, figures.COSTS, figures.HUMANS),
-            cost=Cost(0.4, cores=1),
+            cost=Cost(0.4, cores=1, memory=0.1),
             family=HOW_COMMON,
         ),
         Experiment(

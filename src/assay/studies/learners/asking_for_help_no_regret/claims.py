@@ -317,7 +317,7 @@ LOCAL_SAFETY = Experiment(
         "laptop": Preset(LocalSettings(), 8),
     },
     measure=f"{__package__}.local_safety:measure",
-    cost=Cost(15 / 60, cores=1),
+    cost=Cost(15 / 60, cores=1, memory=0.1),
     figures=LOCAL_SAFETY_FIGURES,
 )  # fmt: skip
 
