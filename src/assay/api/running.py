@@ -118,8 +118,11 @@ def estimate(
     on: str | Executor = "local",
     fresh: bool = False,
     store: Place = None,
+    on_event: Callable[[Event], None] = lambda event: None,
 ) -> list[Estimate]:
     """What `run` with these arguments would take, one record an experiment and settings value; nothing is run.
+
+    `on_event` is told which experiments cannot run here, and why.
 
     Raises:
         UsageError: there is no such study, experiment, preset or executor.
@@ -128,7 +131,10 @@ def estimate(
     selection = selected(study, experiments, preset, set)
     how = executor(on) if isinstance(on, str) else on
     with opened(store, read_only=True) as there:
-        return estimates(plan(selection, there, n_runs=runs, seed=seed, fresh=fresh), how.workers)
+        asked = plan(selection, there, n_runs=runs, seed=seed, fresh=fresh)
+    for name, why in asked.left_out.items():
+        on_event(Event("plan", f"{selection.study.slug}/{name} is left out: {why}", 0, 0, None))
+    return estimates(asked, how.workers)
 
 
 def judge(

@@ -151,18 +151,24 @@ def _print_costs(
     as_json: bool,
 ) -> None:
     """A row for each experiment that a command would run: runs stored and to do, minutes, memory, and what these rest on."""
-    from assay.api.running import opened, selected
-    from assay.runner.cost import estimates, minutes_text
-    from assay.runner.executors import executor
-    from assay.runner.plan import plan
+    from assay.api.running import estimate
+    from assay.runner.cost import minutes_text
 
     rows: list[dict[str, Any]] = []
-    with opened(store, read_only=True) as there:
-        for study in chosen:
-            asked = plan(selected(study, experiment, preset, overrides), there, n_runs=n_runs, seed=seed, fresh=fresh)
-            for name, why in asked.left_out.items():
-                note(f"{study.slug}/{name} is left out: {why}")
-            rows += [{"study": study.slug, **dataclasses.asdict(one)} for one in estimates(asked, executor(on).workers)]
+    for study in chosen:
+        found = estimate(
+            study,
+            experiments=experiment,
+            preset=preset,
+            set=overrides,
+            runs=n_runs,
+            seed=seed,
+            fresh=fresh,
+            on=on,
+            store=store,
+            on_event=lambda event: note(event.says),
+        )
+        rows += [{"study": study.slug, **dataclasses.asdict(one)} for one in found]
     total = sum(row["minutes"] or 0.0 for row in rows)
     unknown = any(row["minutes"] is None for row in rows)
     if as_json:

@@ -7,7 +7,7 @@ header really has. A tokenizer file is a program for its reader, so it is read, 
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +74,8 @@ def _check_against_weights(folder: Path, file: Path, config: Mapping[str, Any]) 
         return
     headers = check_headers(weights)
     n_tensors, n_numbers = sum(one.n_tensors for one in headers), sum(one.n_parameters for one in headers)
-    layers, hidden, inner = (next((config[name] for name in names if _is_size(config.get(name))), 0) for names in _KINDS)
-    rows = config.get("vocab_size")
-    declared = hidden * ((rows if _is_size(rows) else 0) + layers * max(inner, 1))
+    layers, hidden, inner, rows = (_declared(config, names) for names in (LAYERS, HIDDEN, INNER, SIZES[2**23]))
+    declared = hidden * (rows + layers * max(inner, 1))
     if layers > n_tensors:
         raise InputError(f"{file}: it declares {layers} layers; the weights hold {n_tensors} tensors in all. Is it theirs?")
     if declared > MORE_THAN_HELD * n_numbers:
@@ -86,7 +85,9 @@ def _check_against_weights(folder: Path, file: Path, config: Mapping[str, Any]) 
         )
 
 
-_KINDS = (LAYERS, HIDDEN, INNER)
+def _declared(config: Mapping[str, Any], names: Sequence[str]) -> int:
+    """The size that a configuration gives under one of these names; 0 where it gives none."""
+    return next((int(config[name]) for name in names if _is_size(config.get(name))), 0)
 
 
 def _is_size(value: object) -> bool:
