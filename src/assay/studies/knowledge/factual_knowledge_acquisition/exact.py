@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from assay.core.arrays import Floats
 from assay.core.seeds import Seeds
-from assay.instruments.first_order import Direction, descent, slopes, stepped
+from assay.instruments.first_order import Direction, descent, stepped
 from assay.models.decoder import Decoder
 from assay.stats.curves import held_out_errors, on_log_grid
 from assay.studies.knowledge.factual_knowledge_acquisition.bigram import Bigram
@@ -75,7 +75,8 @@ def product_slope(seeds: Seeds, rate: float = 1e-3) -> float:
     told = descent(model, lambda: [loss(passage)]).scaled(rate)
     plain = descent(model, lambda: [loss(others)]).scaled(rate)
     both = Direction({name: plain.tensors[name] + step for name, step in told.tensors.items()})
-    expected = slopes(model, log_probs, told).numpy()
+    rising = [descent(model, lambda fact=fact: [-log_probs()[fact]]) for fact in range(len(values))]  # type: ignore[misc]
+    expected = np.array([gradient.dot(told) for gradient in rising])
     with torch.no_grad():
         with stepped(model, both):
             with_it = log_probs()
