@@ -160,7 +160,7 @@ def go_on(
         found.append(ask(model))
         return {}
 
-    stage = Stage(n_steps, draw, next_token_loss)
+    stage: Stage[Decoder, Batch] = Stage(n_steps, draw, next_token_loss)
     after, trace = train_from(state, stage, observe=observe if at else None, observe_at=at)
     for failure in trace.diverged:
         if failure is not None:
