@@ -691,7 +691,7 @@ def _basis(verdict: Verdict) -> str:
     over = f"{_count(verdict.n_runs, 'run')}" + ("" if verdict.unit == "run" else f", unit: {verdict.unit}")
     step = "of the weakest step" if verdict.rule.startswith("rising") else ""
     quantity = ", ".join(filter(None, (step, verdict.estimand_unit, verdict.range)))
-    over += f"; {quantity}" if quantity else ""
+    over += f"; {typeset(quantity)}" if quantity else ""
     if verdict.level is None or verdict.level >= 1:
         return f"{verdict.method or 'no interval'}, {over}"
     return f"{level_text(verdict.level)} interval ({verdict.method}), {over}"
