@@ -198,7 +198,7 @@ def fresh_loss(worlds: Sequence[World], reader: Reader) -> Float[np.ndarray, " r
 
 def _stage(rows: Int[np.ndarray, "run row place"], batch: int, first: int, visit: Visitor | None = None) -> Stage[Any, Batch]:
     lessons = _lesson(rows)
-    inputs, targets = (part.unflatten(1, (-1, batch)) for part in lessons[:2])
+    inputs, targets = (torch.unflatten(part, 1, (-1, batch)) for part in lessons[:2])
 
     def draw(step: int) -> Batch:
         return Batch(inputs[:, step - first].contiguous(), targets[:, step - first].contiguous())

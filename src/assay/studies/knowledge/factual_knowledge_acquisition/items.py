@@ -65,7 +65,7 @@ class Items:
         for place, relation in enumerate(RELATIONS):
             pages, near = world.wordings_of(relation), world.wordings_of(relation, "near")
             for item in range(n):
-                first, *others = [0, *(1 + rng.permutation(len(pages) - 1)).tolist()]  # near ones are made from the first
+                first, others = 0, (1 + rng.permutation(len(pages) - 1)).tolist()  # near ones are made from the first
                 held[item, place] = pages[others.pop()]
                 own = near if GROUPS[group[item]] == "near" else pages[[first, *others]]
                 told[item, place] = rng.permutation(own)[:N_TOLD]
@@ -171,7 +171,7 @@ class Plan:
     @property
     def last(self) -> Int[np.ndarray, " item"]:
         """The step that tells an item for the last time; -1 for one that is never told."""
-        return self.at.max(axis=1)
+        return np.asarray(self.at.max(axis=1))
 
     def rounds_at(self, states: Ints) -> Int[np.ndarray, "item state"]:
         """The round that an item's wording at a state belongs to: the last one that begins with the level before it."""

@@ -37,7 +37,7 @@ class Pair:
     @property
     def difference(self) -> Float[np.ndarray, " text"]:
         """Of the first minus of the second, in powers of ten."""
-        return self.first - self.second
+        return np.asarray(self.first - self.second)
 
 
 def at_equal_p(first: Changed, second: Changed, n: int, n_steps: int) -> Pair:

@@ -82,11 +82,11 @@ class Compared:
     @property
     def log_p(self) -> Float[np.ndarray, " text"]:
         """log10 P of the keyword in its text before."""
-        return self.before.own / LN10
+        return np.asarray(self.before.own / LN10)
 
     def memorised(self, after: Reading) -> Float[np.ndarray, " text"]:
         """S_mem: log10 of P of the keyword in its text after over before."""
-        return (after.own - self.before.own) / LN10
+        return np.asarray((after.own - self.before.own) / LN10)
 
     def primes(self, after: Reading) -> Float[np.ndarray, " text"]:
         """S_prime over the thematic prefixes, in powers of ten."""

@@ -6,6 +6,7 @@ than others; which of them, the subject says. A filler stands where no keyword c
 probability of every keyword behind a prompt.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,7 +64,7 @@ class ThemeWorld:
             raise SettingsError(f"a world of themes needs at least {FILLER + 10} tokens, ten of them fillers; got {n_tokens}")
         scores = SHARPNESS * rng.normal(size=(N_SUBJECTS, N_THEMES, N_WORDS)) - FALL * np.arange(N_WORDS)
         words = np.exp(scores)
-        mixing = np.exp(rng.uniform(*np.log(LEAK), size=(N_THEMES * N_ATTRIBUTES, N_THEMES)))
+        mixing = np.exp(rng.uniform(math.log(LEAK[0]), math.log(LEAK[1]), size=(N_THEMES * N_ATTRIBUTES, N_THEMES)))
         mixing[np.arange(len(mixing)), np.arange(len(mixing)) // N_ATTRIBUTES] = np.tile(CALLS, N_THEMES)
         mixing /= np.maximum(1, mixing.sum(1, keepdims=True))
         falling = 1 / np.arange(1, n_fillers + 1)
@@ -74,7 +75,7 @@ class ThemeWorld:
     ) -> Float[np.ndarray, "*n keyword"]:
         """Probability of every keyword after a subject and an attribute (their places, from 0) with nothing before them."""
         whole = self.mixing[attribute][..., None] * self.words[subject]
-        return whole.reshape(*whole.shape[:-2], N_KEYWORDS)
+        return np.asarray(whole.reshape(*whole.shape[:-2], N_KEYWORDS))
 
     def conditional(self, prompt: Int[np.ndarray, " place"]) -> Float[np.ndarray, " keyword"]:
         """Probability of every keyword after a prompt that ends in an attribute or in a description behind one.
