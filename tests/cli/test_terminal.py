@@ -23,7 +23,7 @@ def assay(*arguments: str, shell: str = "", flags: tuple[str, ...] = (), **more:
     if shell:
         line = f'"$@" {shell}'
         command = ["bash", "-c", line, "bash", *command]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
 
 
 def test_a_narrow_table_is_a_block_a_row() -> None:
@@ -91,7 +91,7 @@ def test_names_that_are_written_down_are_those_that_there_are() -> None:
 def test_a_shell_is_offered_studies() -> None:
     script = "import sys; sys.argv[0] = 'assay'; from assay.cli.main import main; main()"  # as the installed command is called
     asked = {"_ASSAY_COMPLETE": "complete_bash", "COMP_WORDS": "assay run off-", "COMP_CWORD": "2"}
-    done = subprocess.run([sys.executable, "-c", script], env=os.environ | asked, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], env=os.environ | asked, capture_output=True, text=True, timeout=240)
     assert "off-switch-game" in done.stdout, done.stderr
 
 
@@ -114,7 +114,7 @@ def test_odd_surroundings_are_one_line(tmp_path: Path) -> None:
     command = (
         f"cd {tmp_path}/gone; rmdir {tmp_path}/gone; {sys.executable} -m assay report off-switch-game --store {tmp_path}/s"
     )
-    removed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    removed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=240)
     assert removed.returncode == 4, removed.stderr
     assert "Traceback" not in removed.stderr
     nobody = assay("store", "ls", ASSAY_STORE="~nosuchuser/store")
