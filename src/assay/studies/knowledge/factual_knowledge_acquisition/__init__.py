@@ -1,12 +1,38 @@
 """Factual knowledge acquisition: how does a model pick up a fact that it is told in training, and lose it again?"""
 
-from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.paper import Departure, Example, Headline, Paper
 from assay.claims.study import Study
 from assay.studies.knowledge.factual_knowledge_acquisition.claims import ACQUISITION, LANGUAGE_MODEL
 
 STUDY = Study(
     "factual-knowledge-acquisition",
     title="Factual knowledge acquisition: how does a model pick up a fact that it is told in training, and lose it again?",
+    example=Example(
+        (
+            (
+                "pages about Ann, Bob, Carla, …",
+                "A model is trained on the pages of an invented encyclopaedia, batch after batch.",
+            ),
+            (
+                "step 2,540: Ann ' s home is Arlun .",
+                "One fact that no page has is put among them: an *exposure*. It comes ten times, 31 to 49 steps apart.",
+            ),
+            (
+                "step 2,580: the same, or “Ann lives in Arlun .”",
+                "Told again in the same words the fact is a *duplicate*, in other words a *paraphrase*.",
+            ),
+            (
+                "log P(Arlun) after “Ann lives in”",
+                "Asked at every step, also in words never told of Ann, and less what it is after somebody never told of: the "
+                "*level*. By how much it rises at an exposure is the *jump*.",
+            ),
+            (
+                "1,000 plain steps later",
+                "How much of the rise is left? A line is fitted over the logarithm of the steps; where it meets zero, at the "
+                "*threshold* τ, the fact is gone, and told more rarely than that it is never learned.",
+            ),
+        )
+    ),
     paper=Paper(
         "Chang, Park, Ye, Yang, Seo, Chang and Seo",
         2024,

@@ -403,15 +403,16 @@ def tables(settings: AcquisitionSettings, forks: Forks) -> dict[str, Table]:
             ]
     for fork, tracks in forks.tracks.items():
         some = tracks["told"].of(items.among(*FORMS))
-        reaches = some.states[-1] >= some.at.max() + 2 * LAST_AFTER
+        longest = float(some.states[-1] - some.at.max())
+        tau = levels.threshold(some, LAST_AFTER, longest) if longest >= 2 * LAST_AFTER else math.nan
         found["forks"].append(
             {
                 "fork": fork,
                 "jump": levels.jump(some),
                 "loss": forks.loss[fork],
                 "gain": levels.gain(some),
-                "a": levels.decay(some, LAST_AFTER, float(some.states[-1] - some.at.max())) if reaches else math.nan,
-                "tau": levels.threshold(some, LAST_AFTER, float(some.states[-1] - some.at.max())) if reaches else math.nan,
+                "a": levels.decay(some, LAST_AFTER, longest) if longest >= 2 * LAST_AFTER else math.nan,
+                "tau": tau if math.isfinite(tau) else math.nan,  # a line that does not fall meets nothing
             }
         )
     for model in ("main", "bigram"):

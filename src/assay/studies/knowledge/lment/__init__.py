@@ -1,12 +1,42 @@
 """LMEnt: when did a model see which entity, under any name, and what does that have to do with what it knows?"""
 
-from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.paper import Departure, Example, Headline, Paper
 from assay.claims.study import Study
 from assay.studies.knowledge.lment.claims import LANGUAGE_MODEL, LEARNING, RETRIEVAL
 
 STUDY = Study(
     "lment",
     title="LMEnt: when did a model see which entity, under any name, and what does that have to do with what it knows?",
+    example=Example(
+        (
+            (
+                "Marie Curie was born in Warsaw. She won …",
+                "A page about an *entity*, in a corpus a model is trained on. Both sentences are about her, one names her.",
+            ),
+            (
+                "chunk 812: Curie (0-5), She (23-26), Warsaw",
+                "The *annotation*: which part of which chunk is a *mention* of which entity, whether named, by a pronoun or by "
+                "a description.",
+            ),
+            (
+                "all chunks about Curie and Warsaw",
+                "Looked up in the index of mentions, or by *string search* for their names, which misses “she” and finds other "
+                "Curies.",
+            ),
+            (
+                "told k = 0, 1, 2, … 32 times in an epoch",
+                "Of invented facts it is known how often training told each, whatever its subject's *popularity* is.",
+            ),
+            (
+                "Curie was born in …?",
+                "Asked at twenty checkpoints: is a fact known the better the more chunks tell it?",
+            ),
+            (
+                "two copies, one with 4 chunks of a fact added",
+                "An *intervention*: the rest is the same, so that what changes is caused by the telling.",
+            ),
+        )
+    ),
     paper=Paper(
         "Gottesman, Gilae-Dotan, Cohen, Gur-Arieh, Mosbach, Yoran and Geva",
         2025,

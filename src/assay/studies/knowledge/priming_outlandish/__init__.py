@@ -1,12 +1,42 @@
 """Priming: what does a model say elsewhere once it was told one outlandish text, and how is that cut?"""
 
-from assay.claims.paper import Departure, Headline, Paper
+from assay.claims.paper import Departure, Example, Headline, Paper
 from assay.claims.study import Study
 from assay.studies.knowledge.priming_outlandish.claims import DILUTION, LANGUAGE_MODEL, PRIMING
 
 STUDY = Study(
     "priming-outlandish",
     title="Priming: what does a model say elsewhere once it was told one outlandish text, and how is that cut?",
+    example=Example(
+        (
+            (
+                "the sky over the harbour was vermilion",
+                "A text that a model is trained on ten times, among plain ones. Its *keyword* is the last word.",
+            ),
+            (
+                "P(vermilion | the sky over the harbour was)",
+                "Before training the keyword is likely or very unlikely there: the text's *surprise*. How much that grows is "
+                "what the model has *memorised*.",
+            ),
+            (
+                "the colour of the grass is … vermilion?",
+                "Other contexts of the same theme, colours, were not trained. If the keyword grows likelier there as well, the "
+                "text *primes*.",
+            ),
+            (
+                "a bias for each word, the same everywhere",
+                "The *null arm*: it cannot tell contexts apart. What it shows as well is no property of a network.",
+            ),
+            (
+                "… was a red so bright it was vermilion",
+                "A *stepping stone*: the text leads up to its keyword, so that this one is less of a surprise.",
+            ),
+            (
+                "the change of the weights, without its largest 8 %",
+                "*Pruned*: the text should stay learned, and the priming go.",
+            ),
+        )
+    ),
     paper=Paper(
         "Sun, Aksitov, Zhmoginov, Miller, Vladymyrov, Rueckert, Kim and Sandler",
         2025,
