@@ -74,7 +74,7 @@ MORE: tuple[tuple[tuple[str, ...], set[int]], ...] = (
     (("store", "export", "runs.parquet"), {3, 4}),
     (("store", "export", "project", "--tracker"), {3, 4}),
     (("report",), {0}),
-    (("report", "--audit", "list"), {0}),
+    (("report", "--audit", "list"), {0, 4}),
 )
 
 
