@@ -107,6 +107,6 @@ def test_stored_settings_of_another_shape_are_refused() -> None:
 def test_fields_carry_limits_and_sentences() -> None:
     first, second, *_ = fields_of(Example())
     assert (first.name, first.type, first.value) == ("n_facts", "int", 20)
-    assert "ge=2" in first.limits
+    assert first.limits == "at least 2"
     assert first.says == "facts, and as many implications"
     assert second.says == ""

@@ -66,7 +66,7 @@ def test_what_was_asked_is_kept_by_history_and_questions(tmp_path: Path, monkeyp
         said = [rows(ask(one, QUESTIONS)) for one in (first, second)]
         watched = [(step, rows(answers)) for step, answers in first.watched]
         assert [step for step, _ in watched] == [0, 3, 6, 8]
-        assert watched[-1][1] == said[0][:1]
+        np.testing.assert_allclose(watched[-1][1], said[0][:1], rtol=0, atol=1e-5)  # asked alone and among others: rounding
         monkeypatch.setattr(finetune, "finetune", trained_again)
         first, second = subjects()
         assert [rows(ask(one, QUESTIONS)) for one in (first, second)] == said

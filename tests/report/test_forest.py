@@ -81,6 +81,8 @@ def test_the_picture_names_every_verdict_and_control(synthetic: Any, verdicts: l
 
 
 def test_a_claim_without_a_number_says_so(synthetic: Any) -> None:
-    void = judge(synthetic.STUDY, {"symbolic": synthetic.rows(2)[0]}, quick=True)
+    void = judge(synthetic.STUDY, {"symbolic": synthetic.rows(1)[0]})
     drawn = forest(synthetic.STUDY, void, ident="v")
-    assert drawn.wide.inline.count(">no number<") == 2 * len(void)  # the claim has none, nor has its control
+    without = sum(verdict.estimate is None for verdict in void)
+    assert without == len(void) - 1  # one run has no interval; an exact check needs none
+    assert drawn.wide.inline.count(">no number<") == 2 * without  # the claim has none, nor has its control

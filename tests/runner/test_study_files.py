@@ -38,9 +38,10 @@ def test_every_verb_about_a_study_takes_a_file(tmp_path: Path) -> None:
     assert made.stdout.splitlines() == [f"assay {verb} left_or_right.py" for verb in ("check", "run", "report")]
     for verb, *more in (
         ("show",),
-        ("check", "--nulls"),
+        ("check",),
         ("run", "--preset", "quick"),
         ("run",),
+        ("check", "--nulls"),
         ("judge",),
         ("power", "--pilot", "0"),
         ("report",),

@@ -160,19 +160,19 @@ def numbers(scores: Scores, settings: LanguageModelSettings) -> dict[str, float]
     def jump(who: int, value: int = 0) -> float:
         return float(np.nanmean(windows(scores, "held", who, value)[1][told]))
 
-    def part(kind: str, who: int, value: int = 0, added: float = 0.0) -> tuple[Floats, Floats]:
+    def asked(kind: str, who: int, value: int = 0, added: float = 0.0) -> tuple[Floats, Floats]:
         before, jumps = windows(scores, kind, who, value)
         return before[duplicates] + added * np.arange(before.shape[1])[:, None], jumps[duplicates] + added
 
     def order(*parts: tuple[Floats, Floats]) -> list[float]:
         return matched(parts, fewest=settings.fewest)
 
-    reversed_untold = (part("told", 1)[0], -part("told", 1)[1])
+    reversed_untold = (asked("told", 1)[0], -asked("told", 1)[1])
     in_order = {
-        "": order(part("told", 1), part("held", 0), part("told", 0)),
-        "dealt-": order(part("told", 1, 1), part("held", 0, 1), part("told", 0, 1)),
-        "untold-": order(part("told", 1), part("held", 1), reversed_untold),
-        "planted-": order(part("told", 1), part("held", 1, added=2 * bounds.ORDER), part("told", 1, added=4 * bounds.ORDER)),
+        "": order(asked("told", 1), asked("held", 0), asked("told", 0)),
+        "dealt-": order(asked("told", 1, 1), asked("held", 0, 1), asked("told", 0, 1)),
+        "untold-": order(asked("told", 1), asked("held", 1), reversed_untold),
+        "planted-": order(asked("told", 1), asked("held", 1, added=2 * bounds.ORDER), asked("told", 1, added=4 * bounds.ORDER)),
     }
     return {
         "both/jump": jump(0),
