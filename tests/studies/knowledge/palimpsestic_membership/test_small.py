@@ -100,6 +100,17 @@ def test_planted_correlations_have_their_size() -> None:
     assert np.mean([one["planted/reference_gain"] for one in found]) > 0.02
 
 
+def test_the_imprint_is_planted_for_the_reference_and_the_correlation_for_the_order() -> None:
+    found = losses()
+    alice = small.Alice(STEPS["alice"], found["reference"])
+    sizes = ((0.04, 0.1), (0.04, 0.4), (0.2, 0.1))
+    weak, deep, strong = (small.asked(alice, found, Seeds(0), correlation, imprint) for correlation, imprint in sizes)
+    assert deep["planted/reference_gain"] > weak["planted/reference_gain"] + 0.02
+    assert strong["planted/reference_gain"] == weak["planted/reference_gain"]
+    assert strong["planted/rho"] < weak["planted/rho"] - 0.1
+    assert deep["planted/rho"] == weak["planted/rho"]
+
+
 def test_what_is_planted_into_a_distilled_model_is_twice_the_bound_and_has_that_model_s_noise() -> None:
     bounds = {claim.name: claim.rule.numbers["bound"] for claim in SMALL.claims if claim.name.startswith("C6")}
     assert pytest.approx((-2 * bounds["C6.there"], 2 * bounds["C6.weaker"])) == (small.LEFT, small.LOST)
