@@ -12,6 +12,7 @@ from assay.cli.completing import experiments_named, one_of, studies_named
 from assay.cli.device import DEVICE_OPTION, device_of
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
 from assay.core.errors import InputError, MissingExtra, UsageError
+from assay.core.settings import spelled
 from assay.core.text import visible
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def _told(results: "Results", as_json: bool) -> list[dict[str, Any]]:
 
 
 def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, Any]]) -> None:
-    at = ", ".join(f"{name}={value}" for name, value in judged.changed.items())
+    at = ", ".join(f"{name}={spelled(value)}" for name, value in judged.changed.items())
     typer.echo(f"\n{visible(study.title)}\n{study.slug}, preset {judged.preset}{', ' + at if at else ''}")
     for name in judged.cells:
         own = [_short(row) for row in rows if row["experiment"] == name and row.get("kind") != "exact"]
