@@ -122,6 +122,15 @@ def test_numbers_find_what_was_put_in() -> None:
     assert {name.partition("/")[2] for name in found} == {one.name for one in LANGUAGE_MODEL.estimands}
 
 
+def test_the_planted_order_stands_in_the_noise_of_one_that_was_never_told() -> None:
+    scores = planted({"told": 0.6, "held": 0.3})
+    before = study.numbers(scores, LAPTOP)
+    scores[study.KINDS.index("told"), 1, 0] += 0.5 * np.array([0, 0, 1, 1, 1])[:, None]  # one jump for the first untold subject
+    after = study.numbers(scores, LAPTOP)
+    for name, rise in (("planted-never", 0.5), ("planted-told", 0.5), ("planted-held-out", 0.0)):
+        assert after[f"{name}/matched_jump"] - before[f"{name}/matched_jump"] == pytest.approx(rise, abs=0.02), name
+
+
 def test_the_papers_own_file_is_read_and_bad_files_are_refused(tmp_path: Path) -> None:
     entry = {
         "mem_input": [f"the {word} of item {{}} was" for word in ("age", "name", "home", "hue", "end")],
