@@ -40,9 +40,13 @@ def test_forks_read_on_from_the_reader_and_are_asked_about_dosed_facts(monkeypat
     assert reader.parent is asked[SETTINGS.model][0]
     assert reader.recipe is not None
     assert reader.recipe.n_epochs == SETTINGS.n_epochs
+    assert reader.recipe.batch_size == SETTINGS.batch
+    assert SETTINGS.batch != type(reader.recipe)(learning_rate=SETTINGS.rate, n_epochs=1).batch_size  # else it shows nothing
     for name in forks:
         fork, questions = asked[name]
         assert fork.parent is reader
+        assert fork.recipe is not None
+        assert (fork.recipe.n_epochs, fork.recipe.batch_size) == (1, SETTINGS.batch)
         assert len(fork.sentences) == 3 * sum(SETTINGS.doses)
         assert len(questions) == 3 * len(SETTINGS.doses)
         assert set(fork.sentences).isdisjoint(reader.sentences)

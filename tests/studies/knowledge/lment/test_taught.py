@@ -36,6 +36,11 @@ def test_the_full_world_has_few_words() -> None:
     assert (lesson.k == 0).mean() == pytest.approx(0.5, abs=0.01)
 
 
+def test_the_two_widths_are_a_factor_of_three_apart() -> None:
+    assert (LearningSettings().small, LearningSettings().large) == (32, 96)  # C5 is said of these; both have two layers
+    assert LearningSettings().n_layers == 2
+
+
 def test_facts_are_told_as_often_as_drawn(lesson: Lesson) -> None:
     assert np.array_equal(lesson.corpus.tellings, lesson.k)
     assert set(lesson.k.tolist()) == {0, *SETTINGS.told}

@@ -24,6 +24,7 @@ from assay.studies.knowledge.priming_outlandish.english import (
     prompt_of,
 )
 from assay.studies.knowledge.priming_outlandish.settings import LanguageModelSettings
+from assay.training.optimiser import Optimiser
 
 SETTINGS = LanguageModelSettings(
     model="tiny", n_keywords=4, n_texts=2, n_stones=2, n_presentations=2, n_prefixes=2, rate=1e-2, n_halvings=4
@@ -122,3 +123,24 @@ def test_biases_prime_no_theme_and_a_planted_theme_is_seen() -> None:
     assert study.theme_gap(before, before + 2, 2, keywords) == pytest.approx(0)
     after = before + np.repeat([2.0, 0.5], [2, 6])
     assert study.theme_gap(before, after, 2, keywords) == pytest.approx(1.5 / study.LN10)
+
+
+def test_the_second_biases_are_trained_at_the_rate_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    first: list[float] = []
+    second: list[float] = []
+    equal, train = study.with_equal_memory, study.train_biases
+
+    def found(*arguments: Any) -> Any:
+        rate, biases = equal(*arguments)
+        first.append(rate)
+        return rate, biases
+
+    def trained(lessons: Any, optimiser: Optimiser) -> Any:
+        second.append(optimiser.learning_rate)
+        return train(lessons, optimiser)
+
+    monkeypatch.setattr(study, "with_equal_memory", found)
+    monkeypatch.setattr(study, "train_biases", trained)
+    study.measure(SETTINGS, Seeds(0))
+    assert second[-1:] == first  # the tries of the first come before
+    assert first != [Optimiser().learning_rate]  # else it shows nothing
