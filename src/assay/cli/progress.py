@@ -4,13 +4,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
 from assay.cli.output import note
 from assay.core.progress import listening
 from assay.core.text import visible
-from assay.runner.run import Event
+
+if TYPE_CHECKING:
+    from assay.runner.run import Event
 
 __all__ = ["duration", "interruption", "progress_said", "shown"]
 
@@ -18,7 +21,7 @@ PLAIN_EVERY_S = 15.0
 
 
 @contextmanager
-def shown(title: str, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
+def shown(title: str, *, quiet: bool) -> Iterator[Callable[["Event"], None]]:
     """A listener for the runner's events that shows them on standard error."""
     if quiet:
         yield lambda event: None
@@ -67,7 +70,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _left(event: Event) -> str:
+def _left(event: "Event") -> str:
     if event.done >= event.total or event.remaining_s is None:
         return ""
     return f", about {duration(event.remaining_s)} left"
@@ -79,7 +82,7 @@ class _PlainLines:
     def __init__(self) -> None:
         self.last = -float("inf")
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: "Event") -> None:
         now = time.monotonic()
         if event.kind in ("plan", "round"):
             note(visible(event.says))
@@ -89,7 +92,7 @@ class _PlainLines:
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Callable[[Event], None]]:
+def _bar(title: str) -> Iterator[Callable[["Event"], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -97,7 +100,7 @@ def _bar(title: str) -> Iterator[Callable[[Event], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(visible(title), total=None, state="")
 
-        def listener(event: Event) -> None:
+        def listener(event: "Event") -> None:
             if event.kind in ("plan", "round"):
                 progress.console.print(visible(event.says), markup=False, highlight=False)
             label = visible(event.says)[:60] if event.kind == "progress" else title
