@@ -66,23 +66,19 @@ STUDY = Study(
     ),
     scale=(
         "Theirs: Pythia and OLMo, 1 to 12 billion weights, trained on hundreds of billions of tokens in known orders, and "
-        "small "
-        "models on TinyStories. Ours: two layers of width 64 on 4,000 generated stories of 32 words, one pass, and "
-        "SmolLM2-135M "
-        "on 600 short texts."
+        "small models on TinyStories. Ours: two layers of width 64 on 4,000 generated stories of 32 words, one pass, and "
+        "SmolLM2-135M on 600 short texts."
     ),
     departures=(
         Departure(
             "D1",
             "The paper's body was not read; claims, settings and numbers are from its abstract, the released code and "
-            "notebooks, "
-            "and digests of the text.",
+            "notebooks, and digests of the text.",
         ),
         Departure(
             "D2",
             "Stories come from a grammar whose content words fall off as one over their rank; an exact test needs nothing of "
-            "the "
-            "data. One pass at a rate of 1e-3 replaces 1 to 10 passes at 1e-5.",
+            "the data. One pass at a rate of 1e-3 replaces 1 to 10 passes at 1e-5.",
         ),
         Departure(
             "D3",
@@ -104,8 +100,15 @@ STUDY = Study(
         Departure("D6", "Scores learned on a rehearsal are ours, and so is telling how much distilling weakens."),
         Departure(
             "D7",
-            "The model of another shuffle plays Alice's part in turn, with its own order, and hers the independent one's: a "
-            "number that needs only these two is the mean of both, which halves the variance of chance at no cost.",
+            "Two models take turns: each is asked about its own order, as Alice's, while the other one stands for a model that "
+            "knows nothing of it. A number that needs only these two is the mean of both turns, which halves the variance of "
+            "chance at no cost.",
+        ),
+        Departure(
+            "D8",
+            "The negative control of C7 copies every second sentence of a text. One text in ten, as first planned, leaves the "
+            "ratio near its bound of 10; one text in two did not fail clearly in the pilot. C9 asks for 2, not for the 0.5 of "
+            "the plan, because two t statistics of nothing differ by 1.5. Both were settled before the first counted run.",
         ),
     ),
     experiments=(SMALL, TEXT, LANGUAGE_MODEL),

@@ -107,7 +107,7 @@ LANGUAGE_MODEL = Experiment(
     },
     nulls=(Arm("before", "the base model, asked before any fine-tuning"),),
     measure=f"{PACKAGE}.language_model:measure",
-    cost=Cost(55, work=lambda settings: settings.work, memory=3.3),
+    cost=Cost(47.5, work=lambda settings: settings.work, memory=3.3),
     figures=LANGUAGE_MODEL_FIGURES,
     needs=language_model.NEEDS,
     ready="assay.protocols.language_model:find_model",
