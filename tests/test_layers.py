@@ -103,8 +103,6 @@ GAME_FILES = (  # what "game files" means: the command, its readers and its solv
     "worlds/games/templates.py",
 )
 SERVE_ONE = {
-    "models/pretrained/folder_limits.py": "a model of the user's own is looked at before it is built, wherever it is named",
-    "models/pretrained/trying_tokenizer.py": "the child in which a tokenizer of the user's own is tried",
     "models/pretrained/adding.py": "brings into the cache what every study and the audit load",
     "models/pretrained/convert.py": "part of adding",
     "instruments/entity_index/coreference.py": "lment alone; of one piece with names and postings, which the audit uses",

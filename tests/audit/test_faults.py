@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,6 +136,38 @@ def test_too_little_memory_is_an_error_with_advice(monkeypatch: pytest.MonkeyPat
         inject(model, [("a b", " c")], RECIPE, seeds=Seeds(0))
     with pytest.raises(WorkError, match="scoring must fit in memory"):
         audit(model, FACTS, forecast_only=True)
+
+
+def test_a_state_with_an_altered_record_is_said_and_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A state's record becomes part of the audit: one digit of it, changed on the disk, must not become a number."""
+
+    class Stop(Exception):
+        pass
+
+    def leave(step: int, model: LanguageModel) -> dict[str, float]:
+        if step == until:
+            raise Stop
+        return {}
+
+    model, sentences = tiny_language_model(), [("a b", " c"), ("d e", " f")]
+    recipe = Recipe(learning_rate=3e-3, n_epochs=30, batch_size=2)
+    until = 15
+    with pytest.raises(Stop):
+        inject(model, sentences, recipe, seeds=Seeds(0), folder=tmp_path, observe=leave)
+    (state,) = tmp_path.glob("*/step-*")
+    record = state / "state.json"
+    whole, until = record.read_text(), -1
+    assert inject(model, sentences, recipe, seeds=Seeds(0), folder=tmp_path, observe=leave).trace.resumed_at == 10
+    shutil.rmtree(tmp_path)
+    until = 15
+    with pytest.raises(Stop):
+        inject(model, sentences, recipe, seeds=Seeds(0), folder=tmp_path, observe=leave)
+    assert record.read_text() == whole
+    place = max(i for i, letter in enumerate(whole) if letter.isdigit() and whole[i - 1].isdigit())
+    record.write_text(f"{whole[:place]}{9 - int(whole[place])}{whole[place + 1 :]}")
+    until = -1
+    assert inject(model, sentences, recipe, seeds=Seeds(0), folder=tmp_path, observe=leave).trace.resumed_at is None
+    assert "step-00000010 is not what was written" in caplog.text
 
 
 def test_what_cannot_go_together_is_refused() -> None:

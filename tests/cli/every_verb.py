@@ -74,7 +74,9 @@ MORE: tuple[tuple[tuple[str, ...], set[int]], ...] = (
     (("store", "export", "runs.parquet"), {3, 4}),
     (("store", "export", "project", "--tracker"), {3, 4}),
     (("report",), {0}),
-    (("report", "--audit", "list"), {0, 4}),
+    (("report", "--audit", "list"), {0}),
+    (("report", "--audit", "0123"), {0}),
+    (("report", "--audit", "0123", "--format", "json"), {0}),
 )
 
 
@@ -109,7 +111,9 @@ def verbs(command: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def prepare(folder: Path) -> None:
-    """The files that the calls name."""
+    """The files that the calls name, and a kept audit."""
+    from assay.audit.kept import KeptAudits
+    from assay.audit.record import Audit
     from assay.runner.new_study import new_study
     from assay.worlds.facts.templates import TEMPLATES
     from assay.worlds.games.templates import TEMPLATES as GAMES
@@ -124,6 +128,8 @@ def prepare(folder: Path) -> None:
     scores = [{"text": text, "log_prob": -1.0 - (7 * n % 13) / 13} for n, text in enumerate(texts)]
     (folder / "scores.jsonl").write_text("".join(json.dumps(score) + "\n" for score in scores))
     (folder / "game.json").write_text(json.dumps(GAMES["off-switch"]))
+    kept = Audit("mine", "", "facts", "0" * 16, 1, 1, 0, {}, known=(0.0,), forecast=())
+    KeptAudits(folder / "store" / "audits").put(kept, "0123456789abcdef")
     model = folder / "tiny-model"
     model.mkdir()
     (model / "config.json").write_text('{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}')

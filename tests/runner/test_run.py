@@ -255,6 +255,36 @@ def test_adding_stops_at_the_most_runs_and_looks_when_it_was_planned(coins: Stud
     assert [one.seed for one in store.runs()] == list(range(9))
 
 
+def test_what_was_judged_before_is_told_beside_the_interval(coins: Study, store: Store) -> None:
+    """Runs added after a look: the interval is for one look, and says so; the number itself is the same as without the look."""
+    asked = Selection(coins, experiments=["one-by-one"])
+
+    def looks(selection: Selection = asked, **more: range) -> str:
+        (judged,) = judge_stored(selection, store, **more)
+        return next(one.looks for one in judged.verdicts if one.kind == "finding")
+
+    for n, says in (
+        (3, "allows for one look"),
+        (5, "allows for one look; judged before at 3 runs"),
+        (6, "allows for one look; judged before at 3 and 5 runs"),
+    ):
+        run(coins, store, experiments=["one-by-one"], n_runs=n)
+        assert looks() == says
+        assert looks() == says  # looking again at the same runs is no further look
+    assert looks(seeds=range(2, 6)) == "allows for one look"  # a replication on fresh seeds is another analysis
+    assert {look[-1] for look in store.looks()} == {3, 5, 6}
+    other = Selection(coins, experiments=["one-by-one"], overrides=["n_tosses=40"])
+    run(coins, store, experiments=["one-by-one"], overrides=["n_tosses=40"], n_runs=8)
+    assert looks(other) == "allows for one look"
+    third = ["n_tosses=39"]
+    adding = plan(Selection(coins, experiments=["one-by-one"], overrides=third), store)
+    execute(adding, store, executor=Local(), until_decided=True, max_runs=8)
+    planned = Selection(coins, experiments=["one-by-one"], overrides=third)
+    assert looks(planned) == "allows for the looks planned at 2, 4, 6 and 8 runs"
+    run(coins, store, experiments=["one-by-one"], overrides=third, n_runs=9)
+    assert looks(planned) == "allows for a look at any time"
+
+
 def test_pilot_runs_and_seeds_before_the_first_do_not_count(coins: Study, store: Store) -> None:
     run(coins, store, experiments=["one-by-one"], n_runs=3)
     run(coins, store, experiments=["one-by-one"], n_runs=4, seed=901)

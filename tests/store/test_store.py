@@ -1,4 +1,4 @@
-"""What goes into a store comes out of it, by address, in order, and by one writer at a time."""
+"""What goes into a store comes out of it, by address, in order, and by one writer of a study at a time."""
 
 import dataclasses
 import json
@@ -289,6 +289,79 @@ def test_the_lock_of_a_killed_writer_is_free(folder: Path) -> None:
         assert holder.stdout.readline() == "open\n"
         holder.kill()
     Store.open(folder, wait_s=5).close()
+
+
+HOLD_STUDY = HOLD.replace("sys.argv[1])", "sys.argv[1]), study=sys.argv[2]")
+
+
+def test_two_studies_are_written_at_once_and_one_study_by_one(folder: Path, make_run: MakeRun) -> None:
+    command = [sys.executable, "-c", HOLD_STUDY, str(folder), "reversal"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        with Store.open(folder, study="forward", wait_s=0) as store:
+            store.add(make_run(1, study="forward"), {})
+        with pytest.raises(StoreError, match=f"'reversal' in .* is being written by process {holder.pid} on"):
+            Store.open(folder, study="reversal", wait_s=0.1)
+        with pytest.raises(StoreError, match=f"being written by process {holder.pid} on"):
+            Store.open(folder, wait_s=0.1)  # all of it: whoever removes or imports waits for everybody
+        with Store.open(folder, study="forward", wait_s=0) as store:  # and leaves nothing locked
+            store.add(make_run(2, study="forward"), {})
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+        with Store.open(folder, wait_s=20) as whole, pytest.raises(StoreError, match="being written by process"):
+            Store.open(whole.folder, study="forward", wait_s=0.1)
+    with Store.open(folder, study="reversal", wait_s=0) as store:
+        assert [run.seed for run in store.runs("forward")] == [1, 2]
+
+
+def test_a_store_that_is_open_for_one_study_takes_no_other(folder: Path, make_run: MakeRun) -> None:
+    with Store.open(folder, study="reversal") as store:
+        store.add(make_run(1), {})
+        with pytest.raises(StoreError, match="opened to write 'reversal'; got forward"):
+            store.add(make_run(1, study="forward"), {})
+        with pytest.raises(StoreError, match="opened to write 'reversal'; got all of it"):
+            store.remove([make_run(1).run_id])
+        assert len(store.runs()) == 1
+
+
+WRITE_ONE = """
+import sys, pathlib
+sys.path.insert(0, sys.argv[2])
+from conftest import build_run
+from assay.store.store import Store
+for start in range(0, 60, 20):
+    with Store.open(pathlib.Path(sys.argv[1]), study=sys.argv[3], wait_s=60) as store:
+        for seed in range(start, start + 20):
+            store.add(build_run(seed, study=sys.argv[3]), {"curve": [{"step": seed}]})
+"""
+
+
+def test_writers_of_several_studies_begin_a_store_together(folder: Path) -> None:
+    """They make the database, open and close it over and over, and share a table's bytes: nothing is lost or doubled."""
+    command = [sys.executable, "-c", WRITE_ONE, str(folder), str(Path(__file__).parent)]
+    writers = [subprocess.Popen([*command, name]) for name in ("one", "two", "three")]
+    assert [writer.wait(timeout=200) for writer in writers] == [0, 0, 0]
+    with Store.open(folder, read_only=True) as store:
+        assert not store.verify()
+        assert [len(store.runs(name)) for name in ("one", "two", "three")] == [60, 60, 60]
+
+
+def test_looks_are_noted_once_and_go_with_their_rows(folder: Path, make_run: MakeRun) -> None:
+    run = make_run(1)
+    with Store.open(folder) as store:
+        store.add(run, {})
+        store.note_looks([(*run.pool, 3)])
+    with Store.open(folder, read_only=True) as store:
+        store.note_looks([(*run.pool, 3), (*run.pool, 5)])  # who judges opens the store to read
+        assert store.looks() == {(*run.pool, 3), (*run.pool, 5)}
+    with Store.open(folder) as store:
+        store.remove([run.run_id])
+        assert store.looks() == set()
+    with Store.open(folder / "nowhere", read_only=True) as store:
+        store.note_looks([(*run.pool, 3)])
+        assert not (folder / "nowhere").exists()
 
 
 # Versions

@@ -69,7 +69,10 @@ def check(
     """
     found = named(study)
     faults = structure_faults(found)
-    with opened(store) as there, listening(lambda share, label: on_event(Event("progress", label, share, 1, None))):
+    with (
+        opened(store, study=found.slug) as there,
+        listening(lambda share, label: on_event(Event("progress", label, share, 1, None))),
+    ):
         for experiment in found.experiments:
             if experiment.has_runs:
                 with memos_in(there.folder / "memos"):
@@ -102,5 +105,6 @@ def power(study: str | Path | Study, *, pilot: int = 4, most: int = 64, store: P
         UsageError: there is no such study.
         StoreError: the store cannot be read or written.
     """
-    with opened(store) as there:
-        return planning.planned(named(study), there, pilot=pilot, most=most)
+    found = named(study)
+    with opened(store, study=found.slug) as there:
+        return planning.planned(found, there, pilot=pilot, most=most)

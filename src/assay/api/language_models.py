@@ -167,12 +167,12 @@ def audit_model(
 
 
 def _check_folders(*models: object) -> None:
-    """Nothing; a folder of the user's own whose declarations break a limit is refused before anything of it is built."""
-    from assay.models.pretrained.folder_limits import check_model_folder
+    """Nothing; the folders among them are held to their limits, see `check_own_folder`."""
+    from assay.models.pretrained.named import check_own_folder
 
     for one in models:
-        if isinstance(one, (str, Path)) and Path(one).is_dir():
-            check_model_folder(Path(one))
+        if isinstance(one, (str, Path)):
+            check_own_folder(one)
 
 
 def read_facts_with(

@@ -79,7 +79,8 @@ def run(
         fresh: compute again what is stored.
         device: where models are loaded and trained; see `assay.core.device`.
         store: where rows are kept.
-        wait: while another process writes the store, wait for it to end, however long that takes.
+        wait: while another process writes this study's runs, wait for it to end, however long that takes. Several studies may
+            be written into one store at once.
         on_event: told what is planned, done and left; nothing is printed.
 
     Raises:
@@ -98,7 +99,7 @@ def run(
             "run: --max-runs is the most that --until-decided may run; give both, or --runs N for N runs of each experiment"
         )
     selection = selected(study, experiments, preset, set)
-    with on_device(device), opened(store, wait=wait) as there:
+    with on_device(device), opened(store, study=selection.study.slug, wait=wait) as there:
         asked = plan(selection, there, n_runs=runs, seed=seed, fresh=fresh)
         how = executor(on) if isinstance(on, str) else on
         for line in long_said(selection.study, estimates(asked, how.workers)):
@@ -192,11 +193,12 @@ def selected(study_: str | Path | Study, experiments: str | Sequence[str] | None
 
 
 @contextmanager
-def opened(store: Place, *, read_only: bool = False, wait: bool = False) -> Iterator[Store]:
-    """The store, open inside the block; one that is handed over open stays so."""
+def opened(store: Place, *, read_only: bool = False, study: str | None = None, wait: bool = False) -> Iterator[Store]:
+    """The store, open inside the block, as `Store.open` opens it; one that is handed over open stays so."""
     if isinstance(store, Store):
         yield store
         return
     patience = math.inf if wait else _PATIENCE_S
-    with Store.open(None if store is None else Path(store), read_only=read_only, wait_s=patience) as there:
+    folder = None if store is None else Path(store)
+    with Store.open(folder, read_only=read_only, study=study, wait_s=patience) as there:
         yield there

@@ -39,7 +39,7 @@ from assay.worlds.facts.model import Facts, Implication
 from assay.worlds.facts.questions import Answers
 
 __all__ = [
-    "HINTS", "TANGENT_COLUMNS", "Calibration", "Cost", "FactForecast", "calibrate", "forecasts", "premise_questions",
+    "HINTS", "TANGENT_COLUMNS", "Calibration", "Carried", "Cost", "FactForecast", "calibrate", "forecasts", "premise_questions",
     "with_tangent",
 ]  # fmt: skip
 
@@ -104,6 +104,21 @@ class FactForecast:
     spreads: float | None = None
     displaces: float | None = None
     tangent: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """How a tangent forecast was made; see `forecast_tangent`.
+
+    Attributes:
+        factor: how many virtual steps trained answers take to their end; as many as training has, if they do not get there.
+        memorised: their mean probability there.
+        minutes: that it took.
+    """
+
+    factor: float
+    memorised: float
+    minutes: float
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from assay.audit.forecast import TANGENT_COLUMNS
+from assay.audit.forecast import TANGENT_COLUMNS, Carried
 from assay.audit.inject import Example, n_steps
 from assay.audit.measuring import LogProbs, Tokens, log_probs_of
 from assay.audit.probes import Probe
@@ -36,28 +36,13 @@ from assay.training.optimiser import Optimiser
 from assay.training.recipe import Recipe
 from assay.worlds.facts.questions import Answers
 
-__all__ = ["Carried", "can_be_stepped", "carried_on", "tangent_answers", "virtually_stepped"]
+__all__ = ["can_be_stepped", "carried_on", "tangent_answers", "virtually_stepped"]
 
 END = 0.95
 """The mean probability at which trained answers are taken to end."""
 STEP = 1.0
 """The size of the virtual step, in first steps of the optimiser."""
 SURE = 1e-7  # no probability is taken for closer to one; single precision holds no more
-
-
-@dataclass(frozen=True)
-class Carried:
-    """How a tangent forecast was made.
-
-    Attributes:
-        factor: how many virtual steps trained answers take to their end; as many as training has, if they do not get there.
-        memorised: their mean probability there.
-        minutes: that it took.
-    """
-
-    factor: float
-    memorised: float
-    minutes: float
 
 
 def can_be_stepped(recipe: Recipe, dtype: Dtype) -> bool:

@@ -1,5 +1,8 @@
 """Injection: the sentences a model is trained on, named recipes, and training that a killed audit takes up again."""
 
+import hashlib
+import logging
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,13 +14,16 @@ from assay.core.errors import InputError, unknown_name
 from assay.core.seeds import Seeds
 from assay.core.settings import digest
 from assay.models.pretrained.loading import LanguageModel
-from assay.training.checkpoints import Checkpoints
+from assay.store.files import write_atomically
+from assay.training.checkpoints import Checkpoints, State
 from assay.training.chosen import merged
 from assay.training.finetune import FineTuned, finetune
 from assay.training.recipe import Recipe
 from assay.training.trace import Observe
 
 __all__ = ["RECIPES", "inject", "n_steps", "recipe_named"]
+
+_log = logging.getLogger(__name__)
 
 Example = tuple[str, str]
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -40,6 +46,36 @@ def recipe_named(name: str) -> Recipe:
     if name not in RECIPES:
         raise InputError(unknown_name("recipe", name, RECIPES, see=f"Recipes are {', '.join(RECIPES)}"))
     return RECIPES[name]
+
+
+class _SealedStates(Checkpoints):
+    """The states of an audit's training, each with the hash of its record beside it.
+
+    A state's record holds what was observed so far, which becomes part of the audit: one altered digit would become a number of
+    it. A state whose record is not what was written is thrown away and said, and training goes on from an older one, or anew.
+    """
+
+    def save(self, identity: str, state: State) -> None:
+        """Put a state on disk, see `Checkpoints.save`, then its seal: a kill between the two costs that state."""
+        super().save(identity, state)
+        record = self.folder / f"step-{state.step:08d}" / "state.json"
+        write_atomically(record.with_suffix(".sha256"), _sha256(record).encode())
+
+    def newest(self, identity: str) -> State | None:
+        """The newest whole state whose record is as it was written, or None when there is none."""
+        for path in sorted(self.folder.glob("step-*")):
+            try:
+                sound = (path / "state.sha256").read_text() == _sha256(path / "state.json")
+            except (OSError, UnicodeDecodeError):
+                sound = False
+            if not sound:
+                _log.warning("assay: the training state %s is not what was written; training goes on without it", path.name)
+                shutil.rmtree(path, ignore_errors=True)
+        return super().newest(identity)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def n_steps(n_examples: int, recipe: Recipe) -> int:
@@ -78,7 +114,7 @@ def inject(
     if folder is not None:
         name = digest([list(map(list, sentences)), recipe, seeds])
         # A state of a full run is three times the weights: a few are written, not one a step.
-        checkpoints = Checkpoints(folder / name, every=max(10, steps // 4), keep=1)
+        checkpoints = _SealedStates(folder / name, every=max(10, steps // 4), keep=1)
 
     tuned = finetune(
         model if in_place else model.copy(),

@@ -9,8 +9,7 @@ from typing import Any
 from assay.audit.benchmarks import Benchmark
 from assay.audit.columns import COLUMNS
 from assay.audit.counts import Count
-from assay.audit.forecast import Calibration, Cost, FactForecast
-from assay.audit.forecast_tangent import Carried
+from assay.audit.forecast import Calibration, Carried, Cost, FactForecast
 from assay.audit.outcomes import FactRow, Outcome
 from assay.audit.totals import Total
 

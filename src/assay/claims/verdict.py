@@ -20,6 +20,7 @@ from assay.stats.families import ERROR, Tier, step_down
 from assay.stats.sequential import planned_looks, spent_at
 
 __all__ = [
+    "ONE_LOOK",
     "PILOT_SEEDS",
     "VERDICTS",
     "ControlVerdict",
@@ -31,6 +32,7 @@ __all__ = [
     "expected_false",
     "judge",
     "name_verdict",
+    "peeked",
     "tier_of",
     "undecided",
 ]
@@ -39,6 +41,7 @@ VerdictName = Literal["supported", "refuted", "not-reproduced", "inconclusive", 
 VERDICTS: tuple[VerdictName, ...] = (
     "supported", "refuted", "not-reproduced", "inconclusive", "void", "not-asked", "holds", "fails",
 )  # fmt: skip
+ONE_LOOK = "allows for one look"
 PILOT_SEEDS = range(901, 921)  # runs by which a study is planned; never judged with those that count
 
 
@@ -92,6 +95,8 @@ class Verdict:
             each; "each step" for a refuted ordering.
         positive: the positive control, where the claim has one.
         estimand_unit: of the number, with the `range` it can have.
+        looks: how often the runs may be looked at for the interval to hold, and that they were looked at before where it does
+            not allow for that; empty where nothing is inferred.
     """
 
     study: str
@@ -120,6 +125,7 @@ class Verdict:
     positive: ControlVerdict | None = None
     estimand_unit: str = ""
     range: str = ""
+    looks: str = ""
 
 
 def judge(
@@ -128,6 +134,7 @@ def judge(
     *,
     quick: bool = False,
     looks: Mapping[str, int] | None = None,
+    before: Mapping[str, Sequence[int]] | None = None,
     error: float = ERROR,
 ) -> list[Verdict]:
     """One verdict per claim of every experiment in `rows`, in the study's order.
@@ -139,11 +146,18 @@ def judge(
         looks: of experiments to which runs were added until they were decided, the most runs that were allowed beforehand. A
             number of runs that is one of the looks planned for that most is judged by what the looks may spend; any other
             number, and a most of 0 (nothing was planned), by intervals that stay valid whenever one looks.
+        before: at how many runs an experiment was judged before; told beside intervals that do not allow for it.
         error: of each family.
     """
     pending = _pending(study, rows, quick, looks or {})
     rates = _rates(study, pending, error)
-    return [one.verdict(rates.get(one.claim.name, error), error) for one in pending]
+    seen = before or {}
+    return [one.verdict(rates.get(one.claim.name, error), error, seen.get(one.experiment.name, ())) for one in pending]
+
+
+def peeked(looks: str) -> bool:
+    """Whether a verdict's `looks` say that its runs were judged before and its interval does not allow for that."""
+    return looks.startswith(f"{ONE_LOOK};")
 
 
 def error_rates(
@@ -256,7 +270,9 @@ class _Pending:
         self.runs = runs.having(_measured(claim), claim.summary) if claim.given else runs
         self.evidence: Evidence = ()
         self.controls: dict[str, Evidence] = {}
+        self._most = most
         anytime, planned = self._design(most)
+        self._anytime = anytime
         self.unasked = "" if quick else self._unasked()
         self.void = "" if self.unasked else self._may_not_speak(quick, anytime)
         self.unskilled = "" if self.unasked or self.void else self._unskilled()
@@ -332,8 +348,8 @@ class _Pending:
         n, n_without = len(self.all.rows), len(self.all.rows) - len(self.runs.rows)
         return f"{n_without} of {n} runs {'is' if n_without == 1 else 'are'} without {self.claim.given}"
 
-    def verdict(self, rate: float, family_error: float) -> Verdict:
-        """The claim at its error rate, its controls at the whole of a family's."""
+    def verdict(self, rate: float, family_error: float, before: Sequence[int] = ()) -> Verdict:
+        """The claim at its error rate, its controls at the whole of a family's; `before` as of `judge`."""
         claim, tier = self.claim, tier_of(self.claim)
         negative = self._control("control", claim.negative, "refuted", family_error)
         positive = None if claim.positive is None else self._control("positive", claim.positive, "supported", family_error)
@@ -382,7 +398,17 @@ class _Pending:
             error=rate if claim.kind == "finding" else None,
             side=decision.side if decision and claim.kind == "finding" else "",
             positive=positive,
+            looks=self._looks_said(before) if decision and claim.kind == "finding" else "",
         )
+
+    def _looks_said(self, before: Sequence[int]) -> str:
+        """Which looks at the runs the interval allows for, and those before that it does not."""
+        if self._anytime:
+            return "allows for a look at any time"
+        if self._most:
+            return f"allows for the looks planned at {_listed(planned_looks(self._most))} runs"
+        earlier = sorted({n for n in before if 1 < n < len(self.all.rows)})
+        return f"{ONE_LOOK}; judged before at {_listed(earlier)} runs" if earlier else ONE_LOOK
 
     def _named(self, decision: Decision, negative: ControlVerdict, positive: ControlVerdict | None) -> tuple[VerdictName, str]:
         claim = self.claim
@@ -418,6 +444,12 @@ class _Pending:
             return shown
         inside = self.claim.defined.inside(end)
         return inside if math.isfinite(inside) else shown
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Numbers with commas and an "and": "3 and 5"."""
+    *some, last = map(str, numbers)
+    return f"{', '.join(some)} and {last}" if some else last
 
 
 def _measured(claim: Claim) -> list[str]:

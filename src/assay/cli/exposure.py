@@ -54,8 +54,9 @@ def exposure(
         with part(0.0, 1.0 if model is None else 0.5, "counting"):
             found = counting.exposure(corpus, read, transcript, text_field=text_field)
         if model is not None:
-            from assay.models.pretrained.named import base_model
+            from assay.models.pretrained.named import base_model, check_own_folder
 
+            check_own_folder(model)
             with part(0.5, 1.0, "asking"):
                 found = counting.with_known(found, *counting.known_to(base_model(model), read))
     if as_json:

@@ -62,8 +62,9 @@ def provenance(
     def losses(name: str) -> "Floats":
         if Path(name).is_file():
             return testing.read_scores(Path(name), texts)
-        from assay.models.pretrained.named import base_model
+        from assay.models.pretrained.named import base_model, check_own_folder
 
+        check_own_folder(name)
         return testing.losses_of(base_model(name), texts, most_tokens=tokens)
 
     with progress_said(quiet=quiet), device_of(device):

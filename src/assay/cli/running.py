@@ -47,6 +47,7 @@ SET_OPTION = typer.Option(
 )
 CLAIM_OPTION = typer.Option(None, "--claim", "-c", metavar="NAME", help="Show only this claim; may be repeated.")
 FAILED = ("refuted", "not-reproduced", "void", "fails")
+PEEKED = " †"  # beside an interval whose runs were judged before, which it does not allow for
 COLUMNS = ("claim", "verdict", "ours", "rule", "paper", "runs", "control")
 
 
@@ -72,7 +73,9 @@ def run(
         None, "--max-runs", min=2, help="The most runs per experiment with --until-decided; not to be changed later."
     ),
     fresh: bool = typer.Option(False, "--fresh", help="Compute again what is stored."),
-    wait: bool = typer.Option(False, "--wait", help="While another command writes the store, wait for it to end."),
+    wait: bool = typer.Option(
+        False, "--wait", help="While another command runs this study into this store, wait for it to end."
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be run, how long it takes and in how much memory."),
     device: str | None = DEVICE_OPTION,
     strict: bool = typer.Option(False, "--strict", help="Exit 1 if a claim fails or is void, or none was asked."),
@@ -248,6 +251,8 @@ def _told(results: "Results", as_json: bool) -> list[dict[str, Any]]:
 
 
 def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, Any]]) -> None:
+    from assay.claims.verdict import ONE_LOOK, peeked
+
     at = ", ".join(f"{name}={spelled(value)}" for name, value in judged.changed.items())
     typer.echo(f"\n{visible(study.title)}\n{study.slug}, preset {judged.preset}{', ' + at if at else ''}")
     for name in judged.cells:
@@ -267,6 +272,10 @@ def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, Any]]) -
     for row in rows:
         if row["verdict"] == "void":
             note(f"{row['claim']} is void: {row['reason']}")
+    for name in judged.cells:
+        for looks in dict.fromkeys(one.looks for one in judged.verdicts if one.experiment == name):
+            if looks not in ("", ONE_LOOK):
+                note(f"{f'{PEEKED.strip()} ' * peeked(looks)}{name}: the interval {looks}")
     not_asked = [str(row["claim"]) for row in rows if row["verdict"] == "not-asked"]
     if not_asked:
         note(f"not asked with these settings, and open: {', '.join(not_asked)}")
@@ -287,6 +296,7 @@ def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, Any]]) -
 
 def _short(row: dict[str, object]) -> dict[str, object]:
     """A row as a terminal shows it: the interval in the page's own words, the control by its outcome."""
+    from assay.claims.verdict import peeked
     from assay.report.numbers import interval_text
 
     control = row["control"]
@@ -295,4 +305,5 @@ def _short(row: dict[str, object]) -> dict[str, object]:
     outcome = "–" if judgement is None else "flips" if judgement == expected else f"{judgement}, not {expected}"
     numbers: list[float | None] = [row[name] for name in ("estimate", "low", "high")]  # type: ignore[misc]
     ours = "–" if numbers[0] is None else " ".join(interval_text(*numbers))
+    ours += PEEKED if peeked(str(row.get("looks") or "")) else ""
     return {**row, "ours": ours, "runs": row["n_runs"], "control": outcome}

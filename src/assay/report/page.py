@@ -21,7 +21,7 @@ from assay import __version__
 from assay.claims.charts import Figure
 from assay.claims.exact import ExactVerdict
 from assay.claims.study import Experiment, Study, Table
-from assay.claims.verdict import VERDICTS, ControlVerdict, Verdict, expected_false
+from assay.claims.verdict import ONE_LOOK, VERDICTS, ControlVerdict, Verdict, expected_false, peeked
 from assay.core.errors import InputError, StoreError
 from assay.core.settings import fields_of
 from assay.core.text import visible
@@ -554,7 +554,7 @@ def _lead(study: Study, one: Verdict | ExactVerdict, hrefs: Mapping[str, str]) -
         number_text(one),
         typeset(one.rule),
         _cited(one.paper_value),
-        one.reason,
+        "; ".join(filter(None, (one.reason, f"the interval {one.looks}" if peeked(one.looks) else ""))),
         hrefs.get(one.claim, ""),
         drawn,
     )
@@ -692,6 +692,7 @@ def _basis(verdict: Verdict) -> str:
     step = "of the weakest step" if verdict.rule.startswith("rising") else ""
     quantity = ", ".join(filter(None, (step, verdict.estimand_unit, verdict.range)))
     over += f"; {typeset(quantity)}" if quantity else ""
+    over += f"; {verdict.looks}" if verdict.looks not in ("", ONE_LOOK) else ""
     if verdict.level is None or verdict.level >= 1:
         return f"{verdict.method or 'no interval'}, {over}"
     return f"{level_text(verdict.level)} interval ({verdict.method}), {over}"

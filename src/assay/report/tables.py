@@ -24,7 +24,7 @@ _FIELDS = (
     "study", "experiment", "claim", "says", "source", "rule", "estimate", "low", "high", "level", "n_runs", "unit",
     "paper_value", "control", "verdict", "reason", "effect", "method",
 )  # fmt: skip
-_MORE = ("kind", "family", "tier", "estimand_unit", "range")
+_MORE = ("kind", "family", "tier", "estimand_unit", "range", "looks")
 _WIDTHS = (0.09, 0.08, 0.26, 0.08, 0.14, 0.06, 0.1, 0.09, 0.08)  # of the columns below, as shares of the text's width
 _HEAD = ("Experiment", "Claim", "Says", "Rule", "Ours", "Level", "Paper", "Control", "Verdict")
 

@@ -5,7 +5,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -22,7 +22,7 @@ from assay.runner.fingerprint import fingerprint, why_stale
 from assay.runner.plan import Cell, Plan, Selection, counted_seeds
 from assay.runner.work import Finished, Task
 from assay.stats.sequential import planned_looks
-from assay.store.store import Store, StoredRun, run_address
+from assay.store.store import Look, Store, StoredRun, run_address
 
 __all__ = ["Event", "Judged", "Outcome", "execute", "judge_stored", "run_rows"]
 
@@ -176,7 +176,8 @@ def execute(
 def judge_stored(selection: Selection, store: Store, *, seeds: range | None = None) -> list[Judged]:
     """The verdicts that stored rows support, one element per point of the settings grid (one, without a grid).
 
-    Every stored run of a settings value made by today's sources counts, whatever its seed, so that no run can be left out.
+    Every stored run of a settings value made by today's sources counts, whatever its seed, so that no run can be left out. At
+    how many runs that was is noted in the store, and told where more runs are judged later by intervals for one look.
 
     Args:
         selection: what is judged.
@@ -190,10 +191,24 @@ def judge_stored(selection: Selection, store: Store, *, seeds: range | None = No
     """
     study, stored = selection.study, selection.stored(store)
     base = _base(study, selection.preset, store, stored, stored)
-    return [
-        replace(_judged(study, selection.preset, point, stored, base, seeds), exact=tuple(exact_verdicts(study, store, point)))
+    before = store.looks() if seeds is None else set()
+    points = [
+        replace(
+            _judged(study, selection.preset, point, stored, base, seeds, before),
+            exact=tuple(exact_verdicts(study, store, point)),
+        )
         for point in selection.points
     ]
+    if seeds is None and selection.preset != "quick":
+        store.note_looks(look for judged in points for look in _looks_at(study, judged))
+    return points
+
+
+def _looks_at(study: Study, judged: Judged) -> Iterator[Look]:
+    """What this judgement was a look at, as far as there were intervals to look at."""
+    for name, cell in judged.cells.items():
+        if len(judged.runs[name]) > 1:
+            yield (study.slug, name, cell.settings_digest, cell.fingerprint, len(judged.runs[name]))
 
 
 def _base(
@@ -222,12 +237,14 @@ def _verdicts(
     runs: Mapping[str, list[StoredRun]],
     custom: Collection[str],
     base: Mapping[str, list[StoredRun]],
+    before: Mapping[str, Sequence[int]],
 ) -> list[Verdict]:
     """The verdicts of these experiments' runs; each is judged beside its family as it stands at the preset's settings."""
 
     def judged(rows: Mapping[str, list[StoredRun]]) -> list[Verdict]:
         looks = {name: _planned(found) for name, found in rows.items() if any(run.sequential for run in found)}
-        return judge(study, {name: run_rows(found) for name, found in rows.items()}, quick=preset == "quick", looks=looks)
+        by_name = {name: run_rows(found) for name, found in rows.items()}
+        return judge(study, by_name, quick=preset == "quick", looks=looks, before=before)
 
     plain = {name: found for name, found in runs.items() if name not in custom}
     verdicts = [one for one in judged({**base, **plain}) if one.experiment in plain] if plain else []
@@ -246,6 +263,7 @@ def _judged(
     stored: Mapping[str, list[StoredRun]],
     base: Mapping[str, list[StoredRun]],
     seeds: range | None = None,
+    before: Collection[Look] = (),
 ) -> Judged:
     cells = {cell.experiment.name: cell for cell in point}
     runs, stale, aside, why, elsewhere = {}, {}, {}, {}, {}
@@ -268,10 +286,15 @@ def _judged(
     made_under = {id(run.claims): run.claims for run in everything}.values()
     made_in = {id(run.environment): run.environment for run in everything}.values()
     edited = {name for claims in made_under for name, value in claims.items() if declared.get(name, value) != value}
+    custom = [name for name, cell in cells.items() if cell.custom]
+    earlier: dict[str, list[int]] = {}
+    for slug, name, settings, code, n in before:
+        if slug == study.slug and name in cells and (cells[name].settings_digest, cells[name].fingerprint) == (settings, code):
+            earlier.setdefault(name, []).append(n)
     return Judged(
         preset=preset,
         cells=cells,
-        verdicts=_verdicts(study, preset, runs, [name for name, cell in cells.items() if cell.custom], base),
+        verdicts=_verdicts(study, preset, runs, custom, base, earlier),
         runs=runs,
         stale=stale,
         edited=tuple(name for name in declared if name in edited),

@@ -59,8 +59,22 @@ def _origins(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE origins (run_id TEXT PRIMARY KEY, origin TEXT NOT NULL) STRICT, WITHOUT ROWID")
 
 
+def _looks(connection: sqlite3.Connection) -> None:
+    """Version 3: at how many runs a pool of rows was judged; not part of a row, and not exported with it."""
+    connection.execute(
+        """CREATE TABLE looks (
+            study TEXT NOT NULL,
+            experiment TEXT NOT NULL,
+            settings_digest TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            n_runs INTEGER NOT NULL,
+            PRIMARY KEY (study, experiment, settings_digest, fingerprint, n_runs)
+        ) STRICT, WITHOUT ROWID"""
+    )
+
+
 # The n-th function takes a database of version n - 1 to version n. Never edit one that was released; append another.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_runs_texts_seals, _origins)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_runs_texts_seals, _origins, _looks)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:

@@ -10,6 +10,7 @@ study, experiment, settings value and source fingerprint: what one interval is t
 sum of its rows' hashes, written in the same transaction, so that a lost or doubled row is noticed as surely as an altered one.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -30,12 +31,13 @@ from assay.store.rows import COLUMNS, Layout, Status, StoredRun, content_of, has
 from assay.store.schema import MIGRATIONS, migrate, schema_version
 from assay.store.tables import Row, decode_table, encode_table
 
-__all__ = ["Problem", "Status", "Store", "StoredRun", "run_address"]
+__all__ = ["Look", "Problem", "Status", "Store", "StoredRun", "run_address"]
 
 _DATABASE = "store.sqlite3"
 _POOL = ("study", "experiment", "settings_digest", "fingerprint")
 _SELECT = f"SELECT {', '.join(COLUMNS)}, row_hash, entry FROM runs"
 _TWO_256 = 1 << 256
+Look = tuple[str, str, str, str, int]  # a pool, and the number of its runs that were judged
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,17 @@ class Problem:
 class Store:
     """An open store. Use it as a context manager, or call `close`."""
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection, lock: WriterLock | None, inode: int | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        connection: sqlite3.Connection,
+        lock: WriterLock | None,
+        inode: int | None,
+        study: str | None = None,
+    ) -> None:
         self.folder = folder
         self.read_only = lock is None
+        self._study = study
         self._connection = connection
         self._lock = lock
         self._inode = inode
@@ -63,26 +73,29 @@ class Store:
     # Opening and closing
 
     @classmethod
-    def open(cls, path: Path | None = None, *, read_only: bool = False, wait_s: float = 3.0) -> "Store":
+    def open(
+        cls, path: Path | None = None, *, read_only: bool = False, study: str | None = None, wait_s: float = 3.0
+    ) -> "Store":
         """The store in the folder `path` (default: see `default_folder`), made if it is not there yet.
 
         Args:
             path: the store's folder.
-            read_only: read beside a writer, or from a folder nobody may write; a store that is not there is then empty.
-            wait_s: how long to wait for another writer to end.
+            read_only: read beside writers, or from a folder nobody may write; a store that is not there is then empty.
+            study: the only one whose runs will be added; several may be written at once. None to write all of the store.
+            wait_s: how long to wait for another writer of the same to end.
 
         Raises:
             StoreError: the folder cannot be used, another process is writing, or the database is damaged.
         """
         folder = (path if path is not None else default_folder()).absolute()
-        return cls._open_to_read(folder) if read_only else cls._open_to_write(folder, wait_s)
+        return cls._open_to_read(folder) if read_only else cls._open_to_write(folder, wait_s, study)
 
     @classmethod
-    def _open_to_write(cls, folder: Path, wait_s: float) -> "Store":
+    def _open_to_write(cls, folder: Path, wait_s: float, study: str | None = None) -> "Store":
         database = folder / _DATABASE
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = WriterLock(folder)
+            lock = WriterLock(folder, study)
             lock.acquire(wait_s)
         except OSError as error:
             raise StoreError(
@@ -99,7 +112,8 @@ class Store:
                 migrate(connection)
                 if not (folder / "store.json").is_file():
                     write_atomically(folder / "store.json", json.dumps({"assay store": 1, "database": _DATABASE}).encode())
-                return cls(folder, connection, lock, database.stat().st_ino)
+                lock.opened()
+                return cls(folder, connection, lock, database.stat().st_ino, study)
         except BaseException:
             lock.release()
             raise
@@ -159,7 +173,9 @@ class Store:
         Raises:
             StoreError: the store cannot be written; nothing of `finished` is in it then.
         """
-        self._writable()
+        if not finished:
+            return []
+        self._writable(*{run.study for run, _ in finished})
         with self._transaction() as connection:
             complete, hashes = [], []
             for run, tables in finished:
@@ -169,6 +185,28 @@ class Store:
             connection.executemany("DELETE FROM origins WHERE run_id = ?", [(run.run_id,) for run in complete])
             self._seal(connection, complete, hashes)
         return complete
+
+    def note_looks(self, looks: Iterable[Look]) -> None:
+        """Note at how many runs pools were judged, as far as it can be written: who may only read may look all the same."""
+        new = sorted(set(looks) - self.looks())
+        if not new or (self.read_only and not self._database.is_file()):
+            return
+        query = "INSERT OR IGNORE INTO looks VALUES (?, ?, ?, ?, ?)"
+        if not self.read_only:
+            with self._transaction() as connection:
+                connection.executemany(query, new)
+            return
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(self._database, timeout=1)) as connection,
+            connection,
+        ):
+            connection.executemany(query, new)
+
+    def looks(self) -> set[Look]:
+        """At how many runs each pool of rows was judged: study, experiment, settings, fingerprint, number of runs."""
+        with _named(self._database):
+            return set(self._connection.execute("SELECT * FROM looks"))
 
     def mark_imported(self, run_ids: Iterable[str], origin: str) -> None:
         """Note where stored runs came from; what is computed here has no origin."""
@@ -257,9 +295,13 @@ class Store:
             hint = "Run the command again"
             raise StoreError(f"the store must stay in place while it is open; {self._database} was removed or replaced. {hint}")
 
-    def _writable(self) -> None:
+    def _writable(self, *studies: str) -> None:
+        """Nothing where runs of these studies may be written; without any, whether everything may."""
         if self.read_only:
             raise StoreError(f"the store was opened to be read; {self.folder}. Open it without read_only to write")
+        if self._study is not None and set(studies) != {self._study}:
+            what = ", ".join(sorted(studies)) or "all of it"
+            raise StoreError(f"the store was opened to write '{self._study}'; got {what}. Open it without a study")
 
     # Reading
 
@@ -510,8 +552,10 @@ def _keep_artefact(connection: sqlite3.Connection, data: bytes) -> str:
 
 
 def _drop_unused(connection: sqlite3.Connection) -> None:
-    """Delete the artefacts that no row names, and the origins of runs that are gone."""
+    """Delete the artefacts that no row names, and the origins and looks of runs that are gone."""
     connection.execute("DELETE FROM origins WHERE run_id NOT IN (SELECT run_id FROM runs)")
+    pool = " AND ".join(f"runs.{name} = looks.{name}" for name in _POOL)
+    connection.execute(f"DELETE FROM looks WHERE NOT EXISTS (SELECT 1 FROM runs WHERE {pool})")
     used = "SELECT named.value FROM runs, json_each(runs.tables) AS named"
     connection.execute(f"DELETE FROM artefacts WHERE digest NOT IN ({used})")
 

@@ -9,9 +9,11 @@ import pytest
 pytest.importorskip("transformers", reason="needs the extra 'lm'")
 
 import assay
+from assay.cli.main import main
 from assay.core.errors import InputError
 from assay.models.pretrained.folder_limits import check_model_folder
 from assay.models.pretrained.tiny import tiny_folder
+from assay.worlds.facts.file import TEMPLATE
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +119,28 @@ def test_an_object_of_the_users_own_needs_its_tokenizer_and_stays_itself() -> No
         assay.load_model(tiny.model)
     with pytest.raises(InputError, match="got a dict"):
         assay.load_model({}, tiny.tokenizer)
+
+
+def test_every_command_that_loads_a_folder_holds_it_to_its_limits(
+    sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A configuration with 100,000 layers is refused in one line, by whichever way the folder is named."""
+    folder = altered(sound, tmp_path / "model", "config.json", num_hidden_layers=100_000)
+    monkeypatch.setenv("ASSAY_STORE", str(tmp_path / "store"))
+    texts = [f"story number {i}" for i in range(60)]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps({"text": text, "step": i}) + "\n" for i, text in enumerate(texts)))
+    (tmp_path / "corpus.jsonl").write_text('{"text": "Paris is the capital of France."}\n')
+    (tmp_path / "facts.yaml").write_text(TEMPLATE)
+    for command in (
+        ["provenance", str(folder), str(tmp_path / "log.jsonl")],
+        ["provenance", "tiny", str(tmp_path / "log.jsonl"), "--reference", str(folder)],
+        ["exposure", str(tmp_path / "corpus.jsonl"), str(tmp_path / "facts.yaml"), "--model", str(folder)],
+        ["run", "out-of-context-reasoning", "-e", "language-model", "--preset", "quick", "--set", f"model={folder}"],
+        ["audit", str(folder), str(tmp_path / "facts.yaml")],
+    ):
+        with pytest.raises(SystemExit) as left:
+            main([*command, "-q"])
+        assert left.value.code == 3, command
+        said = capsys.readouterr().err
+        assert "num_hidden_layers must be a whole number from 1 to 1024; got 100000" in said, command
+        assert "Traceback" not in said

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from assay.models.pretrained.loading import LanguageModel
 
-__all__ = ["NamesModel", "base_model", "find_model", "folder_of"]
+__all__ = ["NamesModel", "base_model", "check_own_folder", "find_model", "folder_of"]
 
 TINY = "tiny"
 
@@ -21,8 +21,27 @@ class NamesModel(Protocol):
 
 
 def find_model(settings: NamesModel) -> None:
-    """Nothing; raises `InputError` if the model is not on this machine. What an experiment's `ready` wants."""
+    """Nothing; raises `InputError` if the model is not on this machine, or is a folder that breaks a limit.
+
+    What an experiment's `ready` wants.
+    """
     folder_of(settings.model)
+    check_own_folder(settings.model)
+
+
+def check_own_folder(source: str | Path) -> None:
+    """Nothing; a folder of the user's own whose declarations break a limit is refused before anything of it is built.
+
+    Names are passed over: what is in the cache was looked at when it was added.
+
+    Raises:
+        InputError: what must hold, what was got, and in which file.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        from assay.models.pretrained.folder_limits import check_model_folder
+
+        check_model_folder(folder)
 
 
 def folder_of(name: str) -> Path | None:
