@@ -92,7 +92,8 @@ class _Layer:
     """One layer's weights as they are multiplied, each with the runs in front; norms' scales and shifts are in the maps.
 
     Attributes:
-        qkv, qkv_bias: of the tokens' queries (scaled), keys and values, [d_model, 3 head d_head].
+        query, key, value: of the tokens (queries scaled), each [d_model, head d_head] and its bias. Three maps: what one joined
+            map gives would be cut, and its gradient joined again.
         out, out_bias: of the heads' values, [head d_head, d_model].
         up, up_bias, down, down_bias: of the MLP.
         keys: what a query meets at each node as a source, a target, a candidate, [head d_head, head 3 node]; None where
@@ -100,8 +101,9 @@ class _Layer:
         values: what an edge's source, its target, a candidate adds to the stream through each head, [head 3 node, d_model].
     """
 
-    qkv: Tensor
-    qkv_bias: Tensor
+    query: tuple[Tensor, Tensor]
+    key: tuple[Tensor, Tensor]
+    value: tuple[Tensor, Tensor]
     out: Tensor
     out_bias: Tensor
     up: Tensor
@@ -282,21 +284,27 @@ class GraphReader(SideBySide):
         assert isinstance(block, Block)
         named = {name: value if self.n_runs is not None else value[None] for name, value in block.named_parameters()}
         scale = 1 / math.sqrt(d_head)
-        joined = torch.cat((named["W_Q"] * scale, named["W_K"], named["W_V"]), 1).transpose(1, 2).flatten(2)
-        bias = torch.cat((named["b_Q"] * scale, named["b_K"], named["b_V"]), 1).flatten(1)[:, None]
+        into = {name: named[f"W_{name}"].transpose(1, 2).flatten(2) for name in "QKV"}
+        bias = {name: named[f"b_{name}"].flatten(1)[:, None] for name in "QKV"}
+        into["Q"], bias["Q"] = into["Q"] * scale, bias["Q"] * scale
         out = named["W_O"].flatten(1, 2)
         keys = values = None
         if layer >= self.edges_at:
-            own = ends @ joined[..., n_heads * d_head :]  # keys, then values
-            share = torch.tensor([1.0, 0.0, 0.5])[:, None]  # of the bias, so that both ends together have it once
-            own = own + (share * bias[..., n_heads * d_head :]).repeat_interleave(self.n_nodes, 1)
-            by_head = torch.unflatten(own, -1, (2, n_heads, d_head)).permute(2, 0, 3, 1, 4)  # [2, run, head, 3 node, d_head]
+            # Of the bias, so that both ends together have it once.
+            share = torch.tensor([1.0, 0.0, 0.5]).repeat_interleave(self.n_nodes)[:, None]
+            by_head = [
+                torch.unflatten(ends @ into[name] + share * bias[name], -1, (n_heads, d_head)).transpose(1, 2) for name in "KV"
+            ]  # each [run, head, 3 node, d_head]
             apart = torch.eye(n_heads).view(n_heads, 1, n_heads, 1)
             keys = (by_head[0].transpose(-2, -1).unsqueeze(-2) * apart).flatten(3).flatten(1, 2)
             values = (by_head[1] @ named["W_O"]).flatten(1, 2)
+        query, key, value = (
+            (named["w_ln1"][..., None] * into[name], bias[name] + named["b_ln1"][:, None] @ into[name]) for name in "QKV"
+        )
         return _Layer(
-            named["w_ln1"][..., None] * joined,
-            bias + named["b_ln1"][:, None] @ joined,
+            query,
+            key,
+            value,
             out,
             named["b_O"][:, None],
             named["w_ln2"][..., None] * named["W_in"],
@@ -322,9 +330,12 @@ class GraphReader(SideBySide):
     def _attended(self, now: _Pass, i: int, x: Tensor, n_rows: int) -> Tensor:
         """What layer i's heads add to the stream at the last `n_rows` positions of x."""
         layer, config = now.layers[i], self.decoder.config
-        heads = _map(F.layer_norm(x, x.shape[-1:]), layer.qkv, layer.qkv_bias)
-        q, k, v = torch.unflatten(heads, -1, (3, config.n_heads, -1)).unbind(-3)  # [run, batch, pos, head, d_head]
-        q = q[:, :, x.shape[-2] - n_rows :]
+        normed = F.layer_norm(x, x.shape[-1:])
+        at = normed if n_rows == x.shape[-2] else normed[:, :, x.shape[-2] - n_rows :]
+        q, k, v = (
+            torch.unflatten(_map(some, *into), -1, (config.n_heads, -1))  # [run, batch, pos, head, d_head]
+            for some, into in ((at, layer.query), (normed, layer.key), (normed, layer.value))
+        )
         now.past[i].append((k, v))
         scores = _scores(q, [key for key, _ in now.past[i]])
         n_all = scores.shape[-1]
