@@ -304,7 +304,7 @@ TRAINED = Experiment(
     check=f"{__package__}.trained:check",
     first_seed=200,
     batch=5,
-    cost=Cost(22.6, cores=1, work=_work),
+    cost=Cost(17.3, cores=1, work=_work),
     figures=TRAINED_FIGURES,
 )  # fmt: skip
 
@@ -351,6 +351,6 @@ SHORTCUT = Experiment(
     },
     measure_many=f"{__package__}.shortcut:measure_many",
     batch=4,
-    cost=Cost(9.9, cores=1, work=_work),
+    cost=Cost(7.7, cores=1, work=_work),
     figures=SHORTCUT_FIGURES,
 )  # fmt: skip
