@@ -107,6 +107,10 @@ SERVE_ONE = {
     "models/pretrained/convert.py": "part of adding",
     "instruments/entity_index/coreference.py": "lment alone; of one piece with names and postings, which the audit uses",
     "instruments/ngrams.py": "planned: palimpsestic-membership's text alone, and facts' sentences in a log",
+    "models/tables.py": "planned: the exact arm of emulated-fine-tuning, and what others of its kind enumerate",
+    "solvers/policy_flows.py": "planned: rlvr-two-stage and suboptimal-on-policy-preference",
+    "training/reinforcement.py": "planned: rlvr-two-stage and suboptimal-on-policy-preference",
+    "training/closed_sets.py": "planned: the language models of rlvr-two-stage and suboptimal-on-policy-preference",
     "instruments/probes.py": "planned: situated-theory-of-mind reads the other player's next move off activations",
 }
 
