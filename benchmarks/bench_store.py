@@ -1,6 +1,7 @@
 """Judging and reporting 100,000 stored rows, beside the least that any program would do with them.
 
-Budget: loading, verifying, judging and writing the report in 10 s together, each run with a table that a figure draws.
+Budget: loading, verifying, judging and writing the report in 8 s of processor time together, each run with a table that a
+figure draws. (On an idle machine that is how long one waits; what else a machine is doing takes no part.)
 The baseline keeps the same estimands and tables as JSON in one plain SQLite table, without hashes, seals, settings or
 environments, reads them all and takes a t interval of each estimand: no verification, no verdict, no page.
 """
@@ -24,6 +25,7 @@ from assay.claims.paper import Paper
 from assay.claims.rules import Above
 from assay.claims.study import Experiment, Measurement, Preset, Study
 from assay.core.settings import digest
+from assay.report.from_store import report_study
 from assay.runner.environment import environment
 from assay.runner.fingerprint import fingerprint
 from assay.runner.plan import Selection
@@ -34,7 +36,7 @@ from assay.store.store import Store, StoredRun, run_address
 N_RUNS = 100_000
 N_CLAIMS = 10
 N_STEPS = 10
-BUDGET_S = 10.0
+BUDGET_S = 8.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,10 +120,11 @@ def _plain(path: Path) -> None:
 
 
 def _timed(name: str, work: Callable[[], object], baseline: float | None = None) -> float:
-    start = time.perf_counter()
+    start, waiting = time.process_time(), time.perf_counter()
     work()
-    took = time.perf_counter() - start
-    print(f"{name:42} {took:6.2f} s" + (f"   {took / baseline:5.1f} x" if baseline else ""), flush=True)
+    took, waited = time.process_time() - start, time.perf_counter() - waiting
+    ratio = f"   {took / baseline:5.1f} x" if baseline else ""
+    print(f"{name:42} {took:6.2f} s (waited {waited:5.2f} s){ratio}", flush=True)
     return took
 
 
@@ -137,16 +140,10 @@ def main() -> int:
         baseline = _timed("plain SQLite: read and summarise", lambda: _plain(folder / "plain.sqlite3"))
         with Store.open(folder / "store", read_only=True) as store:
             _timed("load and verify", lambda: store.runs(study.slug, experiment="one"), baseline)
-            judging = _timed("load, verify and judge", lambda: judge_stored(Selection(study), store), baseline)
-            total = judging
-            try:
-                from assay.report.from_store import report_study
-            except ImportError:
-                print("the report is not there yet")
-            else:
-                total = _timed(
-                    "load, verify, judge and report", lambda: report_study(Selection(study), store, folder / "out"), baseline
-                )
+            _timed("load, verify and judge", lambda: judge_stored(Selection(study), store), baseline)
+            total = _timed(
+                "load, verify, judge and report", lambda: report_study(Selection(study), store, folder / "out"), baseline
+            )
             _timed("verify everything, artefacts included", store.verify, baseline)
         print(f"budget {BUDGET_S:.0f} s: {'kept' if total < BUDGET_S else 'MISSED'}")
     return int(total >= BUDGET_S)

@@ -184,6 +184,45 @@ def cells(drawn: Picture) -> np.ndarray:
     return np.asarray(max(images, key=lambda image: image.width))
 
 
+def test_titles_of_panels_are_folded_and_never_cut() -> None:
+    table: Table = [{**row, "p": name} for row in CURVE for name in ("short", "a title as long as a narrow panel is not")]
+    for chart in (Lines("t", "x", "y", by="g", panel="p"), Heat("t", "x", "g", "y", panel="p")):
+        drawn = picture(chart, table)
+        assert drawn.narrow is not None
+        texts = [one.text or "" for one in ElementTree.fromstring(drawn.narrow.inline).iter("text")]
+        assert "a title as long as a narrow panel is not" in " ".join(texts)
+        assert not any("…" in text for text in texts)
+
+
+def test_names_of_rows_leave_panels_no_room_to_stand_abreast() -> None:
+    table: Table = [{**row, "p": row["g"], "k": f"a name that is long {row['x']}"} for row in CURVE]
+    drawn, curves = picture(Bars("t", "k", "y", panel="p"), table), picture(Lines("t", "x", "y", panel="p"), table)
+    assert drawn.narrow is not None
+    assert curves.narrow is not None
+
+    def box(picture: str) -> tuple[float, float]:
+        _, _, width, height = map(float, ElementTree.fromstring(picture).attrib["viewBox"].split())
+        return width, height
+
+    assert box(drawn.narrow.inline)[1] > 1.6 * box(drawn.wide.inline)[1] * box(drawn.narrow.inline)[0] / 580
+    assert len(re.findall(">a name that is long 0<", drawn.narrow.inline)) == 2
+
+
+def test_cells_stand_close_under_their_titles() -> None:
+    """Labels leave cells less room than foreseen; the sheet is then as high as they are, and a tiny number is told as zero."""
+    table: Table = [
+        {"run": 0, "x": x, "y": y, "p": p, "v": 0.0001 if x == y else 1.0} for p in "ab" for x in range(3) for y in range(5)
+    ]
+    drawn = picture(Heat("t", "x", "y", "v", panel="p", annotate=True), table, names={"y": "a long name of the rows"})
+    assert drawn.narrow is not None
+    root = ElementTree.fromstring(drawn.narrow.inline)
+    _, _, _, height = map(float, root.attrib["viewBox"].split())
+    assert height < 250
+    texts = [one.text for one in root.iter("text")]
+    assert "0" in texts
+    assert not any("0.0001" in (text or "") or "10⁻" in (text or "") for text in texts)
+
+
 def test_zero_is_the_middle_colour_and_signs_differ() -> None:
     planted = {(0, 0): 2.0, (0, 1): 0.0, (0, 2): -1.0, (1, 0): -2.0, (1, 1): 1.0}
     table: Table = [{"run": run, "r": r, "c": c, "v": v} for (r, c), v in planted.items() for run in (0, 1)]

@@ -51,6 +51,8 @@ def test_typeset_touches_numbers_only() -> None:
     assert typeset("C-1 a-b information") == "C-1 a-b information"
     assert typeset("x >= 1, y <= -2") == "x ≥ 1, y ≤ −2"
     assert typeset("2026-11-30") == "2026-11-30"
+    assert typeset("it is below -0.02.") == "it is below −0.02."
+    assert typeset("version 1.2.3, -1.2.3") == "version 1.2.3, -1.2.3"
 
 
 def test_absence_is_never_a_number() -> None:

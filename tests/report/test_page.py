@@ -264,11 +264,15 @@ def test_the_atlas_shows_studies_with_runs_first_by_wing(synthetic: Any, verdict
     words = reader.words
     assert "4 supported, 1 not-reproduced, 1 inconclusive, 1 void, 17 not run of 24 claims." in words
     assert "10 runs1 stale run" in words
-    assert words.index("games") < words.index("Elsewhere") < words.index("knowledge") < words.index("Not run yet")
+    assert words.index("games") < words.rindex("Elsewhere") < words.index("knowledge") < words.index("Not run yet")
+    # Before all of them each study that has rows in a line: what it asks, and how its paper's headlines came out.
+    glance = words[words.index("Elsewhere") : words.index("games")]
+    assert glance.index("Where?") < glance.index("1 holds")
+    assert "Not yet" not in glance
     assert words.index("It infers.") < words.index("Not run yet") < words.index("assay run not-yet")
     assert "also symbolic: 2 runs at n_facts=4" in words  # mentioned, not denied
     told = words[words.index("It infers.") :]
-    assert told.startswith(f"It infers. {number_text(verdicts[0])} C1, rule < 0.1 nats")
+    assert told.startswith(f"It infers. C1: {number_text(verdicts[0])}, rule < 0.1 nats")
     links = [attributes["href"] for tag, attributes in reader.elements if tag == "a" and "title" in attributes]
     assert links[0] == links[1] == "recall-of-hidden-pairs/index.html#experiment-symbolic-1"
     assert links[-1] == "recall-of-hidden-pairs/index.html#experiment-depth"

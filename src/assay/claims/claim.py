@@ -158,8 +158,13 @@ class Claim:
         """The rule as a reader writes it, on the ratio where the estimand is a logarithm, and with the unit."""
         if self.defined is None:
             return self.rule.text
-        text = self.rule.as_text(self.defined.shown)
+        text = self.rule.as_text(self.bound_shown)
         return text if self.defined.is_pure else f"{text} {self.defined.unit}"
+
+    def bound_shown(self, value: float) -> float:
+        """A number of the rule as a reader is shown it: the ratio, in four digits, where the estimand is a logarithm."""
+        ratio = value if self.defined is None else self.defined.shown(value)
+        return value if ratio == value else float(f"{ratio:.4g}")
 
     @property
     def digest(self) -> str:

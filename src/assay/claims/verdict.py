@@ -422,8 +422,7 @@ class _Pending:
     def _control(self, what: str, arm: Arm, expected: Judgement, error: float) -> ControlVerdict:
         """A control under the claim's rule, or under its own, which it must fulfil."""
         rule, expected = (self.claim.rule, expected) if arm.rule is None else (arm.rule, "supported")
-        shown = self.claim.defined.shown if self.claim.defined else None
-        text = rule.text if shown is None else rule.as_text(shown)
+        text = rule.as_text(self.claim.bound_shown)
         if what not in self.controls:
             return ControlVerdict(arm.says, text, expected, None, None, None, None)
         decision = decide(rule, self.controls[what], error)

@@ -262,6 +262,7 @@ def _bars(chart: Bars, table: Table, names: Names, where: str) -> Plan:
     return Plan(
         panels=_spelled(panels, names),
         paint=paint,
+        abreast=1 if lying else 2,  # names of rows leave little room beside them
         height=max(150, 64 + len(categories) * max(21, 15 * len(series), 26 if longest > 26 else 0)) if lying else 235,
         legend=_legend(styles, chart.theory, names),
         columns=_columns(chart.panel, chart.by, chart.x, chart.y, "low", "high", "n_runs", chart.theory),
@@ -467,7 +468,7 @@ def _heat(chart: Heat, table: Table, names: Names, where: str) -> Plan:
             for (i, j), value in np.ndenumerate(cells[panel]):
                 if np.isfinite(value):
                     colour = STRONG if abs(value) > 0.62 * limits[panel] else INK
-                    text = typeset(general(float(value), 2))
+                    text = typeset(general(float(value) if abs(value) >= limits[panel] / 200 else 0.0, 2))
                     ax.text(j, i, text, ha="center", va="center", fontsize=SMALL, color=colour.light)
 
     def decorate(sheet: Sheet, axes: list[Axes]) -> Callable[[], None]:

@@ -8,7 +8,7 @@ __all__ = ["general", "interval_text", "level_text", "shared", "typeset"]
 
 MOST_DIGITS = 4  # of an estimate and its interval
 MINUS = "\N{MINUS SIGN}"
-_NUMBER = re.compile(r"(?<![\w.])-?(?:inf\b|\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?![\w.])")
+_NUMBER = re.compile(r"(?<![\w.])-?(?:inf\b|\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?!\w|\.\d)")
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

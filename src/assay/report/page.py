@@ -198,6 +198,8 @@ class _AtlasLine:
     tally: str
     notes: list[str]
     command: str
+    ident: str
+    outcomes: list[tuple[str, str]]  # of its headlines: a verdict whose sign it wears, and "3 hold"
 
 
 def _atlas_line(entry: AtlasEntry) -> _AtlasLine:
@@ -207,6 +209,7 @@ def _atlas_line(entry: AtlasEntry) -> _AtlasLine:
     notes = [f"{_count(entry.n_runs, 'run')}"] * (entry.n_runs > 0)
     notes += ["quick preset: void"] * entry.quick + [f"{_count(entry.n_stale, 'stale run')}"] * (entry.n_stale > 0)
     shown = entry.has_rows or bool(entry.elsewhere)
+    headlines = _headlines(study, entry.verdicts, entry.exact, marks) if entry.has_rows and not entry.quick else []
     return _AtlasLine(
         title=title,
         question=question,
@@ -214,12 +217,28 @@ def _atlas_line(entry: AtlasEntry) -> _AtlasLine:
         href=f"{study.slug}/index.html" if entry.linked else "",
         wing=entry.wing,
         shown=shown,
-        headlines=_headlines(study, entry.verdicts, entry.exact, marks) if entry.has_rows and not entry.quick else [],
+        headlines=headlines,
         marks=marks,
         tally=_tally([mark.verdict for mark in marks]),
         notes=[*notes, *(f"also {text}" for text in entry.elsewhere)],
         command="" if entry.n_runs else entry.command,
+        ident=f"study-{study.slug}",
+        outcomes=_outcomes(headlines),
     )
+
+
+_IN_ONE_WORD = {"holds": "hold", "holds in part": "in part", "fails": "fail"}  # the other outcomes are adjectives
+
+
+def _outcomes(headlines: "Sequence[_Headline]") -> list[tuple[str, str]]:
+    """How many headlines came out how, the best first."""
+    counted = Counter((one.mark, one.outcome) for one in headlines if one.outcome not in ("not run", "not tested"))
+    order = ("holds", "holds in part", "open", "not reproduced", "fails")
+    found = sorted(counted.items(), key=lambda item: order.index(item[0][1]))
+    return [
+        (mark, f"{n} {outcome if n == 1 and outcome in ('holds', 'fails') else _IN_ONE_WORD.get(outcome, outcome)}")
+        for (mark, outcome), n in found
+    ]
 
 
 def write_report(

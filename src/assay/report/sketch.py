@@ -141,6 +141,7 @@ class Plan:
         panels: titles of the small multiples; one empty title for a single panel.
         paint: draws panel i on its axes; told whether it is one of several.
         height: of a panel that is as wide as a phone, in points; `margin` more below it, whatever its width.
+        abreast: how many panels stand side by side on a phone.
         legend: entries of the legend above the panels.
         columns, rows, note: as in `Picture`.
         description: what the picture shows, for readers who cannot see it.
@@ -158,6 +159,7 @@ class Plan:
     description: str
     cells: bool = False
     margin: float = 0.0
+    abreast: int = 2
     decorate: Callable[[Sheet, list[Axes]], Callable[[], None]] = _plain
 
 
@@ -174,7 +176,7 @@ def render(plan: Plan, *, ident: str, title: str) -> Picture:
     with _sketching():
         sheet = _lay_out(plan, n_columns, SINGLE if n_panels == 1 else PAIR if n_panels == 2 else WIDE)
         wide, pdf = _svg(sheet, plan, ident, title), _pdf(sheet)
-        narrow = _svg(_lay_out(plan, 2, SINGLE), plan, f"{ident}-narrow", title) if n_panels > 1 else None
+        narrow = _svg(_lay_out(plan, plan.abreast, SINGLE), plan, f"{ident}-narrow", title) if n_panels > 1 else None
     return Picture(wide, narrow, pdf, plan.columns, plan.rows, plan.note, n_panels)
 
 
@@ -354,10 +356,13 @@ def _lay_out(plan: Plan, n_columns: int, width: float) -> Sheet:
     column = width / n_columns
     natural = min(plan.height, 120 + 0.3 * column) if several else plan.height
     height = plan.margin + (plan.height * column / SINGLE if plan.cells else natural)
+    # Beside its cells a panel has the names of its rows, and the last a bar of colours.
+    titles = [_folded(text, int(column / (8 if plan.cells else 6))) for text in plan.panels]
+    height += 14 * several + 12 * any("\n" in text for text in titles)
     legend_columns = _legend_columns(plan.legend, width)
     legend_rows = math.ceil(len(plan.legend) / legend_columns)
     sheet = Sheet(
-        figsize=(width / 72, (n_rows * (height + 14 * several) + 15 * legend_rows) / 72),
+        figsize=(width / 72, (n_rows * height + 15 * legend_rows) / 72),
         layout="compressed" if plan.cells else "constrained",
     )
     grid = sheet.subplots(n_rows, n_columns, squeeze=False, sharex=not plan.cells, sharey=not plan.cells)
@@ -368,7 +373,7 @@ def _lay_out(plan: Plan, n_columns: int, width: float) -> Sheet:
     for panel, ax in enumerate(axes):
         plan.paint(ax, panel, several)
         if several:
-            ax.set_title(shown(plan.panels[panel], int(column / 6)))
+            ax.set_title(titles[panel])
             _label_outside_only(ax, panel, n_columns, n_panels)
     if plan.legend:
         handles = [Line2D([], [], color=look.colour, marker=look.mark or "", linestyle=look.stroke) for look in plan.legend]
@@ -376,13 +381,17 @@ def _lay_out(plan: Plan, n_columns: int, width: float) -> Sheet:
         length = 2.2 if _has_strokes(plan.legend) else 0.9
         sheet.legend(handles, texts, loc="outside upper left", ncols=legend_columns, handlelength=length)
     settle = plan.decorate(sheet, axes)
-    _arrange(sheet)
+    _arrange(sheet, close=plan.cells)
     settle()
     return sheet
 
 
-def _arrange(sheet: Sheet) -> None:
-    """Lay the sheet out once for every canvas that draws it; where long labels leave no room for a plot it is made larger."""
+def _arrange(sheet: Sheet, *, close: bool) -> None:
+    """Lay the sheet out once for every canvas that draws it; where long labels leave no room for a plot it is made larger.
+
+    With `close` it is made no higher than what stands on it: cells keep their proportion, and a sheet that foresaw more room
+    for them than its labels left would be empty above and below.
+    """
     layout = sheet.get_layout_engine()
     assert layout is not None
     for growth in (1.0, 1.4, 1.4, 1.4):
@@ -392,6 +401,12 @@ def _arrange(sheet: Sheet) -> None:
             layout.execute(sheet)
         if not any("collapsed" in str(warning.message) for warning in caught):
             break
+    if close:
+        width, height = sheet.get_size_inches()
+        needed = sheet.get_tightbbox().height + 0.08
+        if needed < 0.97 * height:
+            sheet.set_size_inches(width, needed)
+            layout.execute(sheet)
     sheet.set_layout_engine("none")
 
 
