@@ -22,20 +22,47 @@ def law_of(model: Decoder, tokens: list[int]) -> np.ndarray:
         return model(torch.tensor([tokens]))[0, -1].log_softmax(-1).numpy()
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "gemma3_text", "bloom", "mamba"])
-def test_greedy_is_what_the_library_generates(family: str) -> None:
+FAMILIES = ("llama", "qwen3", "olmo2", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "opt", "bloom", "mamba")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_is_what_the_library_generates_and_prompts_share_a_batch(family: str) -> None:
+    """Prompts of three lengths in one call: padded together, or by length where the model takes no mask and positions."""
     pytest.importorskip("transformers")
     from assay.models.pretrained.tiny import tiny_language_model
 
-    model = tiny_language_model(family)
-    for prompt in ((5, 6, 7, 8), (9,)):
+    model, prompts = tiny_language_model(family), [(5, 6, 7, 8), (9,), (1, 2, 3, 4)]
+    ours = sample(model, prompts, n=2, n_new=12, rng=np.random.default_rng(0), temperature=0)
+    for place, prompt in enumerate(prompts):
         ids = torch.tensor([prompt])
         theirs = model.model.generate(
             ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12, eos_token_id=None, pad_token_id=0
         )
-        ours = sample(model, [prompt], n=2, n_new=12, rng=np.random.default_rng(0), temperature=0)
-        assert ours.tokens[0].tolist() == [theirs[0, len(prompt) :].tolist()] * 2
-        assert (ours.log_prob_drawn == 0).all()
+        assert ours.tokens[place].tolist() == [theirs[0, len(prompt) :].tolist()] * 2
+    assert (ours.log_prob_drawn == 0).all()
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_of_a_pretrained_model_log_probabilities_are_those_of_scoring(attention: str) -> None:
+    pytest.importorskip("transformers")
+    from assay.instruments.scoring import score_tokens
+    from assay.models.pretrained.text import TokenPair
+    from assay.models.pretrained.tiny import tiny_language_model
+
+    model, prompts = tiny_language_model(), [(5, 6, 7, 8), (9,)]
+    model.model.set_attn_implementation(attention)
+    drawn = sample(model, prompts, n=3, n_new=6, rng=np.random.default_rng(1), stop=range(100))
+    greedy = sample(model, prompts, n_new=6, rng=np.random.default_rng(1), temperature=0)
+    pairs = [
+        TokenPair(prompt, tuple(row[row != NOTHING].tolist()))
+        for prompt, rows in zip(prompts * 2, [*drawn.tokens, *greedy.tokens], strict=True)
+        for row in rows
+    ]
+    scored = score_tokens(model.model, pairs)
+    ours = np.concatenate([drawn.log_prob.sum(-1).ravel(), greedy.log_prob.sum(-1).ravel()])
+    np.testing.assert_allclose(ours, scored.log_prob, atol=1e-5)
+    assert scored.is_greedy.tolist() == [False] * 6 + [True] * 2
+    assert len(set(drawn.n_tokens.ravel().tolist())) > 1
 
 
 def test_log_probabilities_are_those_of_a_plain_pass_and_of_the_narrowed_law() -> None:
@@ -70,6 +97,24 @@ def test_draws_follow_the_law(narrowing: dict[str, float]) -> None:
     assert ((counts[law > 0] - expected) ** 2 / expected).sum() < 37.4
 
 
+def test_many_draws_fit_the_law_and_do_not_fit_one_with_a_logit_moved() -> None:
+    """200,000 draws over 12 tokens: the 0.9999 quantile of chi-square is 37.4; a logit moved by 0.1 adds more than 100."""
+    model = decoder()
+    drawn = sample(model, [PROMPTS[0]], n=200_000, n_new=1, rng=np.random.default_rng(8))
+    counts = np.bincount(drawn.tokens[0, :, 0], minlength=12)
+    own = law_of(model, list(PROMPTS[0]))
+
+    def misfit(moved: float) -> float:
+        logits = own.copy()
+        logits[np.argmin(np.abs(np.exp(own) - 0.2))] += moved
+        expected = 200_000 * np.exp(logits - np.logaddexp.reduce(logits))
+        return float(((counts - expected) ** 2 / expected).sum())
+
+    assert misfit(0.0) < 37.4
+    assert misfit(0.1) > 100
+    assert misfit(-0.1) > 100
+
+
 def test_a_row_does_not_depend_on_its_batch_mates() -> None:
     model = decoder()
     whole = sample(model, PROMPTS, n=5, n_new=8, rng=np.random.default_rng(3), stop=(7,))
@@ -81,11 +126,14 @@ def test_a_row_does_not_depend_on_its_batch_mates() -> None:
 
 def test_runs_side_by_side_say_what_each_says_alone() -> None:
     models = [decoder(seed) for seed in (0, 1)]
-    together = sample(Decoder.stack(models), PROMPTS, n=2, n_new=6, rng=[np.random.default_rng(seed) for seed in (5, 6)])
-    assert together.tokens.shape == (2, 2, 2, 6)
+    rngs = [np.random.default_rng(seed) for seed in (5, 6)]
+    together = sample(Decoder.stack(models).double(), PROMPTS, n=9, n_new=6, rng=rngs, stop=(3, 7))
+    assert together.tokens.shape == (2, 2, 9, 6)
+    assert not np.array_equal(together.n_tokens[0], together.n_tokens[1])  # runs end at different times
     for run, model in enumerate(models):
-        alone = sample(model, PROMPTS, n=2, n_new=6, rng=np.random.default_rng(5 + run))
+        alone = sample(model, PROMPTS, n=9, n_new=6, rng=np.random.default_rng(5 + run), stop=(3, 7))
         np.testing.assert_array_equal(together.tokens[run], alone.tokens)
+        np.testing.assert_allclose(together.log_prob[run], alone.log_prob, atol=1e-12)
     with pytest.raises(SettingsError, match="one generator for each of 2 runs; got 1"):
         sample(Decoder.stack(models), PROMPTS, n_new=1, rng=np.random.default_rng(0))
 

@@ -4,15 +4,17 @@
     drawn.tokens[0, 3, : drawn.n_tokens[0, 3]], drawn.log_prob.sum(-1)
 
 A prompt is computed once for all of its continuations, keys and values are kept, logits are made at the last position only, and
-continuations that have ended leave the batch. Draws of a row come from a stream of its own: of run, prompt and sample, whatever
-others there are, so up to the rounding of logits a row's text does not depend on its batch mates. Temperature 0 is greedy.
+continuations that have ended leave the batch. Prompts that fit together share a batch, and decoders with a run axis go on side
+by side. Draws of a row come from a stream of its own: of run, prompt and sample, whatever others there are, so up to the
+rounding of logits a row's text does not depend on its batch mates. Temperature 0 is greedy.
 
 Planned users: studies of preferences and of self-made data.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,13 +24,15 @@ from torch import Tensor
 
 from assay.core.errors import SettingsError
 from assay.models.decoder import Decoder, Past
-from assay.models.pretrained.continuing import PretrainedContinuation
+from assay.models.pretrained.continuing import PretrainedContinuation, pads_exactly
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.packing import evaluating
 
-__all__ = ["NOTHING", "Sampled", "sample"]
+__all__ = ["NOTHING", "Continuation", "Continues", "DecoderContinuation", "Sampled", "sample"]
 
 NOTHING = -1  # stands in `tokens` behind the end of a continuation
+ROWS = 256  # continuations of several prompts in a batch: enough for full speed, and their keys and values fit in memory
+SPARE = 1 / 8  # share of a batch that may have ended before it is made smaller, which copies all that is kept
 Allowed = Callable[[tuple[int, ...]], Bool[ndarray, " vocab"]]
 """allowed(tokens drawn so far) says which tokens may come next."""
 
@@ -50,20 +54,35 @@ class Sampled:
     log_prob: Float[ndarray, "*run prompt sample new"]
 
 
+@runtime_checkable
 class Continuation(Protocol):
-    """A prompt that is being continued, row by row."""
+    """Prompts that are being continued, row by row, in several runs side by side; a model without a run axis is one run."""
 
-    def logits(self) -> Float[Tensor, "row vocab"]:
+    def logits(self) -> Float[Tensor, "run row vocab"]:
         """Of the next token of every row that is left."""
         ...
 
-    def extend(self, tokens: Int[Tensor, " row"], kept: Sequence[int]) -> None:
-        """Goes on with these rows only, each with its token behind it."""
+    def extend(self, tokens: Int[Tensor, "run row"], kept: Int[Tensor, "run row"] | None) -> None:
+        """Goes on with each run's rows at `kept`, each with its token behind it; None keeps all as they are."""
+        ...
+
+
+@runtime_checkable
+class Continues(Protocol):
+    """What can be sampled besides decoders and pretrained models."""
+
+    @property
+    def n_runs(self) -> int | None:
+        """Side by side; None without a run axis."""
+        ...
+
+    def continuation(self, prompts: Sequence[Sequence[int]], n: int, n_new: int) -> Continuation:
+        """n rows for each prompt, in order, each to be continued by at most `n_new` tokens; prompts are equally long."""
         ...
 
 
 def sample(
-    model: Decoder | LanguageModel,
+    model: Decoder | LanguageModel | Continues,
     prompts: Sequence[Sequence[int]],
     *,
     n_new: int,
@@ -78,10 +97,10 @@ def sample(
     """Continuations of every prompt.
 
     Args:
-        model: a decoder, with or without a run axis, or a pretrained model.
+        model: a decoder, with or without a run axis, a pretrained model, or a product of either.
         prompts: tokens, with those that the tokenizer puts in front; all runs get the same. They may differ in length.
         n_new: tokens at the most.
-        rng: one generator; for a decoder with a run axis one a run.
+        rng: one generator; for a model with a run axis one a run.
         n: continuations of each prompt.
         temperature: logits are divided by it; 0 takes the likeliest token.
         top_k: only that many of the likeliest tokens may be drawn.
@@ -95,17 +114,28 @@ def sample(
         InputError: a sequence becomes longer than the model can take.
     """
     _check(n, n_new, temperature, top_k, top_p, prompts)
-    law = _Law(temperature, top_k, top_p, allowed)
-    if isinstance(model, Decoder) and model.n_runs is not None:
-        rngs = [rng] if isinstance(rng, np.random.Generator) else list(rng)
-        if len(rngs) != model.n_runs:
-            raise SettingsError(f"sampling needs one generator for each of {model.n_runs} runs; got {len(rngs)}")
-        # Runs end at different times and may share no batch, so each goes its own way.
-        each = [_sampled(model.run(run), prompts, n, n_new, own, law, stop) for run, own in enumerate(rngs)]
-        return Sampled(*(np.stack([getattr(one, name) for one in each]) for name in Sampled.__dataclass_fields__))
-    if not isinstance(rng, np.random.Generator):
+    n_runs = None if isinstance(model, LanguageModel) else model.n_runs
+    rngs = [rng] if isinstance(rng, np.random.Generator) else list(rng)
+    if n_runs is not None and len(rngs) != n_runs:
+        raise SettingsError(f"sampling needs one generator for each of {n_runs} runs; got {len(rngs)}")
+    if n_runs is None and not isinstance(rng, np.random.Generator):
         raise SettingsError(f"a model without a run axis is sampled with one generator; got {len(rng)}")
-    return _sampled(model, prompts, n, n_new, rng, law, stop)
+    law = _Law(temperature, top_k, top_p, allowed)
+    # As many numbers as a row could ever need, drawn beforehand: what others do shifts none of them.
+    uniforms = np.array(
+        [[[row.random(n_new) for row in prompt.spawn(n)] for prompt in run.spawn(len(prompts))] for run in rngs]
+    ).reshape(len(rngs), len(prompts), n, n_new)
+    shape = uniforms.shape
+    tokens, drawn_from, own = np.full(shape, NOTHING), np.zeros(shape), np.zeros(shape)
+    module = model if isinstance(model, Decoder) else model.model if isinstance(model, LanguageModel) else None
+    with nullcontext() if module is None else evaluating(module), torch.inference_mode():
+        for some in _batches(model, prompts, n, n_new):
+            rows = _continuation(model, [prompts[place] for place in some], n, n_new)
+            found = _drawn(rows, law, uniforms[:, some].reshape(len(rngs), -1, n_new), stop)
+            for whole, part in zip((tokens, drawn_from, own), found, strict=True):
+                whole[:, some] = part.reshape(len(rngs), len(some), n, n_new)
+    lead = slice(None) if n_runs is not None else 0
+    return Sampled(tokens[lead], (tokens[lead] != NOTHING).sum(axis=-1), drawn_from[lead], own[lead])
 
 
 @dataclass(frozen=True)
@@ -117,10 +147,15 @@ class _Law:
     top_p: float | None
     allowed: Allowed | None
 
-    def log_probs(self, logits: Float[Tensor, "row vocab"], drawn: Sequence[Sequence[int]]) -> Float[Tensor, "row vocab"]:
+    @property
+    def narrows(self) -> bool:
+        """Whether it is another law than the model's own."""
+        return self.temperature != 1 or self.top_k is not None or self.top_p is not None or self.allowed is not None
+
+    def log_probs(self, logits: Float[Tensor, "row vocab"], drawn: Sequence[tuple[int, ...]]) -> Float[Tensor, "row vocab"]:
         """Log-probabilities after everything that narrows the choice; -inf for what may not be drawn."""
         if self.allowed is not None:
-            masks = np.stack([self.allowed(tuple(row)) for row in drawn])
+            masks = np.stack([self.allowed(row) for row in drawn])
             if not masks.any(axis=1).all():
                 raise SettingsError(
                     "allowed must leave at least one token at every place; it leaves none. Let a stop token pass"
@@ -141,68 +176,114 @@ class _Law:
         return logits.log_softmax(-1)
 
 
-def _sampled(
-    model: Decoder | LanguageModel,
-    prompts: Sequence[Sequence[int]],
-    n: int,
-    n_new: int,
-    rng: np.random.Generator,
-    law: _Law,
-    stop: Collection[int],
-) -> Sampled:
-    shape = (len(prompts), n, n_new)
-    tokens, drawn_from, own = np.full(shape, NOTHING), np.zeros(shape), np.zeros(shape)
-    module = model if isinstance(model, Decoder) else model.model
-    with evaluating(module), torch.inference_mode():
-        for place, (prompt, stream) in enumerate(zip(prompts, rng.spawn(len(prompts)), strict=True)):
-            rows: Continuation = (
-                _DecoderContinuation(model, prompt, n)
-                if isinstance(model, Decoder)
-                else PretrainedContinuation(model, prompt, n, n_new)
-            )
-            streams, left = stream.spawn(n), list(range(n))
-            for step in range(n_new):
-                logits = rows.logits().double()
-                log_law = law.log_probs(logits, [tokens[place, row, :step].tolist() for row in left])
-                chosen = _draw(log_law, [streams[row].random() for row in left])
-                at = torch.arange(len(left), device=logits.device)
-                tokens[place, left, step] = chosen.cpu().numpy()
-                drawn_from[place, left, step] = log_law[at, chosen].cpu().numpy()
-                own[place, left, step] = logits.log_softmax(-1)[at, chosen].cpu().numpy()
-                kept = [index for index, token in enumerate(chosen.tolist()) if token not in stop]
-                left = [left[index] for index in kept]
-                if not left or step == n_new - 1:
-                    break
-                rows.extend(chosen[kept], kept)
-    return Sampled(tokens, (tokens != NOTHING).sum(axis=-1), drawn_from, own)
+def _drawn(
+    rows: Continuation, law: _Law, uniforms: Float[ndarray, "run row new"], stop: Collection[int]
+) -> tuple[Int[ndarray, "run row new"], Float[ndarray, "run row new"], Float[ndarray, "run row new"]]:
+    """Tokens of every row, and their log-probabilities by the law they were drawn from and by the model's own."""
+    n_runs, n_rows, n_new = uniforms.shape
+    tokens, drawn_from, own = np.full(uniforms.shape, NOTHING), np.zeros(uniforms.shape), np.zeros(uniforms.shape)
+    # Runs end at different times: the batch is as wide as the run with most rows left needs, the rest of it is not read.
+    left = np.ones((n_runs, n_rows), dtype=bool)  # at each place of the batch, whether its row goes on
+    name = np.tile(np.arange(n_rows), (n_runs, 1))  # and which row it is
+    for step in range(n_new):
+        run, place = np.nonzero(left)
+        row = name[run, place]
+        logits = rows.logits().flatten(0, 1)
+        if not left.all():
+            logits = logits[torch.from_numpy(np.flatnonzero(left)).to(logits.device)]
+        mine = logits.double().log_softmax(-1)
+        texts = [tuple(tokens[at][:step].tolist()) for at in zip(run, row, strict=True)] if law.allowed is not None else []
+        log_law = law.log_probs(logits.double(), texts) if law.narrows else mine
+        chosen = _draw(log_law, uniforms[run, row, step])
+        at = torch.arange(len(chosen), device=chosen.device)
+        drawn = chosen.cpu().numpy()
+        tokens[run, row, step] = drawn
+        drawn_from[run, row, step] = log_law[at, chosen].cpu().numpy()
+        own[run, row, step] = mine[at, chosen].cpu().numpy()
+        left[run, place] = ~np.isin(drawn, list(stop))
+        most = int(left.sum(axis=1).max())
+        if not most or step == n_new - 1:
+            break
+        following = np.zeros(left.shape, dtype=np.int64)
+        following[run, place] = drawn
+        kept = None
+        if most <= (1 - SPARE) * left.shape[1]:
+            order = np.argsort(~left, axis=1, kind="stable")[:, :most]
+            left, name, following = (np.take_along_axis(values, order, axis=1) for values in (left, name, following))
+            kept = torch.from_numpy(order).to(logits.device)
+        rows.extend(torch.from_numpy(following).to(logits.device), kept)
+    return tokens, drawn_from, own
 
 
-def _draw(log_law: Float[Tensor, "row vocab"], uniforms: Sequence[float]) -> Int[Tensor, " row"]:
+def _draw(log_law: Float[Tensor, "row vocab"], uniforms: Float[ndarray, " row"]) -> Int[Tensor, " row"]:
     """For each row the token at which the cumulative probability passes its uniform number."""
     passed = log_law.exp().cumsum(-1)
-    wanted = torch.tensor(uniforms, dtype=passed.dtype, device=passed.device)[:, None] * passed[:, -1:]
+    wanted = torch.from_numpy(uniforms).to(passed)[:, None] * passed[:, -1:]
     return torch.searchsorted(passed, wanted, right=True).clamp_max(passed.shape[-1] - 1).squeeze(-1)
 
 
-class _DecoderContinuation:
-    """A prompt of our decoder."""
+def _batches(
+    model: Decoder | LanguageModel | Continues, prompts: Sequence[Sequence[int]], n: int, n_new: int
+) -> Iterator[list[int]]:
+    """Places of prompts that go on together: those of equal length, or any that the model computes exactly side by side."""
+    order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
+    padded = isinstance(model, LanguageModel) and pads_exactly(model, len(prompts[order[-1]]) + n_new)
+    some: list[int] = []
+    for place in order:
+        if some and ((len(some) + 1) * n > ROWS or not (padded or len(prompts[some[0]]) == len(prompts[place]))):
+            yield some
+            some = []
+        some.append(place)
+    yield some
 
-    def __init__(self, model: Decoder, prompt: Sequence[int], n: int) -> None:
-        self.model, self.past, self.place = model, Past(), len(prompt)
+
+def _continuation(
+    model: Decoder | LanguageModel | Continues, prompts: Sequence[Sequence[int]], n: int, n_new: int
+) -> Continuation:
+    if isinstance(model, Decoder):
+        return DecoderContinuation(model, prompts, n)
+    if isinstance(model, LanguageModel):
+        return PretrainedContinuation(model, prompts, n, n_new)
+    return model.continuation(prompts, n, n_new)
+
+
+class DecoderContinuation:
+    """Prompts of equal length of our decoder; without a run axis it is one run."""
+
+    def __init__(self, model: Decoder, prompts: Sequence[Sequence[int]], n: int) -> None:
+        self.model, self.past, self.place = model, Past(), len(prompts[0])
         device = next(model.parameters()).device
-        state = model.hidden(torch.tensor([list(prompt)], device=device), at=-1, past=self.past)
-        self.past = self.past.of(torch.zeros(n, dtype=torch.long, device=device))
-        self.state = state.expand(n, -1, -1)
+        tokens = torch.tensor([list(prompt) for prompt in prompts], device=device)
+        tokens = tokens if model.n_runs is None else tokens.expand(model.n_runs, -1, -1)
+        state = model.hidden(tokens, at=-1, past=self.past)
+        items = torch.arange(len(prompts), device=device).repeat_interleave(n)
+        self.state = state.index_select(-3, items)
+        self._take(lambda part: part.index_select(-4, items))
 
-    def logits(self) -> Float[Tensor, "row vocab"]:
+    def logits(self) -> Float[Tensor, "run row vocab"]:
         """Of the next token of every row that is left."""
-        return self.model.read_out(self.state).squeeze(-2)
+        logits = self.model.read_out(self.state).squeeze(-2)
+        return logits[None] if self.model.n_runs is None else logits
 
-    def extend(self, tokens: Int[Tensor, " row"], kept: Sequence[int]) -> None:
-        """Goes on with these rows only, each with its token behind it."""
-        self.past = self.past.of(torch.tensor(kept, device=tokens.device))
-        self.state = self.model.hidden(tokens[:, None], at=-1, first=self.place, past=self.past)
+    def extend(self, tokens: Int[Tensor, "run row"], kept: Int[Tensor, "run row"] | None) -> None:
+        """Goes on with each run's rows at `kept`, each with its token behind it; None keeps all as they are."""
+        if kept is not None and self.model.n_runs is None:
+            self._take(lambda part: part[kept[0]])
+        elif kept is not None:
+            runs = torch.arange(len(kept), device=kept.device)[:, None]
+            self._take(lambda part: part[runs, kept])
+        tokens = tokens[0] if self.model.n_runs is None else tokens
+        self.state = self.model.hidden(tokens[..., None], at=-1, first=self.place, past=self.past)
         self.place += 1
+
+    def _take(self, rows: Callable[[Tensor], Tensor]) -> None:
+        """Goes on with some rows of the past."""
+        taken = []
+        for parts in self.past.layers:
+            # One head's stream serves as keys and as values, and stays one.
+            found = [(keys, rows(keys), values) for keys, values in parts]
+            taken.append([(mine, mine if values is keys else rows(values)) for keys, mine, values in found])
+        self.past = Past(taken)
 
 
 def _check(
