@@ -2,9 +2,11 @@
 
     python benchmarks/bench_rollouts.py [--model smollm2-135m]
 
-8 prompts x 16 continuations x 24 tokens at temperature 1, nothing ends early. The library gets the prompts in one batch, padded
-in front, and 16 sequences of each; both sides must first write the same greedy texts. The tiny decoders are set beside Llamas
-of the library of the same size, one after the other, and beside our own one after the other. Sides take turns.
+8 prompts x 16 continuations x 24 tokens at temperature 1, nothing ends early, once with prompts of a line and once with what
+users ask, of some dozens of tokens: the library computes a prompt for each of its continuations. It gets the prompts in one
+batch, padded in front; both sides must first write the same greedy texts. The tiny decoders, with one continuation a prompt and
+with 16, are set beside Llamas of the library of the same size, one after the other, and beside our own one after the other.
+Sides take turns.
 """
 
 import argparse
@@ -12,7 +14,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,22 @@ from assay.models.pretrained.loading import LanguageModel, load
 from assay.models.sampling import sample
 
 N, N_NEW, N_TINY = 16, 24, 12
+ASKED = (
+    "I have to write to my landlord because the heating in my flat has been broken for two weeks. I was patient so far, but "
+    "now I want a date. Please write a short and polite letter that he cannot ignore.",
+    "My son is nine years old and asked me why the sky is blue in the daytime and red in the evening. How can I explain that "
+    "to him with something that we have in the kitchen?",
+    "Summarise this in one sentence: the council met on Monday and decided, after four hours and against the votes of two of "
+    "its members, to close the old bridge to cars from the first of March on.",
+    "Is it safe to mix bleach with vinegar if I want to clean the bathroom more thoroughly than usual?",
+    "Write three questions for a job interview with somebody who is going to look after a small library on their own, and say "
+    "what a good answer to each of them would be.",
+    "Translate into simple English and keep the order of the sentences: the party of the first part shall indemnify the party "
+    "of the second part against any and all claims arising from the use of the premises.",
+    "I can run five kilometres in thirty minutes. What should I do in the next ten weeks so that I can run ten in an hour?",
+    "Explain to somebody who knows Python but has never heard of databases what an index is, when one should make one, and "
+    "what it costs to have too many of them.",
+)
 PROMPTS = (
     "The capital of France is",
     "My grandmother always told me that the best way to cook rice is",
@@ -69,9 +87,9 @@ def generated(model: Any, prompts: list[list[int]], n: int, *, greedy: bool = Fa
     return told[:, longest:]
 
 
-def pretrained(model: LanguageModel, rounds: int) -> dict[str, float]:
+def pretrained(model: LanguageModel, texts: Sequence[str], rounds: int) -> dict[str, float]:
     """Tokens a second of both sides."""
-    prompts = [model.tokenizer(text).input_ids for text in PROMPTS]
+    prompts = [model.tokenizer(text).input_ids for text in texts]
     ours = sample(model, prompts, n_new=N_NEW, rng=np.random.default_rng(0), temperature=0).tokens[:, 0]
     same = float((torch.from_numpy(ours) == generated(model.model, prompts, 1, greedy=True)).float().mean())
     if same < 0.95:  # sums in another order may turn a near tie, and the rest of that text with it
@@ -91,8 +109,8 @@ def pretrained(model: LanguageModel, rounds: int) -> dict[str, float]:
     }
 
 
-def tiny(rounds: int) -> dict[str, float]:
-    """Tokens a second of a dozen decoders, 2 layers of width 64 and 100 tokens."""
+def tiny(n: int, rounds: int) -> dict[str, float]:
+    """Tokens a second of a dozen decoders, 2 layers of width 64 and 100 tokens, with n continuations a prompt."""
     sizes = DecoderConfig(100, 100, n_layers=2, n_heads=4, d_model=64, d_mlp=170, gated=True, act="silu", n_positions=64)
     decoders = [Decoder.init(sizes, np.random.default_rng(seed)) for seed in range(N_TINY)]
     together, prompts = Decoder.stack(decoders), [[1, 2, 3, 4], [5, 6, 7, 8]] * 4
@@ -103,14 +121,15 @@ def tiny(rounds: int) -> dict[str, float]:
     rngs = [np.random.default_rng(seed) for seed in range(N_TINY)]
     took = in_turns(
         rounds,
-        generate=lambda: [generated(model, prompts, N) for model in models],
+        generate=lambda: [generated(model, prompts, n) for model in models],
         one_by_one=lambda: [
-            sample(model, prompts, n=N, n_new=N_NEW, rng=rng) for model, rng in zip(decoders, rngs, strict=True)
+            sample(model, prompts, n=n, n_new=N_NEW, rng=rng) for model, rng in zip(decoders, rngs, strict=True)
         ],
-        side_by_side=lambda: sample(together, prompts, n=N, n_new=N_NEW, rng=rngs),
+        side_by_side=lambda: sample(together, prompts, n=n, n_new=N_NEW, rng=rngs),
     )
-    n_tokens = N_TINY * len(prompts) * N * N_NEW
+    n_tokens = N_TINY * len(prompts) * n * N_NEW
     return {
+        "continuations": n,
         **{f"{name}_tokens_per_s": round(n_tokens / seconds) for name, seconds in took.items()},
         "ratio": round(took["generate"] / took["side_by_side"], 2),
         "ratio_to_one_by_one": round(took["one_by_one"] / took["side_by_side"], 2),
@@ -126,11 +145,14 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     logging.set_verbosity_error()
-    found: dict[str, object] = {"benchmark": "rollouts", "threads": arguments.threads, "tiny": tiny(arguments.rounds)}
+    rows = [tiny(n, arguments.rounds) for n in (1, N)]
+    found: dict[str, object] = {"benchmark": "rollouts", "threads": arguments.threads, "tiny": rows}
     if cache.find(arguments.model) is None and not Path(arguments.model).is_dir():
         print(f"'{arguments.model}' is not in the cache: left out. Run: assay models add {arguments.model}", file=sys.stderr)
     else:
-        found |= {"model": arguments.model, "pretrained": pretrained(load(arguments.model), arguments.rounds)}
+        model = load(arguments.model)
+        rows = [pretrained(model, texts, arguments.rounds) for texts in (PROMPTS, ASKED)]
+        found |= {"model": arguments.model, "pretrained": rows}
     print(json.dumps(found, indent=1))
 
 
