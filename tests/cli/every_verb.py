@@ -50,6 +50,7 @@ CALLS: dict[str, tuple[tuple[str, ...], set[int]]] = {
     "store import": (("away", "--store", "second"), {0}),
     "store compare": (("away",), {0}),
     "store rm": (("mine", "--yes"), {0}),
+    "grade pass-at-k": (("graded.jsonl", "--k", "1,4"), {0}),
     "game solve": (("game.json",), {0}),
     "game check": (("game.json",), {0}),
     "game template": (("matrix",), {0}),
@@ -127,6 +128,9 @@ def prepare(folder: Path) -> None:
     (folder / "log.jsonl").write_text("".join(json.dumps({"text": text, "step": n}) + "\n" for n, text in enumerate(texts)))
     scores = [{"text": text, "log_prob": -1.0 - (7 * n % 13) / 13} for n, text in enumerate(texts)]
     (folder / "scores.jsonl").write_text("".join(json.dumps(score) + "\n" for score in scores))
+    (folder / "graded.jsonl").write_text(
+        "".join(f'{{"prompt": "{p}", "n": 4, "correct": {c}}}\n' for p, c in enumerate((0, 3, 4)))
+    )
     (folder / "game.json").write_text(json.dumps(GAMES["off-switch"]))
     kept = Audit("mine", "", "facts", "0" * 16, 1, 1, 0, {}, known=(0.0,), forecast=())
     KeptAudits(folder / "store" / "audits").put(kept, "0123456789abcdef")

@@ -18,6 +18,7 @@ from assay.cli import (
     exposure,
     facts,
     game,
+    grade,
     models,
     new,
     power,
@@ -79,13 +80,14 @@ app.command("exposure")(exposure.exposure)
 app.add_typer(facts.app, name="facts")
 app.add_typer(store.app, name="store")
 app.add_typer(game.app, name="game")
+app.add_typer(grade.app, name="grade")
 app.add_typer(models.app, name="models")
 app.add_typer(texts.app, name="texts")
 app.command("doctor")(doctor.doctor)
 app.command("docs-reference", hidden=True)(reference.docs_reference)
 
 # Help text keeps the lines of its examples: click folds paragraphs unless they begin with a backspace.
-for part in (app, store.app, game.app, models.app, texts.app, facts.app):
+for part in (app, store.app, game.app, grade.app, models.app, texts.app, facts.app):
     for command in part.registered_commands:
         command.help = (inspect.getdoc(command.callback or _root) or "").replace("Examples:", "\b\nExamples:")
 
