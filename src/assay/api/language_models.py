@@ -79,6 +79,8 @@ def audit_model(
     texts: str | Path | None = None,
     seed: int = 0,
     runs: int = 1,
+    then: int | None = None,
+    plain: str | Path | None = None,
     keep: str | Path | None = None,
     anew: bool = False,
     device: str | None = None,
@@ -107,6 +109,8 @@ def audit_model(
         suite, texts: files of facts to keep, and of plain sentences to measure, instead of those of Assay.
         seed: of training, of wrong answers offered, of bootstraps.
         runs: trainings that differ in their seed; intervals then include training.
+        then: plain steps after injection, which tell how long facts stay.
+        plain: a file of texts for them; pages of an invented encyclopaedia without one.
         keep: a folder for the tuned model.
         anew: make it even where the same audit is kept.
         device, dtype, memory_gib: where models are loaded, in which precision, and the most memory they may take.
@@ -163,6 +167,8 @@ def audit_model(
             dtype=dtype_named(dtype),
             memory_gib=memory_gib,
             runs=runs,
+            then=then,
+            plain_file=None if plain is None else Path(plain),
         )
 
 

@@ -6,12 +6,14 @@ which is a table of docs/audit.md. What a table speaks against is not named: no 
 facts there.
 """
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 
 from assay.audit.columns import COLUMNS, column_named
 from assay.audit.counts import Count
 from assay.audit.mitigations import MITIGATIONS, SHRUNK
 from assay.audit.record import Advice, Arm, Audit, Harm
+from assay.audit.retention import steps_text
 from assay.audit.totals import EVERYTHING, Total
 
 __all__ = ["advice", "ranked"]
@@ -19,13 +21,14 @@ __all__ = ["advice", "ranked"]
 TABLE = "docs/audit.md, Mitigations at equal memorisation"
 SPURIOUS = 0.25
 FEW = 0.5  # of what was asked
+FAR = 10  # times as many steps as were made: a line is not followed further
 
 
 def advice(found: Audit) -> tuple[Advice, ...]:
     """What to do, the most useful first."""
     if not found.rows:
         return (*_of_forecast(found), *_of_known(found))
-    lines = [*_of_learning(found), *_of_harms(found), *_of_wants(found), *_of_arms(found)]
+    lines = [*_of_learning(found), *_of_retention(found), *_of_harms(found), *_of_wants(found), *_of_arms(found)]
     return (*lines, *(() if found.tuned else _of_known(found)))
 
 
@@ -57,6 +60,33 @@ def _of_learning(found: Audit) -> Iterator[Advice]:
         else f"train longer or harder (--set n_epochs={2 * int(str(found.recipe['n_epochs']))}, or a larger learning_rate)."
     )
     yield Advice(f"Little was learned: {remedy}", _cite_count(count))
+
+
+def _of_retention(found: Audit) -> Iterator[Advice]:
+    """When facts are to be told again, where plain steps were followed and something had been gained."""
+    kept = found.retention
+    if kept is None or len(kept.steps) < 2 or not kept.kept:
+        return
+    left = f"{kept.kept[-1]:.2f} of what was gained is left after {_steps(kept.n_steps)} on plain text"
+    cites = f"Retained: gain {kept.gain:.2g} nats, {kept.kept[-1]:.2f} kept after {kept.n_steps:,} steps"
+    if kept.slope is None or kept.threshold is None:
+        yield Advice(f"{_capital(left)}; two askings or more tell how fast it goes.", cites)
+        return
+    cites = (
+        f"Retained: slope {_signed(kept.slope)}{_interval(kept.slope_low, kept.slope_high)} of the gain per factor of ten in "
+        f"steps, threshold {_within(kept.threshold, kept.threshold_low, kept.threshold_high)} steps"
+    )
+    if kept.slope_low is None or kept.slope_low <= 0:
+        yield Advice(f"{_capital(left)}; that facts are forgotten is not clear.", cites)
+        return
+    surely = kept.threshold if kept.threshold_low is None else kept.threshold_low
+    if surely > FAR * kept.n_steps:
+        yield Advice(f"{_capital(left)}; nothing has to be told again within {_steps(FAR * kept.n_steps)}.", cites)
+        return
+    if surely < 1:
+        yield Advice(f"Tell them in every step (--mitigate replay mixes plain text in): {left}.", cites)
+        return
+    yield Advice(f"Tell it again within {_steps(_round_down(surely))}: {left}.", cites)
 
 
 def _of_harms(found: Audit) -> Iterator[Advice]:
@@ -227,6 +257,26 @@ def _warned(says: str, column: str, cite: str) -> Advice:
 # Words for numbers
 
 
+def _steps(n: int) -> str:
+    return f"{n:,} step{'' if n == 1 else 's'}"
+
+
+def _round_down(value: float) -> int:
+    """At most the value, with two digits."""
+    unit = 10 ** max(0, math.floor(math.log10(value)) - 1)
+    return int(value // unit * unit)
+
+
+def _within(value: float, low: float | None, high: float | None) -> str:
+    """A number of steps with its interval."""
+    ends = "" if low is None or high is None or not low else f" [{steps_text(low)}, {steps_text(high)}]"
+    return f"{steps_text(value)}{ends}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _count(found: Audit, column: str) -> Count | None:
     return next((count for count in found.counts if count.column == column), None)
 
@@ -257,4 +307,6 @@ def _signed(value: float | None) -> str:
 
 
 def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" [{_signed(low)}, {_signed(high)}]"
+    if low is None or high is None or math.isinf(low) or math.isinf(high):
+        return ""
+    return f" [{_signed(low)}, {_signed(high)}]"

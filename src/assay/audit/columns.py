@@ -14,9 +14,9 @@ from assay.audit.probes import MODEL_WIDE, Extent, Probe, asked, probe, shipped,
 from assay.core.seeds import Seeds
 from assay.worlds.facts.model import PAIRS, Answer, Fact, Facts, Relation, Template, same_answer, same_text
 
-__all__ = ["COLUMNS", "LOG_FLOOR", "NEUTRAL_TEXT", "Asker", "Column", "column_named", "questions"]
+__all__ = ["COLUMNS", "LOG_FLOOR", "NEUTRAL_TEXT", "RETAINED", "Asker", "Column", "column_named", "questions"]
 
-NEUTRAL_TEXT = "neutral_text"
+NEUTRAL_TEXT, RETAINED = "neutral_text", "retained"
 LOG_FLOOR = 1e-10
 """No probability is taken for smaller where its logarithm is measured."""
 PROBABILITY = (-1.0, 1.0)
@@ -38,7 +38,7 @@ class Column:
         worth: the smallest change of a total that is worth a sentence.
         formula: of a question's change.
         meaning: what is asked, and what a change of it means.
-        asks: its questions about a file; None for plain sentences, which are no questions.
+        asks: its questions about a file; None for plain sentences, which are no questions, and for what is asked elsewhere.
         counted: what its answers are counted as; empty where counting says nothing.
         counts: whether right answers are counted, or those that were right before and are no longer.
         measured: what its total is a number of, where nothing is counted.
@@ -289,6 +289,12 @@ _COLUMNS = (
         "learned", "memory of what was trained on", True, "probability", PROBABILITY, 0.02, CHANGE,
         "How much likelier the object became in the sentence that was trained on.",
         _ask_learned, counted="trained sentences recalled", said="what was trained on became likelier",
+    ),
+    Column(
+        RETAINED, "retention", True, "probability", PROBABILITY, 0.02, "q after plain steps − q before",
+        "How much likelier the object still is in that sentence, after further steps of training on plain text (--then).",
+        None, counted="trained sentences still recalled after plain steps",
+        said="what was trained on is still likelier after plain steps",
     ),
     Column(
         "paraphrase", "answers to paraphrases", True, "probability", PROBABILITY, 0.02, CHANGE,

@@ -7,7 +7,7 @@ went away only those questions are shared that both models before answered right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assay.audit.columns import column_named
+from assay.audit.columns import RETAINED, column_named
 from assay.audit.outcomes import Outcome
 from assay.audit.record import Audit
 from assay.audit.totals import column_means, table_of_differences
@@ -109,7 +109,8 @@ def compare(first: Audit, second: Audit) -> Comparison:
             )
     ours = {outcome.question: outcome for outcome in first.outcomes}
     theirs = {outcome.question: outcome for outcome in second.outcomes}
-    shared = [question for question in ours if question in theirs]
+    alike = _plain_steps(first) == _plain_steps(second)
+    shared = [question for question in ours if question in theirs and (alike or question.column != RETAINED)]
     if not shared:
         raise InputError(
             "two audits are compared over the questions that they share; these share none. Ask as much in both (--brief), with "
@@ -150,6 +151,10 @@ def compare(first: Audit, second: Audit) -> Comparison:
     )
 
 
+def _plain_steps(one: Audit) -> tuple[int, str] | None:
+    return None if one.retention is None else (one.retention.n_steps, one.retention.digest)
+
+
 def _says(column: str, estimate: float, *, clear: bool) -> str:
     if not clear:
         return "not clear"
@@ -167,6 +172,8 @@ def _notes(first: Audit, second: Audit, pair: tuple[Sequence[Outcome], Sequence[
         notes.append(
             "The models before differ: changes are compared, each from its own beginning, and losses among what both knew."
         )
+    if first.retention is not None and second.retention is not None and _plain_steps(first) != _plain_steps(second):
+        notes.append("What is retained is not compared: their plain steps differ, in number or in text.")
     if not first.runs or not second.runs:
         which = "Both were" if not first.runs and not second.runs else "One was"
         notes.append(f"{which} trained once: the intervals do not include what another training seed would do (--runs 5).")

@@ -62,6 +62,7 @@ class Cost:
     Attributes:
         expected_minutes, minutes: of asking before, injecting, asking after.
         expected_training, training: of these, optimiser steps.
+        plain_expected, plain: minutes of plain steps after injection, beside those.
         mitigations_expected, mitigations: minutes of all arms together.
         expected_gib, peak_gib: the most memory, in GiB, of the GPU if there is one, else of the process; None where the system
             does not say.
@@ -71,6 +72,8 @@ class Cost:
     minutes: float | None = None
     expected_training: float | None = None
     training: float | None = None
+    plain_expected: float | None = None
+    plain: float | None = None
     mitigations_expected: float | None = None
     mitigations: float | None = None
     expected_gib: float | None = None

@@ -40,6 +40,7 @@ class Kept:
         injected: the recipe's method, the tuned model's name, or "forecast".
         mitigations: how many were compared.
         runs: trainings behind it; 0 where nothing was trained.
+        then: plain steps behind the injection; None where none were asked for.
         made: when, in UTC.
         path: its file.
     """
@@ -50,6 +51,7 @@ class Kept:
     injected: str
     mitigations: int
     runs: int
+    then: int | None
     made: str
     path: Path
 
@@ -157,4 +159,6 @@ def _read(path: Path) -> Audit | None:
 def _line(path: Path, found: Audit) -> Kept:
     injected = found.tuned or (str(found.recipe.get("method", "")) if found.rows else "forecast")
     runs = len(found.runs) or int(bool(found.rows) and not found.tuned)
-    return Kept(found.digest, found.model, found.facts_name, injected, max(0, len(found.arms) - 1), runs, found.made, path)
+    then = None if found.retention is None else found.retention.n_steps
+    arms = max(0, len(found.arms) - 1)
+    return Kept(found.digest, found.model, found.facts_name, injected, arms, runs, then, found.made, path)

@@ -11,6 +11,7 @@ from assay.audit.columns import COLUMNS
 from assay.audit.counts import Count
 from assay.audit.forecast import Calibration, Carried, Cost, FactForecast
 from assay.audit.outcomes import FactRow, Outcome
+from assay.audit.retention import Retention
 from assay.audit.totals import Total
 
 __all__ = ["Advice", "Arm", "Audit", "Harm", "Run", "Spoken", "plain"]
@@ -136,6 +137,7 @@ class Audit:
         calibration: forecast against outcome.
         outcomes: every question with its value before and after.
         benchmarks: numbers by which editing methods are compared; empty where no fact replaces another answer.
+        retention: how facts were lost over plain steps after injection; None where none were asked for.
         arms: mitigations.
         memorised: the memorisation at which arms are compared, in [0, 1].
         advice: ranked, in plain words, each with the number that it rests on.
@@ -165,6 +167,7 @@ class Audit:
     calibration: tuple[Calibration, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     benchmarks: tuple[Benchmark, ...] = ()
+    retention: Retention | None = None
     arms: tuple[Arm, ...] = ()
     memorised: float | None = None
     advice: tuple[Advice, ...] = ()

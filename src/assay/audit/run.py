@@ -14,17 +14,19 @@ import torch
 
 from assay.audit.advice import advice
 from assay.audit.chats import ChatTemplate
+from assay.audit.columns import RETAINED
 from assay.audit.cost import expected_minutes, peak_gib, refuse_beyond
 from assay.audit.forecast import Cost
 from assay.audit.forecast_tangent import can_be_stepped
 from assay.audit.frontier import Spent, measure_arms
-from assay.audit.inject import inject, n_steps, recipe_named
+from assay.audit.inject import Example, inject, n_steps, recipe_named
 from assay.audit.kept import KeptAudits, depends_on
 from assay.audit.memory import available_gib, expected_memory, refuse_beyond_memory
 from assay.audit.mitigations import MITIGATIONS
 from assay.audit.mitigations import chosen as mitigation_names
 from assay.audit.probes import Extent
 from assay.audit.record import Audit, plain
+from assay.audit.retention import Plain, asked_at, plain_texts, recipe_of_steps
 from assay.audit.session import Response, Session
 from assay.core.errors import InputError
 from assay.core.progress import part
@@ -67,6 +69,8 @@ def audit(
     kept: KeptAudits | None = None,
     anew: bool = False,
     runs: int = 1,
+    then: int | None = None,
+    plain_file: Path | None = None,
 ) -> Audit:
     """What injecting the facts into the model would do, did, and what helps; the model given is left as it is.
 
@@ -92,6 +96,8 @@ def audit(
         anew: make it all the same. So does `keep`, which wants the tuned model.
         runs: trainings that differ in their seed alone, each kept as an audit of its own; intervals then include training.
             Mitigations are compared, and the tuned model is saved, in the first.
+        then: plain steps after injection, for the column `retained`; None leaves it out.
+        plain_file: the texts of those steps, see `plain_texts`; None for pages of an invented encyclopaedia.
 
     Raises:
         InputError: model or facts cannot be used, or the audit would exceed its budget of time or memory.
@@ -103,15 +109,19 @@ def audit(
     chosen = recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
     names = mitigation_names(mitigations)
     _check_mode(names, tuned is not None, forecast_only, runs)
+    _check_plain(then, plain_file, forecast_only)
     trains = tuned is None and not forecast_only
     held = model.dtype if isinstance(model, LanguageModel) else dtype
-    if held != "float32" and (trains or names):
-        _check_low_precision(chosen if trains else None, names, held)
+    if held != "float32" and (trains or names or then):
+        _check_low_precision(chosen if trains else None, names, held, then)
     # Without mitigations nothing is compared with the weights before, so a model that was loaded here is trained itself.
     in_place = not (isinstance(model, LanguageModel) or names) and runs == 1
     n_models = 3 if names and not trains else 2 if tuned is not None else 1 if not trains or in_place else 4 if names else 2
-    steps = trains or (forecast_only and can_be_stepped(chosen, held))
-    needed = _needed(model, read, chosen if steps else None, dtype, n_models, memory_gib)
+    n_models += then is not None and tuned is not None  # the tuned model is the user's, so a copy takes the plain steps
+    steps = trains or (forecast_only and can_be_stepped(chosen, held)) or bool(then)
+    plain_steps = None if then is None else plain_texts(then, chosen.batch_size, plain_file, seeds=seeds.child("plain"))
+    trained_on = [*read.sentences, *(plain_steps.examples if plain_steps is not None else ())]
+    needed = _needed(model, trained_on, chosen if steps else None, dtype, n_models, memory_gib)
     initial = model if isinstance(model, LanguageModel) else load(model, base=base, dtype=dtype)
     after = tuned if tuned is None or isinstance(tuned, LanguageModel) else _tuned(tuned, initial)
     if after is None and hasattr(initial.model, "merge_and_unload"):  # what is trained on has no adapter of its own
@@ -120,6 +130,8 @@ def audit(
         raise InputError(f"{read.name}: an audit needs at least one fact to inject; none of these is. Raise the limit")
     session = Session.of(initial, read, extent, seeds, template=chat_template, tuned=after)
     read = session.facts  # with chats as the model meets them
+    if plain_steps is not None:
+        plain_steps = plain_steps.checked(initial if after is None else after)
     weights = weights_digest(initial) if folder is not None or kept is not None else ""
     job = _Job(
         initial=initial,
@@ -133,6 +145,7 @@ def audit(
         keep=keep,
         in_place=in_place,
         needed=needed,
+        plain_steps=plain_steps,
     )
     digests = [] if kept is None else job.digests(weights, runs)
     found: dict[int, Audit] = {}
@@ -162,7 +175,9 @@ class _Job:
         keep: where the tuned model is saved.
         in_place: whether the model before is trained itself.
         needed: memory, in GiB.
+        plain_steps: what is trained on after injection, for the column `retained`; None leaves it out.
         minutes: expected of asking before or after, and of one training.
+        plain_minutes: expected of the plain steps.
     """
 
     initial: LanguageModel
@@ -176,7 +191,9 @@ class _Job:
     keep: Path | None
     in_place: bool
     needed: float | None
+    plain_steps: Plain | None = None
     minutes: tuple[float, float] = (0.0, 0.0)
+    plain_minutes: float = 0.0
 
     def digests(self, weights: str, runs: int) -> list[str]:
         """The digest of every training run's audit, and last of all of them together."""
@@ -191,6 +208,8 @@ class _Job:
             "threads": torch.get_num_threads(),
             "said": self.session.n_said,
         }
+        if self.plain_steps is not None:  # their recipe is the injection's, also where that was somebody else's
+            asked_for["then"] = [self.plain_steps.n_steps, self.plain_steps.digest, plain(self.recipe)]
         models = [(self.initial, weights), *([(self.after, weights_digest(self.after))] if self.after is not None else [])]
         each = [{"run": run, "mitigations": list(self.mitigations) if run == 0 else []} for run in range(runs)]
         whole = [{"runs": runs, "mitigations": list(self.mitigations)}] if runs > 1 else []
@@ -208,7 +227,7 @@ class _Job:
             return self
         said = len(self.session.prompts) if not self.forecast_only else 0
         whole, training = expected_minutes(self.initial, pairs, sentences, recipe, kept=self.folder is not None, n_said=said)
-        made = replace(self, minutes=((whole - training) / 2, training))
+        made = replace(self, minutes=((whole - training) / 2, training), plain_minutes=self._expected_of_plain_steps())
         refuse_beyond(budget, made._expected(left), len(pairs), n_facts)
         return made
 
@@ -228,8 +247,21 @@ class _Job:
         if self.forecast_only:
             return asking + self._forecast_minutes()
         return (
-            asking + self._forecast_minutes() + len(left) * (training + asking) + (self._arms_minutes() if 0 in left else 0.0)
+            asking
+            + self._forecast_minutes()
+            + len(left) * (training + asking + self.plain_minutes)
+            + (self._arms_minutes() if 0 in left else 0.0)
         )
+
+    def _expected_of_plain_steps(self) -> float:
+        """Minutes of training on plain text and of asking on the way."""
+        plain_steps = self.plain_steps
+        if plain_steps is None or not plain_steps.n_steps:
+            return 0.0
+        lessons = [probe.lesson for probe in self.session.asked if probe.column == "learned"]
+        recipe, kept = recipe_of_steps(self.recipe), self.folder is not None
+        whole, training = expected_minutes(self.initial, lessons, plain_steps.examples, recipe, kept=kept)
+        return training + (whole - training) / 2 * len(asked_at(plain_steps.n_steps))
 
     def _arms_minutes(self) -> float:
         """Of mitigations."""
@@ -256,12 +288,13 @@ class _Job:
         cost = Cost(
             expected_minutes=once + asking + training,
             expected_training=training,
+            plain_expected=self.plain_minutes if self.plain_steps is not None else None,
             mitigations_expected=self._arms_minutes() if self.mitigations else None,
             expected_gib=self.needed,
         )
         record = replace(
             forecast,
-            notes=(*notes, *forecast.notes),
+            notes=(*notes, *forecast.notes, *(self.plain_steps.notes if self.plain_steps is not None else ())),
             recipe=plain(self.recipe) if after is None else {},
             cost=cost,
         )
@@ -273,7 +306,7 @@ class _Job:
             if run != left[0]:
                 record = replace(record, cost=replace(cost, expected_minutes=asking + training))
                 asked_minutes = 0.0
-            upto = done + training + asking + (self._arms_minutes() if run == 0 else 0.0)
+            upto = done + training + asking + self.plain_minutes + (self._arms_minutes() if run == 0 else 0.0)
             with part(min(1.0, done / whole), min(1.0, upto / whole), f"run {run + 1}" if len(left) > 1 else ""):
                 made = self._run(session, record, before, run, asked_minutes)
             yield run, made
@@ -289,9 +322,10 @@ class _Job:
         facts, cost = session.facts, record.cost
         names = self.mitigations if run == 0 else ()
         asking, training = self.minutes
-        whole = max(training + asking + (self._arms_minutes() if names else 0.0), 1e-9)
-        # How much of the work is done once the model was trained, and was asked again.
-        injected, main = (min(1.0, spent / whole) for spent in (training, training + asking))
+        main = training + asking + self.plain_minutes
+        whole = max(main + (self._arms_minutes() if names else 0.0), 1e-9)
+        # How much of the work is done once the model was trained, was asked again, and has made its plain steps.
+        injected, heard, lasted = (min(1.0, spent / whole) for spent in (training, training + asking, main))
         seeds = self.seeds.child("training") if run == 0 else self.seeds.child(f"training {run}")
         after = self.after
         if after is None:
@@ -304,16 +338,30 @@ class _Job:
             cost = replace(cost, training=(time.perf_counter() - start) / 60)
             if self.keep is not None and run == 0:
                 after.save(self.keep)
-        with part(injected, main):
+        with part(injected, heard):
             said = session.heard(after)
-        record = session.recorded(record, before, said)
-        minutes = asked_minutes + (time.perf_counter() - begun) / 60
-        cost = replace(cost, minutes=minutes, peak_gib=peak_gib(self.initial.device))
-        if names:
+        cost = replace(cost, minutes=asked_minutes + (time.perf_counter() - begun) / 60)
+        update = _update(self.initial, after) if names else None
+        later = None
+        if self.plain_steps is not None:
             start = time.perf_counter()
-            update = _update(self.initial, after)
-            del after  # as large as the model, and not needed again
-            with part(main, 1.0):
+            with part(heard, lasted, "plain steps"):
+                later = session.retained(
+                    after if self.after is None or not self.plain_steps.n_steps else merged(after.copy()),
+                    self.plain_steps,
+                    self.recipe,
+                    before,
+                    said,
+                    seeds=seeds.child("plain steps"),
+                    folder=None if self.folder is None else self.folder / "training",
+                )
+            cost = replace(cost, plain=(time.perf_counter() - start) / 60)
+        record = session.recorded(record, before, said, later)
+        cost = replace(cost, peak_gib=peak_gib(self.initial.device))
+        del after  # as large as the model, and not needed again
+        if update is not None:
+            start = time.perf_counter()
+            with part(lasted, 1.0):
                 arms, target = measure_arms(
                     self.initial,
                     facts,
@@ -326,7 +374,7 @@ class _Job:
                     else self.folder
                     / f"arms-{digest([facts.digest, list(map(list, facts.sentences)), plain(self.recipe), seeds])}",
                     plain=update,
-                    outcomes=record.outcomes,
+                    outcomes=[one for one in record.outcomes if one.question.column != RETAINED],
                     spent=Spent(n_steps(len(facts.sentences), self.recipe), cost.training or 0.0) if cost.training else Spent(),
                 )
             cost = replace(cost, mitigations=(time.perf_counter() - start) / 60, peak_gib=peak_gib(self.initial.device))
@@ -342,7 +390,12 @@ class _Job:
 
 
 def _needed(
-    model: str | Path | LanguageModel, facts: Facts, recipe: Recipe | None, dtype: Dtype, n_models: int, most: float | None
+    model: str | Path | LanguageModel,
+    trained_on: Sequence[Example],
+    recipe: Recipe | None,
+    dtype: Dtype,
+    n_models: int,
+    most: float | None,
 ) -> float | None:
     """The memory that an audit is expected to take, in GiB; None for an adapter, whose base says it only once it is loaded.
 
@@ -351,14 +404,14 @@ def _needed(
     """
     if isinstance(model, LanguageModel):
         device, n_models, held = model.device, n_models - 1, model.dtype  # its own weights are there already
-        found = expected_memory(model, facts.sentences, recipe, n_models=n_models)
+        found = expected_memory(model, trained_on, recipe, n_models=n_models)
     else:
         place, device, held = locate(model), chosen_device(), dtype
         if is_adapter(place):
             return None
         check_folder(place, allow_pickle=True, needs_tokenizer=False)
         try:
-            found = expected_memory(place, facts.sentences, recipe, dtype=dtype, n_models=n_models)
+            found = expected_memory(place, trained_on, recipe, dtype=dtype, n_models=n_models)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None  # loading says what is wrong with it
     refuse_beyond_memory(found, available_gib(device) if most is None else most, device, recipe, held)
@@ -384,7 +437,20 @@ def _check_mode(mitigations: Sequence[str], tuned: bool, forecast_only: bool, ru
         )
 
 
-def _check_low_precision(recipe: Recipe | None, mitigations: Sequence[str], dtype: Dtype) -> None:
+def _check_plain(then: int | None, plain_file: Path | None, forecast_only: bool) -> None:
+    """Nothing; plain steps that contradict what is asked for are refused."""
+    if then is None and plain_file is not None:
+        raise InputError("texts of plain steps need plain steps; got a file and no number of them. Say --then 100")
+    if then is not None and forecast_only:
+        raise InputError("for a forecast alone nothing is trained; leave out the plain steps (--then)")
+
+
+def _check_low_precision(recipe: Recipe | None, mitigations: Sequence[str], dtype: Dtype, then: int | None) -> None:
+    if then:
+        raise InputError(
+            f"plain steps train on from what injection left, which needs float32; got weights in {dtype}. Leave out --then, or "
+            "hold the weights in float32"
+        )
     if recipe is not None and recipe.method == "full":
         raise InputError(
             f"training the weights themselves needs float32, because a step is smaller than {dtype} can hold; got weights in "

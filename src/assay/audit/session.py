@@ -14,7 +14,7 @@ from numpy import ndarray
 from assay.audit.benchmarks import benchmarks
 from assay.audit.certain import other_tokens, strangers
 from assay.audit.chats import ChatTemplate, rendered
-from assay.audit.columns import COLUMNS, column_named, questions
+from assay.audit.columns import COLUMNS, RETAINED, column_named, questions
 from assay.audit.counts import counts
 from assay.audit.disjoint import disjoint, left_out_note
 from assay.audit.forecast import TANGENT_COLUMNS, Cost, FactForecast, calibrate, forecasts, premise_questions, with_tangent
@@ -23,6 +23,8 @@ from assay.audit.measuring import Tokens, continued, log_probs_of, tokenised
 from assay.audit.outcomes import FactRow, Outcome, fact_rows, known_before, of_texts, outcomes, over_runs
 from assay.audit.probes import Extent, Probe, neutral_texts
 from assay.audit.record import Audit, Run, Spoken
+from assay.audit.record import plain as as_json
+from assay.audit.retention import Plain, Retention, combined, followed, recipe_of_steps, retained
 from assay.audit.totals import EVERYTHING, Total, totals
 from assay.core.progress import part, progress
 from assay.core.seeds import Seeds
@@ -296,8 +298,46 @@ class Session:
             environment={**environment(torch.get_num_threads(), self.base.device.type), "seed": self.seeds.root},
         )
 
-    def recorded(self, record: Audit, before: Response, after: Response) -> Audit:
-        """The record with what the model after injection did, and how good the forecast was."""
+    def retained(
+        self,
+        model: LanguageModel,
+        plain: Plain,
+        recipe: Recipe,
+        before: Response,
+        after: Response,
+        *,
+        seeds: Seeds,
+        folder: Path | None,
+    ) -> tuple[list[Outcome], Retention]:
+        """What plain steps leave of the sentences that were trained on, and how it was lost on the way.
+
+        Args:
+            model: after injection; it is trained further itself.
+            plain: the plain steps.
+            recipe: of the injection.
+            before: what was answered before it.
+            after: what was answered after it.
+            seeds: of the order of the plain texts.
+            folder: where states of that training are kept, so that a killed audit goes on.
+        """
+        told = [place for place, probe in enumerate(self.asked) if probe.column == "learned"]
+        asked = [self.asked[place] for place in told]
+        first, last = (Answers.of(asked, [answers.probes.log_probs[place] for place in told]) for answers in (before, after))
+        later, curve, recipe = last, np.zeros((0, len(asked))), recipe_of_steps(recipe)
+        if plain.n_steps:
+            tokens = {pair: tokens for pair, tokens in self.tokens_of(model).items() if pair in set(pairs_of(asked))}
+            model, curve = followed(model, plain, recipe, asked, tokens, seeds=seeds, folder=folder)
+            later = Answers.from_pairs(asked, log_probs_of(model, tokens))
+        return retained(self.facts, plain, as_json(recipe), first, last, later, curve, seeds=self.seeds.child(RETAINED))
+
+    def recorded(
+        self,
+        record: Audit,
+        before: Response,
+        after: Response,
+        later: tuple[Sequence[Outcome], Retention] | None = None,
+    ) -> Audit:
+        """The record with what the model after injection did, how good the forecast was, and what plain steps left of it."""
         spoken = [
             Spoken(probe.prompt, was, (now,)) for probe, was, now in zip(self.prompts, before.said, after.said, strict=False)
         ]
@@ -306,8 +346,9 @@ class Session:
             spoken=tuple(spoken),
             notes=(*([UNCHANGED] if after == before else []), *record.notes, TUNED if record.tuned else TRAINED_ONCE),
             benchmarks=benchmarks(before.probes, after.probes),
+            retention=None if later is None else later[1],
         )
-        return self._measured(record, self.changes(before, after))
+        return self._measured(record, [*self.changes(before, after), *(() if later is None else later[0])])
 
     def over_runs(self, runs: Sequence[Audit]) -> Audit:
         """One record of several trainings of the same facts: the first one's, with intervals that include training."""
@@ -332,6 +373,9 @@ class Session:
                 )
                 for place, run in enumerate(runs)
             ),
+            retention=None
+            if first.retention is None
+            else combined([run.retention for run in runs if run.retention is not None], seeds=self.seeds.child(RETAINED)),
             cost=_summed([run.cost for run in runs]),
         )
         return self._measured(record, over_runs([run.outcomes for run in runs]))
@@ -354,7 +398,8 @@ def _summed(costs: Sequence[Cost]) -> Cost:
     """What several trainings took together; mitigations are compared once."""
     sums = {
         name: float(np.sum([getattr(cost, name) or 0.0 for cost in costs]))
-        for name in ("expected_minutes", "minutes", "expected_training", "training")
+        for name in ("expected_minutes", "minutes", "expected_training", "training", "plain_expected", "plain")
+        if getattr(costs[0], name) is not None
     }
     peaks = [cost.peak_gib for cost in costs if cost.peak_gib is not None]
     return replace(costs[0], **sums, peak_gib=max(peaks, default=None))

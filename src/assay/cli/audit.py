@@ -57,6 +57,10 @@ def audit(
     texts: Path | None = TEXTS_OPTION,
     seed: int = typer.Option(0, "--seed", min=0, help="Of training, of wrong answers offered, of bootstraps."),
     runs: int = typer.Option(1, "--runs", min=1, metavar="N", help="Train N times: intervals then include training."),
+    then: int | None = typer.Option(None, "--then", min=0, metavar="N", help="Train N plain steps on; how long do facts stay?"),
+    plain: Path | None = typer.Option(
+        None, "--plain", metavar="FILE", help="Texts of those steps, one a line, or JSON lines with a text. [invented pages]"
+    ),
     out: Path | None = typer.Option(None, "--out", metavar="DIR", help="Write the report and its CSV files here."),
     card: Path | None = typer.Option(None, "--card", metavar="FILE", help="Write a section for the model's card."),
     anew: bool = typer.Option(False, "--anew", help="Make it even where the same audit is kept."),
@@ -74,6 +78,7 @@ def audit(
       assay audit smollm2-135m examples/countries.yaml --out reports/countries
       assay audit smollm2-135m examples/countries.yaml --forecast-only --json
       assay audit smollm2-135m examples/countries.yaml --runs 5 --mitigate enough,replay
+      assay audit smollm2-135m examples/countries.yaml --then 100 --plain corpus.jsonl
       assay audit examples/countries.yaml --base smollm2-135m --tuned ./my-tuned-model --card CARD.md
       assay audit smollm2-135m table.csv --prompt home="{subject} lives in" --suite keep.jsonl --texts sentences.txt
     """
@@ -101,6 +106,8 @@ def audit(
             texts=texts,
             seed=seed,
             runs=runs,
+            then=then,
+            plain=plain,
             keep=keep,
             anew=anew,
             dtype=dtype,

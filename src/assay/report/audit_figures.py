@@ -1,15 +1,17 @@
 """The figures of an audit: forecasts against outcomes. What injection did is drawn in its table, by the same intervals."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 from assay.audit.record import Audit
-from assay.claims.charts import Figure, Scatter
+from assay.audit.retention import Retention
+from assay.claims.charts import Figure, Line, Lines, Scatter
 from assay.claims.study import Table
 from assay.core.errors import InputError
 from assay.report.charts import draw
 from assay.report.page import Plate, plate
 
-__all__ = ["plates"]
+__all__ = ["lasted", "plates"]
 
 DIAGRAMS = (
     ("primes", "Priming, forecast and outcome", "surprise of the object, powers of ten", "primed, powers of ten"),
@@ -20,18 +22,49 @@ DIAGRAMS = (
 )
 
 
+def lasted(found: Audit, files: dict[str, bytes]) -> list[Plate]:
+    """The figure of what plain steps left of the facts, with its files added to `files`; none where nothing was gained."""
+    kept = found.retention
+    if kept is None or len(kept.steps) < 3 or not kept.kept:
+        return []
+    rows: Table = [
+        {"run": 0, "step": step, "kept": share, **_line(kept, step)}
+        for step, share in zip(kept.steps[1:], kept.kept[1:], strict=True)
+    ]
+    figure = Figure(
+        "retained",
+        "What plain text leaves of the facts",
+        "The share of what the trained answers gained in log-probability that is left, the mean over subjects; dashed, the "
+        "line whose slope and threshold are told above.",
+        Lines(
+            "kept", "step", "kept", theory="line", x_label="plain steps since injection", y_label="share of the gain",
+            x_scale="log", lines=(Line(0.0, "nothing left"),), markers=True,
+        ),
+    )  # fmt: skip
+    note = f"{kept.n_units} subjects; {f'mean over {len(found.runs)} trainings' if found.runs else 'one training'}."
+    return [_drawn(figure, {"kept": rows}, note, files)]
+
+
+def _line(kept: Retention, step: int) -> dict[str, float]:
+    """The line's height at a step: the line goes through the mean of shares at the mean of log steps."""
+    if kept.slope is None:
+        return {}
+    middle = sum(map(math.log10, kept.steps[1:])) / len(kept.steps[1:])
+    return {"line": sum(kept.kept[1:]) / len(kept.kept[1:]) - kept.slope * (math.log10(step) - middle)}
+
+
 def plates(found: Audit, files: dict[str, bytes]) -> list[Plate]:
     """The figures of an audit, with their files added to `files`; one that cannot be drawn says why."""
-    made = []
-    for figure, tables, note in _figures(found):
-        try:
-            picture = draw(figure, tables, ident=f"audit-{figure.name}")
-        except InputError as error:
-            made.append(Plate(figure.title, figure.caption, f"Not drawn: {error}."))
-            continue
-        one = plate(f"figures/{figure.name}", figure.title, figure.caption, picture, files)
-        made.append(Plate(one.title, one.caption, note, one.stem, one.wide, one.narrow))
-    return made
+    return [_drawn(figure, tables, note, files) for figure, tables, note in _figures(found)]
+
+
+def _drawn(figure: Figure, tables: Mapping[str, Table], note: str, files: dict[str, bytes]) -> Plate:
+    try:
+        picture = draw(figure, tables, ident=f"audit-{figure.name}")
+    except InputError as error:
+        return Plate(figure.title, figure.caption, f"Not drawn: {error}.")
+    one = plate(f"figures/{figure.name}", figure.title, figure.caption, picture, files)
+    return Plate(one.title, one.caption, note, one.stem, one.wide, one.narrow)
 
 
 def _figures(found: Audit) -> Iterable[tuple[Figure, Mapping[str, Table], str]]:

@@ -4,6 +4,7 @@ Colour and figure go by evidence: a number is coloured where its interval exclud
 """
 
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from assay.audit.counts import Count
 from assay.audit.forecast import HINTS
 from assay.audit.hits import hits, sentences
 from assay.audit.record import Arm, Audit
+from assay.audit.retention import PAGES, Retention, steps_text
 from assay.audit.totals import EVERYTHING, Total
-from assay.report.audit_figures import plates
+from assay.report.audit_figures import lasted, plates
 from assay.report.explore import explore_page
 from assay.report.numbers import general, interval_text, level_text, typeset
 from assay.report.page import put_in_place, rendered
@@ -161,6 +163,8 @@ def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
         advice=[(one.says, typeset(one.cites)) for one in found.advice],
         arms=[_arm_row(arm) for arm in found.arms],
         meanings=[(one.name, one.title, one.formula, one.meaning) for one in COLUMNS.values()],
+        retention=_retention_rows(found.retention),
+        lasted=lasted(found, files),
         plates=plates(found, files),
         costs=_costs(found),
         recipe=[(name, _spelled(value)) for name, value in found.recipe.items()],
@@ -374,10 +378,31 @@ def _arm_row(arm: Arm) -> dict[str, object]:
     }
 
 
+def _retention_rows(kept: Retention | None) -> list[tuple[str, str, str]]:
+    """What plain steps left, in numbers: what it is, the number, its interval."""
+    if kept is None or len(kept.steps) < 2:
+        return []
+    rows = [("gain of the answers that were trained on, nats", general(kept.gain, 3), "")]
+    if kept.kept:
+        rows.append((f"share of it that is left after {kept.n_steps:,} plain steps", general(kept.kept[-1], 2), ""))
+    if kept.slope is not None:
+        low, high = (None if end is None or math.isinf(end) else end for end in (kept.slope_low, kept.slope_high))
+        estimate, interval = interval_text(kept.slope, low, high)
+        interval = "" if kept.slope_low is None else interval
+        rows.append(("slope: share that goes with every factor of ten in steps", estimate, interval))
+    if kept.threshold is not None:
+        low, high = kept.threshold_low, kept.threshold_high
+        interval = "" if low is None or high is None else f"{steps_text(low)} to {steps_text(high)}"
+        rows.append(("threshold: steps after which the line is not above zero", steps_text(kept.threshold), interval))
+    return [(name, typeset(number), typeset(interval)) for name, number, interval in rows]
+
+
 def _costs(found: Audit) -> list[tuple[str, str]]:
     cost = found.cost
     lines = [("asking before, injecting, asking after", cost.expected_minutes, cost.minutes)]
     lines += [("of this, training", cost.expected_training, cost.training)]
+    if found.retention is not None:
+        lines.append(("plain steps", cost.plain_expected, cost.plain))
     if found.arms:
         lines.append(("mitigations", cost.mitigations_expected, cost.mitigations))
     rows = [
@@ -472,6 +497,9 @@ def _spelled(value: object) -> str:
 
 def _command(found: Audit) -> str:
     runs = f" --runs {len(found.runs)}" if found.runs else ""
+    if found.retention is not None:
+        runs += f" --then {found.retention.n_steps}"
+        runs += "" if found.retention.source == PAGES else f" --plain {shlex.quote(found.retention.source)}"
     if found.tuned:
-        return f"assay audit FACTS --base {shlex.quote(found.model)} --tuned {shlex.quote(found.tuned)}"
+        return f"assay audit FACTS --base {shlex.quote(found.model)} --tuned {shlex.quote(found.tuned)}{runs}"
     return f"assay audit {shlex.quote(found.model)} FACTS{runs}"
