@@ -124,7 +124,7 @@ def test_little_learned_is_said_as_the_mode_allows() -> None:
 
 def test_before_training_the_file_is_spoken_of_and_no_forecast_that_orders_nothing() -> None:
     record = found(rows=(), totals=(), counts=())
-    assert all(one.primes > 3 for one in record.forecast)  # surprising objects: a hint, no forecast
+    assert all(one.surprise > 3 for one in record.forecast)  # surprising objects: a hint, no forecast
     (line,) = advice(record)
     assert "3 of 30 facts to inject are known already" in line.says
     paired = replace(record, forecast=tuple(replace(one, hallucinates=0.6) for one in record.forecast))

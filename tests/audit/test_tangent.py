@@ -57,9 +57,9 @@ def test_where_training_is_one_step_the_forecast_is_the_outcome(name: str) -> No
     assert found.carried is not None
     assert found.carried.factor == 1.0
     for one in found.calibration:
-        if one.forecast == "tangent":
+        if one.forecast in ("tangent", "primes"):
             assert one.mean_error == pytest.approx(0, abs=2e-4), one.column
-    assert {one.column for one in found.calibration if one.forecast == "tangent"} == {
+    assert {one.column for one in found.calibration if one.forecast in ("tangent", "primes")} == {
         "composed", "hallucinated", "primed", "displaced", "hallucinated: strangers", "hallucinated: neighbours",
     }  # fmt: skip
     came = {total.column: total.estimate for total in found.totals if total.group == "all"}
@@ -125,13 +125,14 @@ def test_nothing_is_carried_on_where_no_training_is_planned() -> None:
     found = audit(tiny_language_model(), facts, tuned=tiny_language_model(seed=1), extent=SMALL)
     assert found.carried is None
     assert not found.expected
-    assert all(not one.tangent for one in found.forecast)
+    assert all(not one.tangent and one.primes is None for one in found.forecast)
+    assert "primes" not in {one.forecast for one in found.calibration}
 
 
 def test_a_forecast_alone_has_it_and_keeps_it() -> None:
     facts = parse_facts(FILE, form=".yaml", where="file.yaml")
     found = audit(tiny_language_model(), facts, forecast_only=True, extent=SMALL)
-    assert found.json()["forecast"][0]["tangent"]["primed"] == found.forecast[0].tangent["primed"]
+    assert found.json()["forecast"][0]["primes"] == found.forecast[0].tangent["primed"]
     assert found.json()["carried"]["factor"] > 1
     assert "paraphrase" not in found.expected
 
@@ -153,9 +154,9 @@ def test_page_and_tables_carry_it(tmp_path: Path) -> None:
     assert HINTS in html.unescape(audit_page(alone))
     found = audit(tiny_language_model(), facts, recipe=Recipe(learning_rate=1e-2, n_epochs=3, batch_size=8), extent=SMALL)
     assert "one virtual step, carried on" in audit_page(found)
-    said = [one.tangent["primed"] for one in found.forecast]
+    said = [one.primes for one in found.forecast]
     came = [row.cells["primed"].change for row in found.rows if row.trained]
-    (scored,) = (one for one in found.calibration if (one.forecast, one.column) == ("tangent", "primed"))
+    (scored,) = (one for one in found.calibration if (one.forecast, one.column) == ("primes", "primed"))
     assert scored.mean_error == pytest.approx(np.mean(np.abs(np.subtract(said, came))))
     assert scored.mean_error > 1e-3, "three steps are not one"
     assert (scored.mean_forecast, scored.mean_outcome) == pytest.approx((np.mean(said), np.mean(came)))
@@ -196,7 +197,7 @@ def test_the_command_that_scores_forecasts(tmp_path: Path) -> None:
         path.write_text(json.dumps({**found, "facts_name": f"file{place // 2}.yaml"}))
         records.append(command["read"](path))
     lines = list(command["tables"](records))
-    assert "| tangent | primed |" in "\n".join(lines)
+    assert "| primes | primed |" in "\n".join(lines)
     assert "| another training | primed |" in "\n".join(lines)
     exact = command["sums_of"]([{**one, "expected": {"primed": total_of(one, "primed")}} for one in records])
     assert [(one.column, one.n, one.error, one.reached) for one in exact] == [("primed", 3, 0.0, True)]

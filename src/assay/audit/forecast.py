@@ -4,8 +4,9 @@ Each forecast is one number a fact, from the model as it is:
 
     known          the model answers all of the fact's sentences rightly, some, or none; what is known is not learned again
     learns         1 - q of the sentence that is trained on: all there is to learn
-    primes         -log10 P of the object in its own sentence: surprising objects prime (Sun et al. 2025, arXiv:2504.09522),
+    surprise       -log10 P of the object in its own sentence: surprising objects prime (Sun et al. 2025, arXiv:2504.09522),
                    above 3 by that paper's threshold of 10^-3
+    primes         what the tangent expects of priming, in powers of ten; it orders facts where surprise does not
     transfers      a rule's answer for a subject of whom only the premise is said: 1 - (1 - y)(1 - a), where
                    y = min(1, sqrt(bridges / others)) is the margin ratio of the nuclear-norm solution (Huang et al. 2025,
                    arXiv:2506.10887), counted over subjects with that object, and a is how much the model itself moves to the
@@ -15,7 +16,7 @@ Each forecast is one number a fact, from the model as it is:
     displaces      mean over neighbours of the length-normalised similarity of hidden states,
                    <S, S'> / (n n') - |S|^2 / n^2 (CHES, Razin et al. 2024, arXiv:2410.08847)
 
-Beside them stands the tangent forecast, by column and in each column's own unit; see `forecast_tangent`.
+Beside them stands what else the tangent expects, by column and in each column's own unit; see `forecast_tangent`.
 """
 
 import math
@@ -52,7 +53,7 @@ HINTS = (
 )
 """What every table of forecasts says of itself."""
 BATCH_TOKENS = 256
-PRIMES_ABOVE = 3.0
+SURPRISING = 3.0
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,11 @@ class FactForecast:
         subject, relation, object: the fact.
         status: whether the model knows it already.
         learns: expected gain on its own sentence, in [0, 1].
-        primes: orders of magnitude by which the object surprises the model.
+        surprise: orders of magnitude by which the object surprises the model.
         composes, hallucinates: expected transfer of true and of spurious rules, in [0, 1].
         spreads: expected gain in probability for strangers.
         displaces: similarity to neighbours; larger is worse, without a unit.
+        primes: expected change of `primed` by the tangent, in powers of ten; None where no training is planned.
         tangent: expected change by column, and by part of what is hallucinated, in the column's unit; empty where no training
             is planned.
     """
@@ -101,11 +103,12 @@ class FactForecast:
     object: str
     status: Status
     learns: float
-    primes: float
+    surprise: float
     composes: float | None = None
     hallucinates: float | None = None
     spreads: float | None = None
     displaces: float | None = None
+    primes: float | None = None
     tangent: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -302,7 +305,7 @@ def with_tangent(
     for place, (one, row) in enumerate(zip(made, [row for row in rows if row.trained], strict=True)):
         changes = {name: row.cells[name].change for name in TANGENT_COLUMNS if name in row.cells}
         changes |= {f"hallucinated: {kind}": float(np.mean(parts[kind, place])) for kind in kinds if (kind, place) in parts}
-        found.append(replace(one, tangent=changes))
+        found.append(replace(one, primes=changes.get("primed"), tangent=changes))
     return found
 
 
@@ -315,13 +318,14 @@ def calibrate(
     table: list[tuple[str, str, float | None, bool, list[tuple[float, float]]]] = [
         ("known", "learned", 0.5, False, [(row.known, row.cells["learned"].change) for _, row in trained]),
         ("learns", "learned", 0.5, True, [(one.learns, row.cells["learned"].change) for one, row in trained]),
-        ("primes", "primed", PRIMES_ABOVE, False, _both(trained, "primes", "primed")),
+        ("surprise", "primed", SURPRISING, False, _both(trained, "surprise", "primed")),
+        ("primes", "primed", None, True, _both(trained, "primes", "primed")),
         ("composes", "composed", None, True, _both(trained, "composes", "composed")),
         ("hallucinates", "hallucinated: rule", None, True, _part(made, parts, "hallucinates", "rule")),
         ("spreads", "hallucinated: strangers", None, True, _part(made, parts, "spreads", "strangers")),
         ("displaces", "displaced", None, False, _both(trained, "displaces", "displaced")),
     ]
-    for column in dict.fromkeys(name for one in made for name in one.tangent):
+    for column in dict.fromkeys(name for one in made for name in one.tangent if name != "primed"):
         kind = column.removeprefix("hallucinated: ")
         came = {
             place: float(np.mean(parts[kind, place])) if kind != column else row.cells[column].change

@@ -90,7 +90,7 @@ class Plain:
         return digest(list(self.texts))
 
     def checked(self, model: LanguageModel) -> "Plain":
-        """The same with texts that the model can take: longer ones are cut, those that its tokenizer changes left out; both noted.
+        """The same with texts that the model can take: longer ones are cut, those that its tokenizer changes left out.
 
         Raises:
             InputError: no text is left.
@@ -115,9 +115,7 @@ class Plain:
             notes.append(f"{cut:,} of {len(once):,} plain texts are longer than the model can take; the rest is not read.")
         if len(fit) < len(once):
             lost = len(once) - len(fit)
-            notes.append(
-                f"{lost:,} of {len(once):,} plain texts are left out, because the tokenizer does not give them back as they are."
-            )
+            notes.append(f"{lost:,} of {len(once):,} plain texts are left out, because the tokenizer does not give them back.")
         kept = [fit[text] for text in self.texts if text in fit]
         return replace(self, texts=tuple(_repeated(kept, len(self.texts))), notes=tuple(notes))
 
@@ -211,8 +209,8 @@ def plain_texts(n_steps: int, batch: int, file: Path | None, *, seeds: Seeds) ->
         notes.append(f"{n_cut:,} of {n_lines:,} lines of {name} are longer than {LONGEST:,} characters; the rest is not read.")
     if n_lines < wanted:
         notes.append(
-            f"The plain steps read each of the {n_lines:,} lines of {name} {wanted / n_lines:.1f} times on average: a text that is "
-            "known moves a model less. More of them tell more."
+            f"The plain steps read each of the {n_lines:,} lines of {name} {wanted / n_lines:.1f} times on average: a text "
+            "that is known moves a model less. More of them tell more."
         )
     order = rng.permutation(len(drawn))
     return Plain(n_steps, tuple(_repeated([drawn[i] for i in order], wanted)), name, tuple(notes))
@@ -326,11 +324,12 @@ def _with_line(record: Retention, seeds: Seeds) -> Retention:
     record = replace(record, kept=(1.0, *(kept.mean(axis=0) / mean).tolist()))
     if len(steps) < 2:
         return record
+    times = np.array(steps, dtype=float)
     if len(units) < 2:
-        line = retention_line(steps, kept, gain)
+        line = retention_line(times, kept, gain)
         return replace(record, slope=float(line.decay), threshold=float(line.threshold))
-    slope = decay_interval(steps, kept, gain, rng=seeds("slope"), level=LEVEL)
-    threshold = threshold_interval(steps, kept, rng=seeds("threshold"), level=LEVEL)
+    slope = decay_interval(times, kept, gain, rng=seeds("slope"), level=LEVEL)
+    threshold = threshold_interval(times, kept, rng=seeds("threshold"), level=LEVEL)
     return replace(
         record,
         slope=slope.estimate,

@@ -14,7 +14,7 @@ from assay.report.page import Plate, plate
 __all__ = ["lasted", "plates"]
 
 DIAGRAMS = (
-    ("primes", "Priming, forecast and outcome", "surprise of the object, powers of ten", "primed, powers of ten"),
+    ("primes", "Priming, forecast and outcome", "expected by the tangent, powers of ten", "primed, powers of ten"),
     ("composes", "Composition, forecast and outcome", "expected transfer", "composed"),
     ("hallucinates", "Spurious rules, forecast and outcome", "expected transfer", "hallucinated by rules"),
     ("spreads", "Said of strangers, forecast and outcome", "expected gain", "hallucinated of strangers"),

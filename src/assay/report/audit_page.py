@@ -40,7 +40,8 @@ BAR = 160.0  # width of a bar's drawing
 FORECASTS = {
     "known": "known before",
     "learns": "1 − q before",
-    "primes": "−log₁₀ P in its own sentence",
+    "surprise": "−log₁₀ P in its own sentence",
+    "primes": "one virtual step, carried on",
     "composes": "margin of bridges and own association",
     "hallucinates": "margin of bridges and own association",
     "spreads": "object’s frequency among facts",
@@ -303,7 +304,7 @@ def _forecast_rows(found: Audit) -> list[tuple[str, ...]]:
             one.status,
             *(
                 typeset(general(value, 3))
-                for value in (one.learns, one.primes, one.composes, one.hallucinates, one.spreads, one.displaces)
+                for value in (one.learns, one.surprise, one.primes, one.composes, one.hallucinates, one.spreads, one.displaces)
             ),
         )
         for one in found.forecast[:MOST_ROWS]
