@@ -94,6 +94,7 @@ def test_the_command_compares_kept_audits_and_the_atlas_shows_them(tmp_path: Pat
     folder, store = tiny_folder(tmp_path / "model"), tmp_path / "store"
     (tmp_path / "facts.yaml").write_text(TEMPLATE)
     command = ["audit", str(folder), str(tmp_path / "facts.yaml"), "--brief", "-q", "--json", "--store", str(store)]
+    command += ["--then", "0"]
     digests = []
     for epochs, more in ((1, ["--out", str(tmp_path / "page")]), (3, [])):
         done = CliRunner().invoke(app, [*command, "--set", f"n_epochs={epochs}", *more])

@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import kstest
+from typer.testing import CliRunner
 
 pytest.importorskip("transformers", reason="needs the extra 'lm'")
 pytest.importorskip("accelerate", reason="the Trainer of transformers needs accelerate")
 
 from assay.audit.provenance import chosen_examples, losses_of, provenance, read_scores
 from assay.audit.training_log import TrainingLog
-from assay.core.errors import InputError
+from assay.cli.main import app
+from assay.core.errors import InputError, WorkError
 from assay.models.pretrained.loading import load
 from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
 from assay.training.order import Order, Transcript
@@ -306,3 +309,38 @@ def test_scores_are_read_line_by_line_and_nothing_else_ends_one(tmp_path: Path) 
     path.write_text('{"text": "a", "log_prob": -1' + "0" * 400 + "}\n")
     with pytest.raises(InputError, match="line 1: a row must be a JSON object"):
         read_scores(path, ["a"])
+
+
+@pytest.mark.parametrize("weights", ["lm_head.weight", "model.norm.weight"])
+def test_a_model_that_returns_nan_is_an_error_and_no_answer(weights: str, tmp_path: Path) -> None:
+    """Also by the command, which ends with one line and the exit code of work that failed."""
+    model = tiny_language_model()
+    with torch.no_grad():
+        model.model.get_parameter(weights).fill_(torch.nan)
+    with pytest.raises(WorkError, match="logits must be finite"):
+        losses_of(model, ["a text", "another one"])
+    model.save(tmp_path / "bob")
+    Transcript(Order.shuffled(60, 4, 1, np.random.default_rng(0)), tuple(f"text {i} of many" for i in range(60))).save(
+        tmp_path / "log"
+    )
+    result = CliRunner().invoke(app, ["provenance", str(tmp_path / "bob"), str(tmp_path / "log")])
+    assert isinstance(result.exception, WorkError)
+    assert "logits must be finite" in str(result.exception)
+
+
+def test_an_order_whose_texts_are_others_and_a_log_that_is_cut_are_refused_by_the_command(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    Transcript(Order.shuffled(60, 4, 1, np.random.default_rng(0)), tuple(f"text {i} of many" for i in range(60))).save(log)
+    texts = (log / "texts.jsonl").read_text()
+    (log / "texts.jsonl").write_text(texts.replace("text 3 of", "text 3 off"))
+    scores = tmp_path / "scores.jsonl"
+    scores.write_text("".join(json.dumps({"text": f"text {i} of many", "log_prob": -1.0 - i}) + "\n" for i in range(60)))
+    command = ["provenance", "--scores", str(scores), str(log)]
+    assert "other ones" in str(CliRunner().invoke(app, command).exception)
+    (log / "texts.jsonl").write_text(texts[: len(texts) // 2])
+    cut = CliRunner().invoke(app, command)
+    assert isinstance(cut.exception, InputError), cut.exception
+    lines = tmp_path / "cut.jsonl"
+    lines.write_text("".join(json.dumps({"text": f"text {i} of many", "step": i}) + "\n" for i in range(60))[:-9])
+    cut = CliRunner().invoke(app, ["provenance", "--scores", str(scores), str(lines)])
+    assert "cut.jsonl, line 60" in str(cut.exception)
