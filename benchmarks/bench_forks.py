@@ -7,7 +7,7 @@ some steps; from there branches read rows of their own, and after every step 216
 gradients differ from branch to branch, as those of a study's conditions do. Ours takes all branches side by side from one
 `State`. The Trainer takes them one after the other from a copy of the same GPT-2 weights, and its callback scores the probes as
 one pads them: whole sentences with a mask, log-probabilities gathered at the values. Both start with the same weights and
-moments, read the same rows in the same order, and must come to the same losses and scores. Wall-clock time of the branches,
+moments, read the same rows in the same order, and must come to the same losses and scores. Processor time of the branches,
 taking turns; budget: 3 times the Trainer's speed.
 """
 
@@ -141,9 +141,9 @@ def ours(
     )
     plan = Optimiser(learning_rate=RATE, weight_decay=0.0, clip_norm=None)
     start = State.fresh(Decoder.stack([as_decoder(dict(reference.state_dict()))] * n_runs), plan)
-    begun = time.perf_counter()
+    begun = time.process_time()
     _, trace = train_from(start, stage, observe=observe, observe_at=range(1, rows.shape[1] + 1))
-    return time.perf_counter() - begun, trace.loss_nats, scores
+    return time.process_time() - begun, trace.loss_nats, scores
 
 
 class InOrder(transformers.Trainer):
@@ -198,9 +198,9 @@ def theirs(
             )  # fmt: skip
             trainer = InOrder(model=model, args=settings, train_dataset=data, callbacks=[watch])
             trainer.remove_callback(transformers.PrinterCallback)
-            begun = time.perf_counter()
+            begun = time.process_time()
             trainer.train()
-            seconds += time.perf_counter() - begun
+            seconds += time.process_time() - begun
         losses.append(watch.losses)
         scores.append(np.stack(watch.scores))
     return seconds, np.array(losses), np.stack(scores)
