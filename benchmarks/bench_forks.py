@@ -51,7 +51,7 @@ def main() -> None:
     values = rng.integers(VOCABULARY, size=N_PROBES).tolist()
     torch.manual_seed(0)
     reference = gpt2()
-    best, found = {"ours": np.inf, "Trainer": np.inf}, dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]()
+    best, found = {"ours": np.inf, "Trainer": np.inf}, dict[str, Any]()
     for _ in range(chosen.rounds):
         for name, way in (("ours", ours), ("Trainer", theirs)):
             seconds, *found[name] = way(reference, rows, prompts, values)
