@@ -48,14 +48,28 @@ def test_a_gap_in_log_odds_at_equal_accuracy_by_hand() -> None:
     quick, slow = np.array([0.0, 0.2, 0.6]), np.array([0.0, 0.3, 0.4])
     odds = np.array([[0.0, 0, 0], [1, 0, 0], [3, 1, 9]])
     other = np.array([[0.0, 0, 0], [9, 9, 9], [0.5, 0.25, 7]])
+    value = np.zeros(3, dtype=int)
     # The slow one ends at 0.4, half-way between the quick one's last two: log-odds 2 and 0.5.
     gap = (2 - 0.5) - (0.5 - 0.25)
-    assert odds_gap((quick, slow), (odds, other), frequent, rare) == pytest.approx(gap)
-    assert odds_gap((slow, quick), (other, odds), frequent, rare) == pytest.approx(-gap)
-    assert odds_gap((quick, quick), (odds, odds), frequent, rare) == 0
+    assert odds_gap((quick, slow), (odds, other), frequent, rare, value) == pytest.approx(gap)
+    assert odds_gap((slow, quick), (other, odds), frequent, rare, value) == pytest.approx(-gap)
+    assert odds_gap((quick, quick), (odds, odds), frequent, rare, value) == 0
     # One logit more for every fact is no gap.
-    assert odds_gap((quick, quick), (odds + np.array([[0.0], [1], [2]]), odds), frequent, rare) == pytest.approx(0)
+    assert odds_gap((quick, quick), (odds + np.array([[0.0], [1], [2]]), odds), frequent, rare, value) == pytest.approx(0)
     assert PLANTED_GAP == 0.4
+
+
+def test_a_gap_in_log_odds_is_between_facts_of_one_value() -> None:
+    """What makes a value likely of every subject, as a table of word pairs does, is no gap; a value told often is left."""
+    value = np.array([0, 0, 0, 1, 1, 2, 2])
+    frequent, rare = np.array([1, 0, 0, 1, 0, 1, 1], dtype=bool), np.array([0, 1, 1, 0, 1, 0, 0], dtype=bool)
+    same = np.zeros((2, 7))
+    likely = np.array([3.0, 1.0, 9.0])[value] + same
+    end = np.array([0.0, 1.0])
+    assert odds_gap((end, end), (likely, same), frequent, rare, value) == pytest.approx(0)
+    # 2 nats where one fact has two others, 5 where it has one: weights of 2 / 3 and 1 / 2. No rare fact has the third value.
+    more = likely + np.array([2.0, 0, 0, 5, 0, 50, 50])
+    assert odds_gap((end, end), (more, same), frequent, rare, value) == pytest.approx((2 * 2 / 3 + 5 / 2) / (2 / 3 + 1 / 2))
 
 
 @pytest.fixture(scope="module")

@@ -101,8 +101,9 @@ STUDY = Study(
         ),
         Departure(
             "D7",
-            "Sizes are compared in log-odds at equal mean accuracy: one logit more for every fact already lifts accuracy of "
-            "frequent facts more than of rare ones.",
+            "Sizes are compared in log-odds where told facts are as probable on average: one logit more for every fact already "
+            "lifts accuracy of frequent facts more than of rare ones, and of equal accuracy lucky guesses are a part. Frequent "
+            "facts are compared with rare ones of the same value, without which a table of word pairs passes.",
         ),
         Departure(
             "D8",

@@ -150,8 +150,9 @@ LEARNING = Experiment(
     estimands=(
         FOLLOWS,
         Estimand(
-            "odds_gap", "log-odds of the right value of frequent facts minus that of rare ones, of a network at the checkpoint "
-            "with the narrow network's mean accuracy, minus the narrow network's", "nats",
+            "odds_gap", "log-odds of the right value of frequent facts minus that of rare ones with the same value, of a "
+            "network at the checkpoint with a narrow network's mean probability of the right value of told facts, minus the "
+            "narrow network's; mean over the other narrow networks", "nats",
         ),
         Estimand(
             "flips_both", "slope on log2(1 + chunks in an interval) of the share learned and of the share forgotten, each less "
@@ -182,8 +183,8 @@ LEARNING = Experiment(
         ),
         Claim(
             "C5",
-            "Width helps facts that are told often: at equal mean accuracy the wide network's log-odds of frequent over rare "
-            "facts exceed the narrow one's by more than {bound} nats.",
+            "Width helps facts that are told often: where told facts are as probable on average, the wide network's log-odds "
+            "of frequent over rare facts with the same value exceed narrow networks' by more than {bound} nats.",
             "wide/odds_gap", Above(0.2), why="odds a fifth higher", at="section 5, figure 4",
             paper="larger models gain on facts of 100 chunks and more alone",
             negative=Arm("other-order", "a second narrow network, of another order, in the wide one's place"),
@@ -222,7 +223,7 @@ LEARNING = Experiment(
             "cause.how",
             "A fact is learned better from its subject's name than from a pronoun whose antecedent is in the chunk: for every "
             "doubling of 1 + chunks log-probability rises by more than {bound} nats more.",
-            "narrow/cause_how", Above(0.05), why="as cause", at="ours",
+            "narrow/cause_how", Above(0.03), why="a standard deviation between the pilot's runs", at="ours",
             negative=Arm("put-back", "chunks of the pronoun's kind with the name put back"),
         ),
         Claim(
@@ -248,7 +249,7 @@ LEARNING = Experiment(
                 n_entities=100, n_chunks=240, told=(1, 2, 4), n_dosed=1, n_epochs=2, n_checkpoints=4, small=8, large=16,
                 n_layers=1, frequent=4, rare=1, rows_added=8,
             ), 2),
-        "laptop": Preset(LearningSettings(), 12),
+        "laptop": Preset(LearningSettings(), 24),
     },
     measure=f"{__package__}.learning:measure",
     figures=LEARNING_FIGURES,

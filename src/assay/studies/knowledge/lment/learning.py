@@ -11,8 +11,10 @@ from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import expit
 
 from assay.claims.study import Measurement, Table
+from assay.core.arrays import Floats
 from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.studies.knowledge.lment.bigram import Pairs, favourites
@@ -175,13 +177,24 @@ def frequency_numbers(
 
 
 def odds_numbers(settings: LearningSettings, lesson: Lesson, courses: Mapping[str, Course]) -> dict[str, float]:
-    """How much more width raises log-odds of frequent than of rare facts, at equal mean accuracy (C5)."""
-    narrow = courses["narrow"].known
-    frequent, rare = lesson.k >= settings.frequent, lesson.k <= settings.rare
-    found = {}
-    for name in ("wide", "other-order", "bigram"):
-        own = courses[name].known
-        found[name] = odds_gap((own.right.mean(1), narrow.right.mean(1)), (own.odds, narrow.odds), frequent, rare)
+    """How much more width raises log-odds of frequent than of rare facts, at equal mean probability of being right (C5).
+
+    Against each narrow network but itself, the mean. A share of right answers would be equal by luck: most facts are guessed.
+    """
+    facts = lesson.corpus.world.facts
+    number = {pair: i for i, pair in enumerate(dict.fromkeys((fact.relation, fact.value) for fact in facts))}
+    value = np.array([number[fact.relation, fact.value] for fact in facts])
+    frequent, rare, told = lesson.k >= settings.frequent, lesson.k <= settings.rare, lesson.k > 0
+    odds = {name: courses[name].known.odds for name in ("wide", "narrow", "other-order", "bigram")}
+
+    def gap(own: Floats, other: Floats) -> float:
+        accuracies = expit(own[:, told]).mean(1), expit(other[:, told]).mean(1)
+        return odds_gap(accuracies, (own, other), frequent, rare, value)
+
+    found = {
+        name: float(np.mean([gap(odds[name], odds[other]) for other in ("narrow", "other-order") if other != name]))
+        for name in ("wide", "other-order", "bigram")
+    }
     return {f"{name}/odds_gap": gap for name, gap in found.items()} | {"planted/odds_gap": found["other-order"] + PLANTED_GAP}
 
 

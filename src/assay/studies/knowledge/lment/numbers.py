@@ -48,21 +48,34 @@ def odds_gap(
     odds: tuple[Floats, Floats],
     frequent: Bool[np.ndarray, " fact"],
     rare: Bool[np.ndarray, " fact"],
+    value: Int[np.ndarray, " fact"],
 ) -> float:
-    """How much more a network's log-odds of frequent over rare facts are than another's at equal mean accuracy, in nats.
+    """How much more a network's log-odds of frequent over rare facts are than another's at equal accuracy, in nats.
 
     The accuracy is the last of the network that knows less; between the checkpoints around it log-odds are interpolated.
+    Facts are compared with others of the same value: one that is told often is likely whoever it is told of.
 
     Args:
         accuracies: of the network and of the other one, [checkpoint].
         odds: their log-odds of the right answer, [checkpoint fact].
         frequent: facts told often.
         rare: facts told hardly ever.
+        value: a number for each fact's value.
     """
     target = min(accuracy[-1] for accuracy in accuracies)
     own, other = (_at_accuracy(one, each, float(target)) for one, each in zip(accuracies, odds, strict=True))
-    more = own - other
-    return float(more[frequent].mean() - more[rare].mean())
+    return _within(own - other, frequent, rare, value)
+
+
+def _within(
+    numbers: Floats, some: Bool[np.ndarray, " fact"], others: Bool[np.ndarray, " fact"], value: Int[np.ndarray, " fact"]
+) -> float:
+    """Mean of some facts minus that of others with the same value; values count as their numbers of both allow."""
+    n_some, n_others = (np.bincount(value[chosen], minlength=value.max() + 1) for chosen in (some, others))
+    both = (n_some > 0) & (n_others > 0)
+    sums = [np.bincount(value[chosen], weights=numbers[chosen], minlength=value.max() + 1) for chosen in (some, others)]
+    apart = sums[0][both] / n_some[both] - sums[1][both] / n_others[both]
+    return float(np.average(apart, weights=n_some[both] * n_others[both] / (n_some + n_others)[both]))
 
 
 def _at_accuracy(accuracy: Floats, odds: Float[np.ndarray, "checkpoint fact"], target: float) -> Floats:
