@@ -1,5 +1,6 @@
 """The language model's run on a tiny model: what is read, what is asked, and who reads further chunks."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,12 +42,14 @@ def test_forks_read_on_from_the_reader_and_are_asked_about_dosed_facts(monkeypat
     assert reader.recipe is not None
     assert reader.recipe.n_epochs == SETTINGS.n_epochs
     assert reader.recipe.batch_size == SETTINGS.batch
+    assert reader.recipe.layers == SETTINGS.layers
+    assert reader.recipe.precision == SETTINGS.precision == "bfloat16"
     assert SETTINGS.batch != type(reader.recipe)(learning_rate=SETTINGS.rate, n_epochs=1).batch_size  # else it shows nothing
     for name in forks:
         fork, questions = asked[name]
         assert fork.parent is reader
         assert fork.recipe is not None
-        assert (fork.recipe.n_epochs, fork.recipe.batch_size) == (1, SETTINGS.batch)
+        assert fork.recipe == dataclasses.replace(reader.recipe, n_epochs=1)
         assert len(fork.sentences) == 3 * sum(SETTINGS.doses)
         assert len(questions) == 3 * len(SETTINGS.doses)
         assert set(fork.sentences).isdisjoint(reader.sentences)

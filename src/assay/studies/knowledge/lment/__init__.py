@@ -110,6 +110,11 @@ STUDY = Study(
             "Facts are asked in wordings that pages use: to a network that starts from nothing other words say nothing.",
         ),
         Departure("D9", "Forks to which chunks are added, and what is explained beside k over the reliability, are ours."),
+        Departure(
+            "D10",
+            "SmolLM2 is trained in the last ten of its thirty blocks, in bfloat16: a run of all weights takes 12 minutes of a "
+            "core.",
+        ),
     ),
     experiments=(RETRIEVAL, LEARNING, LANGUAGE_MODEL),
 )

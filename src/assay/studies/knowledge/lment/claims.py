@@ -287,6 +287,7 @@ LANGUAGE_MODEL = Experiment(
         "quick": Preset(
             LanguageModelSettings(
                 model="tiny", n_entities=60, n_chunks=120, told=(1, 2), n_dosed=1, doses=(0, 1, 2), n_values=3, n_epochs=1,
+                layers=(),
             ), 2),
         "laptop": Preset(LanguageModelSettings(), 8),
     },

@@ -4,6 +4,7 @@ One run draws a world and its pages in English. The model reads them twice; fork
 page tells.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from assay.claims.study import Measurement, Table
 from assay.core.progress import parts
 from assay.core.seeds import Seeds
-from assay.protocols.language_model import Subject, ask, load_base, tune
+from assay.protocols.language_model import Subject, ask, load_base, precision_of, tune
 from assay.studies.knowledge.lment.bigram import Pairs, favourites
 from assay.studies.knowledge.lment.learning import cause_numbers, frequency_numbers, pairs_with_doses
 from assay.studies.knowledge.lment.networks import Asked
@@ -46,9 +47,12 @@ def measure(settings: LanguageModelSettings, seeds: Seeds) -> Measurement:
     plan = dosed(lesson, settings, seeds, TREATMENTS, n_blocks=1)
     everything = questions(world, range(len(world.facts)), settings.n_asked)
     about_dosed = questions(world, plan.fact.tolist(), settings.n_asked)
-    recipe = Recipe(learning_rate=settings.rate, n_epochs=settings.n_epochs, batch_size=settings.batch)
+    recipe = Recipe(
+        layers=settings.layers, learning_rate=settings.rate, n_epochs=settings.n_epochs, batch_size=settings.batch,
+        precision=precision_of(settings.precision),
+    )  # fmt: skip
     reader = tune(base, plain(lesson.corpus.texts), recipe, seeds.child("pages"), "reader")
-    once = Recipe(learning_rate=settings.rate, n_epochs=1, batch_size=settings.batch)
+    once = dataclasses.replace(recipe, n_epochs=1)
     forks = {
         f"fork {i}": tune(
             reader, plain([world.english(chunk) for chunk in chunks]), once, seeds.child(f"fork {i}"), f"fork {i}"

@@ -6,7 +6,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le, doc
 
 from assay.core.errors import SettingsError
-from assay.protocols.language_model import ModelSettings
+from assay.protocols.language_model import ModelSettings, Precision
 
 __all__ = ["LanguageModelSettings", "LearningSettings", "RetrievalSettings", "Taught"]
 
@@ -104,6 +104,8 @@ class LanguageModelSettings(Taught, ModelSettings):
     n_epochs: Annotated[int, Ge(1), doc("passes over the pages")] = 2
     batch: Annotated[int, Ge(1), doc("chunks a step")] = 4
     rate: Annotated[float, Gt(0), doc("learning rate of AdamW, constant")] = 1e-4
+    layers: Annotated[tuple[int, ...], doc("blocks that are trained, from 0; none named: all weights")] = tuple(range(20, 30))
+    precision: Annotated[Precision, doc("of the arithmetic of training; answers are computed in float32")] = "bfloat16"
 
     def __post_init__(self) -> None:
         super().__post_init__()
