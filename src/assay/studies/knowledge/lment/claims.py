@@ -129,7 +129,7 @@ RETRIEVAL = Experiment(
     },
     measure=f"{__package__}.retrieval:measure",
     figures=RETRIEVAL_FIGURES,
-    cost=Cost(10, cores=1),
+    cost=Cost(4, cores=1),
 )  # fmt: skip
 
 PLANTED = Arm("planted", "what the network knows, dealt out anew so that it follows k", power_only=True)
@@ -253,7 +253,7 @@ LEARNING = Experiment(
     },
     measure=f"{__package__}.learning:measure",
     figures=LEARNING_FIGURES,
-    cost=Cost(28, cores=1),
+    cost=Cost(21, cores=1),
 )  # fmt: skip
 
 LANGUAGE_MODEL = Experiment(

@@ -6,9 +6,9 @@ __all__ = ["LANGUAGE_MODEL_FIGURES", "LEARNING_FIGURES", "RETRIEVAL_FIGURES"]
 
 SEARCHES = {
     "name": "name",
-    "names": "name and aliases",
+    "names": "with aliases",
     "name-any-case": "name, any case",
-    "names-any-case": "name and aliases, any case",
+    "names-any-case": "aliases, any case",
     "title": "the page's title",
     "index": "index",
     "linker-only": "index, linker alone",
@@ -91,7 +91,7 @@ LEARNING_FIGURES = (
         "gains",
         "What added chunks do",
         "Gain in log-probability of a fact that no page tells, by the chunks that a fork of the training adds about it.",
-        Lines("gains", x="dose", y="nats", by="chunks", x_label="chunks added", y_label="nats", x_scale="symlog", markers=True),
+        Lines("gains", x="dose", y="nats", by="chunks", x_label="chunks added", y_label="nats", markers=True),
         names=CHUNKS,
     ),
     Figure(
@@ -136,7 +136,7 @@ LANGUAGE_MODEL_FIGURES = (
         "gains",
         "A language model, chunks added",
         "Gain in log-probability of a fact that no page tells, by the chunks that are added about it.",
-        Lines("gains", x="dose", y="nats", by="chunks", x_label="chunks added", y_label="nats", x_scale="symlog", markers=True),
+        Lines("gains", x="dose", y="nats", by="chunks", x_label="chunks added", y_label="nats", markers=True),
         names=CHUNKS,
         further=True,
     ),
