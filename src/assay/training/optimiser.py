@@ -12,7 +12,7 @@ from torch.optim.adamw import adamw as _adamw
 
 from assay.core.errors import SettingsError
 
-__all__ = ["Optimiser", "Stepper", "clip"]
+__all__ = ["Optimiser", "RmsProp", "Stepper", "clip"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,30 @@ class Optimiser:
     def rate(self, step: int, n_steps: int) -> float:
         """The learning rate of step `step` (from 0) of `n_steps`."""
         return self.learning_rate * self.share_of_rate(step, n_steps)
+
+
+@dataclass(frozen=True)
+class RmsProp(Optimiser):
+    """RMSProp, written as `adamw` without its first moment and without its correction of the second one.
+
+    A step is learning rate * g / (sqrt(v) + eps'), v the running mean of g squared that begins at zero, so the first steps are
+    1 / sqrt(1 - betas[1]) times as long as later ones. Here eps' is eps * sqrt(1 - betas[1]**step), which goes to eps.
+    Source: Hinton 2012, lecture 6e; torch.optim.RMSprop with alpha = betas[1] takes the same steps up to epsilon.
+
+    Attributes:
+        betas: 0, and the share of the running mean that stays at a step.
+    """
+
+    betas: tuple[float, float] = (0.0, 0.99)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind != "adamw" or self.betas[0] != 0 or not 0 <= self.betas[1] < 1:
+            raise SettingsError(f"RMSProp must have betas of 0 and a share in [0, 1); got {self.kind} with {self.betas}")
+
+    def share_of_rate(self, step: int, n_steps: int) -> float:
+        """The factor of the learning rate at step `step` (from 0) of `n_steps`, for steps of `adamw`."""
+        return super().share_of_rate(step, n_steps) / math.sqrt(1 - self.betas[1] ** (step + 1))
 
 
 class Stepper:
