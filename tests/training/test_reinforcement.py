@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from assay.core.errors import InputError, SettingsError
+from assay.core.errors import Diverged, InputError, SettingsError
 from assay.core.seeds import Seeds
 from assay.models.pretrained.text import TokenPair
 from assay.models.pretrained.tiny import tiny_language_model
 from assay.solvers import policy_flows as flows
 from assay.training import reinforcement as rl
-from assay.training.closed_sets import ClosedSet, closed_sets, expected_update, laws
+from assay.training.closed_sets import ClosedSet, closed_sets, expected_update, finetune_on_sets, laws
+from assay.training.recipe import Recipe
 
 # ------------------------------------------------------------------------------------------------------------ advantages
 
@@ -287,6 +288,62 @@ def test_the_model_and_its_other_parameters_stay_as_they_are() -> None:
     assert all(parameter.grad is None for parameter in model.model.parameters())
     for name, value in model.model.state_dict().items():
         torch.testing.assert_close(value, kept[name], rtol=0, atol=0)
+
+
+PULLS = [flows.reinforce(np.eye(len(answers))[-1]) for _, answers in ASKED]
+
+
+def test_training_on_closed_sets_is_adamw_on_the_expected_update() -> None:
+    model, other = tiny_language_model(seed=6), tiny_language_model(seed=6)
+    sets = closed_sets(model.tokenizer, ASKED)
+    recipe = Recipe(learning_rate=1e-3, layers=(1, 2), parts=("mlp",), max_grad_norm=0.01)
+    tuned = finetune_on_sets(model, sets, PULLS, recipe, n_steps=4, seeds=Seeds(0))
+    named = dict(other.model.named_parameters())
+    moving = {name: named[name] for name in named if ".mlp." in name and ("layers.1." in name or "layers.2." in name)}
+    adam = torch.optim.AdamW(moving.values(), lr=1e-3, weight_decay=0.0)
+    for step in range(4):
+        update = expected_update(other, sets, PULLS, names=moving)
+        for name, parameter in moving.items():
+            parameter.grad = -update.gradients[name]
+        norm = torch.nn.utils.clip_grad_norm_(moving.values(), 0.01)
+        assert tuned.grad_norm[step] == pytest.approx(float(norm), rel=1e-4)
+        for one, law in zip(tuned.laws[step], update.laws, strict=True):
+            np.testing.assert_allclose(one, law, atol=1e-5)
+        adam.step()
+    for name, parameter in model.model.named_parameters():
+        torch.testing.assert_close(parameter, named[name], atol=1e-5, rtol=1e-4)
+    rise = [float(last[-1] - first[-1]) for first, last in zip(tuned.laws[0], tuned.laws[-1], strict=True)]
+    assert len(tuned.laws) == 5
+    assert np.mean(rise) > 1e-4
+
+
+def test_an_adapter_learns_beside_weights_that_stay_and_no_step_changes_nothing() -> None:
+    model = tiny_language_model(seed=7)
+    sets = closed_sets(model.tokenizer, ASKED)
+    kept = {name: value.clone() for name, value in model.model.state_dict().items()}
+    none = finetune_on_sets(model, sets, PULLS, Recipe(), n_steps=0, seeds=Seeds(0))
+    assert (len(none.laws), len(none.grad_norm)) == (1, 0)
+    for name, value in model.model.state_dict().items():
+        torch.testing.assert_close(value, kept[name], rtol=0, atol=0)
+    recipe = Recipe(method="lora", layers=(2,), parts=("attention",), learning_rate=1e-2)
+    state = torch.get_rng_state()
+    tuned = finetune_on_sets(model, sets, PULLS, recipe, n_steps=5, seeds=Seeds(1))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert np.mean([last[-1] - first[-1] for first, last in zip(tuned.laws[0], tuned.laws[-1], strict=True)]) > 0
+    under = {
+        name.replace("base_model.model.", "").replace(".base_layer", ""): value
+        for name, value in tuned.model.model.state_dict().items()
+    }
+    for name, value in kept.items():
+        torch.testing.assert_close(under[name], value, rtol=0, atol=0)
+    again = finetune_on_sets(tiny_language_model(seed=7), sets, PULLS, recipe, n_steps=5, seeds=Seeds(1))
+    for one, other in zip(tuned.laws[-1], again.laws[-1], strict=True):
+        np.testing.assert_array_equal(one, other)
+    wild = Recipe(learning_rate=9.0, max_grad_norm=None)
+    with pytest.raises(Diverged, match="step 0"):
+        finetune_on_sets(
+            tiny_language_model(seed=7), sets, [lambda p: np.full_like(p, np.nan)] * 3, wild, n_steps=2, seeds=Seeds(1)
+        )
 
 
 def test_closed_sets_refuse_what_is_none() -> None:

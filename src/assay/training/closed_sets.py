@@ -3,6 +3,7 @@
     sets = closed_sets(model.tokenizer, [("What is 2 + 5?", (" 7", " 6", " 8"))])
     pulls = [group_rewards(np.array([1.0, 0.0, 0.0]), size=16, advantage=normalised)]
     update = expected_update(model, sets, pulls)
+    tuned = finetune_on_sets(model, sets, pulls, Recipe(method="lora"), n_steps=30, seeds=Seeds(0))
 
 The law over a set is the softmax of the answers' log-probabilities: the model's own, given that it answers from the set. An
 update is the mean over prompts of sum_a c_a grad log p_a, c the pull of `assay.solvers.policy_flows` on that law, so whatever
@@ -10,6 +11,7 @@ moves a table there moves a model here. It is computed in passes of whole sets, 
 carries the gradient.
 """
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +21,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from assay.core.errors import InputError, SettingsError, WorkError
+from assay.core.errors import Diverged, InputError, SettingsError, WorkError
+from assay.core.memory import freed_memory_kept
+from assay.core.progress import progress
+from assay.core.seeds import Seeds
 from assay.models.pretrained.limits import check_limits
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.packing import BUDGET, evaluating, readings
 from assay.models.pretrained.text import TokenPair, token_pairs
 from assay.solvers.policy_flows import Pull
+from assay.training.chosen import prepared
+from assay.training.optimiser import Stepper, clip
+from assay.training.recipe import Recipe
 
-__all__ = ["ClosedSet", "Update", "closed_sets", "expected_update", "laws"]
+__all__ = ["ClosedSet", "SetsTuned", "Update", "closed_sets", "expected_update", "finetune_on_sets", "laws"]
 
 ClosedSet = tuple[TokenPair, ...]
 """The answers to one prompt."""
@@ -44,6 +52,21 @@ class Update:
 
     gradients: Mapping[str, Tensor]
     laws: tuple[Law, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SetsTuned:
+    """A model trained on closed sets, and what was seen on the way.
+
+    Attributes:
+        model: for `lora` with the adapter around it.
+        laws: of every set before each step, and after the last one.
+        grad_norm: Euclidean norm of every step's update, before it was clipped.
+    """
+
+    model: LanguageModel
+    laws: tuple[tuple[Law, ...], ...]
+    grad_norm: Float[np.ndarray, " step"]
 
 
 def closed_sets(tokenizer: Any, asked: Sequence[tuple[str, Sequence[str]]]) -> list[ClosedSet]:
@@ -130,6 +153,56 @@ def expected_update(
                 if gradient is not None:
                     added += gradient
     return Update(total, tuple(found))
+
+
+def finetune_on_sets(
+    model: LanguageModel,
+    sets: Sequence[ClosedSet],
+    pulls: Sequence[Pull],
+    recipe: Recipe,
+    *,
+    n_steps: int,
+    seeds: Seeds,
+) -> SetsTuned:
+    """Train a model by exact expected updates; its own weights are changed (`model.copy()` keeps them).
+
+    Nothing is drawn but the adapter's beginning: at every step all sets are read, and their mean update is taken. Dropout is
+    off.
+
+    Args:
+        model: what is trained.
+        sets: the prompts with their answers.
+        pulls: of each set.
+        recipe: how; its n_epochs, batch_size, bucket, precision and gradient_checkpointing are not used.
+        n_steps: how many; 0 leaves the weights as they are, to the bit.
+        seeds: the adapter's beginning comes from here.
+
+    Raises:
+        InputError: an answer with its prompt is longer than the model can take.
+        SettingsError: there is not one pull a set, or the recipe chooses nothing, or something the model does not have.
+        Diverged: an update left the finite numbers.
+        WorkError: a log-probability is not finite.
+    """
+    plan = recipe.optimiser(n_steps)
+    seen, norms = list[tuple[Law, ...]](), list[float]()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), freed_memory_kept():
+        torch.manual_seed(seeds.integer("torch"))
+        with prepared(model, recipe, split=False) as tuned:
+            moving = {name: value for name, value in tuned.model.named_parameters() if value.requires_grad}
+            stepper = Stepper(list(moving.values()), plan)
+            for step in range(n_steps):
+                update = expected_update(tuned, sets, pulls, names=moving, budget=recipe.budget)
+                down: list[Tensor | None] = [-update.gradients[name] for name in moving]
+                norms.append(math.sqrt(sum(float(one.double().square().sum()) for one in update.gradients.values())))
+                if not math.isfinite(norms[-1]):
+                    raise Diverged(step, math.nan)
+                if plan.clip_norm is not None:
+                    down = clip(down, plan.clip_norm, n_runs=None)
+                stepper.step(down, plan.share_of_rate(step, n_steps))
+                seen.append(update.laws)
+                progress((step + 1) / n_steps, f"step {step + 1} of {n_steps}")
+            seen.append(laws(tuned, sets, budget=recipe.budget))
+            return SetsTuned(tuned, tuple(seen), np.array(norms, dtype=float))
 
 
 def _passes(sets: Sequence[ClosedSet], budget: int) -> Iterator[range]:
