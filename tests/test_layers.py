@@ -110,6 +110,7 @@ SERVE_ONE = {
     "instruments/pass_at_k.py": "what grades files of answers; planned: rlvr-two-stage",
     "models/tables.py": "planned: the exact arm of emulated-fine-tuning, and what others of its kind enumerate",
     "solvers/policy_flows.py": "planned: rlvr-two-stage and suboptimal-on-policy-preference",
+    "instruments/displacement.py": "planned: likelihood-displacement, and the audit of a preference file",
     "training/preference.py": "planned: the four studies of preferences, and the audit of a preference file",
     "training/reinforcement.py": "planned: rlvr-two-stage and suboptimal-on-policy-preference",
     "training/closed_sets.py": "planned: the language models of rlvr-two-stage and suboptimal-on-policy-preference",

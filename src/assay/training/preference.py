@@ -187,6 +187,11 @@ class Preference:
                 f"{list(self.chosen)[:8]}, {list(self.rejected)[:8]}"
             )
 
+    @property
+    def answers(self) -> tuple[TokenPair, TokenPair]:
+        """The chosen and the rejected answer, each behind the prompt."""
+        return TokenPair(self.prompt, self.chosen), TokenPair(self.prompt, self.rejected)
+
 
 def preferences(
     tokenizer: Any, texts: Sequence[tuple[str, str, str]], *, ends: bool = True
