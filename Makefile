@@ -6,6 +6,8 @@ BASE := $(VENV)/.base
 READY := $(VENV)/.ready
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 REPORTS ?= reports
+# Where torch's CPU build comes from, where pip would take another: the index that PyTorch's installation page names for CPU.
+TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format quick bench docs clean
@@ -13,11 +15,11 @@ REPORTS ?= reports
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-# The constraints file pins the tested versions (torch to its CPU build); the package's own metadata keeps lower bounds.
+# The constraints file pins the tested versions; the package's own metadata keeps lower bounds. Torch's CPU build is enough.
 # What the main job needs comes first, so that the demo does not wait for the tools of the developers.
 $(BASE): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) torch
+	$(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(INSTALL) --editable '.[opt,lm]'
 	@touch $@
 

@@ -1,5 +1,9 @@
-"""Runs for other tools: the calls that the libraries get; where pyarrow is installed, a file is read back."""
+"""Runs for other tools: the calls that the libraries get; where these are installed, what was written is read back."""
 
+import json
+import os
+import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -66,3 +70,18 @@ def test_a_file_that_was_written_is_read_back(runs: list[StoredRun], tmp_path: P
     to_parquet(runs, tmp_path / "runs.parquet")
     found = parquet.read_table(str(tmp_path / "runs.parquet")).to_pydict()
     assert found["twenty-three/shared"] == [run.estimands["twenty-three/shared"] for run in runs]
+
+
+def test_a_local_project_that_was_written_is_read_back(tmp_path: Path, runs: list[StoredRun]) -> None:
+    pytest.importorskip("trackio", reason="needs the extra 'track'")
+    place = tmp_path / "trackio"
+    command = [sys.executable, "-m", "assay", "store", "export", "mine", "--tracker", "--store", str(tmp_path / "store")]
+    told = subprocess.run(command, env={**os.environ, "TRACKIO_DIR": str(place)}, capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr
+    with sqlite3.connect(place / "mine.db") as project:
+        logged = [json.loads(metrics) for (metrics,) in project.execute("SELECT metrics FROM metrics ORDER BY id")]
+        given = [json.loads(config) for (config,) in project.execute("SELECT config FROM configs ORDER BY id")]
+    for run, numbers, config in zip(runs, logged, given, strict=False):
+        assert numbers == {**run.estimands, "wall_s": run.wall_s}
+        assert (config["n_groups"], config["seed"]) == (50, run.seed)
+    assert len(logged) >= len(runs)

@@ -48,6 +48,25 @@ def test_the_language_model_study_of_the_page_takes_at_most_150_lines() -> None:
     assert sum(len(file.read_text().splitlines()) for file in files) <= 150
 
 
+def test_the_tiny_transformer_study_of_the_cookbook_runs_and_takes_at_most_100_lines(tmp_path: Path) -> None:
+    page, file = (ROOT / "docs" / "cookbook.md").read_text(), ROOT / "examples" / "induction.py"
+    (source,) = re.findall(r'```python title="induction.py"\n(.*?)```', page, re.S)
+    assert source == file.read_text()
+    assert len(source.splitlines()) <= 100
+    for command in ("check", "run --preset quick", "run --dry-run", "report --preset quick"):
+        verb, *options = command.split()
+        done = assay(verb, str(file), *options, "--store", str(tmp_path / "store"), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "reports" / "induction" / "index.html").is_file()
+    (stored,) = re.findall(r"```python\n(import assay.*?)```", page, re.S)
+    place = tmp_path / "reports" / "looked-at"
+    assert assay("store", "import", "reference", "--store", str(place), cwd=tmp_path).returncode == 0
+    told = subprocess.run([sys.executable, "-c", f"{stored}\nprint(len(runs), results.counts)"], cwd=tmp_path, text=True,
+                          capture_output=True, timeout=200)  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("48 {'supported': 10")
+
+
 def test_the_command_line_page_is_what_the_commands_say() -> None:
     from assay.cli.main import app
     from assay.cli.reference import reference

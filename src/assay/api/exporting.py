@@ -3,6 +3,8 @@
 A run is a row, as of `Results.to_dicts("runs")`: what it is, its settings as `settings_NAME`, its numbers by their own names.
 """
 
+import contextlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,11 +48,12 @@ def to_tracker(runs: Sequence[StoredRun], project: str) -> int:
     """
     tracker = load_extra("trackio", "track", "a local tracker")
     rows = _rows(runs)
-    for run, row in zip(runs, rows, strict=True):
-        config = {name: row[name] for name in ("study", "experiment", "seed", "preset")} | dict(run.settings)
-        tracker.init(project=project, name=f"{run.study}/{run.experiment}/{run.run_id}", config=config)
-        tracker.log({**run.estimands, "wall_s": run.wall_s})
-        tracker.finish()
+    with contextlib.redirect_stdout(io.StringIO()):  # it greets every run
+        for run, row in zip(runs, rows, strict=True):
+            config = {name: row[name] for name in ("study", "experiment", "seed", "preset")} | dict(run.settings)
+            tracker.init(project=project, name=f"{run.study}/{run.experiment}/{run.run_id}", config=config)
+            tracker.log({**run.estimands, "wall_s": run.wall_s})
+            tracker.finish()
     return len(rows)
 
 
