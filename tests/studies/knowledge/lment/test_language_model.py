@@ -34,7 +34,7 @@ def test_forks_read_on_from_the_reader_and_are_asked_about_dosed_facts(monkeypat
 
     monkeypatch.setattr(study, "ask", ask)
     found = study.measure(SETTINGS, Seeds(1)).estimands
-    forks = [f"fork {i}" for i in range(len(SETTINGS.doses))]
+    forks = [f"fork {i}" for i in range(3 * len(SETTINGS.doses))]  # every fact gets every treatment
     assert set(asked) == {SETTINGS.model, "reader", *forks}
     reader = asked["reader"][0]
     assert len(reader.sentences) == SETTINGS.n_chunks

@@ -44,7 +44,7 @@ def measure(settings: LanguageModelSettings, seeds: Seeds) -> Measurement:
     )  # fmt: skip
     lesson = drawn_pages(design, settings, settings.n_chunks, seeds)
     world = lesson.corpus.world
-    plan = dosed(lesson, settings, seeds, TREATMENTS, n_blocks=1)
+    plan = dosed(lesson, settings, seeds, TREATMENTS)
     everything = questions(world, range(len(world.facts)), settings.n_asked)
     about_dosed = questions(world, plan.fact.tolist(), settings.n_asked)
     recipe = Recipe(

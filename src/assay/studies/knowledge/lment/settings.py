@@ -95,7 +95,7 @@ class LanguageModelSettings(Taught, ModelSettings):
     """How much a pretrained model reads, and how."""
 
     told: Annotated[tuple[int, ...], doc("how often a fact may be told in a pass, if at all")] = (1, 2, 4, 8, 16)
-    n_dosed: Annotated[int, Ge(1), doc("facts of each treatment that get each dose in a fork")] = 3
+    n_dosed: Annotated[int, Ge(1), doc("facts of each treatment that get each dose in a fork")] = 1
     n_entities: Annotated[int, Ge(40), doc("entities of a world")] = 160
     n_chunks: Annotated[int, Ge(40), doc("chunks of its pages, of at most 32 words")] = 400
     n_wordings: Annotated[int, Ge(1), Le(8), doc("wordings of each relation")] = 4
@@ -103,7 +103,7 @@ class LanguageModelSettings(Taught, ModelSettings):
     n_asked: Annotated[int, Ge(1), doc("wordings in which a fact is asked")] = 1
     n_epochs: Annotated[int, Ge(1), doc("passes over the pages")] = 2
     batch: Annotated[int, Ge(1), doc("chunks a step")] = 4
-    rate: Annotated[float, Gt(0), doc("learning rate of AdamW, constant")] = 1e-4
+    rate: Annotated[float, Gt(0), doc("learning rate of AdamW, constant")] = 3e-4
     layers: Annotated[tuple[int, ...], doc("blocks that are trained, from 0; none named: all weights")] = tuple(range(20, 30))
     precision: Annotated[Precision, doc("of the arithmetic of training; answers are computed in float32")] = "bfloat16"
 
