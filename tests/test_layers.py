@@ -108,6 +108,7 @@ SERVE_ONE = {
     "instruments/entity_index/coreference.py": "lment alone; of one piece with names and postings, which the audit uses",
     "instruments/ngrams.py": "planned: palimpsestic-membership's text alone, and facts' sentences in a log",
     "instruments/pass_at_k.py": "what grades files of answers; planned: rlvr-two-stage",
+    "models/emulated.py": "planned: emulated-fine-tuning, and the audit of a product as if it were a tuned model",
     "models/tables.py": "planned: the exact arm of emulated-fine-tuning, and what others of its kind enumerate",
     "solvers/policy_flows.py": "planned: rlvr-two-stage and suboptimal-on-policy-preference",
     "instruments/displacement.py": "planned: likelihood-displacement, and the audit of a preference file",

@@ -47,7 +47,8 @@ class PretrainedContinuation:
             dynamic = optional("transformers", "a pretrained language model").DynamicCache
             # Layers of a window keep the window alone; where padding is among the keys, all of them are kept.
             padded = len(set(self.lengths.tolist())) > 1
-            self.cache = dynamic() if padded else dynamic(config=whole.config)
+            made = getattr(whole, "empty_cache", None)  # of a product of models
+            self.cache = made() if made is not None else dynamic() if padded else dynamic(config=whole.config)
             self.seen = torch.arange(longest, device=model.device) >= longest - self.lengths[:, None] if padded else None
         rows = [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
         self.texts: Int[Tensor, "row pos"] = torch.tensor(rows, device=model.device)
