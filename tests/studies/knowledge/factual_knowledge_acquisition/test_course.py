@@ -147,3 +147,56 @@ def test_a_run_does_not_depend_on_the_one_beside_it() -> None:
     together = follow([WORLD, other], both, [PLAN, plan], 12).tracks[0]["told"]
     alone = follow([WORLD], fresh(), [PLAN], 12).tracks[0]["told"]
     assert np.allclose(together.own, alone.own, atol=1e-5, equal_nan=True)
+
+
+def test_one_of_several_readers_goes_on_as_it_would_beside_the_others() -> None:
+    model = Decoder.init(network(SETTINGS, 16), [SEEDS("weights"), Seeds(6)("weights")])
+    worlds = [WORLD, World.drawn(SETTINGS, Seeds(6))]
+    both = read_pages(worlds, Reader(State.fresh(model, Optimiser(learning_rate=3e-3)), 0, 8), 10)
+    for run in range(2):
+        together = read_pages(worlds, both, 5).state.model.select([run]).state_dict()
+        assert same(weights(read_pages([worlds[run]], both.alone(run), 5)), together)
+
+
+def test_faint_items_are_told_at_a_third_of_the_rate_and_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Plan.drawn(WORLD.items, 2, 40, {name: (form, 0) for name, form in FORMS.items()}, rng=SEEDS("another plan"))
+    faint = WORLD.items.among("duplicate").tolist()
+    rates = np.zeros((2, PLAN.n_steps + 20))
+    own = course.train_from
+
+    def noted(state: State[Decoder], stage: object, **how: object) -> object:
+        found, trace = own(state, stage, **how)  # type: ignore[call-overload]
+        rates[:, state.step : found.step] = [[rule.learning_rate] for rule in how["optimiser"]]  # type: ignore[attr-defined]
+        return found, trace
+
+    monkeypatch.setattr(course, "train_from", noted)
+    model = Decoder.init(network(SETTINGS, 16), [SEEDS("weights"), SEEDS("weights")])
+    start = Reader(State.fresh(model, Optimiser(learning_rate=3e-3)), 0, 8)
+    slow = Optimiser(learning_rate=1e-4)
+    follow([WORLD, WORLD], start, [PLAN, other], 20, faint=faint, plain_optimiser=slow)
+    for run, plan in enumerate((PLAN, other)):
+        expected = np.full(PLAN.n_steps + 20, 3e-3)
+        expected[plan.at[faint].ravel()] = 1e-3
+        expected[PLAN.n_steps :] = 1e-4
+        assert np.allclose(rates[run], expected)
+
+
+def test_what_is_told_on_comes_in_plain_steps_and_is_no_exposure(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    own = course._stage
+
+    def noted(rows: np.ndarray, *rest: object) -> object:
+        seen.append(rows)
+        return own(rows, *rest)
+
+    monkeypatch.setattr(course, "_stage", noted)
+    items = WORLD.items.among("paraphrase").tolist()
+    usual, again = (follow([WORLD], fresh(), [PLAN], 250, retold=some).tracks[0]["told"] for some in ((), items))
+    assert np.array_equal(usual.at, again.at)
+    (rounds, plain), (same_rounds, more) = ([rows.reshape(-1, 8, 24) for rows in seen[i : i + 2]] for i in (0, 2))
+    assert np.array_equal(rounds, same_rounds)
+    changed = np.flatnonzero((plain != more).any((1, 2)))
+    assert changed.tolist() == [100, 101, 200, 201]
+    for step in changed.tolist():
+        assert np.array_equal(more[step, :ROWS], PLAN.rows[items[step % 100], -1])
+        assert np.array_equal(more[step, ROWS:], plain[step, ROWS:])

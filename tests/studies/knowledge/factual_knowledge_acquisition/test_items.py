@@ -160,7 +160,7 @@ def test_settings_that_make_no_experiment_are_refused() -> None:
     for wrong in ({"spacing": 18}, {"per_group": 12}):
         with pytest.raises(SettingsError, match="Raise spacing"):
             replace(SETTINGS, **wrong)
-    for wrong in ({"early": 1500}, {"equal": 2500}, {"large_batch": 12}):
+    for wrong in ({"early": 2500}, {"large_batch": 12}):
         with pytest.raises(SettingsError, match="forks must lie"):
             replace(SETTINGS, **wrong)
     with pytest.raises(SettingsError, match="must hold the world's"):
@@ -172,3 +172,12 @@ def test_items_do_not_depend_on_anything_but_their_generator() -> None:
     again = Items.drawn(world, 4, rng=SEEDS("items"))
     assert np.array_equal(again.facts, ITEMS.facts)
     assert np.array_equal(again.told, ITEMS.told)
+
+
+def test_swapped_items_change_places_and_nothing_else() -> None:
+    other = ITEMS.swapped
+    assert np.array_equal(other.among("paraphrase"), ITEMS.among("duplicate"))
+    assert np.array_equal(other.among("duplicate"), ITEMS.among("paraphrase"))
+    for name in ("half", "near", "never"):
+        assert np.array_equal(other.among(name), ITEMS.among(name))
+    assert other.facts is ITEMS.facts and other.told is ITEMS.told and other.held is ITEMS.held

@@ -89,12 +89,23 @@ STUDY = Study(
         ),
         Departure(
             "D5",
-            "In every fork but the main one all told passages are duplicates told over half of the rounds.",
+            "The forks that ask about stages, widths, batches and spacings tell all passages as duplicates, over half of the "
+            "rounds.",
         ),
         Departure(
             "D6",
             "AdamW's first beta is 0.5 in the toy: with 0.9 more than a quarter of a step that a passage makes comes behind "
             "the window of its jump, and hides what falls off again.",
+        ),
+        Departure(
+            "D7",
+            "The toy's rate is a third of that of lowest background loss, at which five tellings raise a fact as far as ten. "
+            "Widths alone are compared at their best rates.",
+        ),
+        Departure(
+            "D8",
+            "A spacing above the threshold is tried only where the threshold is within 100 steps; one below it always: "
+            "a quarter of the threshold, or the rounds' own.",
         ),
     ),
     experiments=(ACQUISITION, LANGUAGE_MODEL),

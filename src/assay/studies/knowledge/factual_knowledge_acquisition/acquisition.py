@@ -1,4 +1,4 @@
-"""How told facts rise and fade in a small network: one run, all of its forks (C1 to C8).
+"""How told facts rise and fade in small networks: runs side by side, each with all of its forks (C1 to C8).
 
 A run draws an encyclopaedia and twenty passages about entities that no page mentions, trains on pages, and tells the passages
 in forks of that training: the main one in all forms, the others as duplicates over half of the rounds, under another stage,
@@ -14,6 +14,7 @@ import numpy as np
 
 from assay.claims.study import Measurement, Table
 from assay.core.arrays import Floats, Ints
+from assay.core.errors import Diverged
 from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.models.decoder import Decoder
@@ -34,16 +35,18 @@ from assay.studies.knowledge.factual_knowledge_acquisition.settings import Acqui
 from assay.training.optimiser import Optimiser
 from assay.training.sequence import State
 
-__all__ = ["Forks", "measure", "numbers"]
+__all__ = ["Forks", "measure_many", "numbers"]
 
 Tracks = Mapping[str, Track]
+Forms = Mapping[str, tuple[str, int]]
+"""Of each group that is told the form, and the first round."""
 COARSE = 5  # steps between the points of a course that is drawn
 LONGEST_EFFECT = 50  # steps after an exposure within which the paper looks for the maximum
 IN_ORDER = ("never", "held-out", "told")
 MIDDLE = 8.3  # geometric mean of the steps at which a gain is measured
 LINE = 0.3  # fall of a planted line
 FROM = 0.06  # share of the plain steps from which on decay is compared between batches: 11,520 tokens after the last exposure
-REACHED = (16.0, 100.0)  # steps between which a threshold must lie for other spacings to be tried
+REACHED = (16.0, 100.0)  # steps between which a threshold must lie for a spacing above it to be tried
 ALIKE = 0.05  # nats a token within which background losses count as equal
 AFTER_ROUNDS = LAST_AFTER  # plain steps of a fork of which only the jumps are asked
 
@@ -63,14 +66,20 @@ class Forks:
     loss: Mapping[str, float]
 
 
-def measure(settings: AcquisitionSettings, seeds: Seeds) -> Measurement:
-    """One run.
+def measure_many(settings: AcquisitionSettings, seeds: Sequence[Seeds]) -> list[Measurement | Diverged]:
+    """Runs side by side; where one of them left the finite numbers, each is trained anew alone, and that one returned as lost.
 
     Raises:
-        SettingsError: the world does not fit the settings.
-        Diverged: a training left the finite numbers.
+        SettingsError: a world does not fit the settings.
     """
-    forks = trained(settings, World.drawn(settings, seeds), seeds)
+    worlds = [World.drawn(settings, own) for own in seeds]
+    try:
+        return [_measured(settings, forks) for forks in trained(settings, worlds)]
+    except Diverged as lost:
+        return [lost] if len(worlds) == 1 else [measure_many(settings, [own])[0] for own in seeds]
+
+
+def _measured(settings: AcquisitionSettings, forks: Forks) -> Measurement:
     found = numbers(settings, forks)
     return Measurement({name: float(value) for name, value in found.items()}, tables(settings, forks))
 
@@ -78,54 +87,65 @@ def measure(settings: AcquisitionSettings, seeds: Seeds) -> Measurement:
 # --------------------------------------------------------------------------------------------------- forks
 
 
-def trained(settings: AcquisitionSettings, world: World, seeds: Seeds) -> Forks:
-    """Trains the networks of a run, and forks them."""
-    items, short = world.items, settings.short
+def trained(settings: AcquisitionSettings, worlds: Sequence[World]) -> list[Forks]:
+    """Trains the networks of all runs, and forks them."""
+    short = settings.short
     all_alike = {name: ("duplicate", 0) for name in FORMS}
     in_forms = {name: (form, short if name == "half" else 0) for name, form in FORMS.items()}
-    main_plan = Plan.drawn(items, settings.rounds, settings.spacing, in_forms, rng=seeds("plan"))
-    plan, other = (
-        Plan.drawn(items, short, settings.spacing, all_alike, rng=seeds(name)) for name in ("short plan", "other plan")
-    )
-    fork = _Forking(settings, world)
+    fork = _Forking(settings, worlds)
+    main_plans = fork.plans("plan", settings.rounds, in_forms)
+    swapped_plans = [
+        Plan.drawn(world.items.swapped, settings.rounds, settings.spacing, in_forms, rng=world.seeds("swapped plan"))
+        for world in worlds
+    ]
+    plans, others = (fork.plans(name, short, all_alike) for name in ("short plan", "other plan"))
 
     with part(0, 0.25, "pages"):
         fresh = fork.fresh(settings.d_model, settings.rate)
-        early = read_pages([world], fresh, settings.early)
-        equal = read_pages([world], early, settings.equal - settings.early)
-        late = read_pages([world], equal, settings.late - settings.equal)
+        early = read_pages(worlds, fresh, settings.early)
+        late = read_pages(worlds, early, settings.late - settings.early)
     with part(0.25, 0.4, "main"):
-        fork.take("main", late, [main_plan], settings.plain, kinds=("told", "held"))
+        fork.take("main", late, main_plans, settings.plain, kinds=("told", "held"))
+        fork.take("swapped", late, swapped_plans, settings.plain, kinds=("told", "held"))
+        again = worlds[0].items.among("paraphrase").tolist()
+        fork.take("retold", late, main_plans, settings.plain, kinds=("told", "held"), retold=again)
     with part(0.4, 0.5, "bigram"):
-        table = Reader(State.fresh(Bigram(settings.vocabulary, 1), late.state.optimisers[0]), 0, settings.batch)
-        fork.take("bigram", read_pages([world], table, settings.late), [main_plan], settings.plain, kinds=("told", "held"))
+        table = State.fresh(Bigram(settings.vocabulary, len(worlds)), late.state.optimisers[0])
+        read = read_pages(worlds, Reader(table, 0, settings.batch), settings.late)
+        fork.take("bigram", read, main_plans, settings.plain, kinds=("told", "held"))
     with part(0.5, 0.7, "stages"):
-        fork.take("late", late, [plan], settings.plain)
-        fork.take("other-order", late, [other], settings.plain, order="other order")
-        fork.take("early", early, [plan], settings.plain // 2 + settings.spacing)
+        fork.take("late", late, plans, settings.plain)
+        fork.take("other-order", late, others, settings.plain, order="other order")
+        fork.take("early", early, plans, settings.plain // 2 + settings.spacing)
         slow = replace(late.state.optimisers[0], learning_rate=settings.rate / 10)
-        fork.take("slow", late, [plan], settings.plain // 2 + settings.spacing, plain_optimiser=slow)
-        fork.take("silent", late, [plan], AFTER_ROUNDS, visit=silence)
+        fork.take("slow", late, plans, settings.plain // 2 + settings.spacing, plain_optimiser=slow)
+        fork.take("silent", late, plans, AFTER_ROUNDS, visit=silence)
+        fork.take("faint", late, plans, AFTER_ROUNDS, faint=again)
     with part(0.7, 0.85, "widths"):
-        narrow = fork.fresh(settings.d_narrow, settings.narrow_rate)
-        fork.take("wide", equal, [plan], AFTER_ROUNDS)
-        fork.take("narrow", read_pages([world], narrow, settings.late), [plan], AFTER_ROUNDS)
+        wide = read_pages(worlds, fork.fresh(settings.d_model, settings.wide_rate), settings.equal)
+        narrow = read_pages(worlds, fork.fresh(settings.d_narrow, settings.narrow_rate), settings.late)
+        fork.take("wide", wide, plans, AFTER_ROUNDS)
+        fork.take("narrow", narrow, plans, AFTER_ROUNDS)
+        fork.take("narrow, faint", narrow, plans, AFTER_ROUNDS, faint=worlds[0].items.among(*FORMS).tolist())
         for name, width, rate, steps in (
             ("wide features", settings.d_model, settings.features_rate, settings.features),
             ("narrow features", settings.d_narrow, settings.narrow_features_rate, settings.narrow_features),
         ):
-            fork.take(name, read_pages([world], fork.fresh(width, rate, frozen=True), steps), [plan], AFTER_ROUNDS)
+            fork.take(name, read_pages(worlds, fork.fresh(width, rate, frozen=True), steps), plans, AFTER_ROUNDS)
     with part(0.85, 0.95, "batch"):
         times = settings.large_batch // settings.batch
         large = replace(late.state.optimisers[0], learning_rate=settings.large_rate)
         fork.take(
-            "large-batch", late, [plan], settings.plain // times + settings.spacing, batch=settings.large_batch, optimiser=large
+            "large-batch", late, plans, settings.plain // times + settings.spacing, batch=settings.large_batch, optimiser=large
         )
     with part(0.95, 1, "spacing"):
-        tau = reach(settings, fork.tracks["main"]["told"].of(items.among("duplicate")))
-        if REACHED[0] <= tau <= REACHED[1]:
-            spaced(fork, late, tau, all_alike, seeds)
-    return Forks(items, fork.tracks, fork.loss)
+        for run, world in enumerate(worlds):
+            tau = reach(settings, fork.tracks[run]["main"]["told"].of(world.items.among("duplicate")))
+            alone = _Forking(settings, [world])
+            spaced(alone, late.alone(run), tau, all_alike)
+            fork.tracks[run] |= alone.tracks[0]
+            fork.loss[run] |= alone.loss[0]
+    return [Forks(world.items, own, loss) for world, own, loss in zip(worlds, fork.tracks, fork.loss, strict=True)]
 
 
 def matched(tracks: Sequence[Track], *, fewest: int = levels.FEWEST) -> list[float]:
@@ -134,26 +154,35 @@ def matched(tracks: Sequence[Track], *, fewest: int = levels.FEWEST) -> list[flo
 
 
 class _Forking:
-    """Takes forks and keeps what they gave."""
+    """Takes forks of runs side by side and keeps, of each run, what they gave."""
 
-    def __init__(self, settings: AcquisitionSettings, world: World) -> None:
-        self.settings, self.world = settings, world
-        self.tracks: dict[str, Tracks] = {}
-        self.loss: dict[str, float] = {}
+    def __init__(self, settings: AcquisitionSettings, worlds: Sequence[World]) -> None:
+        self.settings, self.worlds = settings, worlds
+        self.tracks: list[dict[str, Tracks]] = [{} for _ in worlds]
+        self.loss: list[dict[str, float]] = [{} for _ in worlds]
+
+    def plans(self, name: str, n_rounds: int, forms: Forms, *, spacing: int | None = None, **how: Any) -> list[Plan]:
+        """When and in which words each run's passages are told."""
+        return [
+            Plan.drawn(world.items, n_rounds, spacing or self.settings.spacing, forms, rng=world.seeds(name), **how)
+            for world in self.worlds
+        ]
 
     def fresh(self, d_model: int, rate: float, *, frozen: bool = False) -> Reader:
-        """An untrained network; `frozen` lets only its read-out learn."""
-        model = Decoder.init(network(self.settings, d_model), [self.world.seeds(f"weights {d_model}")])
+        """Untrained networks; `frozen` lets only their read-outs learn."""
+        rngs = [world.seeds(f"weights {d_model}") for world in self.worlds]
+        model = Decoder.init(network(self.settings, d_model), rngs)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name == "W_U" or not frozen)
-        return Reader(
-            State.fresh(model, Optimiser(learning_rate=rate, betas=(self.settings.first_beta, 0.999))), 0, self.settings.batch
-        )
+        optimiser = Optimiser(learning_rate=rate, betas=(self.settings.first_beta, 0.999))
+        return Reader(State.fresh(model, optimiser), 0, self.settings.batch)
 
     def take(self, name: str, start: Reader, plans: Sequence[Plan], n_plain: int, **how: Any) -> None:
-        """Tells the passages of a plan in a fork of the reader's training."""
-        self.loss[name] = float(fresh_loss([self.world], start)[0])
-        (self.tracks[name],) = follow([self.world], start, plans, n_plain, **how).tracks
+        """Tells the passages of the plans in a fork of the reader's training."""
+        losses = fresh_loss(self.worlds, start).tolist()
+        course = follow(self.worlds, start, plans, n_plain, **how)
+        for run, (loss, tracks) in enumerate(zip(losses, course.tracks, strict=True)):
+            self.loss[run][name], self.tracks[run][name] = loss, tracks
 
 
 def reach(settings: AcquisitionSettings, told: Track) -> float:
@@ -161,19 +190,21 @@ def reach(settings: AcquisitionSettings, told: Track) -> float:
     return levels.threshold(told, LAST_AFTER, settings.plain)
 
 
-def spaced(fork: _Forking, late: Reader, tau: float, forms: Mapping[str, tuple[str, int]], seeds: Seeds) -> None:
-    """Forks with exposures a quarter of tau apart, and four times tau."""
-    items, settings = fork.world.items, fork.settings
-    near, far = round(tau / 4), round(4 * tau)
+def spaced(fork: _Forking, late: Reader, tau: float, forms: Forms) -> None:
+    """Forks of one run with exposures a quarter of tau apart or less, and, where that is within reach, four times tau."""
+    settings = fork.settings
+    if not tau >= REACHED[0]:
+        return
+    near = round(min(tau / 4, settings.spacing))
+    arms = [("short-spacing", settings.short, near, False), ("other-values", settings.short, near, True)]
     blocks = max(1, min(settings.per_group, near // len(forms)))
-    for name, n_rounds, spacing, other_values in (
-        ("short-spacing", settings.rounds, near, False),
-        ("other-values", settings.rounds, near, True),
-        ("long-spacing", 3, far, False),
-        ("no-plain-steps", 3, LAST_AFTER + len(forms) * blocks, False),
-    ):
-        plan = Plan.drawn(items, n_rounds, spacing, forms, rng=seeds(name), other_values=other_values, n_blocks=blocks)
-        fork.take(name, late, [plan], AFTER_ROUNDS)
+    if tau <= REACHED[1]:
+        arms += [
+            ("long-spacing", 3, round(4 * tau), False), ("no-plain-steps", 3, LAST_AFTER + len(forms) * blocks, False),
+        ]  # fmt: skip
+    for name, n_rounds, spacing, other_values in arms:
+        plans = fork.plans(name, n_rounds, forms, spacing=spacing, other_values=other_values, n_blocks=blocks)
+        fork.take(name, late, plans, AFTER_ROUNDS)
 
 
 # --------------------------------------------------------------------------------------------------- numbers
@@ -183,9 +214,17 @@ def numbers(settings: AcquisitionSettings, forks: Forks) -> dict[str, float]:
     """The estimands of a run."""
     items, tracks = forks.items, forks.tracks
     bigram = {of_bigram(name): value for name, value in of_main(settings, items, tracks["bigram"]).items()}
+    both = [(items, tracks["main"]), (items.swapped, tracks["swapped"])]
+    told = [(of, own["told"]) for of, own in both]
+    found = [{**of_main(settings, *one), **main_controls(settings, *one)} for one in both]
     return {
-        **of_main(settings, items, tracks["main"]),
-        **main_controls(settings, items, tracks["main"]),
+        **{name: (value + found[1][name]) / 2 for name, value in found[0].items()},
+        **told_faintly(items, tracks["faint"]["told"]),
+        "paraphrase/decay_gap": decay_gap(settings, told, "paraphrase"),
+        "near/decay_gap": decay_gap(settings, told, "near"),
+        "retold/decay_gap": decay_gap(settings, [(items, tracks["retold"]["told"])], "paraphrase"),
+        "bigram/decay_gap": decay_gap(settings, [(items, tracks["bigram"]["told"])], "paraphrase"),
+        "retold/level_gap": level_gap(settings, tracks["retold"]["held"], items, "paraphrase"),
         **bigram,
         **of_forks(settings, forks),
         **of_spacing(settings, forks),
@@ -203,7 +242,6 @@ def of_main(settings: AcquisitionSettings, items: Items, tracks: Tracks) -> dict
         "both/shape": levels.shape_error(both, settings.plain),
         **{f"{arm}/matched_jump": value for arm, value in zip(IN_ORDER, in_order, strict=True)},
         "paraphrase/jump_gap": jump_gap(told, items, "paraphrase"),
-        "paraphrase/decay_gap": decay_gap(settings, told, items, "paraphrase"),
         "paraphrase/level_gap": level_gap(settings, held, items, "paraphrase"),
     }
 
@@ -220,9 +258,6 @@ def main_controls(settings: AcquisitionSettings, items: Items, tracks: Tracks) -
     both, duplicates = held.of(items.among("paraphrase", "duplicate")), items.among("duplicate")
     own = told.of(duplicates)
     dealt = matched([own.untold.redealt, held.of(duplicates).redealt, own.redealt])
-    planted = matched(
-        [own.untold, held.of(duplicates).planted(constant(2 * bounds.ORDER)), own.planted(constant(4 * bounds.ORDER))]
-    )
     risen, gained = max(levels.jump(both), 0.0), max(levels.gain(both), 0.0)
     return {
         "dealt/jump": levels.jump(both.redealt),
@@ -232,17 +267,18 @@ def main_controls(settings: AcquisitionSettings, items: Items, tracks: Tracks) -
         "planted-floored/shape": levels.shape_error(both.ending.planted(floored(gained)), settings.plain),
         "planted-line/shape": levels.shape_error(both.ending.planted(line(gained, LINE)), settings.plain),
         **{f"dealt-{arm}/matched_jump": value for arm, value in zip(IN_ORDER, dealt, strict=True)},
-        **{f"planted-{arm}/matched_jump": value for arm, value in zip(IN_ORDER, planted, strict=True)},
         "near/jump_gap": jump_gap(told, items, "near"),
-        "near/decay_gap": decay_gap(settings, told, items, "near"),
         "near/level_gap": level_gap(settings, held, items, "near"),
-        "planted/jump_gap": levels.jump(own.planted(constant(2 * bounds.TOLD)))
-        - levels.jump(told.of(items.among("paraphrase")).untold),
-        "planted/decay_gap": planted_decay_gap(settings, told, items),
-        "planted/level_gap": levels.level_after(
-            held.of(items.among("paraphrase")).ending.planted(constant(2 * bounds.DEDUP)), settings.plain / 1.1
-        )
-        - levels.level_after(held.of(duplicates).untold, settings.plain / 1.1),
+    }
+
+
+def told_faintly(items: Items, told: Track) -> dict[str, float]:
+    """The order of jumps and their difference, both trained in: four of the items are told at a third of the rate."""
+    plainly, faintly = (told.of(items.among(name)) for name in ("duplicate", "paraphrase"))
+    in_order = matched([plainly.untold, faintly, plainly])
+    return {
+        **{f"faint-{arm}/matched_jump": value for arm, value in zip(IN_ORDER, in_order, strict=True)},
+        "faint/jump_gap": jump_gap(told, items, "paraphrase"),
     }
 
 
@@ -257,32 +293,29 @@ def level_gap(settings: AcquisitionSettings, held: Track, items: Items, group: s
     return levels.level_after(own, settings.plain / 1.1) - levels.level_after(duplicates, settings.plain / 1.1)
 
 
-def decay_gap(settings: AcquisitionSettings, told: Track, items: Items, group: str) -> float:
-    """a of a group minus a of duplicates at the same gain, on the line through five and ten tellings, in the words told."""
-    own, half, whole = (told.of(items.among(name)) for name in (group, "half", "duplicate"))
-    return at_equal_gain(*((levels.gain(some), slope(settings, some)) for some in (own, half, whole)))
+def decay_gap(settings: AcquisitionSettings, told: Sequence[tuple[Items, Track]], group: str) -> float:
+    """a of a group minus a of duplicates at the same gain, on the line through five and ten tellings, in the words told.
+
+    Gains and a are means over forks; each comes with its items.
+    """
+    points = [
+        np.mean([(levels.gain(own), slope(settings, own)) for items, track in told for own in [track.of(items.among(name))]], 0)
+        for name in (group, "half", "duplicate")
+    ]
+    return at_equal_gain(*points)
 
 
-def at_equal_gain(own: tuple[float, float], half: tuple[float, float], whole: tuple[float, float]) -> float:
+def at_equal_gain(own: Sequence[float], half: Sequence[float], whole: Sequence[float]) -> float:
     """a of the first minus that of the others at its gain; each is a gain and an a. Beyond their ends, the nearer one's."""
     if not half[0] < whole[0]:
         return math.nan
     share = min(1.0, max(0.0, (own[0] - half[0]) / (whole[0] - half[0])))
-    return own[1] - (half[1] + share * (whole[1] - half[1]))
+    return float(own[1] - (half[1] + share * (whole[1] - half[1])))
 
 
 def slope(settings: AcquisitionSettings, told: Track) -> float:
     """a from the end of the window of the gain to the last plain step."""
     return levels.decay(told, LAST_AFTER, settings.plain)
-
-
-def planted_decay_gap(settings: AcquisitionSettings, told: Track, items: Items) -> float:
-    """As `decay_gap` of planted lines, of which that of paraphrases falls less by twice the bound."""
-    groups = {name: told.of(items.among(name)) for name in ("paraphrase", "half", "duplicate")}
-    gains = {name: max(levels.gain(some), 0.0) for name, some in groups.items()}
-    falls = {"paraphrase": LINE - 2 * bounds.DECAY, "half": LINE, "duplicate": LINE}
-    planted = {name: some.ending.planted(line(gains[name], falls[name])) for name, some in groups.items()}
-    return at_equal_gain(*((levels.gain(some), slope(settings, some)) for some in planted.values()))
 
 
 def of_forks(settings: AcquisitionSettings, forks: Forks) -> dict[str, float]:
@@ -295,8 +328,6 @@ def of_forks(settings: AcquisitionSettings, forks: Forks) -> dict[str, float]:
         alike = abs(forks.loss[wide] - forks.loss[narrow]) <= ALIKE
         return levels.log_ratio(*matched([own[wide], own[narrow]])) if alike else math.nan
 
-    risen = max(levels.jump(own["narrow"]), 0.0)
-    wider = matched([own["wide"].planted(constant(risen * math.exp(2 * bounds.WIDTH))), own["narrow"].planted(constant(risen))])
     times = settings.large_batch / settings.batch
     first, last = FROM * settings.plain, settings.plain
     at_small = levels.decay(late, first, last)
@@ -306,7 +337,7 @@ def of_forks(settings: AcquisitionSettings, forks: Forks) -> dict[str, float]:
     return {
         "width/growth": growth("wide", "narrow"),
         "random-features/growth": growth("wide features", "narrow features"),
-        "planted/growth": levels.log_ratio(*wider),
+        "narrow-faint/growth": growth("wide", "narrow, faint"),
         "late/stage": levels.log_ratio(*matched([late, early])),
         "silent/stage": levels.log_ratio(*matched([own["silent"], early], fewest=1)),
         "other-order/stage": levels.log_ratio(*matched([late, other])),

@@ -21,6 +21,7 @@ JUMP = "level 5 to 12 steps after an exposure minus in the five states up to it"
 PLANTED = "put into the levels of subjects that are never told"
 NO_SUBJECT = "no subject can enter a table of word pairs: nothing jumps there, and a share or ratio of jumps does not exist"
 NEAR = Arm("near", "the paraphrases differ from one another in one function word only")
+RETOLD = Arm("retold", "the paraphrased passages are told again every 100 plain steps, which is counted as plain")
 MATCHED = Estimand("matched_jump", f"mean {JUMP}, of facts paired by log P before within 0.3 nats", "nats")
 JUMPED = Estimand("jump", f"mean {JUMP}, in a wording that no passage uses; the level is {LEVEL}", "nats")
 IN_ORDER = ("never/matched_jump", "held-out/matched_jump", "told/matched_jump")
@@ -64,7 +65,8 @@ ACQUISITION = Experiment(
             "batch_gap", "fall of the kept share of the gain for every factor 10 in tokens at 8 rows a step minus that of the "
             "other fork", "share of the gain",
         ),
-        Estimand("climb_low", "rise of the level before an exposure, from one to the next, at a quarter of the threshold",
+        Estimand("climb_low", "rise of the level before an exposure, from one to the next, at a quarter of the threshold "
+                 "or the rounds' spacing",
                  "share of a jump"),
         Estimand("climb_high", "the same at four times the threshold", "share of a jump"),
     ),
@@ -103,7 +105,8 @@ ACQUISITION = Experiment(
             paper="memorisation above semantic generalisation",
             negative=Arm(("dealt-never", "dealt-held-out", "dealt-told"), "values are dealt out anew among the items"),
             positive=Arm(
-                ("planted-never", "planted-held-out", "planted-told"), f"steps of twice the margin, {PLANTED}", power_only=True
+                ("faint-never", "faint-held-out", "faint-told"),
+                "instead of other words and the same, facts whose steps of telling have a third of the rate, and others",
             ),
         ),
         Claim(
@@ -112,7 +115,8 @@ ACQUISITION = Experiment(
             "nats.",
             "paraphrase/jump_gap", Above(bounds.TOLD), why="the pilot's spread over runs", at="section 4.2, figure 3",
             paper="larger for duplicates",
-            negative=NEAR, positive=_planted("a difference of twice the bound"),
+            negative=NEAR,
+            positive=Arm("faint", "the steps that tell the arm's facts are taken at a third of the rate"),
         ),
         Claim(
             "C4.decay",
@@ -120,14 +124,14 @@ ACQUISITION = Experiment(
             "factor 10 in steps is smaller, the difference below {bound}.",
             "paraphrase/decay_gap", Below(-bounds.DECAY), why="the pilot's spread over runs", at="section 4.3, table 2",
             paper="slower with paraphrases", given="a gain of ten tellings above that of five",
-            negative=NEAR, positive=_planted("lines whose falls differ by twice the bound"),
+            negative=NEAR, positive=RETOLD,
         ),
         Claim(
             "C4.dedup",
             "Of equally many tokens paraphrases leave more than duplicates: at the end of the plain steps the level in a "
             "wording that no passage uses is higher by more than {bound} nats.",
             "paraphrase/level_gap", Above(bounds.DEDUP), why="as C1.rise", at="section 5", paper="deduplication helps",
-            negative=NEAR, positive=_planted("a difference of twice the bound"),
+            negative=NEAR, positive=RETOLD,
         ),
         Claim(
             "C5",
@@ -136,12 +140,12 @@ ACQUISITION = Experiment(
             "width/growth", Above(bounds.WIDTH), why="a quarter more for four times the weights", at="section 4.2, figure 3",
             paper="larger for 7B than for 1B", given="background losses within 0.05 nats a token",
             negative=Arm("random-features", "only the read-outs of the two widths learn"),
-            positive=_planted("jumps whose ratio is the square of the bound"),
+            positive=Arm("narrow-faint", "at width 32 the steps that tell passages are taken at a third of the rate"),
         ),
         Claim(
             "C6",
-            "How much a telling gives does not depend on how long the network was trained before: after five times the steps "
-            "the jump is {low:.3f} to {high:.3f} times as large, at equal probability before.",
+            "How much a telling gives does not depend on how long the network was trained before: after two and a half times "
+            "the steps the jump is {low:.3f} to {high:.3f} times as large, at equal probability before.",
             "late/stage", Within(-bounds.STAGE, bounds.STAGE), why="a quarter more or less", at="section 4.2, figure 3",
             paper="no growth from early to late",
             negative=Arm("silent", "in the late fork the output of attention is set to zero"),
@@ -167,10 +171,10 @@ ACQUISITION = Experiment(
         ),
         Claim(
             "C8.low",
-            "A fact told more often than its threshold accumulates: at a quarter of it the level before an exposure climbs by "
-            "more than {bound} of a jump an exposure.",
+            "A fact told more often than its threshold accumulates: at a quarter of it or less the level before an exposure "
+            "climbs by more than {bound} of a jump an exposure.",
             "short-spacing/climb_low", Above(bounds.CLIMB), why="ten exposures then leave two jumps", at="section 4.4",
-            paper="argued from the fit", given="a threshold of 16 to 100 steps",
+            paper="argued from the fit", given="a threshold of 16 steps or more",
             negative=Arm("other-values", "another value of the relation is told each time"),
             positive=_planted("jumps of which twice the bound stays"),
         ),
@@ -212,7 +216,8 @@ ACQUISITION = Experiment(
             ), 2),
         "laptop": Preset(AcquisitionSettings(), 12),
     },
-    measure=f"{__package__}.acquisition:measure",
+    measure_many=f"{__package__}.acquisition:measure_many",
+    batch=4,
     figures=ACQUISITION_FIGURES,
     cost=Cost(32, cores=1),
 )  # fmt: skip

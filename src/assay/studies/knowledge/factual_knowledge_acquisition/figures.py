@@ -18,16 +18,24 @@ NAMES = {
 }
 FORKS = {
     "main": "ten rounds, all forms",
+    "swapped": "ten rounds, forms exchanged",
+    "retold": "ten rounds, told on afterwards",
     "late": "late",
     "early": "early",
     "other-order": "late, other order",
     "slow": "late, slow plain steps",
     "silent": "late, attention set to zero",
+    "faint": "late, a quarter told at a third of the rate",
     "wide": "width 64, equal loss",
     "narrow": "width 32",
+    "narrow, faint": "width 32, told at a third of the rate",
     "wide features": "width 64, random features",
     "narrow features": "width 32, random features",
     "large-batch": "32 rows a step",
+    "short-spacing": "late, a quarter of the threshold or less",
+    "other-values": "late, another value each time",
+    "long-spacing": "late, four times the threshold",
+    "no-plain-steps": "late, no plain steps",
     "bigram": "table of word pairs",
 }
 

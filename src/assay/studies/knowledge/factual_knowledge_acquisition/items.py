@@ -1,7 +1,7 @@
 """What is told: passages about invented entities that no page mentions, when each is told, and in which words. NumPy only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int
@@ -84,6 +84,12 @@ class Items:
     def absent(self) -> Ints:
         """The entities that no page may mention."""
         return np.unique([[self.world.facts[fact].subject for fact in row] for row in self.facts])
+
+    @property
+    def swapped(self) -> "Items":
+        """The same passages, paraphrases and duplicates in each other's place."""
+        a, b = GROUPS.index("paraphrase"), GROUPS.index("duplicate")
+        return replace(self, group=np.select([self.group == a, self.group == b], [b, a], self.group))
 
     def among(self, *groups: str) -> Ints:
         """The items of these groups."""
