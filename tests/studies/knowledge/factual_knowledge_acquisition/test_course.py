@@ -158,27 +158,23 @@ def test_one_of_several_readers_goes_on_as_it_would_beside_the_others() -> None:
         assert same(weights(read_pages([worlds[run]], both.alone(run), 5)), together)
 
 
-def test_faint_items_are_told_at_a_third_of_the_rate_and_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Plan.drawn(WORLD.items, 2, 40, {name: (form, 0) for name, form in FORMS.items()}, rng=SEEDS("another plan"))
-    faint = WORLD.items.among("duplicate").tolist()
-    rates = np.zeros((2, PLAN.n_steps + 20))
-    own = course.train_from
+def test_seldom_items_are_told_at_every_second_exposure_and_the_others_at_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    own = course._stage
 
-    def noted(state: State[Decoder], stage: object, **how: object) -> object:
-        found, trace = own(state, stage, **how)  # type: ignore[call-overload]
-        rates[:, state.step : found.step] = [[rule.learning_rate] for rule in how["optimiser"]]  # type: ignore[attr-defined]
-        return found, trace
+    def noted(rows: np.ndarray, *rest: object) -> object:
+        seen.append(rows)
+        return own(rows, *rest)
 
-    monkeypatch.setattr(course, "train_from", noted)
-    model = Decoder.init(network(SETTINGS, 16), [SEEDS("weights"), SEEDS("weights")])
-    start = Reader(State.fresh(model, Optimiser(learning_rate=3e-3)), 0, 8)
-    slow = Optimiser(learning_rate=1e-4)
-    follow([WORLD, WORLD], start, [PLAN, other], 20, faint=faint, plain_optimiser=slow)
-    for run, plan in enumerate((PLAN, other)):
-        expected = np.full(PLAN.n_steps + 20, 3e-3)
-        expected[plan.at[faint].ravel()] = 1e-3
-        expected[PLAN.n_steps :] = 1e-4
-        assert np.allclose(rates[run], expected)
+    monkeypatch.setattr(course, "_stage", noted)
+    seldom = WORLD.items.among("duplicate").tolist()
+    usual, other = (follow([WORLD], fresh(), [PLAN], 12, seldom=some).tracks[0]["told"] for some in ((), seldom))
+    assert np.array_equal(usual.at, other.at)
+    every, second = (rows.reshape(-1, 8, 24) for rows in seen[::2])
+    pages = WORLD.stream(0, PLAN.n_steps * 8).reshape(-1, 8, 24)
+    left_out = sorted(PLAN.at[seldom, 0].tolist())
+    assert np.flatnonzero((every != second).any((1, 2))).tolist() == left_out
+    assert np.array_equal(second[left_out], pages[left_out])
 
 
 def test_what_is_told_on_comes_in_plain_steps_and_is_no_exposure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,4 +180,6 @@ def test_swapped_items_change_places_and_nothing_else() -> None:
     assert np.array_equal(other.among("duplicate"), ITEMS.among("paraphrase"))
     for name in ("half", "near", "never"):
         assert np.array_equal(other.among(name), ITEMS.among(name))
-    assert other.facts is ITEMS.facts and other.told is ITEMS.told and other.held is ITEMS.held
+    assert other.facts is ITEMS.facts
+    assert other.told is ITEMS.told
+    assert other.held is ITEMS.held

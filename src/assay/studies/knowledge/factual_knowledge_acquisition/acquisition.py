@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from assay.claims.study import Measurement, Table
 from assay.core.arrays import Floats, Ints
@@ -38,6 +39,8 @@ from assay.training.sequence import State
 __all__ = ["Forks", "measure_many", "numbers"]
 
 Tracks = Mapping[str, Track]
+Told = Sequence[tuple[Items, Track]]
+"""Forks, each with the groups that its items were told as."""
 Forms = Mapping[str, tuple[str, int]]
 """Of each group that is told the form, and the first round."""
 COARSE = 5  # steps between the points of a course that is drawn
@@ -120,13 +123,13 @@ def trained(settings: AcquisitionSettings, worlds: Sequence[World]) -> list[Fork
         slow = replace(late.state.optimisers[0], learning_rate=settings.rate / 10)
         fork.take("slow", late, plans, settings.plain // 2 + settings.spacing, plain_optimiser=slow)
         fork.take("silent", late, plans, AFTER_ROUNDS, visit=silence)
-        fork.take("faint", late, plans, AFTER_ROUNDS, faint=again)
+        fork.take("seldom", late, plans, AFTER_ROUNDS, seldom=again)
     with part(0.7, 0.85, "widths"):
         wide = read_pages(worlds, fork.fresh(settings.d_model, settings.wide_rate), settings.equal)
         narrow = read_pages(worlds, fork.fresh(settings.d_narrow, settings.narrow_rate), settings.late)
         fork.take("wide", wide, plans, AFTER_ROUNDS)
         fork.take("narrow", narrow, plans, AFTER_ROUNDS)
-        fork.take("narrow, faint", narrow, plans, AFTER_ROUNDS, faint=worlds[0].items.among(*FORMS).tolist())
+        fork.take("narrow, seldom", narrow, plans, AFTER_ROUNDS, seldom=worlds[0].items.among(*FORMS).tolist())
         for name, width, rate, steps in (
             ("wide features", settings.d_model, settings.features_rate, settings.features),
             ("narrow features", settings.d_narrow, settings.narrow_features_rate, settings.narrow_features),
@@ -135,9 +138,12 @@ def trained(settings: AcquisitionSettings, worlds: Sequence[World]) -> list[Fork
     with part(0.85, 0.95, "batch"):
         times = settings.large_batch // settings.batch
         large = replace(late.state.optimisers[0], learning_rate=settings.large_rate)
-        fork.take(
-            "large-batch", late, plans, settings.plain // times + settings.spacing, batch=settings.large_batch, optimiser=large
-        )
+        everything = worlds[0].items.among(*FORMS).tolist()
+        for name, retold in (("large-batch", []), ("large-batch, retold", everything)):
+            fork.take(
+                name, late, plans, settings.plain // times + settings.spacing, batch=settings.large_batch, optimiser=large,
+                retold=retold,
+            )  # fmt: skip
     with part(0.95, 1, "spacing"):
         for run, world in enumerate(worlds):
             tau = reach(settings, fork.tracks[run]["main"]["told"].of(world.items.among("duplicate")))
@@ -215,15 +221,15 @@ def numbers(settings: AcquisitionSettings, forks: Forks) -> dict[str, float]:
     items, tracks = forks.items, forks.tracks
     bigram = {of_bigram(name): value for name, value in of_main(settings, items, tracks["bigram"]).items()}
     both = [(items, tracks["main"]), (items.swapped, tracks["swapped"])]
-    told = [(of, own["told"]) for of, own in both]
+    told, pairs_of_words = [(of, own["told"]) for of, own in both], [(items, tracks["bigram"]["told"])]
     found = [{**of_main(settings, *one), **main_controls(settings, *one)} for one in both]
     return {
         **{name: (value + found[1][name]) / 2 for name, value in found[0].items()},
-        **told_faintly(items, tracks["faint"]["told"]),
-        "paraphrase/decay_gap": decay_gap(settings, told, "paraphrase"),
-        "near/decay_gap": decay_gap(settings, told, "near"),
-        "retold/decay_gap": decay_gap(settings, [(items, tracks["retold"]["told"])], "paraphrase"),
-        "bigram/decay_gap": decay_gap(settings, [(items, tracks["bigram"]["told"])], "paraphrase"),
+        **told_seldom(items, tracks["seldom"]["told"]),
+        "paraphrase/decay_gap": decay_gap(settings, told, "paraphrase", told),
+        "near/decay_gap": decay_gap(settings, told, "near", told),
+        "retold/decay_gap": decay_gap(settings, [(items, tracks["retold"]["told"])], "paraphrase", told),
+        "bigram/decay_gap": decay_gap(settings, pairs_of_words, "paraphrase", pairs_of_words),
         "retold/level_gap": level_gap(settings, tracks["retold"]["held"], items, "paraphrase"),
         **bigram,
         **of_forks(settings, forks),
@@ -272,13 +278,13 @@ def main_controls(settings: AcquisitionSettings, items: Items, tracks: Tracks) -
     }
 
 
-def told_faintly(items: Items, told: Track) -> dict[str, float]:
-    """The order of jumps and their difference, both trained in: four of the items are told at a third of the rate."""
-    plainly, faintly = (told.of(items.among(name)) for name in ("duplicate", "paraphrase"))
-    in_order = matched([plainly.untold, faintly, plainly])
+def told_seldom(items: Items, told: Track) -> dict[str, float]:
+    """The order of jumps and their difference, both trained: four of the items are told at every second exposure only."""
+    always, seldom = (told.of(items.among(name)) for name in ("duplicate", "paraphrase"))
+    in_order = matched([always.untold, seldom, always])
     return {
-        **{f"faint-{arm}/matched_jump": value for arm, value in zip(IN_ORDER, in_order, strict=True)},
-        "faint/jump_gap": jump_gap(told, items, "paraphrase"),
+        **{f"seldom-{arm}/matched_jump": value for arm, value in zip(IN_ORDER, in_order, strict=True)},
+        "seldom/jump_gap": jump_gap(told, items, "paraphrase"),
     }
 
 
@@ -293,24 +299,26 @@ def level_gap(settings: AcquisitionSettings, held: Track, items: Items, group: s
     return levels.level_after(own, settings.plain / 1.1) - levels.level_after(duplicates, settings.plain / 1.1)
 
 
-def decay_gap(settings: AcquisitionSettings, told: Sequence[tuple[Items, Track]], group: str) -> float:
+def decay_gap(settings: AcquisitionSettings, own: Told, group: str, others: Told) -> float:
     """a of a group minus a of duplicates at the same gain, on the line through five and ten tellings, in the words told.
 
-    Gains and a are means over forks; each comes with its items.
+    Gains and a are means over forks.
     """
-    points = [
-        np.mean([(levels.gain(own), slope(settings, own)) for items, track in told for own in [track.of(items.among(name))]], 0)
-        for name in (group, "half", "duplicate")
-    ]
-    return at_equal_gain(*points)
+
+    def point(forks: Told, name: str) -> Floats:
+        some = [track.of(items.among(name)) for items, track in forks]
+        return np.mean([(levels.gain(one), slope(settings, one)) for one in some], axis=0)
+
+    return at_equal_gain(point(own, group), point(others, "half"), point(others, "duplicate"))
 
 
-def at_equal_gain(own: Sequence[float], half: Sequence[float], whole: Sequence[float]) -> float:
+def at_equal_gain(own: ArrayLike, half: ArrayLike, whole: ArrayLike) -> float:
     """a of the first minus that of the others at its gain; each is a gain and an a. Beyond their ends, the nearer one's."""
-    if not half[0] < whole[0]:
+    (gain, a), (low, a_low), (high, a_high) = np.asarray([own, half, whole], dtype=float).tolist()
+    if not low < high:
         return math.nan
-    share = min(1.0, max(0.0, (own[0] - half[0]) / (whole[0] - half[0])))
-    return float(own[1] - (half[1] + share * (whole[1] - half[1])))
+    share = min(1.0, max(0.0, (gain - low) / (high - low)))
+    return float(a - (a_low + share * (a_high - a_low)))
 
 
 def slope(settings: AcquisitionSettings, told: Track) -> float:
@@ -324,20 +332,18 @@ def of_forks(settings: AcquisitionSettings, forks: Forks) -> dict[str, float]:
     late, early, other, large = own["late"], own["early"], own["other-order"], own["large-batch"]
     middle = settings.plain / 2
 
+    alike = abs(forks.loss["wide"] - forks.loss["narrow"]) <= ALIKE
+
     def growth(wide: str, narrow: str) -> float:
-        alike = abs(forks.loss[wide] - forks.loss[narrow]) <= ALIKE
-        return levels.log_ratio(*matched([own[wide], own[narrow]])) if alike else math.nan
+        return levels.log_ratio(*matched([own[wide], own[narrow]]))
 
     times = settings.large_batch / settings.batch
     first, last = FROM * settings.plain, settings.plain
     at_small = levels.decay(late, first, last)
-    planted = levels.decay(late.ending.planted(line(max(levels.gain(late), 0.0), LINE)), first, last) - levels.decay(
-        large.ending.planted(line(max(levels.gain(large), 0.0), LINE - 2 * bounds.BATCH)), first / times, last / times
-    )
     return {
-        "width/growth": growth("wide", "narrow"),
+        "width/growth": growth("wide", "narrow") if alike else math.nan,
         "random-features/growth": growth("wide features", "narrow features"),
-        "narrow-faint/growth": growth("wide", "narrow, faint"),
+        "narrow-seldom/growth": growth("wide", "narrow, seldom"),
         "late/stage": levels.log_ratio(*matched([late, early])),
         "silent/stage": levels.log_ratio(*matched([own["silent"], early], fewest=1)),
         "other-order/stage": levels.log_ratio(*matched([late, other])),
@@ -346,7 +352,7 @@ def of_forks(settings: AcquisitionSettings, forks: Forks) -> dict[str, float]:
         "other-order/keep_gap": levels.kept_after(late, middle) - levels.kept_after(other, middle),
         "large-batch/batch_gap": at_small - levels.decay(large, first / times, last / times),
         "other-order/batch_gap": at_small - levels.decay(other, first, last),
-        "planted/batch_gap": planted,
+        "large-batch-retold/batch_gap": at_small - levels.decay(own["large-batch, retold"], first / times, last / times),
     }
 
 

@@ -105,8 +105,8 @@ ACQUISITION = Experiment(
             paper="memorisation above semantic generalisation",
             negative=Arm(("dealt-never", "dealt-held-out", "dealt-told"), "values are dealt out anew among the items"),
             positive=Arm(
-                ("faint-never", "faint-held-out", "faint-told"),
-                "instead of other words and the same, facts whose steps of telling have a third of the rate, and others",
+                ("seldom-never", "seldom-held-out", "seldom-told"),
+                "instead of other words and the same, facts told at every second exposure only, and at each",
             ),
         ),
         Claim(
@@ -116,7 +116,7 @@ ACQUISITION = Experiment(
             "paraphrase/jump_gap", Above(bounds.TOLD), why="the pilot's spread over runs", at="section 4.2, figure 3",
             paper="larger for duplicates",
             negative=NEAR,
-            positive=Arm("faint", "the steps that tell the arm's facts are taken at a third of the rate"),
+            positive=Arm("seldom", "the arm's facts are told at every second exposure only"),
         ),
         Claim(
             "C4.decay",
@@ -139,13 +139,13 @@ ACQUISITION = Experiment(
             "width 64 is more than {bound:.3f} times that at width 32.",
             "width/growth", Above(bounds.WIDTH), why="a quarter more for four times the weights", at="section 4.2, figure 3",
             paper="larger for 7B than for 1B", given="background losses within 0.05 nats a token",
-            negative=Arm("random-features", "only the read-outs of the two widths learn"),
-            positive=Arm("narrow-faint", "at width 32 the steps that tell passages are taken at a third of the rate"),
+            negative=Arm("random-features", "only the read-outs learn, up to background losses that are equal on average"),
+            positive=Arm("narrow-seldom", "at width 32 passages are told at every second exposure only"),
         ),
         Claim(
             "C6",
-            "How much a telling gives does not depend on how long the network was trained before: after two and a half times "
-            "the steps the jump is {low:.3f} to {high:.3f} times as large, at equal probability before.",
+            "How much a telling gives does not depend on how long the network was trained before: after five thirds of the "
+            "steps the jump is {low:.3f} to {high:.3f} times as large, at equal probability before.",
             "late/stage", Within(-bounds.STAGE, bounds.STAGE), why="a quarter more or less", at="section 4.2, figure 3",
             paper="no growth from early to late",
             negative=Arm("silent", "in the late fork the output of attention is set to zero"),
@@ -167,7 +167,7 @@ ACQUISITION = Experiment(
             "large-batch/batch_gap", Above(bounds.BATCH), why="the pilot's spread over runs", at="section 4.4, figure 5",
             paper="faster at batch 128 than at 2,048",
             negative=Arm("other-order", "8 rows again, with pages and tellings in another order, in the place of 32"),
-            positive=_planted("lines whose falls differ by twice the bound"),
+            positive=Arm("large-batch-retold", "with 32 rows the passages are told again every 100 plain steps"),
         ),
         Claim(
             "C8.low",

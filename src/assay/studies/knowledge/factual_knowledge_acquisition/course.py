@@ -1,6 +1,6 @@
 """Trainings that tell facts: the stream, forks of a state, and the scores of every fact on the way; runs side by side."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -30,7 +30,6 @@ LENGTH = 24  # tokens of a row
 TOLD_SHARE = 0.5  # of the sentences of pages that state facts
 DENSE = 100  # steps after the last round at each of which every fact is scored
 SPARSE = 8  # steps between scores behind that
-FAINT = 1 / 3  # of the rate, at which a control tells some passages
 RETOLD_EVERY = 100  # plain steps from one telling to the next where a control tells on
 KINDS = ("told", "held")
 
@@ -153,7 +152,7 @@ def follow(
     optimiser: Optimiser | None = None,
     plain_optimiser: Optimiser | None = None,
     visit: Visitor | None = None,
-    faint: Collection[int] = (),
+    seldom: Collection[int] = (),
     retold: Sequence[int] = (),
 ) -> Course:
     """What becomes of every fact when the passages of the plans are told, and pages are read alone afterwards.
@@ -171,7 +170,7 @@ def follow(
         optimiser: of the fork; None for that of the start.
         plain_optimiser: of the steps after the last round; None for that of the rounds.
         visit: changes the network wherever it is used.
-        faint: items whose steps of telling are taken at a third of the rate.
+        seldom: items that are told at every second of their exposures only; the others count and change nothing.
         retold: items whose last passage is told again every so many plain steps; these tellings are no exposures of the plan.
 
     Raises:
@@ -182,6 +181,8 @@ def follow(
     rows = np.stack([world.stream(start.read, (n_rounds + n_plain) * batch, order) for world in worlds])
     for run, plan in enumerate(plans):
         for item, this in np.argwhere(plan.at >= 0).tolist():
+            if item in seldom and this % 2 == 0:
+                continue
             place = int(plan.at[item, this]) * batch
             rows[run, place : place + ROWS] = plan.rows[item, this]
         for i, item in enumerate(retold):
@@ -190,15 +191,14 @@ def follow(
     dense = range(1, n_rounds + min(n_plain, DENSE) + 1)
     states = np.array([*dense, *range(dense[-1] + SPARSE, n_rounds + n_plain + 1, SPARSE)])
     probes = Probes(worlds, plans, states, first, [kind for kind in KINDS if kind in kinds], visit)
-    state, of_rounds = start.state, optimiser or start.state.optimisers[0]
-    for begin, end, shares in _stretches(plans, n_rounds, n_plain, faint):
-        rule = of_rounds if begin < n_rounds else plain_optimiser or of_rounds
-        state, trace = train_from(
-            state, _stage(rows[:, begin * batch : end * batch], batch, first + begin, visit),
-            optimiser=[replace(rule, learning_rate=rule.learning_rate * share) for share in shares],
-            observe=probes, observe_at=[first + own for own in states.tolist() if begin < own <= end],
-        )  # fmt: skip
-        trace.raise_if_diverged()
+    state = start.state
+    for begin, end, rule in ((0, n_rounds, optimiser), (n_rounds, n_rounds + n_plain, plain_optimiser)):
+        if begin < end:
+            state, trace = train_from(
+                state, _stage(rows[:, begin * batch : end * batch], batch, first + begin, visit), optimiser=rule,
+                observe=probes, observe_at=[first + own for own in states.tolist() if begin < own <= end],
+            )  # fmt: skip
+            trace.raise_if_diverged()
     reader = Reader(state, start.read + (n_rounds + n_plain) * batch, batch)
     return Course(probes.tracks(), tuple(plans), reader)
 
@@ -211,20 +211,6 @@ def fresh_loss(worlds: Sequence[World], reader: Reader) -> Float[np.ndarray, " r
 
 
 # --------------------------------------------------------------------------------------------------- steps
-
-
-def _stretches(
-    plans: Sequence[Plan], n_rounds: int, n_plain: int, faint: Collection[int]
-) -> Iterator[tuple[int, int, list[float]]]:
-    """First and last step of each stretch with the same rates, and the share of the rate that each run's steps are taken at."""
-    shares = np.ones((len(plans), n_rounds + n_plain))
-    for run, plan in enumerate(plans):
-        at = plan.at[sorted(faint)]
-        shares[run, at[at >= 0]] = FAINT
-    changes = 1 + np.flatnonzero((np.diff(shares) != 0).any(0))
-    ends = sorted({n_rounds, n_rounds + n_plain, *changes.tolist()})
-    for begin, end in zip([0, *ends], ends, strict=False):
-        yield begin, end, shares[:, begin].tolist()
 
 
 def _stage(rows: Int[np.ndarray, "run row place"], batch: int, first: int, visit: Visitor | None = None) -> Stage[Any, Batch]:

@@ -33,7 +33,7 @@ class AcquisitionSettings:
         0.5
     )
     late: Annotated[int, Ge(3), doc("steps before facts are told")] = 2500
-    early: Annotated[int, Ge(1), doc("the same in the early fork; at 500 a telling gives next to nothing")] = 1000
+    early: Annotated[int, Ge(1), doc("the same in the early fork; at 500 a telling gives next to nothing")] = 1500
     rounds: Annotated[int, Ge(2), doc("rounds in which every item is told once")] = 10
     spacing: Annotated[int, Ge(17), doc("steps of a round")] = 40
     plain: Annotated[int, Ge(40), doc("plain steps after the last round")] = 1000
@@ -44,7 +44,7 @@ class AcquisitionSettings:
     features_rate: Annotated[float, Gt(0), doc("rate of lowest background loss where only the read-out learns")] = 3e-3
     narrow_features_rate: Annotated[float, Gt(0), doc("the same at the narrow width")] = 3e-3
     features: Annotated[int, Ge(1), doc("steps before facts are told there")] = 310
-    narrow_features: Annotated[int, Ge(1), doc("the same at the narrow width, at equal background loss")] = 1500
+    narrow_features: Annotated[int, Ge(1), doc("the same at the narrow width, at equal background loss on average")] = 1500
     large_batch: Annotated[int, Ge(4), doc("rows a step where they are many")] = 32
     large_rate: Annotated[float, Gt(0), doc("learning rate there, for equal jumps")] = 1.45e-3
 
