@@ -307,7 +307,7 @@ def decay_gap(settings: AcquisitionSettings, own: Told, group: str, others: Told
 
     def point(forks: Told, name: str) -> Floats:
         some = [track.of(items.among(name)) for items, track in forks]
-        return np.mean([(levels.gain(one), slope(settings, one)) for one in some], axis=0)
+        return np.mean([(levels.gain(one), slope(settings, one)) for one in some], axis=0)  # type: ignore[no-any-return]
 
     return at_equal_gain(point(own, group), point(others, "half"), point(others, "duplicate"))
 
