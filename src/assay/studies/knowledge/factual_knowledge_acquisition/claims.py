@@ -219,7 +219,7 @@ ACQUISITION = Experiment(
     measure_many=f"{__package__}.acquisition:measure_many",
     batch=4,
     figures=ACQUISITION_FIGURES,
-    cost=Cost(32, cores=1),
+    cost=Cost(27, cores=1),
 )  # fmt: skip
 
 LANGUAGE_MODEL = Experiment(
@@ -263,5 +263,5 @@ LANGUAGE_MODEL = Experiment(
     ready=find_model,
     needs=NEEDS,
     figures=LANGUAGE_MODEL_FIGURES,
-    cost=Cost(72, cores=1),
+    cost=Cost(60, cores=1),
 )  # fmt: skip
