@@ -212,7 +212,7 @@ ACQUISITION = Experiment(
         "quick": Preset(
             AcquisitionSettings(
                 n_entities=80, vocabulary=260, n_chunks=300, n_fresh=16, per_group=2, d_model=16, n_layers=1, late=40, early=20,
-                rounds=2, spacing=34, plain=40, d_narrow=8, equal=30, features=10, narrow_features=20, large_batch=16,
+                rounds=4, spacing=34, plain=40, d_narrow=8, equal=30, features=10, narrow_features=20, large_batch=16,
             ), 2),
         "laptop": Preset(AcquisitionSettings(), 12),
     },
