@@ -9,7 +9,7 @@ import torch
 from assay.core.seeds import Seeds
 from assay.models.changes import Change
 from assay.models.decoder import Decoder
-from assay.studies.knowledge.priming_outlandish import dilution, insertion
+from assay.studies.knowledge.priming_outlandish import dilution, insertion, themes
 from assay.studies.knowledge.priming_outlandish.dilution import of_biases, of_change, with_theme_bias, without_largest, worded
 from assay.studies.knowledge.priming_outlandish.drawing import drawn
 from assay.studies.knowledge.priming_outlandish.insertion import (
@@ -21,6 +21,7 @@ from assay.studies.knowledge.priming_outlandish.insertion import (
     scaled,
     schedule,
     stages,
+    told_beside,
     told_rows,
     with_equal_memory,
 )
@@ -70,6 +71,12 @@ def test_copies_share_the_plain_rows_and_differ_in_their_text(monkeypatch: pytes
         return train(model, stage, optimiser)
 
     monkeypatch.setattr(insertion, "train", noted)
+    some = ROWS.copy()
+    some[::2] = -1  # every second copy keeps the plain row
+    inserted(BASE, [some], PLAIN, TOLD, 1e-3)
+    assert torch.equal(seen[0].targets[0], insertion.lesson(PLAIN[0]).targets)
+    assert not torch.equal(seen[0].targets[1], insertion.lesson(PLAIN[0]).targets)
+    seen.clear()
     inserted(BASE, [ROWS, ROWS[::-1]], PLAIN, TOLD, 1e-3)
     for step, told in enumerate(TOLD):
         own, plain = seen[step], insertion.lesson(PLAIN[step])
@@ -112,6 +119,33 @@ def test_biases_reach_the_median_memory_that_is_wanted() -> None:
     rate, after = with_equal_memory(before, lessons(BASE, [ROWS], PLAIN, TOLD), before.own + 0.3)
     assert float(np.median(after.own - before.own)) == pytest.approx(0.3, abs=0.01)
     assert rate > 0
+
+
+def test_planted_rows_state_the_keyword_elsewhere_in_its_theme_beside_more_surprising_texts() -> None:
+    own = np.linspace(-1, -6, len(FOUND.texts))[np.random.default_rng(0).permutation(len(FOUND.texts))]
+    beside = told_beside(FOUND.texts, own, (0, 1, 3))
+    n_rows = np.sum([rows[:, 0] >= 0 for rows in beside], 0)
+    assert n_rows[np.argsort(-own)].tolist() == [0] * 8 + [1] * 8 + [3] * 8
+    prefixes = {tuple(prefix) for theme in FOUND.prefixes[..., -2:] for prefix in theme.tolist()}
+    for rows in beside:
+        for text, row in zip(FOUND.texts, rows, strict=True):
+            told = row[row >= 0].tolist()
+            if told:
+                assert told[-1] == text.keyword
+                assert (told[-3] - themes.ATTRIBUTE) // themes.N_ATTRIBUTES == text.theme
+                assert tuple(told[-3:-1]) != text.prompt[-2:]
+                assert tuple(told[-3:-1]) not in prefixes
+
+
+def test_a_network_that_memorises_more_is_scaled_down() -> None:
+    forks = inserted(BASE, [ROWS], PLAIN, TOLD, 3e-3)
+    before, after = read(BASE, ASKED), read(forks, ASKED)
+    whole = float(np.median(after.own - before.own))
+    half = insertion.with_memory_of(BASE, forks, after, before, whole / 2)
+    assert float(np.median(half.own - before.own)) == pytest.approx(whole / 2, abs=0.02 * whole)
+    assert insertion.with_memory_of(BASE, forks, after, before, 2 * whole) is after
+    none = insertion.with_memory_of(BASE, forks, after, before, 0.0)
+    assert none.elsewhere == pytest.approx(before.elsewhere, abs=0.05)
 
 
 def test_shares_of_changes_lie_between_nothing_and_all() -> None:
@@ -177,9 +211,10 @@ def test_every_arm_of_dilution_is_what_its_name_says(monkeypatch: pytest.MonkeyP
     pruned: dict[str, Any] = {}
     monkeypatch.setattr(dilution, "norms", lambda changes: pruned.update(changes) or [])
     estimands = dilution.measure(SETTINGS, SEEDS).estimands
-    assert [len(texts) for texts in rows] == [1, 1, 1]
-    for texts, name in zip(rows, ("plain", "stepping", "elsewhere"), strict=True):
+    assert [len(texts) for texts in rows] == [1, 1, 1, 5]
+    for texts, name in zip(rows, ("plain", "stepping", "elsewhere", "plain"), strict=True):
         assert np.array_equal(texts[0], worded(FOUND.texts)[name])
+    assert all((row[:, 0] >= 0).all() for row in rows[3])
     entries = pruned["plain"].of("W_U")[0].numel()
     for name in ("largest", "random"):
         gone = (pruned[name].of("W_U")[0] == 0) & (pruned["plain"].of("W_U")[0] != 0)
@@ -189,6 +224,6 @@ def test_every_arm_of_dilution_is_what_its_name_says(monkeypatch: pytest.MonkeyP
     sizes = pruned["plain"].of("W_U")[0].abs()
     assert pruned["largest"].of("W_U")[0].abs().max() <= sizes.quantile(0.93)
     assert pruned["random"].of("W_U")[0].abs().max() > sizes.quantile(0.97)
-    assert estimands["planted/stone_gap"] == pytest.approx(estimands["elsewhere/stone_gap"] + 0.6)
+    assert estimands["planted/stone_gap"] > estimands["network/stone_gap"]
     assert estimands["planted/fall_excess"] > 0.3
     assert estimands["planted/step_gap"] < -0.1

@@ -77,12 +77,14 @@ def test_biases_see_the_network_s_plain_rows_and_the_second_ones_others(monkeypa
     )
     told = priming.schedule(2, 1)
     one = priming.compared(SETTINGS, SEEDS, FOUND, BASE, np.arange(6), told)
-    network, biases, others = seen
+    network, planted, biases, others = seen
+    assert np.array_equal(network, planted)
     assert np.array_equal(network, biases)
     assert not np.array_equal(network, others)
     longer = FOUND.plain_rows(SETTINGS, 5, SEEDS("plain rows"))
     assert np.array_equal(longer[:2], network)  # all schedules begin with the same rows
     assert np.median(one.memorised(one.bias)) == pytest.approx(np.median(one.memorised(one.network)), abs=0.02)
+    assert one.equal is one.network  # nothing is scaled down where biases reach as much
 
 
 def test_paired_contexts_are_of_both_kinds_and_equally_likely() -> None:
@@ -123,19 +125,20 @@ def test_a_second_text_is_asked_of_where_there_is_something_to_change() -> None:
 
 
 def test_gradients_of_another_text_are_of_its_theme_and_another_keyword() -> None:
-    right, wrong = priming.products(FOUND, BASE)
-    assert right.shape == wrong.shape == (36, 4)
-    assert not np.isclose(right, wrong).all(1).any()
+    products = priming.products(FOUND, BASE)
+    assert products.shape == (3, 36, 4)
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert not np.isclose(products[one], products[other]).all(1).any()
     # All texts of a keyword are asked behind the same prefixes, so another keyword's gradients are those of its own texts.
     for theme in range(4):
         own = np.flatnonzero(FOUND.themes == theme)
-        shifted = np.roll(own, 3)
-        assert (FOUND.keywords[own] != FOUND.keywords[shifted]).all()
+        for shift in (3, 6):
+            assert (FOUND.keywords[own] != FOUND.keywords[np.roll(own, shift)]).all()
 
 
 def test_bounds_in_the_sentences_are_those_that_planting_doubles() -> None:
     rules = {claim.name: claim.rule.numbers for claim in STUDY.claims}
-    assert pytest.approx(2 * abs(rules["C1.excess"]["bound"])) == PrimingSettings().planted
+    assert pytest.approx(2 * abs(rules["C1.excess.lm"]["bound"])) == LanguageModelSettings().planted
     assert pytest.approx(2 * rules["C4"]["bound"]) == priming.GAP
     assert {name: rules[name]["bound"] for name in ("C6", "C7.k", "C7.step")} == {"C6": 0.3, "C7.k": 0.3, "C7.step": -0.1}
     for name in ("C1.excess", "C4", "C5", "C6", "C7.step"):

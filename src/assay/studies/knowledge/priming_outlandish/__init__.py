@@ -80,7 +80,8 @@ STUDY = Study(
         Departure(
             "D2",
             "Correlations are judged as the excess over biases of a frozen network: one context-free bias a word, trained on "
-            "the same texts at equal median S_mem, shows a negative correlation and a threshold as well.",
+            "the same texts at equal median S_mem, shows a negative correlation and a threshold as well. Where no rate makes "
+            "biases memorise as much, the network's change is scaled down as a whole to what they reach.",
         ),
         Departure(
             "D3",
@@ -96,9 +97,9 @@ STUDY = Study(
         Departure("D6", "The gradient product as a predictor is ours."),
         Departure(
             "D7",
-            "In the toy all texts fit their keyword's theme and differ in how likely it is there; the paper's eleven kinds, "
-            "from facts to permuted words, are in English only. Pruning is asked there of the twelve least likely texts, one a "
-            "keyword, for time.",
+            "In the toy all texts are equally long, fit their keyword's theme and differ in how likely it is there; the "
+            "paper's eleven kinds, from facts to permuted words, are in English only. Pruning is asked there of the twelve "
+            "least likely texts, one a keyword, for time.",
         ),
     ),
     experiments=(PRIMING, DILUTION, LANGUAGE_MODEL),

@@ -17,11 +17,19 @@ DILUTING = "Can priming be cut while the text is learned?"
 LANGUAGE = "Does priming, and what cuts it, hold in a pretrained language model?"
 
 RHO = "rank correlation of S_prime with log P of the keyword in its text before"
-LESS = "the same of a frozen network with trained biases, at equal median S_mem"
+LESS = (
+    "the same of a frozen network with trained biases, at equal median S_mem (to which the network's change is scaled down as "
+    "a whole where biases reach no more)"
+)
 AGREED = "at equal P of the keyword after the text's original prompt"
 BIAS = Arm("bias", "a second frozen network with trained biases, of other plain rows, in the place of the network")
 PLANTED = Arm(
     "planted", "a rank correlation stronger by twice the bound, put into the scores of the second bias arm", power_only=True
+)
+LAW = Arm(
+    "planted",
+    "a network that is told the keyword in up to four further contexts of its theme as well, in more of them the more "
+    "surprising the text is",
 )
 SECTION_PREDICT, SECTION_ROBUST, SECTION_DILUTE = "figure 2", "figures 3 and 13 to 16", "figures 5, 6 and 25 to 28"
 
@@ -55,7 +63,7 @@ PRIMING = Experiment(
         Estimand(
             "knee_excess",
             "share of a straight line's squared error in S_prime on log10 P before that a knee removes on held-out keywords, "
-            f"less {LESS}", "",
+            f"none where it adds error, less {LESS}", "",
         ),
         THEME_GAP,
         CONTEXT_GAP,
@@ -66,8 +74,8 @@ PRIMING = Experiment(
         Estimand(
             "kernel",
             "partial rank correlation, over texts and prefixes, of the gradient product of text and prefix before with the "
-            "change "
-            "in log P of the keyword behind the prefix, given that of the bias arm and log P before", "", -1, 1,
+            "change in log P of the keyword behind the prefix, given that of the bias arm and log P before; less the same with "
+            "gradients of another text of the theme", "", -2, 2,
         ),
     ),
     claims=(
@@ -77,7 +85,7 @@ PRIMING = Experiment(
             "its text before is more negative in a network than in biases of a frozen one by a difference below {bound}.",
             "network/excess", Below(-0.15), why="half of what a bias shows with plain gradient descent, -0.30 to -0.52",
             at=SECTION_PREDICT, paper="the most robust of all predictors",
-            negative=BIAS, positive=PLANTED,
+            negative=BIAS, positive=LAW,
         ),
         Claim(
             "C1.holds",
@@ -85,7 +93,7 @@ PRIMING = Experiment(
             "1,500 steps the largest excess of the rank correlation over that of biases is below {bound}.",
             "network/excess_everywhere", Below(-0.1), why="the largest of five is asked less than one alone",
             at=SECTION_ROBUST, paper="the same relation in every model, size and stage",
-            negative=BIAS, positive=PLANTED,
+            negative=BIAS, positive=LAW,
         ),
         Claim(
             "C2",
@@ -94,7 +102,7 @@ PRIMING = Experiment(
             "network/knee_excess", Above(0.05), why="a twentieth of the error; two slopes fitted to a line remove none",
             at=SECTION_PREDICT, paper="a threshold near 1e-3",
             negative=Arm("straight", "a straight line with the network's slope and residuals"),
-            positive=Arm("knee", "a knee at 1e-3 with the network's residuals", power_only=True),
+            positive=Arm("knee", "a network told the keyword in four further contexts beside the least likely third of texts"),
         ),
         Claim(
             "C3",
@@ -102,7 +110,7 @@ PRIMING = Experiment(
             "steps apart the largest excess of the rank correlation over that of biases is below {bound}.",
             "network/excess_spaced", Below(-0.1), why="as C1.holds", at="figure 3",
             paper="with spacing, and after three presentations",
-            negative=BIAS, positive=PLANTED,
+            negative=BIAS, positive=LAW,
             related="C1.holds is about networks, C3 about schedules; one of their settings is the same",
         ),
         Claim(
@@ -139,9 +147,10 @@ PRIMING = Experiment(
         Claim(
             "kernel",
             "Gradients say before training which prefixes a text primes: given what biases do and P before, the rank "
-            "correlation of the gradient product with the change in log P after ten steps is above {bound}.",
-            "network/kernel", Above(0.2), why="4 % of what is left; a predictor that is worth its gradients", at="ours",
-            negative=Arm("another-text", "gradients of another text of the theme"),
+            "correlation of the gradient product with the change in log P after ten steps is higher than with gradients of "
+            "another text of the theme by more than {bound}.",
+            "network/kernel", Above(0.2), why="a predictor that is worth a text's own gradients", at="ours",
+            negative=Arm("another-text", "gradients of a third text of the theme in the place of the text's own"),
         ),
     ),
     nulls=(BIAS,),
@@ -193,7 +202,7 @@ DILUTION = Experiment(
             "network/stone_gap", Above(0.3), why="half of the priming, the least the paper reports", at=SECTION_DILUTE,
             paper="75 % less in one family, about 50 % in two",
             negative=Arm("elsewhere", "the description at the beginning of the text"),
-            positive=Arm("planted", "twice the bound added to the scores of that", power_only=True),
+            positive=Arm("planted", "the text as it is, told together with its keyword in four further contexts of its theme"),
         ),
         Claim(
             "C7.k",

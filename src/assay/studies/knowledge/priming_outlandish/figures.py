@@ -37,9 +37,10 @@ PRIMING_FIGURES = (
     Figure(
         "reached",
         "Equal memorisation",
-        "Median S_mem of the network, and of biases whose rate was chosen for the same.",
+        "Median S_mem of the network, and of biases whose rate was chosen for the same. Where they reach no more at any rate, "
+        "the network's change is scaled down as a whole.",
         Bars("reached", x="setting", y="s_mem", by="arm", y_label="S_mem, powers of ten"),
-        names=NAMES,
+        names=NAMES | {"network, scaled down": "network, scaled down where biases reach no more"},
         further=True,
     ),
 )  # fmt: skip
@@ -48,6 +49,7 @@ CHANGES = {
     "plain": "text as it is",
     "stepping": "description before the keyword",
     "elsewhere": "description elsewhere",
+    "beside": "keyword told of the theme as well",
     "largest": "largest 8 % left out",
     "random": "random 8 % left out",
     "theme": "planted theme bias",

@@ -11,18 +11,20 @@ from torch import Tensor
 from assay.models.changes import Change
 from assay.models.decoder import Decoder, DecoderConfig
 from assay.studies.knowledge.priming_outlandish.biases import Lessons, matched
+from assay.studies.knowledge.priming_outlandish.equal import shares_for
 from assay.studies.knowledge.priming_outlandish.settings import Scale
-from assay.studies.knowledge.priming_outlandish.themes import BEGIN, LENGTH, ThemeWorld
+from assay.studies.knowledge.priming_outlandish.themes import BEGIN, LENGTH, Text, ThemeWorld
 from assay.training.losses import IGNORED, Batch, next_token_loss
 from assay.training.optimiser import Optimiser
 from assay.training.sequence import Stage, State, train, train_from
 
 __all__ = [
     "Asked", "Reading", "after_prompts", "copies", "in_contexts", "inserted", "lesson", "lessons", "own_of", "read", "scaled",
-    "schedule", "stages", "told_rows", "with_equal_memory",
+    "schedule", "stages", "told_beside", "told_rows", "with_equal_memory", "with_memory_of",
 ]  # fmt: skip
 
 Rows = Int[np.ndarray, "row place"]
+N_CUTS = 4  # of the bracket in which a share of a change is sought
 
 
 def stages(scale: Scale, world: ThemeWorld, d_model: int, at: Sequence[int], weights: np.random.Generator,
@@ -88,7 +90,8 @@ def inserted(
 
     Args:
         model: with a run axis of one.
-        texts: what takes the place of the first plain row at the steps that are told, one a copy; then of the second, ...
+        texts: what takes the place of the first plain row at the steps that are told, one a copy; then of the second, ... A
+            copy whose row here is empty, -1 from the start, keeps the plain one.
         plain: rows of each step.
         told: whether a step holds the texts.
         rate: of AdamW.
@@ -103,7 +106,7 @@ def inserted(
         rows = np.broadcast_to(plain[step], (n, *plain[step].shape)).copy()
         if told[step]:
             for place, own in enumerate(texts):
-                rows[:, place] = own
+                rows[:, place] = np.where(own[:, :1] < 0, rows[:, place], own)
         return lesson(rows)
 
     trace = train(forks, Stage(len(told), draw, next_token_loss), Optimiser(learning_rate=rate))
@@ -111,6 +114,25 @@ def inserted(
     if lost:
         raise lost[0]
     return forks
+
+
+def told_beside(
+    texts: Sequence[Text], own: Float[np.ndarray, " text"], n_rows: Sequence[int]
+) -> list[Int[np.ndarray, "text place"]]:
+    """Rows that plant priming: a text's keyword in contexts of its theme, of other texts and not of the thematic prefixes.
+
+    Args:
+        texts: beside which they are told.
+        own: log-probability of each keyword in its text before.
+        n_rows: how many rows each text has: of as many equally large groups of texts, the likeliest first.
+    """
+    group = np.argsort(np.argsort(-own, kind="stable")) * len(n_rows) // len(texts)
+    rows = np.full((max(n_rows), len(texts), LENGTH), -1)
+    for i, text in enumerate(texts):
+        prompts = {other.prompt for other in texts if other.theme == text.theme and other.prompt[-2:] != text.prompt[-2:]}
+        for place, prompt in enumerate(sorted(prompts)[: n_rows[group[i]]]):
+            rows[place, i, : len(prompt) + 1] = (*prompt, text.keyword)
+    return list(rows)
 
 
 def scaled(change: Change, shares: Float[np.ndarray, " text"]) -> Change:
@@ -210,6 +232,30 @@ def with_equal_memory(before: Reading, taught: Lessons, own: Float[np.ndarray, "
 
     rate, biases = matched(taught, memorised, float(np.median(own - before.own)))
     return rate, before.with_biases(biases)
+
+
+def with_memory_of(base: Decoder, forks: Decoder, after: Reading, before: Reading, wanted: float) -> Reading:
+    """What copies say whose changes are scaled down as a whole until their median memory is what is wanted, if they have more.
+
+    Args:
+        base: a single run, before training.
+        forks: the trained copies.
+        after: what they say.
+        before: what the base says.
+        wanted: median gain in log-probability of the keywords after their prompts, in nats.
+    """
+    if float(np.median(after.own - before.own)) <= wanted:
+        return after
+    n = len(before.own)
+    blank = copies(base, n)
+    change = Change.between(blank, forks)
+
+    def says(shares: Float[np.ndarray, " one"]) -> Float[np.ndarray, " one"]:
+        made = (float(shares[0]) * change).applied_to(blank)
+        return np.array([np.median(own_of(after_prompts(made, before.asked.prompts), before.asked.words) - before.own)])
+
+    share = float(shares_for(says, np.array([max(wanted, 0.0)]), N_CUTS)[0])
+    return read((share * change).applied_to(blank), before.asked)
 
 
 @torch.no_grad()

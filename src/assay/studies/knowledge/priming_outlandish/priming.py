@@ -32,19 +32,20 @@ from assay.studies.knowledge.priming_outlandish.insertion import (
     read,
     schedule,
     stages,
+    told_beside,
     told_rows,
     with_equal_memory,
+    with_memory_of,
 )
 from assay.studies.knowledge.priming_outlandish.scores import (
     LN10,
     MOST_PAIRS,
     context_gaps,
-    excesses,
+    excess,
     knee_share,
     matched_gap,
     pairs,
     partial_rank_correlation,
-    planted_knee,
     planted_line,
     primed,
     rank_correlation,
@@ -58,6 +59,8 @@ from assay.training.optimiser import Optimiser
 __all__ = ["measure"]
 
 ALONE, CHANGED = 0.5, 0.2  # powers of ten that C8 asks of priming alone, and of what a second text of its theme changes
+N_FOLDINGS = 8  # ways of dividing the keywords that C2 is a mean over
+LAW, THRESHOLD = (0, 1, 2, 4), (0, 0, 4)  # rows told beside texts of growing surprise, which plant C1 and C2
 GAP = 0.4  # powers of ten planted into C4's scores: twice its bound
 ARMS = ("network", "bias", "planted")
 
@@ -68,6 +71,8 @@ class Compared:
 
     Attributes:
         before, network, bias, other: what is read before, and after the training of each; `other` had other plain rows.
+        equal: after the training of the network, scaled down as a whole to the memory of biases where they have less.
+        planted: the same of a network that was told more of a theme the more surprising the text was.
         rate: of the biases.
         n_prefixes: how many of the contexts are thematic prefixes; they come first.
     """
@@ -76,6 +81,8 @@ class Compared:
     network: Reading
     bias: Reading
     other: Reading
+    equal: Reading
+    planted: Reading
     rate: float
     n_prefixes: int
 
@@ -93,10 +100,10 @@ class Compared:
         n = self.n_prefixes
         return primed(self.before.elsewhere[:, :n], after.elsewhere[:, :n])
 
-    def excesses(self, shift: float) -> dict[str, float]:
-        """Excess of the network, of the second bias arm in its place, and of that with a planted rank correlation."""
-        network, bias, other = (self.primes(one) for one in (self.network, self.bias, self.other))
-        return excesses(self.log_p, network, bias, other, shift)
+    def excesses(self) -> dict[str, float]:
+        """Excess of the network, of the second bias arm in its place, and of the network with the planted law."""
+        arms, bias = {"network": self.equal, "bias": self.other, "planted": self.planted}, self.primes(self.bias)
+        return {arm: excess(self.log_p, self.primes(reading), bias) for arm, reading in arms.items()}
 
 
 def measure(settings: PrimingSettings, seeds: Seeds) -> Measurement:
@@ -115,9 +122,10 @@ def measure(settings: PrimingSettings, seeds: Seeds) -> Measurement:
     with part(0.35, 0.5, "texts"):
         contexts = paired_contexts(found, base)
         main = compared(settings, seeds, found, base, everything, once, contexts)
-        _enter(estimands, "excess", main.excesses(settings.planted))
-        estimands |= knees(main, found, seeds) | gaps(main, found, settings) | in_context(settings, seeds, found, base, main)
-        estimands |= kernel(found, base, main, settings)
+        _enter(estimands, "excess", main.excesses())
+        bent = threshold(settings, seeds, found, base, main)
+        estimands |= knees(main, found, seeds, bent) | gaps(main, found, settings)
+        estimands |= in_context(settings, seeds, found, base, main) | kernel(found, base, main, settings)
     with part(0.5, 0.85, "other networks and schedules"):
         settled = {own: compared(settings, seeds, found, base, few, once)}
         for name in parts(list(nets), label=str):
@@ -129,7 +137,7 @@ def measure(settings: PrimingSettings, seeds: Seeds) -> Measurement:
         ):
             spaced[name] = compared(settings, seeds, found, base, few, told)
         for what, group in (("excess_everywhere", settled), ("excess_spaced", spaced)):
-            each = [one.excesses(settings.planted) for one in group.values()]
+            each = [one.excesses() for one in group.values()]
             _enter(estimands, what, {arm: max(one[arm] for one in each) for arm in ARMS})
     with part(0.85, 1, "two texts"):
         estimands |= two_texts(settings, seeds, found, base, few)
@@ -182,10 +190,15 @@ def compared(
     asked = Asked(found.keywords[which], told_rows([found.texts[i].prompt for i in which]), contexts[which])
     plain, others = (found.plain_rows(settings, len(told), seeds(name)) for name in ("plain rows", "other plain rows"))
     before = read(model, asked)
-    network = read(inserted(model, [rows], plain, told, settings.insertion_rate), asked)
+    law = [rows, *told_beside([found.texts[i] for i in which], before.own, LAW)]
+    forks, lawful = (inserted(model, beside, plain, told, settings.insertion_rate) for beside in ([rows], law))
+    network = read(forks, asked)
     rate, bias = with_equal_memory(before, lessons(model, [rows], plain, told), network.own)
     again = train_biases(lessons(model, [rows], others, told), Optimiser(learning_rate=rate))
-    return Compared(before, network, bias, before.with_biases(again), rate, settings.n_prefixes)
+    memory = float(np.median(bias.own - before.own))
+    equal = with_memory_of(model, forks, network, before, memory)
+    planted = with_memory_of(model, lawful, read(lawful, asked), before, memory)
+    return Compared(before, network, bias, before.with_biases(again), equal, planted, rate, settings.n_prefixes)
 
 
 # ------------------------------------------------------------------------------------------------- where priming goes
@@ -299,18 +312,29 @@ def changes(before: Reading, said: Mapping[str, Reading], keywords: Int[np.ndarr
 # --------------------------------------------------------------------------------------- the knee, and the tangent kernel
 
 
-def knees(main: Compared, found: Drawn, seeds: Seeds) -> dict[str, float]:
-    """C2: the share of a line's error that a knee removes, less that in the bias arm."""
-    x, y, bias, other = main.log_p, *(main.primes(one) for one in (main.network, main.bias, main.other))
+def threshold(settings: PrimingSettings, seeds: Seeds, found: Drawn, base: Decoder, main: Compared) -> Reading:
+    """What is read after a network was told more of the theme beside the third of its most surprising texts alone."""
+    told, rows = schedule(settings.n_presentations, 1), told_rows([text.plain for text in found.texts])
+    beside = told_beside(found.texts, main.before.own, THRESHOLD)
+    plain = found.plain_rows(settings, len(told), seeds("plain rows"))
+    forks = inserted(base, [rows, *beside], plain, told, settings.insertion_rate)
+    memory = float(np.median(main.bias.own - main.before.own))
+    return with_memory_of(base, forks, read(forks, main.before.asked), main.before, memory)
+
+
+def knees(main: Compared, found: Drawn, seeds: Seeds, bent: Reading) -> dict[str, float]:
+    """C2: the share of a line's error that a knee removes, less that in the bias arm; `bent` has one planted."""
+    x, y, bias, other = main.log_p, *(main.primes(one) for one in (main.equal, main.bias, main.other))
     arms = {
         "network": y,
         "bias": other,
         "straight": planted_line(x, y, seeds("straight")),
-        "knee": planted_knee(x, y, seeds("knee")),
+        "knee": main.primes(bent),
     }
 
     def share(values: Float[np.ndarray, " text"]) -> float:
-        return knee_share(x, values, found.keywords, seeds("folds"))
+        rng = seeds("folds")
+        return max(0.0, float(np.mean([knee_share(x, values, found.keywords, rng) for _ in range(N_FOLDINGS)])))
 
     return {f"{arm}/knee_excess": share(values) - share(bias) for arm, values in arms.items()}
 
@@ -319,24 +343,25 @@ def kernel(found: Drawn, base: Decoder, main: Compared, settings: PrimingSetting
     """Partial rank correlation of the gradient product before with what is primed, given the bias arm and P before.
 
     Items are all pairs of a text and one of its thematic prefixes. The product is that of minus the gradient of the text's loss
-    and the gradient of the keyword's log-probability behind the prefix; or of another text of the theme in the place of the
-    first.
+    and the gradient of the keyword's log-probability behind the prefix. From its correlation that of another text of the theme,
+    whose gradients know the theme, is taken; a third text shows by how much two of those differ.
     """
     n = settings.n_prefixes
-    right, wrong = products(found, base)
+    own, another, third = products(found, base)
     before, after, bias, other = (one.elsewhere[:, :n] for one in (main.before, main.network, main.bias, main.other))
-    moved, given = after - before, [(bias - before).ravel(), before.ravel()]
-    return {
-        "network/kernel": partial_rank_correlation(right.ravel(), moved.ravel(), given),
-        "another-text/kernel": partial_rank_correlation(wrong.ravel(), moved.ravel(), given),
-        "bias/kernel": partial_rank_correlation(right.ravel(), (other - before).ravel(), given),
-    }
+    given = [(bias - before).ravel(), before.ravel()]
+
+    def more(product: Float[np.ndarray, "text prefix"], reading: Float[np.ndarray, "text prefix"]) -> float:
+        moved = (reading - before).ravel()
+        first, second = (partial_rank_correlation(one.ravel(), moved, given) for one in (product, another))
+        return first - second
+
+    return {"network/kernel": more(own, after), "another-text/kernel": more(third, after), "bias/kernel": more(own, other)}
 
 
-def products(found: Drawn, base: Decoder) -> tuple[Float[np.ndarray, "text prefix"], Float[np.ndarray, "text prefix"]]:
-    """Gradient products of each text, and of another text of its theme, with each of its thematic prefixes."""
-    right = np.zeros((len(found.texts), found.prefixes.shape[1]))
-    wrong = right.copy()
+def products(found: Drawn, base: Decoder) -> Float[np.ndarray, "which text prefix"]:
+    """Gradient products of each text, and of texts of the next keyword and the one after next, with its thematic prefixes."""
+    products = np.zeros((3, len(found.texts), found.prefixes.shape[1]))
     for theme in range(N_THEMES):
         own = np.flatnonzero(found.themes == theme)
         texts = text_gradients(base, told_rows([found.texts[i].plain for i in own]))
@@ -344,10 +369,10 @@ def products(found: Drawn, base: Decoder) -> tuple[Float[np.ndarray, "text prefi
         prefixes = found.prefixes[theme]
         asked = prefix_gradients(base, np.tile(prefixes, (len(words), 1)), np.repeat(words, len(prefixes)))
         all_of_them = -(texts @ asked.T).double().numpy().reshape(len(own), len(words), -1)
-        right[own] = all_of_them[np.arange(len(own)), place]
-        shifted = np.roll(np.arange(len(own)), len(own) // len(words))  # texts of a keyword stand together
-        wrong[own] = all_of_them[shifted, place]
-    return right, wrong
+        for i, of_text in enumerate(products):
+            shifted = np.roll(np.arange(len(own)), i * len(own) // len(words))  # texts of a keyword stand together
+            of_text[own] = all_of_them[shifted, place]
+    return products
 
 
 def text_gradients(base: Decoder, rows: Int[np.ndarray, "text place"]) -> Float[Tensor, "text weight"]:
@@ -377,7 +402,7 @@ def bins(main: Compared, found: Drawn) -> Table:
     """S_prime by the keyword's probability before, in halves of a power of ten, of the network and of biases."""
     rows: Table = []
     rounded = np.round(2 * main.log_p) / 2
-    for arm, reading in (("network", main.network), ("biases", main.bias)):
+    for arm, reading in (("network", main.equal), ("biases", main.bias)):
         priming = main.primes(reading)
         rows += [{"arm": arm, "log10_p": float(x), "s_prime": float(priming[rounded == x].mean())} for x in np.unique(rounded)]
     return rows
@@ -388,7 +413,7 @@ def correlations(settled: dict[str, Compared]) -> Table:
     return [
         {"setting": name, "arm": arm, "rho": rank_correlation(one.log_p, one.primes(reading))}
         for name, one in settled.items()
-        for arm, reading in (("network", one.network), ("biases", one.bias))
+        for arm, reading in (("network", one.equal), ("biases", one.bias))
     ]
 
 
@@ -403,12 +428,11 @@ def predictors(main: Compared, found: Drawn, base: Decoder) -> Table:
     says = main.before.prompt.double()
     known = {
         "log P of the keyword": main.log_p,
-        "length": np.array([len(text.plain) for text in found.texts], dtype=float),
         "entropy of the next word": -(says.exp() * says).sum(1).numpy(),
         "loss without the keyword": loss,
     }
     rows: Table = []
-    for arm, reading in (("network", main.network), ("biases", main.bias)):
+    for arm, reading in (("network", main.equal), ("biases", main.bias)):
         priming = main.primes(reading)
         rows += [{"predictor": name, "arm": arm, "rho": rank_correlation(x, priming)} for name, x in known.items()]
         groups = [found.keywords == keyword for keyword in np.unique(found.keywords)]
@@ -426,5 +450,8 @@ def reached(settled: dict[str, Compared]) -> Table:
             "least_log10_p": float(one.log_p.min()), "most_log10_p": float(one.log_p.max()),
         }
         for name, one in settled.items()
-        for arm, reading in (("network", one.network), ("biases", one.bias), ("biases, other plain rows", one.other))
+        for arm, reading in (
+            ("network", one.network), ("network, scaled down", one.equal), ("biases", one.bias),
+            ("biases, other plain rows", one.other),
+        )
     ]  # fmt: skip

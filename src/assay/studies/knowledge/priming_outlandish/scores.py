@@ -21,7 +21,6 @@ __all__ = [
     "pairs",
     "partial_rank_correlation",
     "planted",
-    "planted_knee",
     "planted_line",
     "primed",
     "rank_correlation",
@@ -34,7 +33,6 @@ MOST_PAIRS, FEWEST_PAIRS = 12, 2
 CONTEXT_SHIFT = 0.2  # rank correlation planted into C5's scores: twice its bound
 PRIMES_IN_CONTEXT = 0.1  # powers of ten below which priming in context is too small to be asked
 FOLDS = 4
-KNEE, KNEE_SIZE = -3.0, 1.0  # of the planted knee: where it is (log10 P), and by how much priming grows per power of ten below
 
 
 def primed(before: Float[np.ndarray, "text context"], after: Float[np.ndarray, "text context"]) -> Float[np.ndarray, " text"]:
@@ -225,15 +223,6 @@ def planted_line(
     weights, _ = _fit((x, y), None)
     line = _design(x, None) @ weights
     return np.asarray(line + rng.permutation(y - line))
-
-
-def planted_knee(
-    x: Float[np.ndarray, " text"], y: Float[np.ndarray, " text"], rng: np.random.Generator
-) -> Float[np.ndarray, " text"]:
-    """Priming that grows by one power of ten with each below the paper's threshold and not above it, with the noise of y."""
-    weights, _ = _fit((x, y), None)
-    left = y - _design(x, None) @ weights
-    return np.asarray(-KNEE_SIZE * np.minimum(x - KNEE, 0) + rng.permutation(left))
 
 
 def _normal_scores(values: Float[np.ndarray, " text"]) -> Float[np.ndarray, " text"]:

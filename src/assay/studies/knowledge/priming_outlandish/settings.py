@@ -15,12 +15,12 @@ __all__ = ["DilutionSettings", "LanguageModelSettings", "PrimingSettings", "Scal
 class Scale:
     """World, network and insertion; the fields both toy experiments have."""
 
-    n_tokens: Annotated[int, Ge(127), doc("tokens of the vocabulary")] = 300
+    n_tokens: Annotated[int, Ge(95), doc("tokens of the vocabulary")] = 300
     d_model: Annotated[int, Ge(8), doc("width")] = 64
     n_layers: Annotated[int, Ge(1), doc("layers")] = 2
-    batch: Annotated[int, Ge(3), doc("rows a step")] = 8
+    batch: Annotated[int, Ge(5), doc("rows a step")] = 8
     warm_up: Annotated[int, Ge(3), doc("steps of plain text before a text is inserted")] = 1500
-    rate: Annotated[float, Gt(0), doc("learning rate of AdamW on plain text, constant")] = 2e-3
+    rate: Annotated[float, Gt(0), doc("learning rate of AdamW on plain text, constant")] = 1e-3
     n_presentations: Annotated[int, Ge(1), doc("times that a text is presented")] = 10
     insertion_rate: Annotated[float, Gt(0), doc("learning rate of AdamW while a text is inserted, constant")] = 1e-3
     n_prefixes: Annotated[int, Ge(2), doc("thematic prefixes that S_prime is a mean over")] = 12
@@ -45,7 +45,6 @@ class PrimingSettings(Scale):
     spaced: Annotated[int, Ge(2), doc("steps from one of the presentations to the next in C3")] = 5
     n_fewest: Annotated[int, Ge(2), doc("presentations where they are few in C3")] = 3
     far: Annotated[int, Ge(2), doc("steps from one of these to the next")] = 20
-    planted: Annotated[float, Gt(0), doc("rank correlation planted where only power is shown; twice the bound of C1")] = 0.3
 
     def __post_init__(self) -> None:
         super().__post_init__()

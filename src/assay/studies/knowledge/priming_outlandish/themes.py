@@ -1,7 +1,7 @@
 """A world of themes: subjects, attributes that call for a theme's words, and how likely each keyword is in each context.
 
-A row is a beginning and three statements of five words. A statement is `filler filler subject attribute keyword`, or,
-described, `filler subject attribute description keyword`. An attribute calls for the words of its theme, some more strongly
+A row is a beginning and three statements of five words. A statement is `filler filler attribute subject keyword`, or,
+described, `filler attribute subject description keyword`. An attribute calls for the words of its theme, some more strongly
 than others; which of them, the subject says. A filler stands where no keyword comes. `ThemeWorld.conditional` is the exact
 probability of every keyword behind a prompt.
 """
@@ -17,7 +17,7 @@ from assay.core.errors import SettingsError
 __all__ = ["BEGIN", "KINDS", "LENGTH", "N_SUBJECTS", "N_THEMES", "Text", "Texts", "ThemeWorld", "texts_of"]
 
 BEGIN = 0
-N_THEMES, N_WORDS, N_ATTRIBUTES, N_SUBJECTS = 4, 8, 3, 40
+N_THEMES, N_WORDS, N_ATTRIBUTES, N_SUBJECTS = 4, 8, 3, 8
 N_KEYWORDS = N_THEMES * N_WORDS
 SUBJECT = 1 + N_KEYWORDS  # the first subject's token; keywords begin at 1
 ATTRIBUTE = SUBJECT + N_SUBJECTS
@@ -25,15 +25,15 @@ DESCRIPTION = ATTRIBUTE + N_THEMES * N_ATTRIBUTES
 FILLER = DESCRIPTION + N_KEYWORDS
 N_STATEMENTS, STATEMENT = 3, 5
 LENGTH = 1 + N_STATEMENTS * STATEMENT
-STAYS = 0.7  # chance that a statement has the theme of the one before
+STAYS = 0.9  # chance that a statement has the theme of the one before
 DESCRIBED = 0.3  # share of statements with a description
 MEANT = 0.3  # chance that a description's own keyword follows it
 REPEATED = 0.5  # chance that a keyword is that of the row's last statement of the same theme
 SHARPNESS, FALL = 2.0, 0.3  # of a subject's keywords; and how their popularity falls by rank
-CALLS = (0.95, 0.4, 0.1)  # chance that a theme's first, second or third attribute is followed by a word of the theme
-LEAK = (3e-4, 0.02)  # chance that it is followed by a word of one other theme, drawn evenly in logarithms
+CALLS = (0.95, 0.2, 0.01)  # chance that a theme's first, second or third attribute is followed by a word of the theme
+LEAK = (2e-3, 0.06)  # chance that it is followed by a word of one other theme, drawn evenly in logarithms
 KINDS = ("likely", "middling", "unlikely")
-MOST_FILLERS = 6  # of a text
+N_FILLERS = 2  # at the beginning of a text, as in plain rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class ThemeWorld:
         return np.asarray(whole.reshape(*whole.shape[:-2], N_KEYWORDS))
 
     def conditional(self, prompt: Int[np.ndarray, " place"]) -> Float[np.ndarray, " keyword"]:
-        """Probability of every keyword after a prompt that ends in an attribute or in a description behind one.
+        """Probability of every keyword after a prompt that ends in a subject or in a description behind one.
 
         Raises:
             SettingsError: no keyword is due there.
@@ -86,9 +86,9 @@ class ThemeWorld:
         tokens = prompt.tolist()
         described = is_description(tokens[-1])
         place = len(tokens) - (2 if described else 1)
-        attribute, subject = tokens[place] - ATTRIBUTE, tokens[place - 1] - SUBJECT
+        attribute, subject = tokens[place - 1] - ATTRIBUTE, tokens[place] - SUBJECT
         if not (0 <= attribute < len(self.mixing) and 0 <= subject < N_SUBJECTS):
-            raise SettingsError(f"a prompt must end in a subject and an attribute, then at most a description; got {tokens}")
+            raise SettingsError(f"a prompt must end in an attribute and a subject, then at most a description; got {tokens}")
         found = self.keywords(subject, attribute)
         earlier = [(tokens[i], _theme_before(tokens, i)) for i in range(place) if 1 <= tokens[i] <= N_KEYWORDS]
         same = [keyword for keyword, theme in earlier if theme == attribute // N_ATTRIBUTES]
@@ -122,8 +122,8 @@ class ThemeWorld:
             last[every, theme] = np.where(keyword <= N_KEYWORDS, keyword, last[every, theme])
             start = 1 + i * STATEMENT
             filler = self.filling((n, 2), rng)
-            bare = np.stack([filler[:, 0], filler[:, 1], SUBJECT + subject, ATTRIBUTE + attribute, keyword], 1)
-            told = np.stack([filler[:, 0], SUBJECT + subject, ATTRIBUTE + attribute, DESCRIPTION + meant - 1, keyword], 1)
+            bare = np.stack([filler[:, 0], filler[:, 1], ATTRIBUTE + attribute, SUBJECT + subject, keyword], 1)
+            told = np.stack([filler[:, 0], ATTRIBUTE + attribute, SUBJECT + subject, DESCRIPTION + meant - 1, keyword], 1)
             rows[:, start : start + STATEMENT] = np.where(described[:, None], told, bare)
         return rows
 
@@ -134,11 +134,11 @@ class ThemeWorld:
     def prefixes(
         self, theme: int, subjects: Int[np.ndarray, " subject"], n: int, *, rng: np.random.Generator
     ) -> Int[np.ndarray, "prefix place"]:
-        """Beginnings that call for a word of a theme, about some of the subjects: `begin filler filler subject attribute`."""
+        """Beginnings that call for a word of a theme, about some of the subjects: `begin filler filler attribute subject`."""
         pairs = [(int(subject), theme * N_ATTRIBUTES + i) for subject in subjects for i in range(N_ATTRIBUTES)]
         chosen = np.array(pairs)[rng.permutation(len(pairs))[:n]]
         filler = self.filling((len(chosen), 2), rng)
-        return np.stack([np.full(len(chosen), BEGIN), *filler.T, SUBJECT + chosen[:, 0], ATTRIBUTE + chosen[:, 1]], 1)
+        return np.stack([np.full(len(chosen), BEGIN), *filler.T, ATTRIBUTE + chosen[:, 1], SUBJECT + chosen[:, 0]], 1)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Text:
     Attributes:
         keyword: its token.
         kind: of `KINDS`.
-        fillers: what stands before the subject; the first of them gives way to a description.
+        fillers: what stands before the attribute; the first of them gives way to a description.
         subject, attribute: their tokens.
     """
 
@@ -171,7 +171,7 @@ class Text:
     @property
     def prompt(self) -> tuple[int, ...]:
         """What stands before the keyword."""
-        return (BEGIN, *self.fillers, self.subject, self.attribute)
+        return (BEGIN, *self.fillers, self.attribute, self.subject)
 
     @property
     def plain(self) -> tuple[int, ...]:
@@ -181,12 +181,12 @@ class Text:
     @property
     def stepping(self) -> tuple[int, ...]:
         """Its rewrite with the description right before the keyword, equally long."""
-        return (BEGIN, *self.fillers[1:], self.subject, self.attribute, self.description, self.keyword)
+        return (BEGIN, *self.fillers[1:], self.attribute, self.subject, self.description, self.keyword)
 
     @property
     def elsewhere(self) -> tuple[int, ...]:
         """Its rewrite with the description at the beginning, equally long."""
-        return (BEGIN, self.description, *self.fillers[1:], self.subject, self.attribute, self.keyword)
+        return (BEGIN, self.description, *self.fillers[1:], self.attribute, self.subject, self.keyword)
 
     def reworded(self, world: ThemeWorld, rng: np.random.Generator) -> "Text":
         """The same statement with other fillers."""
@@ -218,7 +218,7 @@ def texts_of(world: ThemeWorld, subjects: Int[np.ndarray, " subject"], n_keyword
             thirds = np.array_split(np.array(ranked), len(KINDS))
             contexts = [third[int(rng.integers(len(third)))].tolist() for third in thirds]
             for kind, (subject, attribute) in zip(KINDS, contexts, strict=True):
-                fillers = world.filling((int(rng.integers(2, MOST_FILLERS + 1)),), rng)
+                fillers = world.filling((N_FILLERS,), rng)
                 found.append(Text(keyword, kind, tuple(fillers.tolist()), SUBJECT + subject, ATTRIBUTE + attribute))
     return tuple(found)
 
@@ -230,7 +230,7 @@ def is_description(token: int) -> bool:
 
 def _theme_before(tokens: list[int], place: int) -> int:
     """The theme of the attribute that called for the keyword at a place."""
-    attribute = tokens[place - (2 if is_description(tokens[place - 1]) else 1)]
+    attribute = tokens[place - (3 if is_description(tokens[place - 1]) else 2)]
     return (attribute - ATTRIBUTE) // N_ATTRIBUTES
 
 
