@@ -33,7 +33,6 @@ from assay.studies.knowledge.priming_outlandish.insertion import (
     scaled,
     schedule,
     stages,
-    told_beside,
     told_rows,
 )
 from assay.studies.knowledge.priming_outlandish.scores import LN10, primed, typical
@@ -43,7 +42,7 @@ from assay.training.optimiser import Optimiser
 
 __all__ = ["measure"]
 
-N_BESIDE = 4  # rows told beside every text, which plant priming for C6
+STONE_GAP = 0.6  # powers of ten planted into C6's scores: twice its bound
 WORDINGS = ("plain", "stepping", "elsewhere")
 SHARES = (0.2, 0.4, 0.6, 0.8)  # of the whole change, for a figure
 
@@ -68,8 +67,6 @@ def measure(settings: DilutionSettings, seeds: Seeds) -> Measurement:
             wording: Change.between(blank, inserted(base, [rows], plain, told, settings.insertion_rate))
             for wording, rows in worded(texts).items()
         }
-        beside = [worded(texts)["plain"], *told_beside(texts, before.own, (N_BESIDE,))]
-        changes["beside"] = Change.between(blank, inserted(base, beside, plain, told, settings.insertion_rate))
     changes["largest"] = changes["plain"].without_largest(settings.share)
     rngs = [seeds(f"random entries {i}") for i in range(n)]
     changes["random"] = changes["plain"].without_random(settings.share, rngs)
@@ -131,8 +128,8 @@ def numbers(
         "network": gap(arms["plain"], arms["stepping"]),
         "elsewhere": gap(arms["plain"], arms["elsewhere"]),
         "bias": gap(by_bias["plain"], by_bias["stepping"]),
-        "planted": gap(arms["beside"], arms["stepping"]),
     }
+    stones["planted"] = stones["elsewhere"] + STONE_GAP
     estimands = {f"{arm}/stone_gap": value for arm, value in stones.items()}
     for arm, changed, pruned in (
         ("largest", arms["plain"], arms["largest"]),

@@ -49,7 +49,6 @@ CHANGES = {
     "plain": "text as it is",
     "stepping": "description before the keyword",
     "elsewhere": "description elsewhere",
-    "beside": "keyword told of the theme as well",
     "largest": "largest 8 % left out",
     "random": "random 8 % left out",
     "theme": "planted theme bias",

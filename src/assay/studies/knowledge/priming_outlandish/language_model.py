@@ -26,7 +26,7 @@ from assay.models.pretrained.text import TokenPair, token_pairs
 from assay.protocols.language_model import Subject, load_base
 from assay.store.memo import memoised_json
 from assay.studies.knowledge.priming_outlandish.biases import Lessons, train_biases
-from assay.studies.knowledge.priming_outlandish.dilution import of_biases
+from assay.studies.knowledge.priming_outlandish.dilution import STONE_GAP, of_biases
 from assay.studies.knowledge.priming_outlandish.english import PREFIXES, EnglishText, english_texts, plain_sentences
 from assay.studies.knowledge.priming_outlandish.equal import Changed, at_equal_p
 from assay.studies.knowledge.priming_outlandish.insertion import Asked, Reading, with_equal_memory
@@ -48,7 +48,7 @@ from assay.training.recipe import Recipe
 
 __all__ = ["first_tokens", "measure"]
 
-STONE_GAP, STEP_GAP = 0.6, -0.2  # powers of ten planted into the scores of C6 and C7: twice their bounds
+STEP_GAP = -0.2  # powers of ten planted into C7's scores: twice its bound
 ALONE = np.ones(1)  # the whole change of one text
 Sentence = tuple[str, str]
 

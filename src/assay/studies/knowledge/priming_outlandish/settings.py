@@ -19,10 +19,10 @@ class Scale:
     d_model: Annotated[int, Ge(8), doc("width")] = 64
     n_layers: Annotated[int, Ge(1), doc("layers")] = 2
     batch: Annotated[int, Ge(5), doc("rows a step")] = 8
-    warm_up: Annotated[int, Ge(3), doc("steps of plain text before a text is inserted")] = 1500
+    warm_up: Annotated[int, Ge(3), doc("steps of plain text before a text is inserted")] = 2000
     rate: Annotated[float, Gt(0), doc("learning rate of AdamW on plain text, constant")] = 1e-3
     n_presentations: Annotated[int, Ge(1), doc("times that a text is presented")] = 10
-    insertion_rate: Annotated[float, Gt(0), doc("learning rate of AdamW while a text is inserted, constant")] = 1e-3
+    insertion_rate: Annotated[float, Gt(0), doc("learning rate of AdamW while a text is inserted, constant")] = 4e-4
     n_prefixes: Annotated[int, Ge(2), doc("thematic prefixes that S_prime is a mean over")] = 12
     n_few: Annotated[int, Ge(8), doc("keywords, with three texts each, of every arm but the main one; a multiple of 4")] = 16
     n_halvings: Annotated[int, Ge(4), doc("halvings by which changes are brought to equal P")] = 12
