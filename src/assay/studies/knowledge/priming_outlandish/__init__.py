@@ -81,7 +81,8 @@ STUDY = Study(
             "D2",
             "Correlations are judged as the excess over biases of a frozen network: one context-free bias a word, trained on "
             "the same texts at equal median S_mem, shows a negative correlation and a threshold as well. Where no rate makes "
-            "biases memorise as much, the network's change is scaled down as a whole to what they reach.",
+            "biases memorise as much, the network's change is scaled down as a whole to what they reach. Inserted "
+            "2.5 times as fast and scaled down so, two pilot worlds had an excess that was lower by 0.15 and 0.30.",
         ),
         Departure(
             "D3",

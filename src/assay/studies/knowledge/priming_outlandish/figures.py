@@ -47,12 +47,16 @@ PRIMING_FIGURES = (
 
 CHANGES = {
     "plain": "text as it is",
-    "stepping": "description before the keyword",
+    "stepping": "stepping stone",
     "elsewhere": "description elsewhere",
-    "largest": "largest 8 % left out",
-    "random": "random 8 % left out",
-    "theme": "planted theme bias",
-    "pruned theme": "planted, largest 8 % left out",
+    "largest": "largest left out",
+    "random": "random left out",
+    "theme": "planted",
+    "pruned theme": "planted, pruned",
+    "plain, times 0.2": "× 0.2",
+    "plain, times 0.4": "× 0.4",
+    "plain, times 0.6": "× 0.6",
+    "plain, times 0.8": "× 0.8",
 }
 
 DILUTION_FIGURES = (
@@ -60,9 +64,10 @@ DILUTION_FIGURES = (
         "frontier",
         "Priming beside memory",
         "Median priming of each change of weights beside what the keyword gained after the text's original prompt. What only "
-        "makes a smaller step lies on the line of plain changes scaled down.",
+        "makes a smaller step lies on the line of plain changes scaled down, × 0.2 to × 0.8. Planted: a bias of the theme, "
+        "which the largest 8 % hold.",
         Scatter("frontier", x="s_mem", y="s_prime", label="arm", x_label="gain after the original prompt, powers of ten",
-                y_label="S_prime, powers of ten"),
+                y_label="S_prime, powers of ten", x_scale="log", y_scale="log"),
         names=CHANGES,
     ),
     Figure(
