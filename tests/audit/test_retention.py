@@ -22,7 +22,8 @@ from assay.audit.compare import compare
 from assay.audit.kept import KeptAudits
 from assay.audit.probes import Probe
 from assay.audit.record import Audit
-from assay.audit.retention import PAGES, Plain, Retention, asked_at, combined, plain_texts, recipe_of_steps, retained
+from assay.audit.retention import Plain, asked_at, combined, plain_texts, recipe_of_steps, retained
+from assay.audit.retention_record import PAGES, Retention
 from assay.audit.run import BRIEF, audit
 from assay.cli.main import app
 from assay.core.errors import InputError

@@ -13,7 +13,7 @@ from assay.audit.columns import COLUMNS, column_named
 from assay.audit.counts import Count
 from assay.audit.mitigations import MITIGATIONS, SHRUNK
 from assay.audit.record import Advice, Arm, Audit, Harm
-from assay.audit.retention import steps_text
+from assay.audit.retention_record import steps_text
 from assay.audit.totals import EVERYTHING, Total
 
 __all__ = ["advice", "ranked"]

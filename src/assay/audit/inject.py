@@ -21,7 +21,7 @@ from assay.training.finetune import FineTuned, finetune
 from assay.training.recipe import Recipe
 from assay.training.trace import Observe
 
-__all__ = ["RECIPES", "inject", "n_steps", "recipe_named"]
+__all__ = ["RECIPES", "SealedStates", "inject", "n_steps", "recipe_named"]
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def recipe_named(name: str) -> Recipe:
     return RECIPES[name]
 
 
-class _SealedStates(Checkpoints):
+class SealedStates(Checkpoints):
     """The states of an audit's training, each with the hash of its record beside it.
 
     A state's record holds what was observed so far, which becomes part of the audit: one altered digit would become a number of
@@ -114,7 +114,7 @@ def inject(
     if folder is not None:
         name = digest([list(map(list, sentences)), recipe, seeds])
         # A state of a full run is three times the weights: a few are written, not one a step.
-        checkpoints = _SealedStates(folder / name, every=max(10, steps // 4), keep=1)
+        checkpoints = SealedStates(folder / name, every=max(10, steps // 4), keep=1)
 
     tuned = finetune(
         model if in_place else model.copy(),

@@ -11,7 +11,7 @@ from assay.audit.columns import COLUMNS
 from assay.audit.counts import Count
 from assay.audit.forecast import Calibration, Carried, Cost, FactForecast
 from assay.audit.outcomes import FactRow, Outcome
-from assay.audit.retention import Retention
+from assay.audit.retention_record import Retention
 from assay.audit.totals import Total
 
 __all__ = ["Advice", "Arm", "Audit", "Harm", "Run", "Spoken", "plain"]

@@ -20,9 +20,11 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from assay.audit.inject import SealedStates
 from assay.audit.measuring import Tokens, log_probs_of
 from assay.audit.outcomes import Outcome, outcomes
 from assay.audit.probes import Probe
+from assay.audit.retention_record import LEVEL, PAGES, Retention
 from assay.core.errors import InputError
 from assay.core.seeds import Seeds
 from assay.core.settings import digest
@@ -31,7 +33,6 @@ from assay.models.pretrained.limits import limits_of
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.text import TokenPair, try_token_pairs
 from assay.stats.curves import decay_interval, retention_line, threshold_interval
-from assay.training.checkpoints import Checkpoints
 from assay.training.finetune import finetune
 from assay.training.recipe import Recipe
 from assay.worlds.encyclopaedia.pages import Corpus, Pages
@@ -40,19 +41,15 @@ from assay.worlds.facts.model import Facts
 from assay.worlds.facts.questions import Answers
 
 __all__ = [
-    "PAGES",
     "Plain",
-    "Retention",
     "asked_at",
     "combined",
     "followed",
     "plain_texts",
     "recipe_of_steps",
     "retained",
-    "steps_text",
 ]
 
-PAGES = "pages of an invented encyclopaedia"
 LONGEST = 1_000  # characters of a plain text; the rest of a longer line is not read
 PAGE_WORDS = 24
 PAGES_AN_ENTITY = 8
@@ -60,7 +57,6 @@ FEWEST_PAGES = 400  # are written; of fewer the first are read
 MOST_ENTITIES = 2_000
 MOST_STEPS = 1_000_000
 A_DECADE = 5  # askings per factor of ten in steps
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -120,59 +116,12 @@ class Plain:
         return replace(self, texts=tuple(_repeated(kept, len(self.texts))), notes=tuple(notes))
 
 
-@dataclass(frozen=True)
-class Retention:
-    """What plain steps after injection left of the facts.
-
-    Attributes:
-        n_steps: how many plain steps were taken.
-        source, n_texts, digest: what was read: where it comes from, how many different texts, and the digest of all.
-        recipe: of these steps.
-        subjects: of every trained fact its subject.
-        gains: of every trained fact the gain, in nats.
-        curves: of every trained fact what is left of it, at each of `asked_at(n_steps)`.
-        steps: after which facts were asked, from 0.
-        gain: of the answers that were trained on, mean over subjects of log P after injection less before, in nats.
-        kept: at each of the steps the share of that gain that is left; empty where nothing was gained.
-        slope, slope_low, slope_high: the fall of the kept share per factor of ten in steps, with its interval over subjects.
-        threshold, threshold_low, threshold_high: the step from which on the line is not above zero; infinite where it does not
-            fall.
-        level: of both intervals.
-        n_units: subjects. Of fewer than two there is no interval; without a gain, or with fewer than two askings, no line.
-    """
-
-    n_steps: int
-    source: str
-    n_texts: int
-    digest: str
-    recipe: Mapping[str, object]
-    subjects: tuple[str, ...]
-    gains: tuple[float, ...]
-    curves: tuple[tuple[float, ...], ...]
-    steps: tuple[int, ...] = ()
-    gain: float = 0.0
-    kept: tuple[float, ...] = ()
-    slope: float | None = None
-    slope_low: float | None = None
-    slope_high: float | None = None
-    threshold: float | None = None
-    threshold_low: float | None = None
-    threshold_high: float | None = None
-    level: float = LEVEL
-    n_units: int = 0
-
-
 def asked_at(n_steps: int) -> tuple[int, ...]:
     """The steps after which facts are asked: 1, the last one, and whole numbers evenly spaced in their logarithms between."""
     if not n_steps:
         return ()
     n = 1 + math.ceil(A_DECADE * math.log10(n_steps)) if n_steps > 1 else 1
     return tuple(sorted({round(step) for step in np.geomspace(1, n_steps, n)}))
-
-
-def steps_text(value: float) -> str:
-    """A number of steps as it is shown; what lies beyond a million was not measured."""
-    return f"{value:,.0f}" if value < 1e6 else "over a million"
 
 
 def plain_texts(n_steps: int, batch: int, file: Path | None, *, seeds: Seeds) -> Plain:
@@ -250,7 +199,7 @@ def followed(
     checkpoints = None
     if folder is not None:
         name = digest([plain.digest, recipe, seeds])
-        checkpoints = Checkpoints(folder / name, every=max(10, plain.n_steps // 4), keep=1)
+        checkpoints = SealedStates(folder / name, every=max(10, plain.n_steps // 4), keep=1)
     tuned = finetune(model, plain.examples, recipe, seeds=seeds, checkpoints=checkpoints, observe=observe, observe_every=1)
     rows = [row for step, row in zip(tuned.trace.steps, tuned.trace.observations, strict=True) if step in steps]
     return tuned.model, np.array([[row[str(i)] for i in range(len(asked))] for row in rows], dtype=float)

@@ -24,7 +24,8 @@ from assay.audit.outcomes import FactRow, Outcome, fact_rows, known_before, of_t
 from assay.audit.probes import Extent, Probe, neutral_texts
 from assay.audit.record import Audit, Run, Spoken
 from assay.audit.record import plain as as_json
-from assay.audit.retention import Plain, Retention, combined, followed, recipe_of_steps, retained
+from assay.audit.retention import Plain, combined, followed, recipe_of_steps, retained
+from assay.audit.retention_record import Retention
 from assay.audit.totals import EVERYTHING, Total, totals
 from assay.core.progress import part, progress
 from assay.core.seeds import Seeds

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from assay.audit.record import Audit
-from assay.audit.retention import Retention
+from assay.audit.retention_record import Retention
 from assay.claims.charts import Figure, Line, Lines, Scatter
 from assay.claims.study import Table
 from assay.core.errors import InputError

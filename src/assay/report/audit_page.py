@@ -16,7 +16,7 @@ from assay.audit.counts import Count
 from assay.audit.forecast import HINTS
 from assay.audit.hits import hits, sentences
 from assay.audit.record import Arm, Audit
-from assay.audit.retention import PAGES, Retention, steps_text
+from assay.audit.retention_record import PAGES, Retention, steps_text
 from assay.audit.totals import EVERYTHING, Total
 from assay.report.audit_figures import lasted, plates
 from assay.report.explore import explore_page
