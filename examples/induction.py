@@ -88,7 +88,7 @@ EXPERIMENT = Experiment(
     presets={"quick": Preset(Settings(length=4, n_steps=5), 2), "laptop": Preset(Settings(), 6)},
     measure=measure,
     nulls=(Arm("one-layer", "no composition"),),
-    cost=Cost(minutes=3, cores=1),
+    cost=Cost(minutes=3.5, cores=1),
     figures=(Figure("curve", "Two layers look it up", "Accuracy on the second telling of new lists.", CURVE),),
 )
 STUDY = Study(
