@@ -70,8 +70,9 @@ STUDY = Study(
         Departure(
             "D1",
             "A fact is judged by its level, log P after its subject less that of the same value after a subject never told. A "
-            "table of word pairs, which cannot know the subject, has the paper's own numbers: effectivity, larger for "
-            "duplicates and small batches, and retainability with R² of 0.7 to 0.95. Its levels are zero.",
+            "table of word pairs, which cannot know the subject, had the paper's own numbers in trials at higher rates: "
+            "effectivity, larger for duplicates and small batches, and retainability with R² of 0.7 to 0.95. Its levels are "
+            "zero at any rate.",
         ),
         Departure(
             "D2",
