@@ -15,7 +15,7 @@ from assay.models.pretrained.tiny import tiny_language_model
 from assay.protocols.language_model import load_base
 from assay.studies.knowledge.factual_knowledge_acquisition import language_model as study
 from assay.studies.knowledge.factual_knowledge_acquisition.claims import LANGUAGE_MODEL
-from assay.studies.knowledge.factual_knowledge_acquisition.passages import LM_GROUPS, N_FACTS, invented
+from assay.studies.knowledge.factual_knowledge_acquisition.passages import LM_GROUPS, N_FACTS, _dealt, invented
 from assay.studies.knowledge.factual_knowledge_acquisition.settings import LanguageModelSettings
 
 QUICK = LANGUAGE_MODEL.presets["quick"].settings
@@ -47,6 +47,15 @@ def test_passages_are_of_their_group_and_pages_do_not_mention_them() -> None:
     own, dealt = (np.array(some)[:8] for some in (PASSAGES.values, PASSAGES.dealt))
     assert (own != dealt).mean() > 0.9
     assert all(sorted(a) == sorted(b) for a, b in zip(own.T.tolist(), dealt.T.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("targets", "own"), [("aabcdefg", 0), ("aaaabbbb", 0), ("aaaaabcd", 2), ("aaaaaaaa", 8)])
+def test_of_items_with_one_target_none_gets_it_back_as_long_as_there_are_others(targets: str, own: int) -> None:
+    values = [(one,) for one in (*targets, "x", "y")]  # the last two are never told, and keep theirs
+    dealt = [one for (one,) in _dealt(values, len(targets), np.random.default_rng(0), tries=2_000)]
+    assert sorted(dealt[:-2]) == sorted(targets)
+    assert dealt[-2:] == ["x", "y"]
+    assert sum(a == b for a, b in zip(dealt[:-2], targets, strict=True)) == own
 
 
 def test_an_item_every_second_step_and_time_between_two_exposures() -> None:
