@@ -104,6 +104,6 @@ class LanguageModelSettings(ModelSettings):
 
     n_texts: Annotated[int, Ge(20), doc("texts that Alice's model reads once")] = 600
     n_other: Annotated[int, Ge(4), doc("other texts that a copy is fine-tuned on")] = 300
-    batch: Annotated[int, Ge(1), doc("texts a step")] = 4
+    batch: Annotated[int, Ge(1), doc("texts a step")] = 8
     rate: Annotated[float, Gt(0), doc("learning rate of AdamW, constant")] = 5e-5
     planted: Annotated[float, Gt(0), doc("rank correlation planted into losses that know nothing of the order")] = 0.08
