@@ -54,6 +54,7 @@ def test_messages_name_only_options_that_their_commands_have() -> None:
     root = typer.main.get_command(app)
     commands = dict(root.commands)  # type: ignore[attr-defined]
     wanted = {name: commands[name] for name in ("audit", "exposure", "provenance", "report")} | commands["facts"].commands
+    wanted |= commands["grade"].commands
     options = {name: {option for parameter in command.params for option in parameter.opts} for name, command in wanted.items()}
     named = {
         folder: {
@@ -69,4 +70,6 @@ def test_messages_name_only_options_that_their_commands_have() -> None:
     assert {"--audit"} <= options["report"]  # of audits that are kept
     assert {"--assume-shuffled"} <= options["provenance"]
     assert {"--field"} <= options["exposure"]
-    assert named["audit"] - {"--audit", "--assume-shuffled", "--field"} <= options["audit"]
+    assert {"--prompt-field", "--correct-field"} <= options["pass-at-k"]
+    elsewhere = {"--audit", "--assume-shuffled", "--field", "--prompt-field", "--correct-field"}
+    assert named["audit"] - elsewhere <= options["audit"]
