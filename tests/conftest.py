@@ -1,14 +1,17 @@
 """One thread a worker; what the general rooms' functions say of arrays is checked while the tests run.
 
+Nothing is read from or written to a store of the user's: what names no store has one of this session's, shared by its workers.
 One thread, because results may depend on the number of threads, and two cores are shared by two workers.
 """
 
 import os
+from collections.abc import Iterator
 from typing import Any, Self, get_args, get_origin
 
 import hypothesis
 import jaxtyping
 import numpy as np
+import pytest
 from beartype import BeartypeConf, FrozenDict, beartype
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -41,3 +44,12 @@ def jaxtyped_where_arrays(*, typechecker: Any) -> Any:
 # The hook must stand before the first import of these rooms: pytest reads this file first, in every worker.
 jaxtyping.jaxtyped = jaxtyped_where_arrays
 jaxtyping.install_import_hook([f"assay.{room}" for room in ROOMS], f"sys.modules[{__name__!r}].checked")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def store_of_the_session(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[None]:
+    """A folder of no project and no user, for stores and memoised steps that name none."""
+    base = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_STORE", str((base.parent if hasattr(request.config, "workerinput") else base) / "store"))
+        yield

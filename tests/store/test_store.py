@@ -200,6 +200,7 @@ def test_the_default_folder_is_named_by_the_environment(monkeypatch: pytest.Monk
     with Store.open() as store:
         assert store.folder == tmp_path / "there"
     monkeypatch.delenv("ASSAY_STORE")
+    monkeypatch.chdir(tmp_path)  # a project above, such as this one after a command was run in it, has a store of its own
     assert default_folder().name == "assay"
 
 
