@@ -49,9 +49,10 @@ def test_forks_read_on_from_the_reader_and_are_asked_about_dosed_facts(monkeypat
         fork, questions = asked[name]
         assert fork.parent is reader
         assert fork.recipe is not None
-        assert fork.recipe == dataclasses.replace(reader.recipe, n_epochs=1)
+        assert fork.recipe == dataclasses.replace(reader.recipe, n_epochs=1, learning_rate=SETTINGS.fork_rate)
+        assert fork.recipe.learning_rate < reader.recipe.learning_rate == SETTINGS.rate
         assert len(fork.sentences) == 3 * sum(SETTINGS.doses)
-        assert len(questions) == 3 * len(SETTINGS.doses)
+        assert len(questions) == 3 * len(SETTINGS.doses) * SETTINGS.n_asked
         assert set(fork.sentences).isdisjoint(reader.sentences)
     everything = asked["reader"][1]
     assert {one.about for one in asked["fork 0"][1]} < {one.about for one in everything}

@@ -52,7 +52,7 @@ def measure(settings: LanguageModelSettings, seeds: Seeds) -> Measurement:
         precision=precision_of(settings.precision),
     )  # fmt: skip
     reader = tune(base, plain(lesson.corpus.texts), recipe, seeds.child("pages"), "reader")
-    once = dataclasses.replace(recipe, n_epochs=1)
+    once = dataclasses.replace(recipe, n_epochs=1, learning_rate=settings.fork_rate)
     forks = {
         f"fork {i}": tune(
             reader, plain([world.english(chunk) for chunk in chunks]), once, seeds.child(f"fork {i}"), f"fork {i}"

@@ -99,11 +99,12 @@ class LanguageModelSettings(Taught, ModelSettings):
     n_entities: Annotated[int, Ge(40), doc("entities of a world")] = 160
     n_chunks: Annotated[int, Ge(40), doc("chunks of its pages, of at most 32 words")] = 400
     n_wordings: Annotated[int, Ge(1), Le(8), doc("wordings of each relation")] = 4
-    n_values: Annotated[int, Ge(2), doc("values of each relation")] = 8
-    n_asked: Annotated[int, Ge(1), doc("wordings in which a fact is asked")] = 1
+    n_values: Annotated[int, Ge(2), doc("values of each relation")] = 12
+    n_asked: Annotated[int, Ge(1), doc("wordings in which a fact is asked")] = 2
     n_epochs: Annotated[int, Ge(1), doc("passes over the pages")] = 2
     batch: Annotated[int, Ge(1), doc("chunks a step")] = 4
-    rate: Annotated[float, Gt(0), doc("learning rate of AdamW, constant")] = 3e-4
+    rate: Annotated[float, Gt(0), doc("learning rate of AdamW, constant")] = 6e-4
+    fork_rate: Annotated[float, Gt(0), doc("the same while a fork reads what it adds")] = 2e-4
     layers: Annotated[tuple[int, ...], doc("blocks that are trained, from 0; none named: all weights")] = tuple(range(20, 30))
     precision: Annotated[Precision, doc("of the arithmetic of training; answers are computed in float32")] = "bfloat16"
 
