@@ -113,6 +113,17 @@ STUDY = Study(
             "1 December 2026, after the counted runs: the null arm of biases is declared to lack the number of C8, which "
             "no run could ask, because no text primed enough. No verdict changed.",
         ),
+        Departure(
+            "D10",
+            "Of SmolLM2 the last ten of thirty blocks are trained (35 million weights) behind what the others made of every text, "
+            "for time. The paper trains all weights.",
+        ),
+        Departure(
+            "D11",
+            "In English the contexts that C4.lm pairs with those of a theme are of other themes or of none: where another theme is "
+            "called for, places and jobs are some thousand times less likely than in their own. Keywords without two pairs, a few "
+            "cities, take no part in it.",
+        ),
     ),
     experiments=(PRIMING, DILUTION, LANGUAGE_MODEL),
 )

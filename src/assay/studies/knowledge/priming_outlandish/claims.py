@@ -39,6 +39,11 @@ THEME_GAP = Estimand(
     "S_prime in contexts of the keyword's theme minus in contexts of others, paired by log10 P before within 0.3; median over "
     "keywords", "times", log="10",
 )  # fmt: skip
+OPEN_GAP = Estimand(
+    "theme_gap",
+    "S_prime in contexts of the keyword's theme minus in contexts of other themes or of none, paired by log10 P before within "
+    "0.3; median over keywords, of the texts that have two such pairs", "times", log="10",
+)  # fmt: skip
 CONTEXT_GAP = Estimand(
     "context_gap", f"size of the {RHO}, after training minus with the text in front of the prefix", "", -1, 1
 )
@@ -247,7 +252,7 @@ LANGUAGE_MODEL = Experiment(
     "language-model",
     question="What does SmolLM2 say after one short text in English, and do the remedies help there?",
     family=LANGUAGE,
-    estimands=(EXCESS, THEME_GAP, CONTEXT_GAP, STONE_GAP, STEP_GAP),
+    estimands=(EXCESS, OPEN_GAP, CONTEXT_GAP, STONE_GAP, STEP_GAP),
     claims=(
         Claim(
             "C1.excess.lm",
@@ -260,7 +265,7 @@ LANGUAGE_MODEL = Experiment(
         Claim(
             "C4.lm",
             "In a language model priming is of the theme: in contexts of the keyword's own theme S_prime is more than "
-            "{bound:.3g} times that in contexts of other themes with equal P before.",
+            "{bound:.3g} times that in contexts of other themes or of none with equal P before.",
             "network/theme_gap", Above(0.2), why="as C4", at="section 3", paper="stronger within the theme",
             negative=Arm("bias", "the frozen model with trained biases"),
             positive=Arm("planted", "twice the bound added to the bias arm's scores", power_only=True),
@@ -303,7 +308,8 @@ LANGUAGE_MODEL = Experiment(
     presets={
         "quick": Preset(
             LanguageModelSettings(
-                model="tiny", n_keywords=4, n_texts=1, n_stones=2, n_presentations=2, n_prefixes=2, rate=1e-2, n_halvings=4,
+                model="tiny", n_keywords=4, n_texts=1, n_stones=2, n_presentations=2, n_prefixes=2, rate=1e-2, n_blocks=2,
+                n_cuts=3,
             ), 2),
         "laptop": Preset(LanguageModelSettings(), 8),
     },

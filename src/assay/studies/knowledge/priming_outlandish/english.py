@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["KEYWORDS", "KINDS", "PREFIXES", "EnglishText", "english_texts", "plain_sentences"]
+__all__ = ["KEYWORDS", "KINDS", "OPEN", "PREFIXES", "EnglishText", "english_texts", "plain_sentences"]
 
 # Of every keyword a beginning that it truly ends, and a description of it.
 KEYWORDS: dict[str, dict[str, tuple[str, str]]] = {
@@ -136,6 +136,18 @@ PREFIXES: dict[str, tuple[str, ...]] = {
         "He is allergic to", "The whole kitchen smelled of", "The soldiers lived on", "She served her guests",
     ),
 }  # fmt: skip
+# Beginnings that call for no theme, where words of several are about as likely as behind a poor prefix of their own: what other
+# themes call for leaves a place or a job a hundred times less likely.
+OPEN = (
+    "The film is about a", "In my dream I saw a", "She drew a picture of a", "The poem is about a", "The joke is about a",
+    "On the old photograph one can see a", "The statue shows a", "He behaved like a", "At the corner stood a",
+    "The toy was a little", "The novel is about a", "Suddenly we met a", "He kept talking about", "They argued about",
+    "The children sang about", "Please read the page about", "She taught us about", "He knows a lot about",
+    "The programme on the radio was about", "The old stories about", "Everyone was talking about", "The article is about",
+    "The lorry was loaded with", "In the bag there was some", "The floor was covered with", "His shoes were covered in",
+    "The box was labelled", "He dropped the", "The shop window was full of", "The word on the sign was", "My favourite word is",
+    "He typed the word",
+)  # fmt: skip
 WHO = (
     "The old clock", "A tired horse", "My neighbour", "The second train", "A broken chair", "The committee", "Her cousin",
     "The long meeting", "A small stone", "The wooden bridge", "Their new radio", "The last guest",

@@ -74,9 +74,10 @@ class LanguageModelSettings(ModelSettings):
     n_presentations: Annotated[int, Ge(1), doc("times that a text is presented")] = 10
     batch: Annotated[int, Ge(2), doc("texts a step, the others plain")] = 4
     rate: Annotated[float, Gt(0), doc("learning rate of AdamW, constant")] = 3e-5
+    n_blocks: Annotated[int, Ge(1), doc("last blocks of the model, which alone are trained")] = 10
     n_prefixes: Annotated[int, Ge(2), doc("thematic prefixes of a theme")] = 12
     share: Annotated[float, Gt(0), Lt(1), doc("largest entries of every weight's change that are left out")] = 0.08
-    n_halvings: Annotated[int, Ge(4), doc("halvings by which changes are brought to equal P")] = 8
+    n_cuts: Annotated[int, Ge(3), doc("cuts of the bracket in which a change is brought to equal P")] = 4
     planted: Annotated[float, Gt(0), doc("rank correlation planted where only power is shown; twice the bound of C1.lm")] = 0.3
 
     def __post_init__(self) -> None:
