@@ -111,7 +111,7 @@ class LastBlocks:
                 some = [new[i] for i in dict.fromkeys(row.owner.tolist())]
                 read_logits(self.model.model, row)
                 laid = [_laid(pair) for pair in some]
-                self._below.update(zip(laid, seen[first].split([len(tokens) for tokens in laid], 1), strict=True))
+                self._below.update(zip(laid, torch.split(seen[first], [len(tokens) for tokens in laid], 1), strict=True))
 
 
 def _laid(pair: TokenPair) -> tuple[int, ...]:
