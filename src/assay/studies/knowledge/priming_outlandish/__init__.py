@@ -115,14 +115,14 @@ STUDY = Study(
         ),
         Departure(
             "D10",
-            "Of SmolLM2 the last ten of thirty blocks are trained (35 million weights) behind what the others made of every text, "
-            "for time. The paper trains all weights.",
+            "Of SmolLM2 the last ten of thirty blocks are trained (35 million weights), for time. The paper trains all "
+            "weights.",
         ),
         Departure(
             "D11",
-            "In English the contexts that C4.lm pairs with those of a theme are of other themes or of none: where another theme is "
-            "called for, places and jobs are some thousand times less likely than in their own. Keywords without two pairs, a few "
-            "cities, take no part in it.",
+            "In English the contexts that C4.lm pairs with those of a theme are of other themes or of none: where another theme "
+            "is called for, places and jobs are some thousand times less likely than in their own. Keywords without two pairs, "
+            "five cities, take no part in it.",
         ),
     ),
     experiments=(PRIMING, DILUTION, LANGUAGE_MODEL),
