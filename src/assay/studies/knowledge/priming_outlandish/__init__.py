@@ -120,9 +120,9 @@ STUDY = Study(
         ),
         Departure(
             "D11",
-            "In English the contexts that C4.lm pairs with those of a theme are of other themes or of none: where another theme "
-            "is called for, places and jobs are some thousand times less likely than in their own. Keywords without two pairs, "
-            "five cities, take no part in it.",
+            "In English the contexts that C4.lm pairs with those of a theme are of other themes or of none: where another "
+            "theme is called for, places and jobs are some thousand times less likely than in their own. Keywords without two "
+            "pairs, five cities, take no part in it.",
         ),
     ),
     experiments=(PRIMING, DILUTION, LANGUAGE_MODEL),
