@@ -317,5 +317,5 @@ LANGUAGE_MODEL = Experiment(
     ready=find_model,
     needs=NEEDS,
     figures=LANGUAGE_MODEL_FIGURES,
-    cost=Cost(90, cores=1),
+    cost=Cost(45, cores=1),
 )  # fmt: skip
