@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from assay.claims.study import Study
 from assay.cli.main import app
+from assay.core.errors import UsageError
 from assay.core.settings import fields_of
 from assay.runner import discovery
 from assay.runner.discovery import studies
@@ -48,6 +49,25 @@ def test_a_dry_run_says_runs_time_and_memory_and_computes_nothing(folder: Path) 
     rows = json.loads(said("run", "off-switch-game", "--dry-run", "--runs", "2", "--json")[0])
     assert [(row["experiment"], row["stored"], row["to_do"]) for row in rows] == [("games", 0, 2), ("learners", 0, 2)]
     assert not (folder / "data").exists()
+
+
+def test_a_dry_run_until_decided_says_the_most_that_it_can_take(folder: Path) -> None:
+    most = ("run", "off-switch-game", "--until-decided", "--max-runs", "64", "--dry-run")
+    rows = json.loads(said(*most, "--json")[0])
+    assert [row["to_do"] for row in rows] == [64, 64]
+    assert "in all at most about " in said(*most)[1]
+    for wrong, says in ((most[:3], "needs --max-runs"), (most[:2] + most[3:], "give both")):
+        with pytest.raises(UsageError, match=says):
+            CliRunner().invoke(app, [*wrong, "--dry-run"], catch_exceptions=False)
+
+
+def test_an_empty_store_is_said_with_what_fills_it(folder: Path) -> None:
+    _, notes = said("judge", "off-switch-game")
+    assert "holds no run of off-switch-game at these settings; 'assay run off-switch-game' computes them" in notes
+    assert "'assay store import reference' brings" in notes
+    assert "not asked with these settings" not in notes
+    assert "nothing yet: no run of off-switch-game at these settings is stored in " in said("report", "off-switch-game")[1]
+    assert "no audit is kept in " in said("report", "--audit", "list")[1]
 
 
 def test_a_project_s_store_is_made_found_below_and_left_as_it_is(folder: Path) -> None:

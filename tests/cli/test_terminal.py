@@ -4,12 +4,14 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from assay.cli import completing, output
+from assay.cli.main import app
 
 ROWS = [
     {"claim": "C1", "verdict": "supported", "estimate": 0.5, "low": 0.4, "high": 0.6},
@@ -74,9 +76,31 @@ def test_names_are_completed() -> None:
 
     class Context:
         params: Mapping[str, object] = {"study": "out-of-context-reasoning"}
+        args: Sequence[str] = ()
 
     assert completing.experiments_named(Context(), "sym") == ["symbolic"]  # type: ignore[arg-type]
     assert completing.experiments_named(Context(), "x") == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("assay run off-switch-game -e le", {"learners"}),  # and not 'learning', which is another study's
+        ("assay report off-sw", {"off-switch-game"}),
+        ("assay store rm off-sw", {"off-switch-game"}),
+        ("assay store ls off-sw", {"off-switch-game"}),
+        ("assay compare a b --study off-sw", {"off-switch-game"}),
+        ("assay check lment --preset l", {"laptop"}),
+        ("assay models add smol", {"smollm2-135m"}),
+        ("assay provenance smol", {"smollm2-135m"}),
+        ("assay facts check x --model smol", {"smollm2-135m"}),
+    ],
+)
+def test_every_command_offers_the_names_it_takes(line: str, offered: set[str]) -> None:
+    words = line.split()
+    asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "_ASSAY_COMPLETE": "complete_bash"}
+    done = CliRunner().invoke(app, [], env=asked, prog_name="assay")
+    assert set(done.stdout.split()) == offered
 
 
 def test_names_that_are_written_down_are_those_that_there_are() -> None:

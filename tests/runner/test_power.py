@@ -2,8 +2,11 @@
 
 import dataclasses
 
+import pytest
+
 from assay.claims.paper import Cost
 from assay.claims.study import Study
+from assay.core.errors import UsageError
 from assay.runner.executors import Local
 from assay.runner.plan import Selection, plan
 from assay.runner.power import planned
@@ -36,3 +39,9 @@ def test_without_a_run_the_presets_runs_are_told_at_the_stated_cost(coins: Study
     assert store.runs() == []
     (unstated,) = planned(dataclasses.replace(coins, experiments=coins.experiments[:1]), store, pilot=0, most=64)
     assert (unstated.need.more, unstated.minutes) == (8, None)
+
+
+def test_a_pilot_never_takes_a_seed_that_counts(coins: Study, store: Store) -> None:
+    with pytest.raises(UsageError, match="at most 20 runs"):
+        planned(coins, store, pilot=21, most=64)
+    assert store.runs() == []

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from assay.api import running as api
 from assay.claims.paper import Cost
 from assay.claims.study import Study
 from assay.claims.verdict import counts
 from assay.core.errors import Diverged, InputError, MissingExtra, SettingsError, UsageError
 from assay.core.settings import digest
 from assay.runner.executors import Local, executor
+from assay.runner.new_study import new_study
 from assay.runner.plan import Plan, Selection, counted_seeds, plan
 from assay.runner.run import Event, Outcome, execute, judge_stored
 from assay.stats.sequential import planned_looks
@@ -220,6 +222,20 @@ def test_progress_is_told_from_within_a_run_with_the_time_that_remains(coins: St
     assert [len(event.runs) for event in events if event.kind == "stored"] == [1, 1, 1]
 
 
+def test_a_run_that_counts_anew_within_one_part_never_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = "    for step in [*range(8), *range(8)]:\n        time.sleep(0.15)\n        progress(step / 8)\n"
+    text = new_study("twice").replace('    truth = seeds("truth")', f'{twice}    truth = seeds("truth")')
+    assert twice in text
+    head = "import time\nfrom assay.core.progress import progress\n"
+    (tmp_path / "twice.py").write_text(head + text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    events: list[Event] = []
+    api.run(tmp_path / "twice.py", runs=1, store=tmp_path / "store", on_event=events.append)
+    done = [event.done for event in events if event.kind == "progress"]
+    assert len(done) > 4
+    assert done == sorted(done)
+
+
 # Until decided
 
 
@@ -339,6 +355,7 @@ def test_until_decided_asks_for_sense(coins: Study, store: Store, preset: str, m
         ({"experiments": ["one-by-on"]}, UsageError, "did you mean 'one-by-one'"),
         ({"preset": "lap"}, UsageError, "did you mean 'laptop'"),
         ({"n_runs": 0}, UsageError, "at least one run; got 0"),
+        ({"n_runs": 10**20}, UsageError, "at most 1,000,000 runs; got 100,000,000,000,000,000,000"),
         ({"seed": -1}, UsageError, "between 0 and"),
         ({"seed": 2**70}, UsageError, "between 0 and"),
         ({"overrides": ["n_tosses=none"]}, SettingsError, "n_tosses"),

@@ -55,6 +55,43 @@ def test_every_verb_about_a_study_takes_a_file(tmp_path: Path) -> None:
     assert (again.returncode, "does not exist yet" in again.stderr) == (4, True)
 
 
+def test_what_a_study_prints_never_reaches_json(tmp_path: Path) -> None:
+    prints = '    print("words of a measure")\n    os.write(1, b"raw words")\n'
+    text = new_study("loud").replace('    truth = seeds("truth")', f'{prints}    truth = seeds("truth")')
+    assert prints in text
+    (tmp_path / "loud.py").write_text(f"import os\nprint('words at import')\nos.write(1, b'raw words')\n{text}")
+    for verb, *more in (("show",), ("run", "--preset", "quick"), ("run", "--on", "processes"), ("check",), ("judge",)):
+        done = assay(verb, "loud.py", *more, "--json", cwd=tmp_path)
+        assert done.returncode == 0, (verb, done.stderr)
+        assert json.loads(done.stdout)
+        assert "words at import" in done.stderr
+        assert ("words of a measure" in done.stderr) == (verb in ("run", "check"))
+
+
+def test_what_claims_and_figures_ask_for_in_vain_is_said_with_the_first_run(tmp_path: Path) -> None:
+    text = new_study("spelt").replace('"last/error_ratio": float', '"lst/error_ratio": float').replace('y="error"', 'y="eror"')
+    (tmp_path / "spelt.py").write_text(text)
+    for executor in ("local", "processes"):
+        done = assay("run", "spelt.py", "--on", executor, "--fresh", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        said = [line for line in done.stderr.splitlines() if "in its first run" in line]
+        assert said == [
+            "spelt/draws, in its first run: claim 'C1' needs 'last/error_ratio', which measure does not give; did you mean "
+            "'lst/error_ratio'?",
+            "spelt/draws, in its first run: figure 'error': the column 'eror' is missing; did you mean 'error'?",
+        ]
+    changed = assay("run", "spelt.py", "--set", "n_draws=5", cwd=tmp_path)
+    assert "in its first run" not in changed.stderr
+
+
+def test_rows_of_a_study_in_a_file_are_not_taken_for_stale(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(new_study("mine"))
+    assay("run", "mine.py", "--preset", "quick", cwd=tmp_path)
+    done = assay("store", "rm", "--stale", "--yes", cwd=tmp_path)
+    assert "2 runs of mine, which is not installed, stay" in done.stderr
+    assert [row["runs"] for row in json.loads(assay("store", "ls", "--json", cwd=tmp_path).stdout)] == [2]
+
+
 def test_what_new_writes_is_clean(tmp_path: Path) -> None:
     file = tmp_path / "left_or_right.py"
     file.write_text(new_study("left-or-right"))

@@ -16,7 +16,7 @@ from assay.runner.discovery import find
 from assay.runner.executors import Executor, executor
 from assay.runner.listing import Listed
 from assay.runner.plan import Selection, plan
-from assay.runner.run import Event, execute, judge_stored
+from assay.runner.run import Event, checked_most, execute, judge_stored
 from assay.store.store import Store
 
 __all__ = ["Changes", "Place", "estimate", "judge", "opened", "report", "run", "selected", "studies", "study"]
@@ -90,19 +90,13 @@ def run(
         InputError: it needs something else that is not there.
         StoreError: the store cannot be read or written.
     """
-    if until_decided and (runs is not None or fresh):
-        raise UsageError(
-            "run: --until-decided plans the runs by --max-runs and goes on from what is stored; leave out --runs, --fresh"
-        )
-    if max_runs is not None and not until_decided:
-        raise UsageError(
-            "run: --max-runs is the most that --until-decided may run; give both, or --runs N for N runs of each experiment"
-        )
+    most = _most_runs(runs, fresh, until_decided, max_runs)
     selection = selected(study, experiments, preset, set)
     with on_device(device), opened(store, study=selection.study.slug, wait=wait) as there:
         asked = plan(selection, there, n_runs=runs, seed=seed, fresh=fresh)
         how = executor(on) if isinstance(on, str) else on
-        for line in long_said(selection.study, estimates(asked, how.workers)):
+        whole = plan(selection, there, n_runs=most, seed=seed) if until_decided else asked
+        for line in long_said(selection.study, estimates(whole, how.workers)):
             on_event(Event("plan", line, 0, asked.n_todo, None))
         outcome = execute(asked, there, executor=how, until_decided=until_decided, max_runs=max_runs, on_event=on_event)
         return Results(selection, tuple(judge_stored(selection, there)), there.folder, outcome)
@@ -117,25 +111,44 @@ def estimate(
     runs: int | None = None,
     seed: int | None = None,
     on: str | Executor = "local",
+    until_decided: bool = False,
+    max_runs: int | None = None,
     fresh: bool = False,
     store: Place = None,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> list[Estimate]:
     """What `run` with these arguments would take, one record an experiment and settings value; nothing is run.
 
-    `on_event` is told which experiments cannot run here, and why.
+    With `until_decided` it is the most that it can take: all of `max_runs`. `on_event` is told which experiments cannot run
+    here, and why.
 
     Raises:
         UsageError: there is no such study, experiment, preset or executor.
         SettingsError: a setting is refused.
     """
+    most = _most_runs(runs, fresh, until_decided, max_runs)
     selection = selected(study, experiments, preset, set)
     how = executor(on) if isinstance(on, str) else on
     with opened(store, read_only=True) as there:
-        asked = plan(selection, there, n_runs=runs, seed=seed, fresh=fresh)
+        asked = plan(selection, there, n_runs=most, seed=seed, fresh=fresh)
+    if until_decided:
+        checked_most(asked, max_runs)
     for name, why in asked.left_out.items():
         on_event(Event("plan", f"{selection.study.slug}/{name} is left out: {why}", 0, 0, None))
     return estimates(asked, how.workers)
+
+
+def _most_runs(runs: int | None, fresh: bool, until_decided: bool, max_runs: int | None) -> int | None:
+    """How many runs an experiment may be given at most; None for the preset's number."""
+    if until_decided and (runs is not None or fresh):
+        raise UsageError(
+            "run: --until-decided plans the runs by --max-runs and goes on from what is stored; leave out --runs, --fresh"
+        )
+    if max_runs is not None and not until_decided:
+        raise UsageError(
+            "run: --max-runs is the most that --until-decided may run; give both, or --runs N for N runs of each experiment"
+        )
+    return max_runs if until_decided else runs
 
 
 def judge(

@@ -5,7 +5,8 @@ from pathlib import Path
 import typer
 
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
-from assay.cli.running import STUDY_ARGUMENT
+from assay.cli.running import PRESETS, STUDY_ARGUMENT
+from assay.core.printing import prints_aside
 
 __all__ = ["check"]
 
@@ -14,7 +15,9 @@ def check(
     study: str = STUDY_ARGUMENT,
     nulls: bool = typer.Option(False, "--nulls", help="Also put the arms without the mechanism through every claim."),
     n_runs: int = typer.Option(4, "--runs", min=2, help="Runs of the null arms."),
-    preset: str = typer.Option("laptop", "--preset", metavar="quick|laptop|paper", help="Scale of the null arms."),
+    preset: str = typer.Option(
+        "laptop", "--preset", metavar="quick|laptop|paper", help="Scale of the null arms.", autocompletion=PRESETS
+    ),
     store: Path | None = STORE_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -29,7 +32,7 @@ def check(
     from assay.api import checking
     from assay.cli.progress import interruption, shown
 
-    with interruption(study), shown(f"check {study}", quiet=False) as show:
+    with interruption(study), shown(f"check {study}", quiet=False) as show, prints_aside():
         checked = checking.check(study, nulls=nulls, runs=n_runs, preset=preset, store=store, on_event=show)
     found, faults, outcomes, table = checked.study, checked.faults, checked.nulls, checked.to_dicts()
     if as_json:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from assay.cli.completing import studies_named
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
 from assay.cli.running import EXPERIMENT_OPTION, PRESET_OPTION, SET_OPTION
 from assay.cli.store import sources
@@ -37,6 +38,7 @@ def compare(
         "--study",
         metavar="STUDY",
         help="Compare runs of this study: A and B are settings (NAME=VALUE) or stores (folders, exports, 'reference').",
+        autocompletion=studies_named,
     ),
     experiment: list[str] | None = EXPERIMENT_OPTION,
     preset: str = PRESET_OPTION,

@@ -44,7 +44,8 @@ def experiments_named(ctx: typer.Context, incomplete: str) -> list[str]:
     try:
         from assay.runner.listing import listing
 
-        named = ctx.params.get("study")
+        # A line that ends with an option without its value is not parsed to the end: what it names is left over.
+        named = ctx.params.get("study") or next(iter(ctx.args), None)
         found = [line.experiments.split(", ") for line in listing()[0] if named in (None, line.study)]
         return _beginning(dict.fromkeys(name for names in found for name in names), incomplete)
     except Exception:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from assay.cli.completing import models_named
 from assay.cli.device import DEVICE_OPTION, device_of
 from assay.cli.output import JSON_OPTION, emit, note
 from assay.cli.progress import progress_said
@@ -26,7 +27,9 @@ def exposure(
     log: Path | None = typer.Option(
         None, "--log", metavar="LOG", help="Of a training on these lines, as of 'assay provenance'."
     ),
-    model: str | None = typer.Option(None, "--model", metavar="MODEL", help="Ask this model which facts it knows."),
+    model: str | None = typer.Option(
+        None, "--model", metavar="MODEL", help="Ask this model which facts it knows.", autocompletion=models_named
+    ),
     text_field: str = typer.Option("text", "--field", metavar="NAME", help="Of a JSON line, what holds its text."),
     device: str | None = DEVICE_OPTION,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on standard error."),
@@ -42,7 +45,7 @@ def exposure(
       assay exposure corpus.jsonl facts.yaml --log ./log --model ./my-model --json
     """
     if not corpus.is_file():
-        raise UsageError(f"exposure: CORPUS names a file; there is no {corpus}")
+        raise UsageError(f"exposure: CORPUS must be a plain file; {corpus} is none. Check its name")
     from assay.audit import exposure as counting
     from assay.core.progress import part
     from assay.training.order import Transcript

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from assay.cli.completing import models_named
 from assay.cli.facts_options import CHAT_OPTION, JOINT_OPTION, PROMPT_OPTION, SUITE_OPTION, TEXTS_OPTION, facts_of, prompts_of
 from assay.cli.output import JSON_OPTION, emit, note
 
@@ -18,7 +19,9 @@ app = typer.Typer(
 @app.command("check")
 def check(
     file: Path = typer.Argument(metavar="FILE", help="A file in YAML, JSON, JSON lines or CSV."),
-    model: str | None = typer.Option(None, "--model", help="Also hold that this model's tokenizer gives every text back."),
+    model: str | None = typer.Option(
+        None, "--model", help="Also hold that this model's tokenizer gives every text back.", autocompletion=models_named
+    ),
     prompt: list[str] | None = PROMPT_OPTION,
     joint: str | None = JOINT_OPTION,
     chat_template: str | None = CHAT_OPTION,

@@ -51,7 +51,7 @@ def pass_at_k(
         raise UsageError(f"--k takes numbers of at least 1; got {ks[0]}")
     for file in (samples, compare):
         if file is not None and not file.is_file():
-            raise UsageError(f"grade: a file of graded answers must be there; there is no {file}")
+            raise UsageError(f"grade: a file of graded answers must be a plain file; {file} is none. Check its name")
     from assay.audit.grading import grade_pass_at_k, read_graded
 
     graded = read_graded(samples, prompt_field=prompt_field, correct_field=correct_field)

@@ -20,7 +20,9 @@ app = typer.Typer(help="Pretrained language models: add, list, show, remove.", n
 
 @app.command("add")
 def add_model(
-    source: str = typer.Argument(help="A name of 'assay models list', a GGUF file, a folder, or a hub id owner/name."),
+    source: str = typer.Argument(
+        help="A name of 'assay models list', a GGUF file, a folder, or a hub id owner/name.", autocompletion=models_named
+    ),
     name: str | None = typer.Option(None, "--name", help="Load it by this name."),
     accept_terms: bool = typer.Option(False, "--accept-terms", help="Accept the terms that come with the model."),
     wheels: Path | None = typer.Option(

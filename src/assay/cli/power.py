@@ -7,6 +7,7 @@ import typer
 
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
 from assay.cli.running import STUDY_ARGUMENT
+from assay.core.printing import prints_aside
 
 __all__ = ["power"]
 
@@ -44,7 +45,7 @@ def power(
     from assay.api import checking
     from assay.cli.progress import interruption
 
-    with interruption(study):
+    with interruption(study), prints_aside():
         lines = checking.power(study, pilot=pilot, most=most, store=store)
     rows = [{**dataclasses.asdict(line.need), "minutes": line.minutes, "rests_on": line.rests_on} for line in lines]
     emit(rows, as_json=as_json, columns=COLUMNS, empty="nothing is stored of this study; give --pilot")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from assay.cli.completing import models_named
 from assay.cli.device import DEVICE_OPTION, device_of
 from assay.cli.output import JSON_OPTION, emit, note
 from assay.cli.progress import progress_said
@@ -19,9 +20,15 @@ __all__ = ["provenance"]
 
 
 def provenance(
-    names: list[str] = typer.Argument(metavar="MODEL LOG", help="A model and a log; with --scores, the log alone."),
+    names: list[str] = typer.Argument(
+        metavar="MODEL LOG", help="A model and a log; with --scores, the log alone.", autocompletion=models_named
+    ),
     reference: list[str] | None = typer.Option(
-        None, "--reference", metavar="MODEL", help="A model without the order, or a file as of --scores; may be repeated."
+        None,
+        "--reference",
+        metavar="MODEL",
+        help="A model without the order, or a file as of --scores; may be repeated.",
+        autocompletion=models_named,
     ),
     scores: Path | None = typer.Option(
         None, "--scores", metavar="FILE", help='Log-probabilities instead of a model: JSON lines {"text": …, "log_prob": …}.'

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from assay.cli.completing import one_of, studies_named
 from assay.cli.output import STORE_OPTION, note
 from assay.cli.running import EXPERIMENT_OPTION, PRESET_OPTION, SET_OPTION
 from assay.core.errors import UsageError
@@ -16,11 +17,21 @@ FORMATS = ("html", "md", "json", "csv", "latex")
 
 
 def report(
-    study: str | None = typer.Argument(None, help="A slug of 'assay list'; without it, the atlas of all studies."),
+    study: str | None = typer.Argument(
+        None,
+        help="A slug of 'assay list', or the path of a study's file; without it, the atlas of all studies.",
+        autocompletion=studies_named,
+    ),
     experiment: list[str] | None = EXPERIMENT_OPTION,
     preset: str = PRESET_OPTION,
     overrides: list[str] | None = SET_OPTION,
-    form: str = typer.Option("html", "--format", metavar="|".join(FORMATS), help="html writes pages; the others print tables."),
+    form: str = typer.Option(
+        "html",
+        "--format",
+        metavar="|".join(FORMATS),
+        help="html writes pages; the others print tables.",
+        autocompletion=one_of(*FORMATS),
+    ),
     audit: str | None = typer.Option(
         None,
         "--audit",
@@ -72,7 +83,9 @@ def report(
                     reported = write_study(selection, opened, out, created=created)
                     note(f"wrote {reported.page}")
                     if study:
-                        told = ["", "What was seen", *seen(reported), "", f"The page: {reported.page.resolve()}"]
+                        where = f"no run of {selection.study.slug} at these settings is stored in {opened.folder}"
+                        shown = seen(reported) or [f"nothing yet: {where}"]
+                        told = ["", "What was seen", *shown, "", f"The page: {reported.page.resolve()}"]
                         steps = enumerate(next_steps(selection, reported, opened), 1)
                         told += ["", "What to do next", *(f"  {i}. {step}" for i, step in steps)]
             kept = (store or default_folder()) / "audits"
@@ -113,6 +126,7 @@ def _report_audit(named: str, form: str, out: Path, store: Path | None) -> None:
         emit(
             [{name: value for name, value in vars(one).items() if name != "path"} for one in kept.listed()],
             as_json=form == "json",
+            empty=f"no audit is kept in {kept.folder}",
         )
         return
     found = kept.find(named)

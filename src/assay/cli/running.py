@@ -12,6 +12,7 @@ from assay.cli.completing import experiments_named, one_of, studies_named
 from assay.cli.device import DEVICE_OPTION, device_of
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
 from assay.core.errors import InputError, MissingExtra, UsageError
+from assay.core.printing import prints_aside
 from assay.core.settings import spelled
 from assay.core.text import visible
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from assay.claims.study import Study
     from assay.runner.run import Judged
 
-__all__ = ["EXPERIMENT_OPTION", "PRESET_OPTION", "SET_OPTION", "STUDY_ARGUMENT", "judge", "run"]
+__all__ = ["EXPERIMENT_OPTION", "PRESETS", "PRESET_OPTION", "SET_OPTION", "STUDY_ARGUMENT", "judge", "run"]
 
+PRESETS = one_of("quick", "laptop", "paper")
 STUDY = "A slug of 'assay list', or the path of a study's file."
 STUDY_ARGUMENT = typer.Argument(help=STUDY, autocompletion=studies_named)
 EXPERIMENT_OPTION = typer.Option(
@@ -37,7 +39,7 @@ PRESET_OPTION = typer.Option(
     "--preset",
     metavar="quick|laptop|paper",
     help="quick: plumbing, verdicts are void.",
-    autocompletion=one_of("quick", "laptop", "paper"),
+    autocompletion=PRESETS,
 )
 SET_OPTION = typer.Option(
     None,
@@ -98,29 +100,27 @@ def run(
     if (study is None) == (not every):
         raise UsageError("run: name one STUDY, or give --all; 'assay list' shows them")
     chosen = list(studies().studies.values()) if every else [api.study(study or "")]
+    told: dict[str, Any] = {
+        "experiments": experiment,
+        "preset": preset,
+        "set": overrides or (),
+        "runs": n_runs,
+        "seed": seed,
+        "on": on,
+        "until_decided": until_decided,
+        "max_runs": max_runs,
+        "fresh": fresh,
+        "store": store,
+    }
     if dry_run:
-        _print_costs(chosen, experiment, preset, overrides or [], n_runs, seed, fresh, on, store, as_json)
+        _print_costs(chosen, told, as_json)
         return
     rows, failed, left_out = [], False, dict(studies().broken) if every else {}
     with device_of(device):
         for one in chosen:
             try:
-                with interruption(one.slug), shown(one.slug, quiet=quiet) as on_event:
-                    results = api.run(
-                        one,
-                        experiments=experiment,
-                        preset=preset,
-                        set=overrides or (),
-                        runs=n_runs,
-                        seed=seed,
-                        on=on,
-                        until_decided=until_decided,
-                        max_runs=max_runs,
-                        fresh=fresh,
-                        store=store,
-                        wait=wait,
-                        on_event=on_event,
-                    )
+                with interruption(one.slug), shown(one.slug, quiet=quiet) as on_event, prints_aside():
+                    results = api.run(one, **told, wait=wait, on_event=on_event)
             except (InputError, MissingExtra) as error:
                 if not every:
                     raise
@@ -142,36 +142,14 @@ def run(
         raise typer.Exit(1)
 
 
-def _print_costs(
-    chosen: Sequence["Study"],
-    experiment: list[str] | None,
-    preset: str,
-    overrides: list[str],
-    n_runs: int | None,
-    seed: int | None,
-    fresh: bool,
-    on: str,
-    store: Path | None,
-    as_json: bool,
-) -> None:
+def _print_costs(chosen: Sequence["Study"], told: Mapping[str, Any], as_json: bool) -> None:
     """A row for each experiment that a command would run: runs stored and to do, minutes, memory, and what these rest on."""
     from assay.api.running import estimate
     from assay.runner.cost import minutes_text
 
     rows: list[dict[str, Any]] = []
     for study in chosen:
-        found = estimate(
-            study,
-            experiments=experiment,
-            preset=preset,
-            set=overrides,
-            runs=n_runs,
-            seed=seed,
-            fresh=fresh,
-            on=on,
-            store=store,
-            on_event=lambda event: note(event.says),
-        )
+        found = estimate(study, **told, on_event=lambda event: note(event.says))
         rows += [{"study": study.slug, **dataclasses.asdict(one)} for one in found]
     total = sum(row["minutes"] or 0.0 for row in rows)
     unknown = any(row["minutes"] is None for row in rows)
@@ -188,7 +166,8 @@ def _print_costs(
     ]
     columns = ("study", "experiment", "settings", "stored", "to_do", "time", "memory", "rests_on")
     emit(shown, as_json=False, columns=columns)
-    note(f"in all {'at least ' if unknown else 'about '}{minutes_text(total)} with --on {on}; nothing was run")
+    about = "at least" if unknown else "at most about" if told["until_decided"] else "about"
+    note(f"in all {about} {minutes_text(total)} with --on {told['on']}; nothing was run")
 
 
 def judge(
@@ -212,6 +191,7 @@ def judge(
       assay judge out-of-context-reasoning --seeds 100-109
     """
     from assay.api import running as api
+    from assay.store.exchange import reference_files
 
     found = api.study(study)
     exact = {one.name for one in found.exact}
@@ -223,10 +203,23 @@ def judge(
     if asked is not None:
         note(f"only runs with seeds {asked[0]} to {asked[-1]} are judged; see 'assay judge {study}' for all")
     rows = _told(results.only(claim) if claim else results, as_json)
+    if not any(_holds(point) for point in results.points):
+        brings = (
+            ""
+            if found.slug not in {one.name.partition(".")[0] for one in reference_files()}
+            else (", and 'assay store import reference' brings the counted runs that ship with the source")
+        )
+        note(f"{results.folder} holds no run of {found.slug} at these settings; 'assay run {study}' computes them{brings}")
     if as_json:
         emit(rows, as_json=True)
     if strict and _falls_short(rows):
         raise typer.Exit(1)
+
+
+def _holds(point: "Judged") -> bool:
+    """Whether anything is stored at a settings value, be it judged or left aside."""
+    runs = [*point.runs.values(), *point.stale.values(), *point.aside.values()]
+    return any(runs) or any(one.verdict != "not-asked" for one in point.exact)
 
 
 def _seeds(text: str) -> range:
@@ -277,7 +270,7 @@ def _print_point(study: "Study", judged: "Judged", rows: list[dict[str, Any]]) -
             if looks not in ("", ONE_LOOK):
                 note(f"{f'{PEEKED.strip()} ' * peeked(looks)}{name}: the interval {looks}")
     not_asked = [str(row["claim"]) for row in rows if row["verdict"] == "not-asked"]
-    if not_asked:
+    if not_asked and _holds(judged):
         note(f"not asked with these settings, and open: {', '.join(not_asked)}")
     for name, count in judged.aside.items():
         if count:

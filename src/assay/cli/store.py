@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from assay.cli.completing import experiments_named, studies_named
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
 from assay.core.errors import InputError, StoreError, UsageError
 
@@ -43,7 +44,7 @@ def init(folder: Path = typer.Argument(Path(), help="The project's folder.")) ->
 
 @app.command("ls")
 def ls(
-    study: str | None = typer.Argument(None, help="Only this study."),
+    study: str | None = typer.Argument(None, help="Only this study.", autocompletion=studies_named),
     store: Path | None = STORE_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -134,8 +135,10 @@ def verify(store: Path | None = STORE_OPTION, as_json: bool = JSON_OPTION) -> No
 
 @app.command("rm")
 def rm(
-    study: str | None = typer.Argument(None, help="Remove the runs of this study."),
-    experiment: str | None = typer.Option(None, "--experiment", "-e", help="Only this experiment."),
+    study: str | None = typer.Argument(None, help="Remove the runs of this study.", autocompletion=studies_named),
+    experiment: str | None = typer.Option(
+        None, "--experiment", "-e", help="Only this experiment.", autocompletion=experiments_named
+    ),
     stale: bool = typer.Option(False, "--stale", help="Only rows whose code has changed since."),
     damaged: bool = typer.Option(False, "--damaged", help="Rows and artefacts that do not verify."),
     memo: str | None = typer.Option(None, "--memo", help="Memoised steps of this name."),
@@ -148,6 +151,7 @@ def rm(
       assay store rm out-of-context-reasoning --stale
       assay store rm --damaged --yes
     """
+    from assay.runner.discovery import studies
     from assay.store.store import Store
 
     if sum((study is not None or stale, damaged, memo is not None)) != 1:
@@ -171,6 +175,11 @@ def rm(
         if study is not None:
             _must_hold(opened, study, experiment)
         found_runs = opened.runs(study, experiment=experiment)
+        if stale:
+            strange = Counter(run.study for run in found_runs if run.study not in studies().studies)
+            for slug, count in strange.items():  # such as a study in a file: they may be the rows of today's code
+                note(f"{count} runs of {slug}, which is not installed, stay; 'assay store rm {slug}' removes them all")
+            found_runs = [run for run in found_runs if run.study not in strange]
         current = _codes({(run.study, run.experiment) for run in found_runs}) if stale else {}
         chosen = [run.run_id for run in found_runs if not stale or run.fingerprint != current.get((run.study, run.experiment))]
         _confirm(f"{len(chosen)} runs", yes)
@@ -194,7 +203,7 @@ def _not_held(name: str, what: str, held: Collection[str], store: "Store") -> st
 @app.command("export")
 def export(
     target: Path = typer.Argument(help="A folder that does not exist yet, or a file NAME.tar.xz or NAME.parquet."),
-    study: str | None = typer.Option(None, "--study", help="Only this study."),
+    study: str | None = typer.Option(None, "--study", help="Only this study.", autocompletion=studies_named),
     counted: bool = typer.Option(
         False, "--counted", help="Only runs that count today: not stale, no pilot, laptop preset as it is."
     ),

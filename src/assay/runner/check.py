@@ -9,10 +9,9 @@ import inspect
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from itertools import combinations
 from typing import Literal
 
@@ -28,6 +27,7 @@ from assay.core.seeds import Seeds
 from assay.core.settings import canonical_json
 from assay.runner.environment import environment, limited_threads
 from assay.runner.fingerprint import fingerprint
+from assay.runner.lacking import lacks
 from assay.runner.plan import Cell, counted_seeds
 from assay.runner.run import run_rows
 from assay.store.memo import memos_in
@@ -117,15 +117,7 @@ def _faults_of(experiment: Experiment) -> Iterator[str]:
 
 def quick_faults(experiment: Experiment, found: Measurement) -> list[str]:
     """What a run lacks or has too much of, measured against what its experiment declares; empty when they agree."""
-    faults = []
-    for claim in experiment.claims:
-        place = found.items if claim.summary == "clustered" else found.estimands
-        for needed in (claim.estimand, *(control.measured(claim.estimand) for control in claim.controls)):
-            faults += [
-                f"claim '{claim.name}' needs '{name}', which measure does not give{_near(name, place)}"
-                for name in names(needed)
-                if name not in place
-            ]
+    faults = lacks(experiment, found)
     if experiment.estimands:
         defined = {estimand.name for estimand in experiment.estimands}
         given = {name_of(name) for name in (*found.estimands, *found.items)}
@@ -135,22 +127,7 @@ def quick_faults(experiment: Experiment, found: Measurement) -> list[str]:
         estimand = experiment.estimand(name)
         if estimand is not None and not math.isnan(value) and not math.isclose(estimand.inside(value), value, abs_tol=1e-9):
             faults.append(f"'{name}' = {value:g} lies outside its range, {estimand.range}")
-    for figure in experiment.figures:
-        rows = found.tables.get(figure.chart.table, ())
-        if not rows:
-            faults.append(f"figure '{figure.name}': its table '{figure.chart.table}' is empty or missing")
-        columns = ("x", "y", "by", "panel", "theory", "label", "row", "column", "value")
-        for column in filter(None, (getattr(figure.chart, name, None) for name in columns)):
-            if not all(column in row for row in rows):
-                there = _near(column, {name for row in rows for name in row})
-                faults.append(f"figure '{figure.name}': the column '{column}' is missing{there}")
     return faults
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    """The nearest name that is there, as a hint."""
-    near = get_close_matches(name, list(known), n=1, cutoff=0.8)
-    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def null_names(arm: Arm, claimed: Names) -> Names:

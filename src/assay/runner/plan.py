@@ -15,6 +15,7 @@ from assay.store.store import Store, StoredRun
 __all__ = ["Cell", "Plan", "Selection", "counted_seeds", "plan"]
 
 _LARGEST_SEED = 2**62
+_MOST_RUNS = 1_000_000  # of an experiment; seeds are listed one by one
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,12 @@ def counted_seeds(study: Study, experiment: str, first: int | None, count: int) 
         experiment: the name of one of its experiments.
         first: the seed to begin with; None for the first that counts.
         count: how many.
+
+    Raises:
+        UsageError: more than a million.
     """
+    if count > _MOST_RUNS:
+        raise UsageError(f"an experiment takes at most {_MOST_RUNS:,} runs; got {count:,}")
     first = study.first_seed_of(experiment) if first is None else first
     if not counts(study, experiment, first):
         return tuple(range(first, first + count))

@@ -14,14 +14,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import assay
 from assay.core.errors import InputError
 from assay.core.places import user_cache
+from assay.core.printing import prints_aside
 from assay.core.text import visible
 from assay.store.files import write_atomically
 
@@ -66,7 +65,7 @@ def load_plugin(point: EntryPoint) -> object:
     """
     if says := _tried(point):
         raise InputError(says)
-    with _silenced():
+    with prints_aside():
         loaded = point.load()
         return loaded if point.attr else getattr(loaded, "STUDY", loaded)
 
@@ -112,25 +111,6 @@ def _in_a_child(value: str) -> tuple[str, bool]:
         how = f"by signal {-done.returncode}" if done.returncode < 0 else f"with exit code {done.returncode}"
         return f"it ends Python {how} while it is loaded, or takes more than {MEMORY_MIB} MiB", True
     return visible(said.removeprefix(_SAYS)), False
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Inside the block nothing reaches standard output, not even from below Python: `--json` is data."""
-    try:
-        sys.stdout.flush()
-        before = os.dup(1)
-        os.dup2(2, 1)
-    except (OSError, ValueError):  # a stream that is closed cannot be written to either
-        with contextlib.redirect_stdout(None):
-            yield
-        return
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(before, 1)
-        os.close(before)
 
 
 def _state_of(point: EntryPoint) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from assay.claims.power import Need, needs, needs_unseen
 from assay.claims.study import Study
 from assay.claims.verdict import PILOT_SEEDS
+from assay.core.errors import UsageError
 from assay.runner.executors import Local
 from assay.runner.plan import Selection, plan
 from assay.runner.run import execute, judge_stored, run_rows
@@ -27,7 +28,12 @@ def planned(study: Study, store: Store, *, pilot: int, most: int) -> list[Planne
 
     Runs that count come first, then a pilot's, then stale ones of the same preset: the first kind with two runs or more. Where
     there are none, the preset's number of runs is told, at the cost that the experiment states.
+
+    Raises:
+        UsageError: more pilot runs than there are seeds that never count.
     """
+    if pilot > len(PILOT_SEEDS):
+        raise UsageError(f"a pilot has at most {len(PILOT_SEEDS)} runs, for its seeds never count; got {pilot}")
     unseen = [one.name for one in study.experiments if one.has_runs and not store.runs(study.slug, experiment=one.name)]
     if pilot and unseen:
         execute(plan(Selection(study, experiments=unseen), store, n_runs=pilot, seed=PILOT_SEEDS[0]), store, executor=Local())

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from assay.claims.exact import ExactVerdict
-from assay.claims.study import Study
+from assay.claims.study import Measurement, Study
 from assay.claims.verdict import RunRow, Verdict, counts, judge, undecided
 from assay.core.errors import UsageError
 from assay.core.settings import canonical_json, digest
@@ -19,12 +19,13 @@ from assay.runner.discovery import address_of
 from assay.runner.exact import compute_exact, exact_verdicts
 from assay.runner.executors import Executor
 from assay.runner.fingerprint import fingerprint, why_stale
+from assay.runner.lacking import lacks
 from assay.runner.plan import Cell, Plan, Selection, counted_seeds
 from assay.runner.work import Finished, Task
 from assay.stats.sequential import planned_looks
 from assay.store.store import Look, Store, StoredRun, run_address
 
-__all__ = ["Event", "Judged", "Outcome", "execute", "judge_stored", "run_rows"]
+__all__ = ["Event", "Judged", "Outcome", "checked_most", "execute", "judge_stored", "run_rows"]
 
 _TELLING = 0.1  # the share of a run whose pace is believed in full
 
@@ -152,7 +153,7 @@ def execute(
         AssayError: what a study says to its user (a missing file, package or model).
         StoreError: the store cannot be written.
     """
-    most = _checked_most(plan, max_runs) if until_decided else 0
+    most = checked_most(plan, max_runs) if until_decided else 0
     session = _Session(plan, store, executor, most, on_event)
     for cell in plan.cells:
         if compute_exact(plan.study, store, cell, preset=plan.preset):
@@ -319,7 +320,12 @@ def _planned(runs: Sequence[StoredRun]) -> int:
     return plans.pop() if len(plans) == 1 and min(plans) > 1 else 0
 
 
-def _checked_most(plan: Plan, max_runs: int | None) -> int:
+def checked_most(plan: Plan, max_runs: int | None) -> int:
+    """The most runs that an experiment may be given until it is decided.
+
+    Raises:
+        UsageError: it is not said, too few, or asked of a preset that may not speak.
+    """
     least = max(plan_cell.experiment.preset(plan.preset).n_runs for plan_cell in plan.cells)
     if max_runs is None or max_runs < least:
         raise UsageError(f"--until-decided needs --max-runs of at least {least}, the preset's number of runs; got {max_runs}")
@@ -345,6 +351,7 @@ class _Session:
         self._tasks: list[tuple[Cell, Task]] = []
         self._open: set[int] = set()
         self._tried: set[tuple[tuple[str, str], int]] = set()
+        self._looked_at: set[str] = set()
         self._last_event = -math.inf
         for line in plan.lines:
             self.say("plan", line)
@@ -423,8 +430,9 @@ class _Session:
         return [left for part in parts if (left := tuple(seed for seed in part if seed in todo))]
 
     def _progress(self, index: int, share: float, label: str) -> None:
-        began = self._shares[index][1] if index in self._shares else time.monotonic()
-        self._shares[index] = (share, began)
+        before, began = self._shares.get(index, (0.0, time.monotonic()))
+        # A run that trains twice within one part begins to count anew; it has not become less far for that.
+        self._shares[index] = (max(before, share), began)
         if time.monotonic() - self._last_event >= 0.1:
             cell, _ = self._tasks[index]
             self.say("progress", f"{cell.experiment.name}: {label}" if label else cell.experiment.name)
@@ -472,12 +480,27 @@ class _Session:
         bad = [run for run in stored if run.status == "failed"]
         self.failed += len(bad)
         self.failures += [message for message in dict.fromkeys(run.error for run in bad) if message not in self.failures]
+        if not cell.custom and cell.experiment.name not in self._looked_at:
+            self._look_at(cell, finished)
         if not bad:
             known = self._seconds.get(cell.key)
             self._seconds[cell.key] = per_run if known is None else (known + per_run) / 2
         lost = [f"seed {run.seed} {run.status}: {run.error}" for run in stored if run.status != "ok"]
         what = f"seed {stored[0].seed}" if len(stored) == 1 else f"{len(stored)} runs"
         self.say("stored", "; ".join([f"{task.experiment}: {what} stored", *lost]), tuple(stored))
+
+    def _look_at(self, cell: Cell, finished: Finished) -> None:
+        """Say once an experiment, as soon as a run is there, what its claims and figures ask for in vain.
+
+        Settings that were changed may leave something out, so that it is said at a preset's own only.
+        """
+        for result in finished.results:
+            if result.status == "ok":
+                self._looked_at.add(cell.experiment.name)
+                measured = Measurement(result.estimands, result.tables, result.items)
+                for fault in lacks(cell.experiment, measured):
+                    self.say("plan", f"{self.plan.study.slug}/{cell.experiment.name}, in its first run: {fault}")
+                return
 
     def _remaining(self) -> float | None:
         """Seconds until the open tasks are done, from finished runs, else the shares of those under way, else stated costs."""

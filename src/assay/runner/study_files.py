@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from assay.core.errors import AssayError, InputError
+from assay.core.printing import prints_aside
 
 if TYPE_CHECKING:
     from assay.claims.study import Study
@@ -94,7 +95,8 @@ def _imported(file: Path, path: Path) -> ModuleType:
         sys.path.insert(0, str(root))
     importlib.invalidate_caches()
     try:
-        module = importlib.import_module(name)
+        with prints_aside():
+            module = importlib.import_module(name)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a SystemExit at import is a fault of the file like any other
