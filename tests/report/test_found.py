@@ -53,7 +53,7 @@ def test_each_headline_is_what_its_claims_are(study: Study, verdicts: list[Verdi
 
 def test_the_sentences_count_and_quote_what_failed(study: Study, verdicts: list[Verdict]) -> None:
     said = told(study, verdicts, {"C1": "supported", "C2": "refuted", "C4": "supported", "C6": "supported"})
-    assert "Of 2 headlines of the paper that were tested, 1 holds in full, 1 in part." in said
+    assert "Of 2 headlines of the paper that were tested, 1 holds in full, 1 holds in part." in said
     assert "Of 4 claims 3 are supported and 1 is refuted." in said
     (failed,) = [one for one in verdicts if one.claim == "C2"]
     assert f"What did not come out: “{failed.says.rstrip('.')}” – refuted: {number_text(failed)}, where the rule asks" in said

@@ -124,7 +124,7 @@ def _of_headlines(found: Sequence[HeadlineFound]) -> str:
         return f"{which} here: everything that tests {'it' if n == 1 else 'them'} came out so."
     words: tuple[tuple[Outcome, str, str], ...] = (
         ("holds", "holds in full", "hold in full"),
-        ("holds in part", "in part", "in part"),
+        ("holds in part", "holds in part", "hold in part"),
         ("fails", "fails", "fail"),
         ("not reproduced", "is not reproduced", "are not reproduced"),
         ("open", "is open", "are open"),
