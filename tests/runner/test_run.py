@@ -224,13 +224,13 @@ def test_progress_is_told_from_within_a_run_with_the_time_that_remains(coins: St
 
 def test_a_run_that_counts_anew_within_one_part_never_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     twice = "    for step in [*range(8), *range(8)]:\n        time.sleep(0.15)\n        progress(step / 8)\n"
-    text = new_study("twice").replace('    truth = seeds("truth")', f'{twice}    truth = seeds("truth")')
+    text = new_study("counting-anew").replace('    truth = seeds("truth")', f'{twice}    truth = seeds("truth")')
     assert twice in text
     head = "import time\nfrom assay.core.progress import progress\n"
-    (tmp_path / "twice.py").write_text(head + text)
+    (tmp_path / "counting_anew.py").write_text(head + text)
     monkeypatch.syspath_prepend(str(tmp_path))
     events: list[Event] = []
-    api.run(tmp_path / "twice.py", runs=1, store=tmp_path / "store", on_event=events.append)
+    api.run(tmp_path / "counting_anew.py", runs=1, store=tmp_path / "store", on_event=events.append)
     done = [event.done for event in events if event.kind == "progress"]
     assert len(done) > 4
     assert done == sorted(done)

@@ -202,7 +202,8 @@ def judge(
     results = api.judge(found, experiments=experiment, preset=preset, set=overrides or (), seeds=asked, store=store)
     if asked is not None:
         note(f"only runs with seeds {asked[0]} to {asked[-1]} are judged; see 'assay judge {study}' for all")
-    rows = _told(results.only(claim) if claim else results, as_json)
+    results = results.only(claim) if claim else results
+    rows = _told(results, as_json)
     if not any(_holds(point) for point in results.points):
         brings = (
             ""

@@ -305,7 +305,7 @@ SYMBOLIC = Experiment(
     },
     measure_many=f"{PACKAGE}.symbolic:measure_many",
     batch=12,
-    cost=Cost(7),
+    cost=Cost(3.5),
     figures=SYMBOLIC_FIGURES,
     needs={"cvxpy": "opt", "clarabel": "opt"},
 )  # fmt: skip
