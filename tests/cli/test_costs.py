@@ -66,6 +66,7 @@ def test_an_empty_store_is_said_with_what_fills_it(folder: Path) -> None:
     assert "holds no run of off-switch-game at these settings; 'assay run off-switch-game' computes them" in notes
     assert "'assay store import reference' brings" in notes
     assert "not asked with these settings" not in notes
+    assert "holds no run of off-switch-game" in said("judge", "off-switch-game", "--claim", "E1")[1]
     assert "nothing yet: no run of off-switch-game at these settings is stored in " in said("report", "off-switch-game")[1]
     assert "no audit is kept in " in said("report", "--audit", "list")[1]
 

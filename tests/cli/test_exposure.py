@@ -57,7 +57,7 @@ def test_a_model_is_asked_which_facts_it_knows(corpus: Path, capsys: pytest.Capt
 
 def test_what_is_not_there_is_refused_by_name(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for code, message, *arguments in (
-        (2, "CORPUS names a file", tmp_path / "none.txt", FACTS),
+        (2, "CORPUS must be a plain file", tmp_path / "none.txt", FACTS),
         (3, "there is no", corpus, FACTS, "--log", tmp_path / "none"),
         (3, "none.yaml", corpus, tmp_path / "none.yaml"),
         (3, "--field", corpus, FACTS, "--field", "body"),
