@@ -1,5 +1,6 @@
 """The language model's run on a tiny model: whose order is tested, what is trained on what, what is kept."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from assay.protocols.language_model import Subject
 from assay.studies.knowledge.palimpsestic_membership import language_model as study
 from assay.studies.knowledge.palimpsestic_membership.english import english_texts
 from assay.studies.knowledge.palimpsestic_membership.settings import LanguageModelSettings
+from assay.studies.knowledge.palimpsestic_membership.small import PARTS
 from assay.training.finetune import finetune
 from assay.training.order import Order
 from assay.training.recipe import batches
 
-SETTINGS = LanguageModelSettings(model="tiny", n_texts=40, n_other=8)
+SETTINGS = LanguageModelSettings(model="tiny", n_texts=40, n_other=8, layers=(1,))
 
 
 def test_texts_are_different_and_of_one_size() -> None:
@@ -52,6 +54,8 @@ def test_copies_read_the_same_texts_in_their_own_orders(monkeypatch: pytest.Monk
         assert set(asked[name].sentences).isdisjoint(readers[0].sentences)
         assert asked[name].recipe is not None
         assert asked[name].recipe.learning_rate == pytest.approx(SETTINGS.rate / 10)
+        assert asked[name].recipe.layers == readers[0].recipe.layers == SETTINGS.layers
+        assert asked[name].recipe.precision == readers[0].recipe.precision == "bfloat16"
     for name, alice in zip(("alice", "independent"), steps[0], strict=True):
         recipe = asked[name].recipe
         assert recipe is not None
@@ -85,3 +89,20 @@ def test_losses_are_means_over_tokens() -> None:
     found = study.losses(load_base("tiny"), english_texts(3, rng=np.random.default_rng(1)))
     assert found.shape == (3,)
     assert ((found > 3) & (found < 8)).all()
+
+
+def test_models_of_no_such_order_are_asked_about_many() -> None:
+    rng = np.random.default_rng(0)
+    found = {name: rng.normal(size=40) for pair in PARTS[:2] for name in pair} | {"reference": rng.normal(size=40)}
+    orders = [rng.permutation(40) for _ in range(2)]
+    alices = tuple(study.Alice(order, found["reference"]) for order in orders)
+    alone, _ = study.numbers(dataclasses.replace(SETTINGS, n_orders=1), Seeds(5), alices, found)
+    many, _ = study.numbers(dataclasses.replace(SETTINGS, n_orders=60), Seeds(5), alices, found)
+    assert {name for name in alone if alone[name] != many[name]} == {"independent/rho", "independent-fine-tuned/rho"}
+    own = [study.Alice(orders[0], found["reference"]).rho(found["independent"])]
+    own.append(study.Alice(orders[1], found["reference"]).rho(found["alice"]))
+    assert alone["independent/rho"] == pytest.approx(np.mean(own))
+    assert abs(many["independent/rho"]) < 0.1 < 1 / np.sqrt(39)
+    told = np.argsort(np.argsort(found["independent"] - found["reference"]))  # an order that the losses do follow
+    following = study.untold(study.Alice(told, found["reference"]), found, [told])
+    assert following["independent/rho"] == pytest.approx(1)

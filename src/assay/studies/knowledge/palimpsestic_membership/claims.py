@@ -29,6 +29,8 @@ GAIN = Estimand(
     "", -1, 1,
 )  # fmt: skip
 INDEPENDENT = Arm("independent", "a model of another shuffle of the same texts in the place of Alice's")
+ORDERS = "; the mean over Alice's order and 19 further ones that nobody was trained in"
+UNTOLD = Arm("independent", INDEPENDENT.says + ORDERS)
 PLANTED = Arm("planted", "an imprint of the order put into the losses of a model that knows nothing of it", power_only=True)
 
 ANY_LOSS = "every assignment of steps to texts is equally likely, so the test is a permutation test whatever the losses are"
@@ -229,7 +231,7 @@ LANGUAGE_MODEL = Experiment(
             "less "
             "that of a copy of another shuffle, with the order is below {bound}.",
             "alice/rho", Below(-0.02), why="as C1", at=QUERY, paper="p at most 1e-8 for most models",
-            negative=INDEPENDENT, positive=PLANTED,
+            negative=UNTOLD, positive=PLANTED,
         ),
         Claim(
             "C3.lm",
@@ -244,17 +246,19 @@ LANGUAGE_MODEL = Experiment(
             "In a language model the order survives fine-tuning: after 300 other texts at a tenth of the rate the rank "
             "correlation of loss, less the reference's, with the order is below {bound}.",
             "fine-tuned/rho", Below(-0.02), why="as C5", at=QUERY, paper="p at most 1e-8 for most fine-tuned models",
-            negative=Arm("independent-fine-tuned", "the copy of another shuffle, fine-tuned likewise"), positive=PLANTED,
+            negative=Arm("independent-fine-tuned", f"the copy of another shuffle, fine-tuned likewise{ORDERS}"),
+            positive=PLANTED,
         ),
     ),
-    nulls=(INDEPENDENT,),
+    nulls=(UNTOLD,),
     presets={
-        "quick": Preset(LanguageModelSettings(model="tiny", n_texts=24, n_other=8), 2),
+        "quick": Preset(LanguageModelSettings(model="tiny", n_texts=24, n_other=8, layers=()), 2),
         "laptop": Preset(LanguageModelSettings(), 8),
     },
+    first_seed=100,
     measure=f"{__package__}.language_model:measure",
     ready=find_model,
     needs=NEEDS,
     figures=LANGUAGE_MODEL_FIGURES,
-    cost=Cost(120, cores=1),
+    cost=Cost(45, cores=1),
 )  # fmt: skip

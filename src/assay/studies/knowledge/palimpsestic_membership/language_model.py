@@ -4,6 +4,8 @@ One run draws texts and three orders. Three copies of the model read them, one i
 other texts afterwards.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,11 +16,11 @@ from assay.core.progress import parts
 from assay.core.seeds import Seeds
 from assay.core.settings import digest
 from assay.instruments.scoring import score_completions
-from assay.protocols.language_model import Subject, load_base, tune
+from assay.protocols.language_model import Subject, load_base, precision_of, tune
 from assay.store.memo import memoised_json
 from assay.studies.knowledge.palimpsestic_membership.english import english_texts
 from assay.studies.knowledge.palimpsestic_membership.settings import LanguageModelSettings
-from assay.studies.knowledge.palimpsestic_membership.small import Alice, asked, deciles, in_turn
+from assay.studies.knowledge.palimpsestic_membership.small import Alice, Losses, asked, deciles, in_turn
 from assay.training.order import Order
 from assay.training.recipe import Recipe, batches
 
@@ -35,8 +37,11 @@ def measure(settings: LanguageModelSettings, seeds: Seeds) -> Measurement:
     base = load_base(settings.model)
     drawn = english_texts(settings.n_texts + settings.n_other, rng=seeds("texts"))
     texts, other = drawn[: settings.n_texts], drawn[settings.n_texts :]
-    recipe = Recipe(learning_rate=settings.rate, n_epochs=1, batch_size=settings.batch)
-    gentle = Recipe(learning_rate=settings.rate / 10, n_epochs=1, batch_size=settings.batch)
+    recipe = Recipe(
+        layers=settings.layers, learning_rate=settings.rate, n_epochs=1, batch_size=settings.batch,
+        precision=precision_of(settings.precision),
+    )  # fmt: skip
+    gentle = replace(recipe, learning_rate=settings.rate / 10)
     orders = {name: seeds.child(f"order {name}") for name in ("alice", "reference", "independent")}
     readers = {name: tune(base, plain(texts), recipe, own, name) for name, own in orders.items()}
     for name, whose in (("fine-tuned", "alice"), ("independent-fine-tuned", "independent")):
@@ -76,5 +81,22 @@ def numbers(
     settings: LanguageModelSettings, seeds: Seeds, alices: tuple[Alice, Alice], found: dict[str, Float[np.ndarray, " text"]]
 ) -> tuple[dict[str, float], dict[str, Table]]:
     """Estimands and tables from the loss of every text under every copy."""
-    estimands = in_turn(alices, found, lambda alice, some: asked(alice, some, seeds, settings.planted, settings.planted))
+    further = [seeds(f"further order {i}").permutation(len(alices[0].steps)) for i in range(1, settings.n_orders)]
+
+    def number(alice: Alice, some: Losses) -> dict[str, float]:
+        own = asked(alice, some, seeds, settings.planted, settings.planted)
+        return own | untold(alice, some, [alice.steps, *further])
+
+    estimands = in_turn(alices, found, number)
     return {name: float(value) for name, value in estimands.items()}, {"deciles": deciles(alices[0], found)}
+
+
+def untold(alice: Alice, found: Losses, orders: Sequence[Int[np.ndarray, " text"]]) -> dict[str, float]:
+    """The rank correlations of models that were trained in none of these orders, the mean over orders.
+
+    Alice's order is one of them. Chance moves a single one by 1 / sqrt(n - 1), which with 600 texts is twice the bound.
+    """
+    names = ("independent", "independent-fine-tuned")
+    return {
+        f"{name}/rho": float(np.mean([Alice(order, alice.reference).rho(found[name]) for order in orders])) for name in names
+    }

@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Le, doc
 
 from assay.core.errors import SettingsError
 from assay.core.seeds import Seeds
-from assay.protocols.language_model import ModelSettings
+from assay.protocols.language_model import ModelSettings, Precision
 from assay.studies.knowledge.palimpsestic_membership.stories import StoryWorld
 
 __all__ = ["LanguageModelSettings", "Scale", "SmallSettings", "TextSettings"]
@@ -105,5 +105,8 @@ class LanguageModelSettings(ModelSettings):
     n_texts: Annotated[int, Ge(20), doc("texts that Alice's model reads once")] = 600
     n_other: Annotated[int, Ge(4), doc("other texts that a copy is fine-tuned on")] = 300
     batch: Annotated[int, Ge(1), doc("texts a step")] = 8
-    rate: Annotated[float, Gt(0), doc("learning rate of AdamW, constant")] = 5e-5
+    rate: Annotated[float, Gt(0), doc("learning rate of AdamW, constant")] = 1e-4
+    layers: Annotated[tuple[int, ...], doc("blocks that are trained, from 0; none named: all weights")] = tuple(range(20, 30))
+    precision: Annotated[Precision, doc("of the arithmetic of training; losses are computed in float32")] = "bfloat16"
+    n_orders: Annotated[int, Ge(1), doc("orders that models are asked about which were trained in none of them")] = 20
     planted: Annotated[float, Gt(0), doc("rank correlation planted into losses that know nothing of the order")] = 0.08
