@@ -20,7 +20,7 @@ BIRTHDAY = ROOT / "examples" / "birthday.py"
 def assay(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"ASSAY_STORE": str(cwd / "store"), "ASSAY_CACHE": str(cwd / "cache")}
     command = [sys.executable, "-m", "assay", *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
 
 
 @pytest.mark.parametrize("executor", ["local", "processes"])
