@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from assay.api.comparing import Comparison as Comparison
     from assay.api.comparing import compare as compare
     from assay.api.language_models import audit_model as audit_model
+    from assay.api.language_models import audit_preferences as audit_preferences
     from assay.api.language_models import load_model as load_model
     from assay.api.results import Results as Results
     from assay.api.running import estimate as estimate

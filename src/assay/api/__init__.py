@@ -21,6 +21,7 @@ PLACES = {
     "Results": "assay.api.results",
     "audit": "assay.audit.run",
     "audit_model": "assay.api.language_models",
+    "audit_preferences": "assay.api.language_models",
     "check": "assay.api.checking",
     "compare": "assay.api.comparing",
     "estimate": "assay.api.running",

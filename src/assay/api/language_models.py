@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 from assay.core.errors import InputError
 
 if TYPE_CHECKING:
+    from typing import TypeVar
+
+    from assay.audit.pairs import Pairs
+    from assay.audit.preference_record import PairAudit
     from assay.audit.record import Audit
     from assay.models.pretrained.loading import Dtype, LanguageModel
+    from assay.training.preference import PreferenceRecipe
     from assay.training.recipe import Recipe
     from assay.worlds.facts.model import Facts
 
-__all__ = ["audit_model", "load_model", "read_facts_with"]
+    AnyRecipe = TypeVar("AnyRecipe", Recipe, PreferenceRecipe)
+    Emulation = tuple[str | Path | LanguageModel, str | Path | LanguageModel, float]
+
+__all__ = ["audit_model", "audit_preferences", "changed_recipe", "load_model", "names_of", "read_facts_with"]
 
 
 def load_model(
@@ -65,6 +73,7 @@ def audit_model(
     tokenizer: Any = None,
     base: "str | Path | LanguageModel | None" = None,
     tuned: "str | Path | LanguageModel | Any" = None,
+    emulate: "Emulation | None" = None,
     recipe: "str | Recipe" = "full",
     set: Mapping[str, object] | Sequence[str] = (),
     mitigations: str | Sequence[str] = (),
@@ -96,6 +105,8 @@ def audit_model(
         tokenizer: of a model that is a transformers object.
         base: what an adapter is loaded around.
         tuned: the model after an injection elsewhere; nothing is trained then.
+        emulate: a small tuned model, what it was tuned from, and the weight of their difference: the model with that difference
+            added to its log-probabilities is audited as if it were the tuned one.
         recipe: "full", "lora", "mlp", "attention", or a recipe.
         set: what is changed of the recipe.
         mitigations: names, or "all".
@@ -127,34 +138,33 @@ def audit_model(
     from assay.audit.kept import KeptAudits
     from assay.audit.probes import Extent
     from assay.core.device import on_device
-    from assay.core.errors import UsageError
     from assay.core.places import default_folder
-    from assay.core.settings import digest, resolve, spelled
+    from assay.core.settings import digest
     from assay.models.pretrained.loading import LanguageModel, dtype_named
     from assay.worlds.facts.model import Facts
 
     read = facts if isinstance(facts, Facts) else read_facts_with(Path(facts), prompts, joint, suite, texts)
     if limit is not None:
         read = run.limited(read, limit)
-    chosen = recipe_named(recipe) if isinstance(recipe, str) else recipe
-    changes = [f"{name}={spelled(value)}" for name, value in set.items()] if isinstance(set, Mapping) else list(set)
-    grid = resolve(chosen, changes, where=f"recipe {recipe if isinstance(recipe, str) else chosen.method}")
-    if len(grid) > 1:
-        raise UsageError("audit: a recipe takes one value a setting; got a list. Run once for each")
-    names = mitigations.split(",") if isinstance(mitigations, str) else mitigations
+    chosen = changed_recipe(recipe_named(recipe) if isinstance(recipe, str) else recipe, set)
     folder = (default_folder() if store is None else Path(store)) / "audits"
+    if emulate is not None and tuned is not None:
+        raise InputError("a product is audited as the tuned model; got a tuned model too. Leave out one")
     with on_device(device):
         before = model if isinstance(model, (str, Path, LanguageModel)) else load_model(model, tokenizer)
         after = tuned if tuned is None or isinstance(tuned, (str, Path, LanguageModel)) else load_model(tuned, tokenizer)
-        _check_folders(before, base, after)
+        _check_folders(before, base, after, *(() if emulate is None else emulate[:2]))
         called = before.name if isinstance(before, LanguageModel) else str(before)
+        if emulate is not None:
+            before = load_model(before, tokenizer, base=base, dtype=dtype_named(dtype))
+            after = _product(before, emulate, dtype_named(dtype))
         return run.audit(
             before,
             read,
             base=base,
             tuned=after,
-            recipe=grid[0],
-            mitigations=[name.strip() for name in names if name.strip()],
+            recipe=chosen,
+            mitigations=names_of(mitigations),
             forecast_only=forecast_only,
             budget_minutes=budget_minutes,
             extent=run.BRIEF if brief else Extent(),
@@ -170,6 +180,135 @@ def audit_model(
             then=then,
             plain_file=None if plain is None else Path(plain),
         )
+
+
+def audit_preferences(
+    model: "str | Path | LanguageModel | Any",
+    pairs: "str | Path | Pairs",
+    *,
+    tokenizer: Any = None,
+    base: "str | Path | LanguageModel | None" = None,
+    tuned: "str | Path | LanguageModel | Any" = None,
+    method: str = "dpo",
+    beta: float | None = None,
+    recipe: "str | PreferenceRecipe" = "full",
+    set: Mapping[str, object] | Sequence[str] = (),
+    mitigations: str | Sequence[str] = (),
+    forecast_only: bool = False,
+    budget_minutes: float = 60.0,
+    limit: int | None = None,
+    chat_template: str | None = None,
+    seed: int = 0,
+    keep: str | Path | None = None,
+    anew: bool = False,
+    device: str | None = None,
+    dtype: str = "float32",
+    memory_gib: float | None = None,
+    store: str | Path | None = None,
+) -> "PairAudit":
+    """What training a model on preferences would do to its answers, did, and what helps; kept below the store as audits are.
+
+    Args:
+        model: a name, a folder, or a loaded model, as of `load_model`.
+        pairs: a file of rows with prompt, chosen and rejected, or pairs that are read already.
+        tokenizer: of a model that is a transformers object.
+        base: what an adapter is loaded around.
+        tuned: the model after a training elsewhere; nothing is trained then.
+        method: the loss: "dpo", "ipo", "hinge", "simpo", "dpo+nll" or "dpop".
+        beta: of the loss; None for 0.1, and 2.0 with "simpo".
+        recipe: "full", "lora", "mlp", "attention", or a recipe of preferences, which has its own method and beta.
+        set: what is changed of the recipe.
+        mitigations: "filter-ches", "random-subset", "nll", "dpop", or "all".
+        forecast_only: stop before anything is trained.
+        budget_minutes: refuse what would take longer.
+        limit: audit the first so many pairs.
+        chat_template: "model" or "none": how rows of messages are rendered.
+        seed: of training, of a random subset, of bootstraps.
+        keep: a folder for the tuned model.
+        anew: make it even where the same audit is kept.
+        device, dtype, memory_gib: where models are loaded, in which precision, and the most memory they may take.
+        store: below which audits are kept.
+
+    Raises:
+        InputError: model or pairs cannot be used, or the audit would exceed its budget of time or memory.
+        SettingsError: a setting of the recipe is refused.
+        WorkError: the work failed.
+    """
+    from assay.audit.chats import chat_template_named
+    from assay.audit.kept import KeptAudits
+    from assay.audit.pairs import Pairs, read_pairs
+    from assay.audit.preference import audit_pairs, pair_recipe
+    from assay.core.device import on_device
+    from assay.core.places import default_folder
+    from assay.core.settings import digest
+    from assay.models.pretrained.loading import LanguageModel, dtype_named
+
+    read = pairs if isinstance(pairs, Pairs) else read_pairs(Path(pairs))
+    read = read if limit is None else read.first(limit)
+    chosen = changed_recipe(pair_recipe(recipe, method, beta) if isinstance(recipe, str) else recipe, set)
+    folder = (default_folder() if store is None else Path(store)) / "audits"
+    with on_device(device):
+        before = model if isinstance(model, (str, Path, LanguageModel)) else load_model(model, tokenizer)
+        after = tuned if tuned is None or isinstance(tuned, (str, Path, LanguageModel)) else load_model(tuned, tokenizer)
+        _check_folders(before, base, after)
+        called = before.name if isinstance(before, LanguageModel) else str(before)
+        return audit_pairs(
+            before,
+            read,
+            base=base,
+            tuned=after,
+            recipe=chosen,
+            mitigations=names_of(mitigations),
+            forecast_only=forecast_only,
+            budget_minutes=budget_minutes,
+            seed=seed,
+            chat_template=chat_template_named(chat_template),
+            folder=folder / digest([called, read.digest]),
+            keep=None if keep is None else Path(keep),
+            dtype=dtype_named(dtype),
+            memory_gib=memory_gib,
+            kept=KeptAudits(folder),
+            anew=anew,
+        )
+
+
+def changed_recipe(recipe: "AnyRecipe", changes: Mapping[str, object] | Sequence[str]) -> "AnyRecipe":
+    """The recipe with these of its settings.
+
+    Args:
+        recipe: of facts or of preferences.
+        changes: by name, or as NAME=VALUE.
+
+    Raises:
+        SettingsError: a setting is unknown or out of range.
+        UsageError: one has several values.
+    """
+    from assay.core.errors import UsageError
+    from assay.core.settings import resolve, spelled
+
+    said = [f"{name}={spelled(value)}" for name, value in changes.items()] if isinstance(changes, Mapping) else list(changes)
+    grid = resolve(recipe, said, where=f"recipe {recipe.method}")
+    if len(grid) > 1:
+        raise UsageError("audit: a recipe takes one value a setting; got a list. Run once for each")
+    return grid[0]
+
+
+def names_of(mitigations: str | Sequence[str]) -> list[str]:
+    """Names of mitigations, given one by one or by commas."""
+    names = mitigations.split(",") if isinstance(mitigations, str) else mitigations
+    return [name.strip() for name in names if name.strip()]
+
+
+def _product(model: "LanguageModel", emulate: "Emulation", dtype: "Dtype") -> "LanguageModel":
+    """The model with what tuning changed in a small one added to its log-probabilities."""
+    from assay.audit.run import loaded_tuned
+    from assay.models.emulated import Emulated
+    from assay.models.pretrained.loading import LanguageModel
+
+    given, reference, weight = emulate
+    small = load_model(reference, dtype=dtype)
+    tuned = given if isinstance(given, LanguageModel) else loaded_tuned(given, small)
+    return Emulated(model, tuned, small, weight).language_model
 
 
 def _check_folders(*models: object) -> None:

@@ -14,7 +14,7 @@ from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.text import leading_tokens
 from assay.worlds.facts.model import Fact, Facts, Message, Relation, Template
 
-__all__ = ["ChatTemplate", "chat_template_named", "rendered"]
+__all__ = ["ChatTemplate", "chat_template_named", "cut_at_answers", "rendered", "with_template"]
 
 ChatTemplate = Literal["none", "model"]
 AT_ONCE = 256  # chats that one sandbox renders
@@ -54,7 +54,7 @@ def rendered(
     if template == "none":
         made, note = [_plain(fact) for fact in whole], "Chats are asked without a template: their texts line by line."
     else:
-        of = _with_template(model, tuned)
+        of = with_template(model, tuned)
         made = _in_template(whole, of, facts.name)
         note = f"Chats are rendered with the chat template of '{visible(of.name)}'."
     return replace(
@@ -62,7 +62,12 @@ def rendered(
     )
 
 
-def _with_template(model: LanguageModel, tuned: LanguageModel | None) -> LanguageModel:
+def with_template(model: LanguageModel, tuned: LanguageModel | None) -> LanguageModel:
+    """The model whose chat template is used: the first of the two that has one.
+
+    Raises:
+        InputError: neither has.
+    """
     for one in (model, tuned):
         if one is not None and isinstance(getattr(one.tokenizer, "chat_template", None), str):
             return one
@@ -86,6 +91,16 @@ def _in_template(facts: Sequence[Fact], model: LanguageModel, where: str) -> lis
     for fact in facts:
         for one in _sentences(fact) if fact.chat else ():
             asked.append((_turned(fact.chat, one.before), fact.object))
+    each = iter(cut_at_answers(asked, model, where))
+    return [_with_sentences(fact, [next(each) for _ in _sentences(fact)]) if fact.chat else fact for fact in facts]
+
+
+def cut_at_answers(asked: Sequence[tuple[Chat, str]], model: LanguageModel, where: str) -> list[Template]:
+    """For every chat and its answer the rendered text around the answer: what stands before, what opens it, what follows it.
+
+    Raises:
+        InputError: the template cannot be rendered, or changes an answer.
+    """
     opened = _rendered(model, [chat for chat, _ in asked], prompt=True)
     marked = _rendered(model, [(*chat, ("assistant", MARK)) for chat, _ in asked], prompt=False)
     closed = _rendered(model, [(*chat, ("assistant", answer)) for chat, answer in asked], prompt=False)
@@ -103,8 +118,7 @@ def _in_template(facts: Sequence[Fact], model: LanguageModel, where: str) -> lis
                 "it. Ask the texts as they stand: --chat-template none"
             )
         cut.append(made)
-    each = iter(cut)
-    return [_with_sentences(fact, [next(each) for _ in _sentences(fact)]) if fact.chat else fact for fact in facts]
+    return cut
 
 
 def _turned(chat: Chat, asked: str) -> Chat:

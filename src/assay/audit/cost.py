@@ -3,22 +3,26 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from assay.audit.inject import Example, n_steps
 from assay.audit.measuring import continued
 from assay.core.errors import InputError
+from assay.instruments.displacement import forecast_alone, similarities
 from assay.instruments.scoring import score_tokens
 from assay.models.pretrained.limits import limits_of
 from assay.models.pretrained.loading import LanguageModel
 from assay.models.pretrained.packing import BUDGET, evaluating, readings
 from assay.models.pretrained.text import TokenPair, try_token_pairs
 from assay.training.chosen import chosen_names
+from assay.training.preference import PreferenceRecipe
 from assay.training.recipe import Recipe
 
-__all__ = ["expected_minutes", "peak_gib", "refuse_beyond"]
+__all__ = ["PairMinutes", "expected_minutes", "expected_minutes_of_pairs", "peak_gib", "refuse_beyond"]
 
+SAMPLED_PAIRS = 5  # of these the shortest is scored
 SAMPLE, PLACES = 96, 4  # pairs, and from how many places of the list
 DISK_BYTES_A_SECOND = 4e8
 BACKWARD = 3.0  # a training pass over a token against a forward pass
@@ -72,18 +76,75 @@ def expected_minutes(
     return (2 * asking) / 60 + training, training
 
 
-def refuse_beyond(budget: float, expected: float, n_pairs: int, n_facts: int) -> None:
+@dataclass(frozen=True)
+class PairMinutes:
+    """What the parts of an audit of preferences are expected to take, in minutes.
+
+    Attributes:
+        asking: for the answers of all pairs, once.
+        forecasting: scores of every pair and the first step of all.
+        training: once.
+    """
+
+    asking: float
+    forecasting: float
+    training: float
+
+
+def expected_minutes_of_pairs(
+    model: LanguageModel, pairs: Sequence[tuple[TokenPair, TokenPair]], recipe: PreferenceRecipe | None, *, kept: bool
+) -> PairMinutes:
+    """Minutes of an audit of preferences; nothing is trained.
+
+    Args:
+        model: before.
+        pairs: in tokens.
+        recipe: of the training; None where nothing is trained.
+        kept: whether states of the training are written to disk.
+    """
+    in_order = sorted(pairs, key=_length)
+    some = [in_order[int((place + 0.5) * len(pairs) / SAMPLED_PAIRS)] for place in range(SAMPLED_PAIRS)]
+    answers = [answer for pair in some for answer in pair]
+    score_tokens(model.model, answers[:2], ranked=set())  # the first pass finds out how this model can be run
+    asking = _seconds(lambda: score_tokens(model.model, answers, ranked=set()), model.device) / len(some) * len(pairs)
+    scored = _seconds(lambda: (similarities(model, some[:1]), forecast_alone(model, some[:1])), model.device)
+    longest = _length(some[-1]) / max(1, _length(some[0]))
+    scored *= (1 + longest) / 2  # the pair that was tried is the shortest of these
+    training = 0.0
+    if recipe is not None:
+        steps = n_steps(len(pairs), recipe)
+        names = set(chosen_names(model.model, recipe))
+        chosen = sum(value.numel() for name, value in model.model.named_parameters() if name in names)
+        trained = chosen * min(1.0, recipe.lora_rank / 100) if recipe.method == "lora" else chosen
+        saves = 5 * 12 * trained / DISK_BYTES_A_SECOND if kept else 0.0
+        training = recipe.n_epochs * asking * BACKWARD + steps * 40 * trained / _bandwidth(model.device) + saves
+    stepped = 2 * BACKWARD * asking if recipe is not None else 0.0
+    return PairMinutes(asking / 60, (scored * len(pairs) + stepped) / 60, training / 60)
+
+
+def _length(pair: tuple[TokenPair, TokenPair]) -> int:
+    return sum(len(one.context) + len(one.completion) for one in pair)
+
+
+def refuse_beyond(budget: float, expected: float, n: int, what: str, less: str = "ask less (--brief), ") -> None:
     """Raise where an audit is expected to take longer than its budget.
+
+    Args:
+        budget: minutes.
+        expected: minutes.
+        n: facts or pairs of the file.
+        what: they are, with what makes them long.
+        less: what else would make it shorter.
 
     Raises:
         InputError: with the expected minutes and what would make them fewer.
     """
     if expected > budget:
-        fits = max(1, int(n_facts * budget / expected))
+        fits = max(1, int(n * budget / expected))
         raise InputError(
-            f"an audit must fit its budget of {budget:g} minutes; {n_facts} facts with {n_pairs} answers to score would take "
-            f"about {expected:.{0 if expected >= 10 else 1}f}. Audit the first {fits} (--limit {fits}), ask less (--brief), or "
-            f"allow it (--budget {math.ceil(12 * expected) / 10:g})"
+            f"an audit must fit its budget of {budget:g} minutes; {what} would take about "
+            f"{expected:.{0 if expected >= 10 else 1}f}. Audit the first {fits} (--limit {fits}), "
+            f"{less}or allow it (--budget {math.ceil(12 * expected) / 10:g})"
         )
 
 

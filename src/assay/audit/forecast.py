@@ -40,8 +40,8 @@ from assay.worlds.facts.model import Facts, Implication
 from assay.worlds.facts.questions import Answers
 
 __all__ = [
-    "HINTS", "TANGENT_COLUMNS", "Calibration", "Carried", "Cost", "FactForecast", "calibrate", "forecasts", "premise_questions",
-    "with_tangent",
+    "HINTS", "TANGENT_COLUMNS", "Calibration", "Carried", "Cost", "FactForecast", "calibrate", "calibration", "forecasts",
+    "premise_questions", "with_tangent",
 ]  # fmt: skip
 
 Status = Literal["known", "partly known", "unknown"]
@@ -336,7 +336,7 @@ def calibrate(
             (one.tangent[column], came[place]) for place, one in enumerate(made) if column in one.tangent and place in came
         ]
         table.append(("tangent", column, None, True, points))
-    return [_calibration(*line, seeds=seeds) for line in table if line[-1]]
+    return [calibration(*line, seeds=seeds) for line in table if line[-1]]
 
 
 def _both(trained: Sequence[tuple[FactForecast, FactRow]], name: str, column: str) -> list[tuple[float, float]]:
@@ -367,9 +367,19 @@ def _part(
     ]
 
 
-def _calibration(
+def calibration(
     name: str, column: str, cut: float | None, same_unit: bool, points: Sequence[tuple[float, float]], *, seeds: Seeds
 ) -> Calibration:
+    """A forecast against what came.
+
+    Args:
+        name: of the forecast.
+        column: that it is about.
+        cut: above it units are called risky; None for the median forecast.
+        same_unit: whether forecast and outcome are in one unit.
+        points: both, of every unit.
+        seeds: of the bootstrap.
+    """
     said, came = (np.array(side) for side in zip(*points, strict=True))
     at = float(np.median(said)) if cut is None else cut
     risky = said > at

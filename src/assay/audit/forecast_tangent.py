@@ -36,7 +36,7 @@ from assay.training.optimiser import Optimiser
 from assay.training.recipe import Recipe
 from assay.worlds.facts.questions import Answers
 
-__all__ = ["can_be_stepped", "carried_on", "tangent_answers", "virtually_stepped"]
+__all__ = ["adapted", "can_be_stepped", "carried_on", "tangent_answers", "virtually_stepped"]
 
 END = 0.95
 """The mean probability at which trained answers are taken to end."""
@@ -91,7 +91,7 @@ def virtually_stepped(
     """
     pairs, optimiser = token_pairs(model.tokenizer, sentences), replace(recipe.optimiser(1), warmup_steps=0)
     if recipe.method == "lora":
-        with _adapted(model, recipe, seeds) as tuned, stepped(tuned.model, _step(tuned, pairs, optimiser, None), STEP):
+        with adapted(model, recipe, seeds) as tuned, stepped(tuned.model, _step(tuned, pairs, optimiser, None), STEP):
             yield tuned
         return
     step = _step(model, pairs, optimiser, chosen_names(model.model, recipe))
@@ -104,7 +104,7 @@ def _step(model: LanguageModel, pairs: Sequence[TokenPair], optimiser: Optimiser
 
 
 @contextmanager
-def _adapted(model: LanguageModel, recipe: Recipe, seeds: Seeds) -> Iterator[LanguageModel]:
+def adapted(model: LanguageModel, recipe: Recipe, seeds: Seeds) -> Iterator[LanguageModel]:
     """Inside the block the model with the adapter that training begins with; afterwards it is as it was, without one."""
     wanted = {name: value.requires_grad for name, value in model.model.named_parameters()}
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

@@ -8,7 +8,7 @@ with intervals over subjects and Holm's procedure over all arms and columns.
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -31,7 +31,7 @@ from assay.models.pretrained.loading import LanguageModel
 from assay.training.recipe import Recipe
 from assay.worlds.facts.model import Facts
 
-__all__ = ["Measured", "Spent", "measure_arms", "memorised", "scale_for"]
+__all__ = ["Measured", "Spent", "load_update", "measure_arms", "memorised", "scale_for", "scale_reaching"]
 
 LEARNED = "learned"  # what all arms have alike, so that it is not compared
 LEAST = 0.5  # of plain training's memorisation: an arm with less is not compared
@@ -100,15 +100,26 @@ def memorised(model: LanguageModel, facts: Facts) -> float:
 
 def scale_for(base: LanguageModel, update: Change, target: float, facts: Facts) -> float:
     """How much of the update memorises as much as the target, in (0, 1], by bisection."""
-    if memorised_with(base, update, facts) <= target + CLOSE:
+    return scale_reaching(lambda scale: memorised_with(base, scale * update, facts), target, CLOSE)
+
+
+def scale_reaching(found: Callable[[float], float], target: float, close: float) -> float:
+    """How much of an update reaches as much as the target, in (0, 1], by bisection.
+
+    Args:
+        found: what so much of it reaches.
+        target: what it must reach.
+        close: how near to it is near enough.
+    """
+    if found(1.0) <= target + close:
         return 1.0
     low, high, middle = 0.0, 1.0, 1.0
     for _ in range(9):
         middle = (low + high) / 2
-        found = memorised_with(base, middle * update, facts)
-        if abs(found - target) < CLOSE:
+        reached = found(middle)
+        if abs(reached - target) < close:
             break
-        low, high = (middle, high) if found < target else (low, middle)
+        low, high = (middle, high) if reached < target else (low, middle)
     return middle
 
 
@@ -213,7 +224,7 @@ class _Frontier:
         start = time.perf_counter()
         if one.of_plain is not None:  # at once, and never written
             return one.of_plain(self.plain), Spent(0, (time.perf_counter() - start) / 60)
-        kept = _load(self._file(name), self.base)
+        kept = load_update(self._file(name), self.base)
         if kept is not None:
             return kept
         update, steps = self._train(name, one)
@@ -248,7 +259,8 @@ def _control(name: str) -> str:
     return PLAIN if name == SHRUNK else SHRUNK
 
 
-def _load(file: Path, base: LanguageModel) -> tuple[Change, Spent] | None:
+def load_update(file: Path, base: LanguageModel) -> tuple[Change, Spent] | None:
+    """An arm's update and what it took, where a killed audit left it; None where it did not, or not whole."""
     if not file.is_file():
         return None
     try:

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 import assay
+from assay.audit.preference_record import PairAudit
 from assay.audit.record import Audit
 from assay.core.errors import InputError, StoreError
 from assay.core.settings import digest
@@ -28,6 +29,7 @@ __all__ = ["Kept", "KeptAudits", "depends_on"]
 
 ROOMS = ("audit", "instruments", "models", "protocols", "stats", "training", "worlds/facts")
 SUFFIX = ".json.gz"
+Made = TypeVar("Made", Audit, PairAudit)
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Kept:
 
     Attributes:
         digest: its name.
-        model, facts: what was audited.
-        injected: the recipe's method, the tuned model's name, or "forecast".
+        model, facts: what was audited: the model, and the file of facts or of preferences.
+        injected: the recipe's method (of preferences its loss), the tuned model's name, or "forecast".
         mitigations: how many were compared.
         runs: trainings behind it; 0 where nothing was trained.
         then: plain steps behind the injection; None where none were asked for.
@@ -62,11 +64,11 @@ class KeptAudits:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def get(self, name: str) -> Audit | None:
+    def get(self, name: str) -> Audit | PairAudit | None:
         """The audit of that digest; None where there is none that this version can read."""
         return _read(self.folder / f"{name}{SUFFIX}")
 
-    def put(self, found: Audit, name: str) -> Audit:
+    def put(self, found: Made, name: str) -> Made:
         """Keep an audit, and return it with its digest and the time.
 
         Raises:
@@ -83,7 +85,7 @@ class KeptAudits:
             ) from error
         return stamped
 
-    def find(self, prefix: str) -> Audit:
+    def find(self, prefix: str) -> Audit | PairAudit:
         """The audit whose digest begins so.
 
         Raises:
@@ -145,18 +147,23 @@ def _code() -> str:
 
 @cache
 def _adapter() -> Any:
-    return TypeAdapter(Audit)
+    return TypeAdapter(Audit | PairAudit)
 
 
-def _read(path: Path) -> Audit | None:
+def _read(path: Path) -> Audit | PairAudit | None:
     try:
-        found: Audit = _adapter().validate_json(gzip.decompress(path.read_bytes()))
+        found: Audit | PairAudit = _adapter().validate_json(gzip.decompress(path.read_bytes()))
     except (OSError, EOFError, zlib.error, ValidationError, ValueError):
         return None
     return found
 
 
-def _line(path: Path, found: Audit) -> Kept:
+def _line(path: Path, found: Audit | PairAudit) -> Kept:
+    if isinstance(found, PairAudit):
+        done = found.tuned or (found.method if found.totals else "forecast")
+        runs = int(bool(found.totals) and not found.tuned)
+        arms = max(0, len(found.arms) - 1)
+        return Kept(found.digest, found.model, found.pairs_name, done, arms, runs, None, found.made, path)
     injected = found.tuned or (str(found.recipe.get("method", "")) if found.rows else "forecast")
     runs = len(found.runs) or int(bool(found.rows) and not found.tuned)
     then = None if found.retention is None else found.retention.n_steps

@@ -18,14 +18,16 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from assay.core.errors import InputError, SettingsError
+from assay.models.device import chosen_device
+from assay.models.pretrained.adapters import is_adapter
 from assay.models.pretrained.library import optional, quiet
-from assay.models.pretrained.loading import DTYPES, Dtype, LanguageModel
+from assay.models.pretrained.loading import DTYPES, Dtype, LanguageModel, check_folder, locate
 from assay.models.pretrained.packing import BUDGET
 from assay.models.sites import unwrapped
 from assay.training.chosen import adapted_maps, checkpointed, prepared
 from assay.training.recipe import Recipe
 
-__all__ = ["Memory", "available_gib", "expected_memory", "refuse_beyond_memory"]
+__all__ = ["Memory", "available_gib", "checked_memory", "expected_memory", "refuse_beyond_memory"]
 
 GIB = 2**30
 CHARACTERS = 3  # of a text, a token; short tokens are the costly case
@@ -131,6 +133,35 @@ def refuse_beyond_memory(needed: Memory, free_gib: float, device: torch.device, 
         f"an audit must fit in memory; this one would take about {gib:.1f} GiB ({needed.text}), and {device} has "
         f"{free_gib:.1f} free. {_sentence(ways)}"
     )
+
+
+def checked_memory(
+    model: str | Path | LanguageModel,
+    trained_on: Sequence[tuple[str, str]],
+    recipe: Recipe | None,
+    dtype: Dtype,
+    n_models: int,
+    most: float | None,
+) -> float | None:
+    """The memory that an audit is expected to take, in GiB; None for an adapter, whose base says it only once it is loaded.
+
+    Raises:
+        InputError: it is more than there is.
+    """
+    if isinstance(model, LanguageModel):
+        device, n_models, held = model.device, n_models - 1, model.dtype  # its own weights are there already
+        found = expected_memory(model, trained_on, recipe, n_models=n_models)
+    else:
+        place, device, held = locate(model), chosen_device(), dtype
+        if is_adapter(place):
+            return None
+        check_folder(place, allow_pickle=True, needs_tokenizer=False)
+        try:
+            found = expected_memory(place, trained_on, recipe, dtype=dtype, n_models=n_models)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None  # loading says what is wrong with it
+    refuse_beyond_memory(found, available_gib(device) if most is None else most, device, recipe, held)
+    return found.gib
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from assay.audit.cost import expected_minutes, peak_gib, refuse_beyond
 from assay.audit.forecast import Cost
 from assay.audit.forecast_tangent import can_be_stepped
 from assay.audit.frontier import Spent, measure_arms
-from assay.audit.inject import Example, inject, n_steps, recipe_named
+from assay.audit.inject import inject, n_steps, recipe_named
 from assay.audit.kept import KeptAudits, depends_on
-from assay.audit.memory import available_gib, expected_memory, refuse_beyond_memory
+from assay.audit.memory import checked_memory
 from assay.audit.mitigations import MITIGATIONS
 from assay.audit.mitigations import chosen as mitigation_names
 from assay.audit.probes import Extent
@@ -33,9 +33,8 @@ from assay.core.progress import part
 from assay.core.seeds import Seeds
 from assay.core.settings import digest
 from assay.models.changes import Change
-from assay.models.device import chosen_device
 from assay.models.pretrained.adapters import is_adapter
-from assay.models.pretrained.loading import Dtype, LanguageModel, check_folder, load, locate
+from assay.models.pretrained.loading import Dtype, LanguageModel, load, locate
 from assay.protocols.log_probs import weights_digest
 from assay.store.memo import Memos
 from assay.training.chosen import merged
@@ -43,7 +42,7 @@ from assay.training.recipe import Recipe
 from assay.worlds.facts.file import read_facts
 from assay.worlds.facts.model import Facts
 
-__all__ = ["BRIEF", "BUDGET_MINUTES", "audit", "limited"]
+__all__ = ["BRIEF", "BUDGET_MINUTES", "audit", "check_low_precision", "limited", "loaded_tuned", "update_between"]
 
 BUDGET_MINUTES = 60.0
 BRIEF = Extent(n_candidates=5, n_strangers=2, n_neighbours=3, n_contexts=4, n_said=8)
@@ -113,7 +112,7 @@ def audit(
     trains = tuned is None and not forecast_only
     held = model.dtype if isinstance(model, LanguageModel) else dtype
     if held != "float32" and (trains or names or then):
-        _check_low_precision(chosen if trains else None, names, held, then)
+        check_low_precision(chosen if trains else None, names, held, then)
     # Without mitigations nothing is compared with the weights before, so a model that was loaded here is trained itself.
     in_place = not (isinstance(model, LanguageModel) or names) and runs == 1
     n_models = 3 if names and not trains else 2 if tuned is not None else 1 if not trains or in_place else 4 if names else 2
@@ -121,9 +120,9 @@ def audit(
     steps = trains or (forecast_only and can_be_stepped(chosen, held)) or bool(then)
     plain_steps = None if then is None else plain_texts(then, chosen.batch_size, plain_file, seeds=seeds.child("plain"))
     trained_on = [*read.sentences, *(plain_steps.examples if plain_steps is not None else ())]
-    needed = _needed(model, trained_on, chosen if steps else None, dtype, n_models, memory_gib)
+    needed = checked_memory(model, trained_on, chosen if steps else None, dtype, n_models, memory_gib)
     initial = model if isinstance(model, LanguageModel) else load(model, base=base, dtype=dtype)
-    after = tuned if tuned is None or isinstance(tuned, LanguageModel) else _tuned(tuned, initial)
+    after = tuned if tuned is None or isinstance(tuned, LanguageModel) else loaded_tuned(tuned, initial)
     if after is None and hasattr(initial.model, "merge_and_unload"):  # what is trained on has no adapter of its own
         initial = merged(initial.copy())
     if not read.trained:
@@ -150,9 +149,9 @@ def audit(
     digests = [] if kept is None else job.digests(weights, runs)
     found: dict[int, Audit] = {}
     if kept is not None and not anew and keep is None:
-        if (whole := kept.get(digests[-1])) is not None:
+        if isinstance(whole := kept.get(digests[-1]), Audit):
             return whole
-        found = {run: one for run in range(runs) if (one := kept.get(digests[run])) is not None}
+        found = {run: one for run in range(runs) if isinstance(one := kept.get(digests[run]), Audit)}
     job = job.budgeted(budget_minutes, [run for run in range(runs) if run not in found])
     for run, record in job.made([run for run in range(runs) if run not in found]):
         found[run] = record if kept is None else kept.put(record, digests[run])
@@ -228,7 +227,7 @@ class _Job:
         said = len(self.session.prompts) if not self.forecast_only else 0
         whole, training = expected_minutes(self.initial, pairs, sentences, recipe, kept=self.folder is not None, n_said=said)
         made = replace(self, minutes=((whole - training) / 2, training), plain_minutes=self._expected_of_plain_steps())
-        refuse_beyond(budget, made._expected(left), len(pairs), n_facts)
+        refuse_beyond(budget, made._expected(left), n_facts, f"{n_facts} facts with {len(pairs)} answers to score")
         return made
 
     @property
@@ -341,7 +340,7 @@ class _Job:
         with part(injected, heard):
             said = session.heard(after)
         cost = replace(cost, minutes=asked_minutes + (time.perf_counter() - begun) / 60)
-        update = _update(self.initial, after) if names else None
+        update = update_between(self.initial, after) if names else None
         later = None
         if self.plain_steps is not None:
             start = time.perf_counter()
@@ -389,35 +388,6 @@ class _Job:
                 shutil.rmtree(rest, ignore_errors=True)
 
 
-def _needed(
-    model: str | Path | LanguageModel,
-    trained_on: Sequence[Example],
-    recipe: Recipe | None,
-    dtype: Dtype,
-    n_models: int,
-    most: float | None,
-) -> float | None:
-    """The memory that an audit is expected to take, in GiB; None for an adapter, whose base says it only once it is loaded.
-
-    Raises:
-        InputError: it is more than there is.
-    """
-    if isinstance(model, LanguageModel):
-        device, n_models, held = model.device, n_models - 1, model.dtype  # its own weights are there already
-        found = expected_memory(model, trained_on, recipe, n_models=n_models)
-    else:
-        place, device, held = locate(model), chosen_device(), dtype
-        if is_adapter(place):
-            return None
-        check_folder(place, allow_pickle=True, needs_tokenizer=False)
-        try:
-            found = expected_memory(place, trained_on, recipe, dtype=dtype, n_models=n_models)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return None  # loading says what is wrong with it
-    refuse_beyond_memory(found, available_gib(device) if most is None else most, device, recipe, held)
-    return found.gib
-
-
 def _check_mode(mitigations: Sequence[str], tuned: bool, forecast_only: bool, runs: int) -> None:
     """Nothing; what contradicts itself is refused."""
     if runs < 1:
@@ -445,7 +415,18 @@ def _check_plain(then: int | None, plain_file: Path | None, forecast_only: bool)
         raise InputError("for a forecast alone nothing is trained; leave out the plain steps (--then)")
 
 
-def _check_low_precision(recipe: Recipe | None, mitigations: Sequence[str], dtype: Dtype, then: int | None) -> None:
+def check_low_precision(recipe: Recipe | None, mitigations: Sequence[str], dtype: Dtype, then: int | None) -> None:
+    """Nothing; what weights in 16 bits are too coarse for is refused.
+
+    Args:
+        recipe: of a training; None where nothing is trained.
+        mitigations: that are to be compared.
+        dtype: of the weights.
+        then: plain steps.
+
+    Raises:
+        InputError: and what to do.
+    """
     if then:
         raise InputError(
             f"plain steps train on from what injection left, which needs float32; got weights in {dtype}. Leave out --then, or "
@@ -463,7 +444,7 @@ def _check_low_precision(recipe: Recipe | None, mitigations: Sequence[str], dtyp
         )
 
 
-def _update(base: LanguageModel, after: LanguageModel) -> Change:
+def update_between(base: LanguageModel, after: LanguageModel) -> Change:
     """What training added to the base's weights, an adapter folded in.
 
     Raises:
@@ -478,7 +459,7 @@ def _update(base: LanguageModel, after: LanguageModel) -> Change:
         ) from error
 
 
-def _tuned(source: str | Path, base: LanguageModel) -> LanguageModel:
+def loaded_tuned(source: str | Path, base: LanguageModel) -> LanguageModel:
     """The model after, from a name or a folder: an adapter around the base, a whole model with its own or the base's tokens."""
     given = {"tokenizer": base.tokenizer} if not is_adapter(locate(source)) else {"base": base}
     return load(source, dtype=base.dtype, device=base.place, **given)

@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from assay.audit.columns import COLUMNS, column_named
-from assay.audit.outcomes import Outcome, within
+from assay.audit.outcomes import Outcome
 from assay.audit.probes import MODEL_WIDE
 from assay.core.seeds import Seeds
 from assay.stats.families import ERROR, step_down
@@ -44,6 +44,22 @@ __all__ = [
 EVERYTHING = "all"
 WHOLE, PARTS = 0.8 * ERROR, 0.2 * ERROR
 """What the lines of whole columns may err together, and what relations and parts may."""
+
+
+class Bounded(Protocol):
+    """A column, as far as its intervals go."""
+
+    @property
+    def losses(self) -> bool:
+        """Whether its numbers are shares of what went away, in [0, 1]."""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the most that a change can be."""
+
+    @property
+    def reach(self) -> float:
+        """How far a difference of two changes can go, either way."""
 
 
 class OfFact(Protocol):
@@ -117,7 +133,12 @@ class Values:
 
 
 def table(
-    lines: Mapping[tuple[str, str], Values], *, seeds: Seeds, error: float = ERROR, differences: bool = False
+    lines: Mapping[tuple[str, str], Values],
+    *,
+    seeds: Seeds,
+    error: float = ERROR,
+    differences: bool = False,
+    columns: Callable[[str], Bounded] = column_named,
 ) -> list[Total]:
     """Totals of (column, group) lines.
 
@@ -126,11 +147,10 @@ def table(
         seeds: of bootstraps.
         error: the probability that any of the lines is clear where nothing changed.
         differences: whether the lines are differences of two changes, which are signed where a change is not.
+        columns: what each column's numbers can be, by its name.
     """
     at = {
-        key: interval_of(
-            values, seeds.child("-".join(key)), values if column_named(key[0]).losses else None, signed=differences
-        )
+        key: interval_of(values, seeds.child("-".join(key)), values if columns(key[0]).losses else None, signed=differences)
         for key, values in lines.items()
         if values.n_units > 1
     }
@@ -147,12 +167,9 @@ def table(
         if (column, group) in at:
             own = 1 - rates[column, group]
             interval = at[column, group](own)
-            reach = column_named(column).reach
-            ends = (
-                (max(interval.low, -reach), min(interval.high, reach))
-                if differences
-                else within(column, interval.low, interval.high)
-            )
+            reach = columns(column).reach
+            least, most = (-reach, reach) if differences else columns(column).bounds
+            ends = max(interval.low, least), min(interval.high, most)
             low, high = (None if math.isinf(end) else end for end in ends)
             is_clear = interval.low > 0 or interval.high < 0
             found.append(Total(column, group, interval.estimate, low, high, own, n_facts, interval.n, is_clear))

@@ -1,15 +1,17 @@
-"""`assay audit`: what injecting facts into a model would do, did, and what helps."""
+"""`assay audit`: what injecting facts into a model, or training it on preferences, would do, did, and what helps."""
 
 import json
+import math
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from assay.cli.completing import RECIPE_NAMES, mitigations_named, models_named, one_of
+from assay.cli.completing import METHOD_NAMES, RECIPE_NAMES, mitigations_named, models_named, one_of
 from assay.cli.device import DEVICE_OPTION, device_of
 from assay.cli.facts_options import CHAT_OPTION, JOINT_OPTION, PROMPT_OPTION, SUITE_OPTION, TEXTS_OPTION, prompts_of
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
@@ -18,6 +20,7 @@ from assay.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from assay.audit.forecast import FactForecast
+    from assay.audit.preference_record import PairAudit
     from assay.audit.record import Audit
 
 __all__ = ["audit"]
@@ -26,9 +29,10 @@ TOTALS = ("column", "group", "estimate", "low", "high", "level", "n_facts", "n_u
 
 
 def audit(
-    names: list[str] = typer.Argument(
+    names: list[str] | None = typer.Argument(
+        None,
         metavar="MODEL FACTS",
-        help="A model and a file of facts; with --tuned, the file alone.",
+        help="A model and a file of facts; with --tuned, the file alone; with --preferences, the model alone.",
         autocompletion=models_named,
     ),
     base: str | None = typer.Option(
@@ -36,6 +40,22 @@ def audit(
     ),
     tuned: str | None = typer.Option(
         None, "--tuned", metavar="MODEL", help="A model tuned elsewhere; nothing is trained.", autocompletion=models_named
+    ),
+    preferences: Path | None = typer.Option(
+        None, "--preferences", metavar="FILE", help="Audit training on these pairs: rows of prompt, chosen, rejected."
+    ),
+    method: str | None = typer.Option(
+        None,
+        "--method",
+        help="Of --preferences: dpo, ipo, hinge, simpo, dpo+nll or dpop. [dpo]",
+        autocompletion=one_of(*METHOD_NAMES),
+    ),
+    beta: float | None = typer.Option(None, "--beta", help="Of that loss. [0.1; 2.0 with simpo]"),
+    emulate: str | None = typer.Option(
+        None,
+        "--emulate",
+        metavar="TUNED,REFERENCE[,WEIGHT]",
+        help="Audit MODEL with what tuning changed in a small one added, as if it were tuned.",
     ),
     forecast_only: bool = typer.Option(False, "--forecast-only", help="Stop before anything is trained."),
     recipe: str = typer.Option("full", "--recipe", help="full, lora, mlp or attention.", autocompletion=one_of(*RECIPE_NAMES)),
@@ -48,7 +68,7 @@ def audit(
         autocompletion=mitigations_named,
     ),
     budget: float = typer.Option(60.0, "--budget", min=0.01, metavar="MINUTES", help="Refuse what would take longer."),
-    limit: int | None = typer.Option(None, "--limit", min=1, metavar="N", help="Audit the first N facts."),
+    limit: int | None = typer.Option(None, "--limit", min=1, metavar="N", help="Audit the first N facts or pairs."),
     brief: bool = typer.Option(False, "--brief", help="Ask less: fewer candidates, strangers, neighbours and contexts."),
     prompt: list[str] | None = PROMPT_OPTION,
     joint: str | None = JOINT_OPTION,
@@ -72,7 +92,7 @@ def audit(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on standard error."),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Audit a model: forecast what injecting facts will do, inject them, measure what it did, compare what helps.
+    """Audit a model: forecast what injecting facts or preferences will do, train, measure what it did, compare what helps.
 
     Examples:
       assay audit smollm2-135m examples/countries.yaml --out reports/countries
@@ -80,18 +100,60 @@ def audit(
       assay audit smollm2-135m examples/countries.yaml --runs 5 --mitigate enough,replay
       assay audit smollm2-135m examples/countries.yaml --then 100 --plain corpus.jsonl
       assay audit examples/countries.yaml --base smollm2-135m --tuned ./my-tuned-model --card CARD.md
+      assay audit smollm2-135m --preferences examples/refusals.jsonl --forecast-only
+      assay audit smollm2-135m --preferences examples/refusals.jsonl --mitigate filter-ches,nll --out reports/refusals
+      assay audit ./large examples/countries.yaml --emulate ./small-tuned,./small
       assay audit smollm2-135m table.csv --prompt home="{subject} lives in" --suite keep.jsonl --texts sentences.txt
     """
     from assay.api.language_models import audit_model
 
-    model, file, around = _named(names, base, tuned)
-    begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    facts_only: dict[str, object] = {
+        "--emulate": emulate, "--brief": brief, "--prompt": prompt, "--joint": joint, "--suite": suite, "--texts": texts,
+        "--runs": runs > 1, "--then": then is not None, "--plain": plain,
+    }  # fmt: skip
+    pairs_only: dict[str, object] = {"--method": method, "--beta": beta is not None}
+    _refuse_options(pairs_only if preferences is None else facts_only, preferences is not None)
+    if preferences is not None:
+        from assay.api.language_models import audit_preferences
+        from assay.cli.preferences import show_preferences
+
+        model, around = _model_of_pairs(names or [], base, tuned)
+        begun = _now()
+        with interruption("the audit"), progress_said(quiet=quiet), device_of(device):
+            pairs = audit_preferences(
+                model,
+                preferences,
+                base=around,
+                tuned=tuned,
+                method=method or "dpo",
+                beta=beta,
+                recipe=recipe,
+                set=overrides or (),
+                mitigations=mitigate,
+                forecast_only=forecast_only,
+                budget_minutes=budget,
+                limit=limit,
+                chat_template=chat_template,
+                seed=seed,
+                keep=keep,
+                anew=anew,
+                dtype=dtype,
+                memory_gib=memory,
+                store=store,
+            )
+        _say_kept(pairs, begun)
+        _write(pairs, out, card)
+        show_preferences(pairs, as_json=as_json)
+        return
+    model, file, around = _named(names or [], base, tuned)
+    begun = _now()
     with interruption("the audit"), progress_said(quiet=quiet), device_of(device):
         found = audit_model(
             model,
             file,
             base=around,
             tuned=tuned,
+            emulate=None if emulate is None else _emulation(emulate),
             recipe=recipe,
             set=overrides or (),
             mitigations=mitigate,
@@ -114,28 +176,76 @@ def audit(
             memory_gib=memory,
             store=store,
         )
+    _say_kept(found, begun)
+    _write(found, out, card)
+    if as_json:
+        typer.echo(json.dumps(found.json(), ensure_ascii=False, indent=2, allow_nan=False))
+    else:
+        _show(found)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _say_kept(found: "Audit | PairAudit", begun: str) -> None:
     page = f"'assay report --audit {found.digest}' writes its page"
     if found.made < begun:
         note(f"assay: the same audit was made at {found.made} and is shown again; --anew makes it anew, {page}")
     else:
         note(f"assay: kept as {found.digest}; {page}")
-    if out is not None:
-        from assay.report.audit_page import write_audit
 
-        note(f"wrote {write_audit(found, out, command=shlex.join(('assay', *sys.argv[1:])))}")
+
+def _write(found: "Audit | PairAudit", out: Path | None, card: Path | None) -> None:
+    """The page and the card, where they are asked for."""
+    if out is not None:
+        from assay.report.audits import write_any
+
+        note(f"wrote {write_any(found, out, command=shlex.join(('assay', *sys.argv[1:])))}")
     if card is not None:
-        from assay.audit.card import card_section
+        from assay.audit.card import any_card
         from assay.store.files import write_atomically
 
         try:
-            write_atomically(card, card_section(found).encode())
+            write_atomically(card, any_card(found).encode())
         except OSError as error:
             raise StoreError(f"a card must be writable; {card}: {error.strerror}. Name another file") from error
         note(f"wrote {card}")
-    if as_json:
-        typer.echo(json.dumps(found.json(), ensure_ascii=False, indent=2, allow_nan=False))
-    else:
-        _show(found)
+
+
+def _refuse_options(given: Mapping[str, object], preferences: bool) -> None:
+    """Nothing; options of the other kind of audit are refused."""
+    if wrong := [name for name, value in given.items() if value not in (None, False, [])]:
+        kind, do = ("facts", "leave out") if preferences else ("preferences", "give --preferences FILE, or leave out")
+        raise UsageError(
+            f"audit: {', '.join(wrong)} {'goes' if len(wrong) == 1 else 'go'} with {kind}; {do} what does not belong"
+        )
+
+
+def _model_of_pairs(names: list[str], base: str | None, tuned: str | None) -> tuple[str, str | None]:
+    """The model before, and the base of a model that is an adapter."""
+    if tuned is not None and base is None:
+        raise UsageError("audit: --tuned needs the model before; name it with --base")
+    if tuned is not None and base is not None and not names:
+        return base, None
+    if tuned is None and len(names) == 1:
+        return names[0], base
+    wanted = "no model beside --base and --tuned" if tuned is not None else "MODEL alone"
+    raise UsageError(f"audit: with --preferences name {wanted}; got {len(names)} names")
+
+
+def _emulation(given: str) -> tuple[str, str, float]:
+    """The small tuned model, what it was tuned from, and the weight of their difference."""
+    names = [part.strip() for part in given.split(",")]
+    weight = 1.0
+    if len(names) == 3:
+        try:
+            weight = float(names[2])
+        except ValueError:
+            names = []
+    if len(names) not in (2, 3) or not all(names[:2]) or not math.isfinite(weight):
+        raise UsageError(f"audit: --emulate must be TUNED,REFERENCE or TUNED,REFERENCE,WEIGHT; got '{given[:80]}'. Write both")
+    return names[0], names[1], weight
 
 
 def _named(names: list[str], base: str | None, tuned: str | None) -> tuple[str, Path, str | None]:

@@ -14,7 +14,7 @@ from assay.cli.completing import studies_named
 from assay.cli.output import JSON_OPTION, STORE_OPTION, emit, note
 from assay.cli.running import EXPERIMENT_OPTION, PRESET_OPTION, SET_OPTION
 from assay.cli.store import sources
-from assay.core.errors import UsageError
+from assay.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from assay.api.results import Results
@@ -141,9 +141,17 @@ def _judged(
 
 
 def _named(kept: "KeptAudits", name: str) -> "Audit":
-    """The audit of that digest, or the one whose page lies in that folder."""
+    """The audit of facts of that digest, or the one whose page lies in that folder."""
     record = Path(name) / "audit.json"
     if record.is_file():
         with suppress(ValueError, KeyError, TypeError):  # where it is no record of ours, the name is looked for as it is
             name = str(json.loads(record.read_text(encoding="utf-8"))["digest"]) or name
-    return kept.find(name)
+    from assay.audit.preference_record import PairAudit
+
+    found = kept.find(name)
+    if isinstance(found, PairAudit):
+        raise InputError(
+            f"two audits are compared over the questions that they share; {found.digest} is of preferences and asks none. Name "
+            "audits of facts"
+        )
+    return found

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 import typer
 
 __all__ = [
+    "METHOD_NAMES",
     "MITIGATION_NAMES",
+    "PAIR_MITIGATION_NAMES",
     "RECIPE_NAMES",
     "experiments_named",
     "mitigations_named",
@@ -23,6 +25,8 @@ MITIGATION_NAMES = (
     "enough", "ignore-top-k", "stepping-stones", "paraphrases", "replay", "kl-anchor", "counter-examples", "facts-first",
     "conclusions-first", "lora-4", "lora-16", "early-stop",
 )  # fmt: skip
+PAIR_MITIGATION_NAMES = ("filter-ches", "random-subset", "nll", "dpop")
+METHOD_NAMES = ("dpo", "ipo", "hinge", "simpo", "dpo+nll", "dpop")
 
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
@@ -64,9 +68,9 @@ def models_named(incomplete: str) -> list[str]:
 
 
 def mitigations_named(incomplete: str) -> list[str]:
-    """Mitigations that begin so, behind those that are named already."""
+    """Mitigations, of facts and of preferences, that begin so, behind those that are named already."""
     before, comma, last = incomplete.rpartition(",")
-    return [f"{before}{comma}{name}" for name in _beginning(("all", *MITIGATION_NAMES), last)]
+    return [f"{before}{comma}{name}" for name in _beginning(("all", *MITIGATION_NAMES, *PAIR_MITIGATION_NAMES), last)]
 
 
 def one_of(*names: str) -> Callable[[str], list[str]]:

@@ -133,6 +133,6 @@ def _report_audit(named: str, form: str, out: Path, store: Path | None) -> None:
     if form == "json":
         typer.echo(json.dumps(found.json(), ensure_ascii=False, indent=2, allow_nan=False))
         return
-    from assay.report.audit_page import write_audit
+    from assay.report.audits import write_any
 
-    typer.echo(str(write_audit(found, out / f"audit-{found.digest}").resolve()))
+    typer.echo(str(write_any(found, out / f"audit-{found.digest}").resolve()))

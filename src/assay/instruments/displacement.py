@@ -49,6 +49,7 @@ __all__ = [
     "mass_alignment",
     "similarities",
     "states_of",
+    "taken_step",
     "weighted_ches",
 ]
 
@@ -282,7 +283,7 @@ def forecast_alone(
     for index, pair in enumerate(pairs):
         gradients = [_ascent(model, answer, names) for answer in pair]
         step = _difference(*gradients)
-        step = step if optimiser is None else _taken(step, optimiser)
+        step = step if optimiser is None else taken_step(step, optimiser)
         changes[:, index] = [step.dot(gradient) for gradient in gradients]
     return Forecast(*changes)
 
@@ -321,7 +322,7 @@ def forecast_together(
 
     with evaluating(module):
         step = descent(module, losses, names=names)
-    step = step if optimiser is None else _taken(step, optimiser)
+    step = step if optimiser is None else taken_step(step, optimiser)
     answers = [answer for pair in pairs for answer in pair]
     if isinstance(model, LanguageModel):
         changes = log_prob_changes(module, answers, step, budget=budget).double().cpu().numpy()
@@ -351,8 +352,8 @@ def _difference(one: Direction, other: Direction) -> Direction:
     return Direction({name: tensor - other.tensors[name] for name, tensor in one.tensors.items()})
 
 
-def _taken(step: Direction, optimiser: Optimiser) -> Direction:
-    """The first step that an optimiser makes of a direction, at its share of the rate."""
+def taken_step(step: Direction, optimiser: Optimiser) -> Direction:
+    """The first step that an optimiser makes of a direction, at its share of the rate: as large as a training takes it."""
     return first_step(step, optimiser).scaled(optimiser.share_of_rate(0, 1))
 
 

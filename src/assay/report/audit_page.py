@@ -6,15 +6,17 @@ Colour and figure go by evidence: a number is coloured where its interval exclud
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from assay.audit.card import card_section
 from assay.audit.columns import COLUMNS, Column, column_named
 from assay.audit.counts import Count
-from assay.audit.forecast import HINTS
+from assay.audit.forecast import HINTS, Calibration
 from assay.audit.hits import hits, sentences
+from assay.audit.preference_record import PairAudit
 from assay.audit.record import Arm, Audit
 from assay.audit.retention_record import PAGES, Retention, steps_text
 from assay.audit.totals import EVERYTHING, Total
@@ -24,7 +26,10 @@ from assay.report.numbers import general, interval_text, level_text, typeset
 from assay.report.page import put_in_place, rendered
 from assay.report.tables import Cell, csv_text
 
-__all__ = ["audit_page", "write_audit"]
+__all__ = [
+    "Tile", "audit_page", "calibration_rows", "costs_of", "ends_of", "hundredths", "spelled", "tone_of", "total_row",
+    "write_audit",
+]  # fmt: skip
 
 TOTALS = (
     "column", "group", "estimate", "low", "high", "level", "n_facts", "n_units", "clear", "unit", "counted", "n", "before",
@@ -50,8 +55,28 @@ FORECASTS = {
 }
 
 
+class Titled(Protocol):
+    """A column, as far as tables show it."""
+
+    @property
+    def name(self) -> str:
+        """In files."""
+
+    @property
+    def title(self) -> str:
+        """In tables."""
+
+    @property
+    def unit(self) -> str:
+        """Of a change."""
+
+    @property
+    def wanted(self) -> bool | None:
+        """Whether more of it is what training is for; None for neither."""
+
+
 @dataclass(frozen=True)
-class _Tile:
+class Tile:
     """A number of the first screen."""
 
     number: str
@@ -137,7 +162,7 @@ def _title(found: Audit) -> str:
 
 def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
     files: dict[str, bytes] = {}
-    ends = _ends(found.totals)
+    ends = ends_of(found.totals)
     columns = [name for name in COLUMNS if any(name in row.cells for row in found.rows)]
     page = rendered(
         "audit.html.j2",
@@ -145,9 +170,9 @@ def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
         title=_title(found),
         tiles=_tiles(found),
         hits=sentences(hits(found)),
-        overall=[_total_row(total, ends) for total in found.totals if total.group == EVERYTHING],
-        parts=[_total_row(total, ends) for total in found.totals if total.group != EVERYTHING],
-        ends=typeset(f"{_hundredths(ends['probability'][0])} to {_hundredths(ends['probability'][1])}")
+        overall=[total_row(total, ends) for total in found.totals if total.group == EVERYTHING],
+        parts=[total_row(total, ends) for total in found.totals if total.group != EVERYTHING],
+        ends=typeset(f"{hundredths(ends['probability'][0])} to {hundredths(ends['probability'][1])}")
         if "probability" in ends
         else "",
         columns=[column_named(name).title for name in columns],
@@ -157,7 +182,7 @@ def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
         hints=HINTS,
         expected=_expected_rows(found) if not found.rows else [],
         heads=_expected_columns(found),
-        calibration=_calibration_rows(found),
+        calibration=calibration_rows(found.calibration, FORECASTS),
         benchmarks=[
             (one.name, typeset(general(one.before, 3)), typeset(general(one.after, 3)), str(one.n)) for one in found.benchmarks
         ],
@@ -167,9 +192,9 @@ def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
         retention=_retention_rows(found.retention),
         lasted=lasted(found, files),
         plates=plates(found, files),
-        costs=_costs(found),
-        recipe=[(name, _spelled(value)) for name, value in found.recipe.items()],
-        environment=[(name, _spelled(value)) for name, value in found.environment.items()],
+        costs=costs_of(found),
+        recipe=[(name, spelled(value)) for name, value in found.recipe.items()],
+        environment=[(name, spelled(value)) for name, value in found.environment.items()],
         command=command or _command(found),
     )
     return page, files
@@ -178,7 +203,7 @@ def _composed(found: Audit, command: str) -> tuple[str, dict[str, bytes]]:
 # The first screen
 
 
-def _tiles(found: Audit) -> list[_Tile]:
+def _tiles(found: Audit) -> list[Tile]:
     """One number a column: counted where it can be, else its change."""
     counts = {count.column: count for count in found.counts}
     tiles = []
@@ -193,7 +218,7 @@ def _tiles(found: Audit) -> list[_Tile]:
         else:
             continue
         moved = total.column not in counts or counts[total.column].moved  # the tile's own interval has to say so too
-        tiles.append(_Tile(typeset(number), says, typeset(more), _tone(total) if moved else ""))
+        tiles.append(Tile(typeset(number), says, typeset(more), tone_of(total) if moved else ""))
     return tiles
 
 
@@ -220,29 +245,29 @@ def _to(interval: str) -> str:
     return interval.strip("[]()").replace(", ", " to ")
 
 
-def _tone(total: Total) -> str:
+def tone_of(total: Total, columns: Callable[[str], Titled] = column_named) -> str:
     """What a total's evidence says: good or bad where it is clear of zero, else nothing."""
-    if not total.clear:
+    wanted = columns(total.column).wanted
+    if not total.clear or wanted is None:
         return ""
-    return "good" if column_named(total.column).wanted == (total.estimate > 0) else "bad"
+    return "good" if wanted == (total.estimate > 0) else "bad"
 
 
 # Rows of the page's tables
 
 
-def _ends(totals: Sequence[Total]) -> dict[str, tuple[float, float]]:
+def ends_of(totals: Sequence[Total], columns: Callable[[str], Titled] = column_named) -> dict[str, tuple[float, float]]:
     """By unit the ends of the axis on which its intervals are drawn; zero is always on it."""
     found: dict[str, tuple[float, float]] = {}
     for total in totals:
-        unit = column_named(total.column).unit
+        unit = columns(total.column).unit
         low, high = found.get(unit, (0.0, 0.0))
         ends = [end for end in (total.low, total.estimate, total.high) if end is not None]
         found[unit] = min(low, *ends), max(high, *ends)
     return {unit: (low, high if high > low else low + 1.0) for unit, (low, high) in found.items()}
 
 
-def _bar(total: Total, ends: Mapping[str, tuple[float, float]]) -> _Bar | None:
-    least, most = ends[column_named(total.column).unit]
+def _bar(total: Total, least: float, most: float) -> _Bar | None:
 
     def place(value: float) -> float:
         return round(4 + (BAR - 8) * (value - least) / (most - least), 1)
@@ -253,11 +278,20 @@ def _bar(total: Total, ends: Mapping[str, tuple[float, float]]) -> _Bar | None:
     return _Bar(place(0.0), place(low), place(high), place(total.estimate))
 
 
-def _total_row(total: Total, ends: Mapping[str, tuple[float, float]]) -> _TotalRow:
-    column = column_named(total.column)
+def total_row(
+    total: Total, ends: Mapping[str, tuple[float, float]], columns: Callable[[str], Titled] = column_named
+) -> _TotalRow:
+    """A total as the page's tables show it.
+
+    Args:
+        total: the line.
+        ends: of `ends_of`.
+        columns: by name.
+    """
+    column = columns(total.column)
     estimate, interval = interval_text(total.estimate, total.low, total.high)
     unbounded = total.low is None and total.high is None
-    tone = _tone(total)
+    tone = tone_of(total, columns)
     return _TotalRow(
         column.title,
         f"means-{column.name}",
@@ -265,10 +299,10 @@ def _total_row(total: Total, ends: Mapping[str, tuple[float, float]]) -> _TotalR
         typeset(estimate),
         "" if column.unit == "probability" else column.unit,
         "–" if unbounded else typeset(interval),
-        _bar(total, ends),
+        _bar(total, *ends[column.unit]),
         "–" if unbounded else level_text(total.level),
         f"{total.n_units}",
-        {"": "not clear of zero", "good": "clear, wanted", "bad": "clear, unwanted"}[tone],
+        {"": "clear" if total.clear else "not clear of zero", "good": "clear, wanted", "bad": "clear, unwanted"}[tone],
         tone,
     )
 
@@ -285,13 +319,14 @@ def _fact_row(found: Audit, place: int, columns: Sequence[str]) -> _FactRow:
         clear = clear and abs(cell.change) >= 0.005  # as far as it shows
         tone = "" if not clear else "good" if column.wanted == (cell.change > 0) else "bad"
         spelled = f"{cell.before:.2f} → {cell.after:.2f}"
-        interval = "" if cell.low is None or cell.high is None else f"{_hundredths(cell.low)} to {_hundredths(cell.high)}"
+        interval = "" if cell.low is None or cell.high is None else f"{hundredths(cell.low)} to {hundredths(cell.high)}"
         change = f"{cell.change:+.2f}" if abs(cell.change) >= 0.005 else "0.00"
         cells.append(_FactCell(column.title, typeset(change), typeset(interval), typeset(spelled), tone))
     return _FactRow(row.subject, row.relation, row.object, f"{100 * row.known:.0f} %", row.trained, tuple(cells))
 
 
-def _hundredths(value: float) -> str:
+def hundredths(value: float) -> str:
+    """With two digits behind the point."""
     return f"{value:.2f}" if abs(value) >= 0.005 else "0.00"  # never -0.00
 
 
@@ -330,14 +365,20 @@ def _expected_rows(found: Audit) -> list[tuple[str, ...]]:
     ]
 
 
-def _calibration_rows(found: Audit) -> list[dict[str, str]]:
+def calibration_rows(calibration: Sequence[Calibration], says: Mapping[str, str]) -> list[dict[str, str]]:
+    """Forecasts against outcomes as the page shows them.
+
+    Args:
+        calibration: the lines.
+        says: what each forecast is made from.
+    """
     rows = []
-    for one in found.calibration:
+    for one in calibration:
         rank, interval = interval_text(one.rank, one.rank_low, one.rank_high)
         rows.append(
             {
                 "forecast": one.forecast,
-                "says": FORECASTS[one.forecast],
+                "says": says[one.forecast],
                 "column": one.column,
                 "n": str(one.n),
                 "rank": typeset(rank),
@@ -398,11 +439,15 @@ def _retention_rows(kept: Retention | None) -> list[tuple[str, str, str]]:
     return [(name, typeset(number), typeset(interval)) for name, number, interval in rows]
 
 
-def _costs(found: Audit) -> list[tuple[str, str]]:
+def costs_of(found: Audit | PairAudit) -> list[tuple[str, str]]:
+    """What it took, expected and spent."""
     cost = found.cost
-    lines = [("asking before, injecting, asking after", cost.expected_minutes, cost.minutes)]
+    what = (
+        "asking and forecasting, training, asking" if isinstance(found, PairAudit) else "asking before, injecting, asking after"
+    )
+    lines = [(what, cost.expected_minutes, cost.minutes)]
     lines += [("of this, training", cost.expected_training, cost.training)]
-    if found.retention is not None:
+    if isinstance(found, Audit) and found.retention is not None:
         lines.append(("plain steps", cost.plain_expected, cost.plain))
     if found.arms:
         lines.append(("mitigations", cost.mitigations_expected, cost.mitigations))
@@ -490,7 +535,8 @@ def _facts_line(found: Audit, place: int, names: Sequence[str]) -> list[Cell]:
     return [*line, *(None if forecast is None else forecast.tangent.get(name) for name in _expected_columns(found))]
 
 
-def _spelled(value: object) -> str:
+def spelled(value: object) -> str:
+    """A setting's value in a table."""
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "all"
     return "none" if value is None else typeset(str(value)) if isinstance(value, float) else str(value)

@@ -4,8 +4,9 @@ import dataclasses
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assay.claims.study import Experiment, Study, Table
 from assay.claims.verdict import VERDICTS, Verdict
@@ -22,6 +23,9 @@ from assay.runner.run import Judged, judge_stored
 from assay.runner.study_files import called
 from assay.store.exchange import REFERENCE
 from assay.store.store import Store, StoredRun
+
+if TYPE_CHECKING:
+    from assay.audit.preference_record import PairAudit
 
 __all__ = ["Reported", "gather", "next_steps", "report_atlas", "report_grid", "report_study", "seen", "write_study"]
 
@@ -235,21 +239,27 @@ def _audits(folder: Path, out: Path) -> list[AuditEntry]:
         return []
     from assay.audit.columns import column_named
     from assay.audit.kept import KeptAudits
+    from assay.audit.preference_record import PairAudit
+    from assay.audit.record import Audit
     from assay.audit.totals import EVERYTHING
 
     kept = KeptAudits(folder)
     found = [audit for one in kept.listed() if (audit := kept.get(one.digest)) is not None]
-    within = {run.digest for audit in found for run in audit.runs}
+    within = {run.digest for audit in found if isinstance(audit, Audit) for run in audit.runs}
     entries = []
     for audit in found:
         if audit.digest in within:
+            continue
+        page = f"audit-{audit.digest}/index.html"
+        link = {"href": page if (out / page).is_file() else "", "command": f"assay report --audit {audit.digest}"}
+        if isinstance(audit, PairAudit):
+            entries.append(_of_preferences(audit, link))
             continue
         tones = {
             total.column: "good" if column_named(total.column).wanted == (total.estimate > 0) else "bad"
             for total in audit.totals
             if total.group == EVERYTHING and total.clear
         }
-        page = f"audit-{audit.digest}/index.html"
         runs = len(audit.runs) or (1 if audit.rows and not audit.tuned else 0)
         entries.append(
             AuditEntry(
@@ -259,11 +269,27 @@ def _audits(folder: Path, out: Path) -> list[AuditEntry]:
                 + ("" if audit.rows else ", forecast alone"),
                 told=tuple((count.text, tones.get(count.column, "")) for count in audit.counts),
                 notes=(*([f"{runs} training{'s' * (runs > 1)}"] if runs else []), audit.made[:10]),
-                href=page if (out / page).is_file() else "",
-                command=f"assay report --audit {audit.digest}",
+                **link,
             )
         )
     return entries
+
+
+def _of_preferences(audit: "PairAudit", link: Mapping[str, str]) -> AuditEntry:
+    """The line of an audit of preferences."""
+    from assay.audit.preference_hits import pair_sentences
+
+    fell = any(total.column == "displaced" and total.clear for total in audit.totals)
+    told = pair_sentences(audit, 0)
+    return AuditEntry(
+        title=f"{audit.tuned} against {audit.model}" if audit.tuned else f"{audit.model} and {audit.pairs_name}",
+        injected=f"{audit.n_pairs} pairs"
+        + (f", method {audit.method}" if audit.totals and not audit.tuned else "")
+        + ("" if audit.totals else ", forecast alone"),
+        told=tuple((text, "bad" if fell and place == 0 else "") for place, text in enumerate(told)),
+        notes=(*(["1 training"] if audit.totals and not audit.tuned else []), audit.made[:10]),
+        **link,
+    )
 
 
 def gather(study: Study, store: Store, judged: Judged) -> list[ExperimentData]:

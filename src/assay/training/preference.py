@@ -47,6 +47,7 @@ from assay.training.trace import Observe, Trace
 __all__ = [
     "LOSSES",
     "LogProbs",
+    "LossName",
     "PairLoss",
     "Preference",
     "PreferenceRecipe",
@@ -56,6 +57,7 @@ __all__ = [
     "dpo_with_nll",
     "dpop",
     "finetune_on_pairs",
+    "grouped",
     "hinge",
     "ipo",
     "preferences",
@@ -548,7 +550,7 @@ class _PairRun(Run):
         """The mean loss of a batch, with its gradient added to the parameters'; notes what became of its answers."""
         model, total, moved = self.model.model, 0.0, np.zeros(2)
         with evaluating(model):
-            for some in _groups(batch, recipe.budget):
+            for some in grouped(batch, recipe.budget):
                 answers = [batch[index] for index in some]
                 with _cast(self.model, recipe):
                     policy = torch.stack(answer_log_probs(model, answers))
@@ -569,7 +571,7 @@ class _PairRun(Run):
         return total
 
 
-def _groups(batch: Sequence[tuple[TokenPair, TokenPair]], budget: int) -> Iterator[list[int]]:
+def grouped(batch: Sequence[tuple[TokenPair, TokenPair]], budget: int) -> Iterator[list[int]]:
     """Pairs that are differentiated together: of about `budget` tokens, a prompt counted once; a longer pair alone."""
     some, size = list[int](), 0
     for index, (chosen, rejected) in enumerate(batch):

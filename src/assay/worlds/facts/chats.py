@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["CHAT_FIELDS", "as_chat"]
+__all__ = ["CHAT_FIELDS", "as_chat", "messages_of"]
 
 ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "chatgpt": "assistant"}
 CHAT_FIELDS = ("messages", "conversations", "conversation", "instruction", "input", "output", "system", "history")
@@ -18,7 +18,7 @@ def as_chat(row: dict[str, Any]) -> dict[str, Any]:
     rest = {key: value for key, value in row.items() if key not in CHAT_FIELDS}
     for name in ("messages", "conversations", "conversation"):
         if name in row:
-            messages = _messages(row[name], name)
+            messages = messages_of(row[name], name)
             if row.get("system"):
                 messages.insert(0, {"role": "system", "content": str(row["system"])})
             return _split(rest, messages, name)
@@ -27,7 +27,9 @@ def as_chat(row: dict[str, Any]) -> dict[str, Any]:
     if isinstance(row.get("prompt"), list):
         if not isinstance(row.get("completion"), list):
             raise ValueError("where the prompt is a list of messages, the completion must be one too, with the answer")
-        return _split(rest, [*_messages(row["prompt"], "prompt"), *_messages(row["completion"], "completion")], "completion")
+        return _split(
+            rest, [*messages_of(row["prompt"], "prompt"), *messages_of(row["completion"], "completion")], "completion"
+        )
     return row
 
 
@@ -57,7 +59,12 @@ def _split(rest: dict[str, Any], messages: list[dict[str, str]], name: str) -> d
     }
 
 
-def _messages(value: Any, name: str) -> list[dict[str, str]]:
+def messages_of(value: Any, name: str) -> list[dict[str, str]]:
+    """Messages in one form, with role and content.
+
+    Raises:
+        ValueError: they are no list, or one cannot be read.
+    """
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise ValueError(f"{name} must be a list of messages")
     found = []

@@ -134,29 +134,31 @@ def with_texts(facts: Facts, file: File) -> Facts:
     return replace(facts, neutral=texts)
 
 
-def read_text(file: File) -> tuple[str, str]:
-    """The text of a facts file and its ending.
+def read_text(file: File, *, what: str = "a facts file") -> tuple[str, str]:
+    """The text of a file of facts, or of what else has its forms, and its ending.
+
+    Args:
+        file: its path.
+        what: it is called in errors.
 
     Raises:
         InputError: it cannot be read, is too large, or is of no known form or encoding.
     """
     form = file.suffix.lower()
     if form not in FORMS:
-        raise InputError(f"a facts file must end in {', '.join(FORMS)}; got {visible(file.name)}. Rename it by its form")
+        raise InputError(f"{what} must end in {', '.join(FORMS)}; got {visible(file.name)}. Rename it by its form")
     try:
         found = file.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise InputError(f"a facts file must be a plain file; {visible(str(file))} is none. Save what it gives to a file")
+            raise InputError(f"{what} must be a plain file; {visible(str(file))} is none. Save what it gives to a file")
         size = found.st_size
         if size > MAX_BYTES:
-            raise InputError(
-                f"{visible(str(file))}: a facts file may have {MAX_BYTES // 2**20} MiB; it has {size} bytes. Split it"
-            )
+            raise InputError(f"{visible(str(file))}: {what} may have {MAX_BYTES // 2**20} MiB; it has {size} bytes. Split it")
         return decoded(file.read_bytes(), visible(str(file))), form
     except OSError as error:
-        raise InputError(f"a facts file must be readable; {visible(str(file))}: {error.strerror}. Check its name") from error
+        raise InputError(f"{what} must be readable; {visible(str(file))}: {error.strerror}. Check its name") from error
     except ValueError as error:  # a NUL in the name
-        raise InputError(f"a facts file must have a name; {visible(str(file))}: {error}. Check its name") from error
+        raise InputError(f"{what} must have a name; {visible(str(file))}: {error}. Check its name") from error
 
 
 def parse_facts(
