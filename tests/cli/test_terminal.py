@@ -107,9 +107,13 @@ def test_names_that_are_written_down_are_those_that_there_are() -> None:
     pytest.importorskip("transformers", reason="needs the extra 'lm'")
     from assay.audit.inject import RECIPES
     from assay.audit.mitigations import MITIGATIONS
+    from assay.audit.preference_mitigations import PAIR_MITIGATIONS
+    from assay.training.preference import LOSSES
 
     assert set(completing.RECIPE_NAMES) == set(RECIPES)
     assert set(completing.MITIGATION_NAMES) == set(MITIGATIONS)
+    assert set(completing.PAIR_MITIGATION_NAMES) == set(PAIR_MITIGATIONS)
+    assert set(completing.METHOD_NAMES) == set(LOSSES)
 
 
 def test_a_shell_is_offered_studies() -> None:

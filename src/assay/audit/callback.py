@@ -32,13 +32,13 @@ from assay.models.pretrained.loading import LanguageModel
 from assay.worlds.facts.file import read_facts
 from assay.worlds.facts.model import Facts
 
-__all__ = ["KnowledgeAudit"]
+__all__ = ["Callback", "KnowledgeAudit", "left_as_it_is", "log_row", "logged", "model_in"]
 
 KEPT = "assay-audit"
-_Callback: Any = optional("transformers", "an audit inside a Trainer").TrainerCallback
+Callback: Any = optional("transformers", "an audit inside a Trainer").TrainerCallback
 
 
-class KnowledgeAudit(_Callback):  # type: ignore[misc]
+class KnowledgeAudit(Callback):  # type: ignore[misc]
     """Audits the model that a Trainer trains.
 
     Attributes:
@@ -88,7 +88,7 @@ class KnowledgeAudit(_Callback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Ask the model before the first step; every training is an audit of its own, and a resumed one goes on with it."""
-        model = self._model(given)
+        model = model_in(given, self.tokenizer)
         self.trace, self._before, self._record, self._last = [], None, None, (-1, None)
         self._session = Session.of(model, self.facts, self.extent, self.seeds).checked()
         if state.global_step > 0 and self._take_up(state):
@@ -107,24 +107,24 @@ class KnowledgeAudit(_Callback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Ask again, if it is time."""
         if self.every is not None and state.global_step % self.every == 0:
-            self._ask(self._model(given), state)
+            self._ask(model_in(given, self.tokenizer), state)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any) -> None:
         """Ask as well when the Trainer evaluates, and add the columns to its metrics."""
         if self._session is None or self._before is None:  # not in a training
             return
         if self._last[0] != state.global_step or self._record is not None:
-            self._ask(self._model(given), state)
+            self._ask(model_in(given, self.tokenizer), state)
         if isinstance(metrics, dict):
-            metrics.update(_logged(self.trace[-1]))
-            self._log(state)
+            metrics.update(logged(self.trace[-1]))
+            log_row(state, self.trace[-1])
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Ask once more, unless the model is the one that was asked last, and judge."""
         step, after = self._last
         if step != state.global_step or after is None or getattr(args, "load_best_model_at_end", False):
-            after = self._ask(self._model(given), state)
-        after = replace(after, said=self._words(self._model(given)))
+            after = self._ask(model_in(given, self.tokenizer), state)
+        after = replace(after, said=self._words(model_in(given, self.tokenizer)))
         assert self._session is not None
         assert self._forecast is not None
         assert self._before is not None
@@ -134,30 +134,19 @@ class KnowledgeAudit(_Callback):  # type: ignore[misc]
     def _ask(self, model: LanguageModel, state: Any) -> Response:
         """The model's answers, with their totals noted in the trace and in the Trainer's log."""
         assert self._session is not None
-        with _left_as_it_is(model.model):
+        with left_as_it_is(model.model):
             answers = self._session.ask(model)
         table = self._session.judged(self._before or answers, answers).totals
         totals = {total.column: total.estimate for total in table if total.group == EVERYTHING}
         self.trace.append({"step": float(state.global_step), **totals})
         self._last = (state.global_step, answers)
-        self._log(state)
+        log_row(state, self.trace[-1])
         return answers
 
     def _words(self, model: LanguageModel) -> tuple[str, ...]:
         assert self._session is not None
-        with _left_as_it_is(model.model):
+        with left_as_it_is(model.model):
             return self._session.words(model)
-
-    def _log(self, state: Any) -> None:
-        """The newest row of the trace in the Trainer's log, in the line of this step's evaluation where there is one."""
-        history = getattr(state, "log_history", None)
-        if history is None:
-            return
-        newest = history[-1] if history else {}
-        if newest.get("step") != state.global_step or not any(name.startswith("eval_") for name in newest):
-            epoch = {} if state.epoch is None else {"epoch": state.epoch}
-            history.append({**epoch, "step": state.global_step})
-        history[-1].update(_logged(self.trace[-1]))
 
     def _keep(self, state: Any) -> None:
         """Let the Trainer save, with each of its checkpoints, where the audit began."""
@@ -189,18 +178,32 @@ class KnowledgeAudit(_Callback):  # type: ignore[misc]
         self._before = before
         return True
 
-    def _model(self, given: Mapping[str, Any]) -> LanguageModel:
-        model = given["model"]
-        return LanguageModel(str(getattr(model, "name_or_path", "") or "model"), model, self.tokenizer)
+
+def model_in(given: Mapping[str, Any], tokenizer: Any) -> LanguageModel:
+    """The model that a Trainer trains, with the tokenizer that it is asked with."""
+    model = given["model"]
+    return LanguageModel(str(getattr(model, "name_or_path", "") or "model"), model, tokenizer)
 
 
-def _logged(row: Mapping[str, float]) -> dict[str, float]:
+def log_row(state: Any, row: Mapping[str, float]) -> None:
+    """A row of a trace in the Trainer's log, in the line of this step's evaluation where there is one."""
+    history = getattr(state, "log_history", None)
+    if history is None:
+        return
+    newest = history[-1] if history else {}
+    if newest.get("step") != state.global_step or not any(name.startswith("eval_") for name in newest):
+        epoch = {} if state.epoch is None else {"epoch": state.epoch}
+        history.append({**epoch, "step": state.global_step})
+    history[-1].update(logged(row))
+
+
+def logged(row: Mapping[str, float]) -> dict[str, float]:
     """A row of the trace as the Trainer logs its evaluations."""
     return {f"eval_audit_{name}": value for name, value in row.items() if name != "step"}
 
 
 @contextmanager
-def _left_as_it_is(model: Any) -> Iterator[None]:
+def left_as_it_is(model: Any) -> Iterator[None]:
     """Inside the block the model computes as it will be saved; afterwards it trains on as before."""
     training = model.training
     try:

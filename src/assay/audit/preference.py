@@ -58,7 +58,7 @@ from assay.store.memo import Memos
 from assay.training.chosen import merged
 from assay.training.preference import LOSSES, LossName, PreferenceRecipe
 
-__all__ = ["PAIR_RECIPES", "audit_pairs", "pair_recipe"]
+__all__ = ["PAIR_RECIPES", "TUNED", "audit_pairs", "begun_record", "pair_recipe", "recorded"]
 
 PAIR_RECIPES: Mapping[str, PreferenceRecipe] = MappingProxyType(
     {
@@ -287,19 +287,11 @@ class _Job:
             mitigations_expected=self._arms if self.mitigations else None,
             expected_gib=self.needed,
         )
-        rows = self._rows(before, found, together)
-        record = PairAudit(
-            model=self.initial.name,
+        record = replace(
+            begun_record(self.initial, self.pairs, self.tokens, before, found, together, notes, seeds=self.seeds),
             tuned="" if self.after is None else self.after.name,
-            pairs_name=self.pairs.name,
-            pairs_digest=self.pairs.digest,
-            n_pairs=len(rows),
-            n_prompts=len({row.prompt for row in rows}),
             recipe=plain(self.recipe) if self.after is None else {},
-            rows=rows,
             cost=cost,
-            notes=tuple(notes),
-            environment={**environment(torch.get_num_threads(), self.initial.device.type), "seed": self.seeds.root},
         )
         if self.forecast_only:
             return replace(record, advice=pair_advice(record))
@@ -356,26 +348,6 @@ class _Job:
         theirs = self.after.tokenizer if self.after is not None else self.initial.tokenizer
         return theirs is not self.initial.tokenizer and theirs.get_vocab() != self.initial.tokenizer.get_vocab()
 
-    def _rows(self, before: Asked, found: Scores, together: Sequence[float] | np.ndarray | None) -> tuple[PairRow, ...]:
-        rank = found.rank
-        return tuple(
-            PairRow(
-                pair.line,
-                *pair.texts,
-                n_chosen=len(self.tokens[place][0].completion),
-                n_rejected=len(self.tokens[place][1].completion),
-                log_prob_chosen=float(before.chosen[place]),
-                log_prob_rejected=float(before.rejected[place]),
-                ches=float(found.ches[place]),
-                ches_per_token=float(found.ches_per_token[place]),
-                rank=rank[place],
-                edit_distance=float(found.edit_distance[place]),
-                alone=float(found.alone[place]),
-                together=None if together is None else float(together[place]),
-            )
-            for place, pair in enumerate(self.pairs.pairs)
-        )
-
     def _recorded(self, record: PairAudit, before: Asked, after: LanguageModel, memos: Memos | None) -> PairAudit:
         """The record with what came."""
         own = self.tokens
@@ -385,26 +357,8 @@ class _Job:
         tokens: Sequence[tuple[Gained, ...]] = [()] * len(own)
         if not self._other_tokens:
             tokens = gained(self.initial, after, self.tokens)
-        found = changes(before, now)
-        rows = tuple(
-            replace(
-                row,
-                chosen_after=float(now.chosen[place]),
-                rejected_after=float(now.rejected[place]),
-                displaced=bool(found[place]["displaced"]),
-                gained=tokens[place],
-            )
-            for place, row in enumerate(record.rows)
-        )
-        prompts = [row.prompt for row in rows]
-        same = all(one["chosen"] == one["rejected"] == 0 for one in found)
-        return replace(
-            record,
-            rows=rows,
-            totals=tuple(pair_totals(prompts, found, seeds=self.seeds.child("totals"))),
-            calibration=tuple(_calibrated(rows, seeds=self.seeds.child("calibration"))),
-            notes=(*([UNCHANGED] if same else []), *record.notes, TUNED if self.after is not None else TRAINED_ONCE),
-        )
+        note = TUNED if self.after is not None else TRAINED_ONCE
+        return recorded(record, before, now, tokens, note=note, seeds=self.seeds)
 
     @property
     def _named_arms(self) -> str:
@@ -415,6 +369,93 @@ class _Job:
         if self.folder is not None:
             for rest in (self.folder / "training", *self.folder.glob("arms-*")):
                 shutil.rmtree(rest, ignore_errors=True)
+
+
+def begun_record(
+    model: LanguageModel,
+    pairs: Pairs,
+    tokens: Tokens,
+    before: Asked,
+    found: Scores,
+    together: Sequence[float] | np.ndarray | None,
+    notes: Sequence[str],
+    *,
+    seeds: Seeds,
+) -> PairAudit:
+    """The record of an audit in which nothing was trained yet.
+
+    Args:
+        model: before.
+        pairs, tokens: the file, as texts and in tokens.
+        before: log-probabilities of its answers.
+        found: scores of every pair.
+        together: what the first step of the training would do; None where that was not forecast.
+        notes: what a reader should know.
+        seeds: of the audit.
+    """
+    rank = found.rank
+    rows = tuple(
+        PairRow(
+            pair.line,
+            *pair.texts,
+            n_chosen=len(tokens[place][0].completion),
+            n_rejected=len(tokens[place][1].completion),
+            log_prob_chosen=float(before.chosen[place]),
+            log_prob_rejected=float(before.rejected[place]),
+            ches=float(found.ches[place]),
+            ches_per_token=float(found.ches_per_token[place]),
+            rank=rank[place],
+            edit_distance=float(found.edit_distance[place]),
+            alone=None if found.alone is None else float(found.alone[place]),
+            together=None if together is None else float(together[place]),
+        )
+        for place, pair in enumerate(pairs.pairs)
+    )
+    return PairAudit(
+        model=model.name,
+        tuned="",
+        pairs_name=pairs.name,
+        pairs_digest=pairs.digest,
+        n_pairs=len(rows),
+        n_prompts=len({row.prompt for row in rows}),
+        recipe={},
+        rows=rows,
+        notes=tuple(notes),
+        environment={**environment(torch.get_num_threads(), model.device.type), "seed": seeds.root},
+    )
+
+
+def recorded(
+    record: PairAudit, before: Asked, after: Asked, tokens: Sequence[tuple[Gained, ...]], *, note: str, seeds: Seeds
+) -> PairAudit:
+    """The record with what came, in total and pair by pair, and how good the forecasts were.
+
+    Args:
+        record: of `begun_record`.
+        before, after: log-probabilities of the answers.
+        tokens: that gained, of every pair.
+        note: what the intervals do not include.
+        seeds: of the audit.
+    """
+    found = changes(before, after)
+    rows = tuple(
+        replace(
+            row,
+            chosen_after=float(after.chosen[place]),
+            rejected_after=float(after.rejected[place]),
+            displaced=bool(found[place]["displaced"]),
+            gained=tokens[place],
+        )
+        for place, row in enumerate(record.rows)
+    )
+    same = all(one["chosen"] == one["rejected"] == 0 for one in found)
+    return replace(
+        record,
+        rows=rows,
+        totals=tuple(pair_totals([row.prompt for row in rows], found, seeds=seeds.child("totals"))),
+        calibration=tuple(_calibrated(rows, seeds=seeds.child("calibration"))),
+        notes=(*([UNCHANGED] if same else []), *record.notes, note),
+    )
 
 
 def _calibrated(rows: Sequence[PairRow], *, seeds: Seeds) -> list[Calibration]:

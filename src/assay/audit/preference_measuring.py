@@ -55,7 +55,7 @@ class Scores:
     ches: Float[ndarray, " pair"]
     ches_per_token: Float[ndarray, " pair"]
     edit_distance: Float[ndarray, " pair"]
-    alone: Float[ndarray, " pair"]
+    alone: Float[ndarray, " pair"] | None = None
 
     @property
     def rank(self) -> list[int]:
