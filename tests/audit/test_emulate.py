@@ -48,8 +48,18 @@ def test_folders_are_named_by_commas(tmp_path: Path, capsys: pytest.CaptureFixtu
 
     folder = str(tiny_folder(tmp_path / "model"))
     (tmp_path / "f.yaml").write_text(TEMPLATE)
-    main(["audit", folder, str(tmp_path / "f.yaml"), "--emulate", f"{folder},{folder},0.5", "--brief", "--limit", "2", "--json", "-q",
-          "--store", str(tmp_path / "store")])  # fmt: skip
+    asked = [
+        "--emulate",
+        f"{folder},{folder},0.5",
+        "--brief",
+        "--limit",
+        "2",
+        "--json",
+        "-q",
+        "--store",
+        str(tmp_path / "store"),
+    ]
+    main(["audit", folder, str(tmp_path / "f.yaml"), *asked])
     found = json.loads(capsys.readouterr().out)
     assert found["tuned"] == f"{folder} + 0.5 x ({folder} - {folder})"
     assert max(abs(total["estimate"]) for total in found["totals"]) < 1e-5

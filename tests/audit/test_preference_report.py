@@ -75,8 +75,9 @@ def test_the_command_audits_keeps_shows_and_refuses(tmp_path: Path, capsys: pyte
     assert code == 0
     found = json.loads(out)
     assert [len(found["rows"]), found["totals"], found["recipe"]["loss"]] == [4, [], "dpo"]
-    code, out, err = run(model, "--preferences", str(file), "--method", "ipo", "--beta", "0.2", "--set", "n_epochs=1", "--limit", "3",
-                         "--out", str(tmp_path / "page"), "--card", str(tmp_path / "CARD.md"))  # fmt: skip
+    changed = ("--method", "ipo", "--beta", "0.2", "--set", "n_epochs=1", "--limit", "3")
+    written = ("--out", str(tmp_path / "page"), "--card", str(tmp_path / "CARD.md"))
+    code, out, err = run(model, "--preferences", str(file), *changed, *written)
     assert code == 0, err
     assert "chosen" in out
     assert "of 3 chosen answers are less likely than before" in err

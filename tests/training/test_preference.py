@@ -367,6 +367,14 @@ def test_zero_steps_leave_a_pretrained_model_to_the_bit(method: str) -> None:
     assert tuned.trace.loss_nats.shape == (1, 0)
 
 
+def test_an_adapter_s_beginning_comes_from_the_seeds_alone() -> None:
+    recipe, losses = replace(RECIPE, method="lora"), []
+    for around in (1, 2):
+        torch.manual_seed(around)
+        losses.append(finetune_on_pairs(tiny_language_model(), TEXTS, recipe, seeds=Seeds(0), n_steps=3).trace.loss_nats)
+    assert np.array_equal(*losses)
+
+
 def test_the_reference_is_the_model_without_its_adapter() -> None:
     model, plain = tiny_language_model(), tiny_language_model()
     tuned = finetune_on_pairs(model, TEXTS, replace(RECIPE, method="lora"), seeds=Seeds(0))

@@ -511,34 +511,31 @@ def finetune_on_pairs(
     last = len(steps) if n_steps is None else n_steps
     with evaluating(model.model), torch.no_grad(), _cast(model, recipe):
         reference = torch.stack(answer_log_probs(model.model, pairs))
-    with (
-        torch.random.fork_rng(devices=range(torch.cuda.device_count())),
-        freed_memory_kept(),
-        prepared(model, recipe, split=True) as tuned,
-    ):
-        torch.manual_seed(seeds.integer("torch"))
-        run = _PairRun(tuned, recipe, plan, seeds, answers, checkpoints, None)
-        begun = time.perf_counter()
-        for step in range(run.resumed_at or 0, last + 1):
-            if observe is not None and (step % (observe_every or per_epoch) == 0 or step == last):
-                with part(step / max(last, 1), step / max(last, 1)):
-                    row = run.observed(observe, step)
-                if stop is not None and stop(row):
-                    run.stopped_at = step
-            run.keep(step, last=step == last or run.stopped_at is not None)
-            if step == last or run.stopped_at is not None:
-                break
-            some = steps[step]
-            loss = run.backward_pairs([pairs[index] for index in some], reference[:, some], recipe)
-            grad_norm = run.clip()
-            if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-                raise Diverged(step, run.record["loss_nats"][-1] if run.record["loss_nats"] else math.nan)
-            run.update(plan.rate(step, len(steps)))
-            run.note(loss, grad_norm, sum(len(answer.completion) for index in some for answer in pairs[index]))
-            progress((step + 1) / last, f"step {step + 1} of {last}, loss {loss:.3f}")
-        chosen, rejected = (np.array(run.record.get(name, []), dtype=float) for name in ("chosen", "rejected"))
-        known = reference.double().cpu().numpy()
-        return PreferenceTuned(run.model, run.trace(time.perf_counter() - begun), chosen, rejected, known[0], known[1])
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), freed_memory_kept():
+        torch.manual_seed(seeds.integer("torch"))  # an adapter begins with what is drawn
+        with prepared(model, recipe, split=True) as tuned:
+            run = _PairRun(tuned, recipe, plan, seeds, answers, checkpoints, None)
+            begun = time.perf_counter()
+            for step in range(run.resumed_at or 0, last + 1):
+                if observe is not None and (step % (observe_every or per_epoch) == 0 or step == last):
+                    with part(step / max(last, 1), step / max(last, 1)):
+                        row = run.observed(observe, step)
+                    if stop is not None and stop(row):
+                        run.stopped_at = step
+                run.keep(step, last=step == last or run.stopped_at is not None)
+                if step == last or run.stopped_at is not None:
+                    break
+                some = steps[step]
+                loss = run.backward_pairs([pairs[index] for index in some], reference[:, some], recipe)
+                grad_norm = run.clip()
+                if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+                    raise Diverged(step, run.record["loss_nats"][-1] if run.record["loss_nats"] else math.nan)
+                run.update(plan.rate(step, len(steps)))
+                run.note(loss, grad_norm, sum(len(answer.completion) for index in some for answer in pairs[index]))
+                progress((step + 1) / last, f"step {step + 1} of {last}, loss {loss:.3f}")
+            chosen, rejected = (np.array(run.record.get(name, []), dtype=float) for name in ("chosen", "rejected"))
+            known = reference.double().cpu().numpy()
+            return PreferenceTuned(run.model, run.trace(time.perf_counter() - begun), chosen, rejected, known[0], known[1])
 
 
 class _PairRun(Run):
