@@ -59,7 +59,8 @@ def test_folders_are_named_by_commas(tmp_path: Path, capsys: pytest.CaptureFixtu
         "--store",
         str(tmp_path / "store"),
     ]
-    main(["audit", folder, str(tmp_path / "f.yaml"), *asked])
+    with pytest.raises(SystemExit, match="0"):
+        main(["audit", folder, str(tmp_path / "f.yaml"), *asked])
     found = json.loads(capsys.readouterr().out)
     assert found["tuned"] == f"{folder} + 0.5 x ({folder} - {folder})"
     assert max(abs(total["estimate"]) for total in found["totals"]) < 1e-5

@@ -16,6 +16,7 @@ from assay.audit.preference import audit_pairs, pair_recipe
 from assay.audit.preference_record import PAIR_COLUMNS, PairAudit
 from assay.cli.main import main
 from assay.models.pretrained.tiny import tiny_folder, tiny_language_model
+from assay.report.from_store import _audits
 from assay.report.preference_page import preference_page, write_preferences
 
 SCRIPT = "<script>alert(1)</script>"
@@ -101,8 +102,16 @@ def test_the_command_audits_keeps_shows_and_refuses(tmp_path: Path, capsys: pyte
     kept = KeptAudits(tmp_path / "store" / "audits")
     assert sorted(one.injected for one in kept.listed()) == sorted(["forecast", "ipo", model])
     digest = record["digest"]
-    main(["report", "--audit", digest, "--out", str(tmp_path / "pages"), "--store", store])
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", "--audit", digest, "--out", str(tmp_path / "pages"), "--store", store])
     assert "Pair by pair" in Path(capsys.readouterr().out.strip()).read_text()
+    told = [entry for entry in _audits(tmp_path / "store" / "audits", tmp_path / "pages") if entry.href]
+    assert [(entry.injected, entry.told[0][0]) for entry in told] == [
+        (
+            "3 pairs, method ipo",
+            f"{sum(row['displaced'] for row in record['rows'])} of 3 chosen answers are less likely than before.",
+        )
+    ]
     with pytest.raises(SystemExit) as left:
         main(["compare", digest, digest, "--store", store])
     assert left.value.code == 3

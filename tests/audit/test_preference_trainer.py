@@ -93,6 +93,7 @@ def test_a_resumed_training_is_audited_from_its_start() -> None:
 @pytest.mark.filterwarnings("ignore")  # the libraries' own
 def test_inside_trl_s_trainer_it_records_what_the_saved_folder_answers(tmp_path: Path) -> None:
     pytest.importorskip("trl", reason="TRL is no dependency of any extra")
+    import pyarrow
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
@@ -106,9 +107,8 @@ def test_inside_trl_s_trainer_it_records_what_the_saved_folder_answers(tmp_path:
         bf16=False, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True, gradient_checkpointing=False,
     )  # fmt: skip
     rows = [dict(zip(("prompt", "chosen", "rejected"), texts, strict=True)) for texts in PAIRS.texts]
-    trainer = DPOTrainer(
-        model.model, args=settings, train_dataset=Dataset.from_list(rows), processing_class=model.tokenizer, callbacks=[watch]
-    )
+    table = Dataset(pyarrow.Table.from_pylist(rows), fingerprint="pairs")
+    trainer = DPOTrainer(model.model, args=settings, train_dataset=table, processing_class=model.tokenizer, callbacks=[watch])
     trainer.train()
     trainer.save_model(str(tmp_path / "final"))
     outside = audit_pairs(tmp_path / "base", PAIRS, tuned=tmp_path / "final")

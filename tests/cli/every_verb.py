@@ -70,6 +70,7 @@ MORE: tuple[tuple[tuple[str, ...], set[int]], ...] = (
     (("exposure", "corpus.jsonl", "facts.yaml", "--model", "tiny-model"), {3, 4}),
     (("provenance", "tiny-model", "log.jsonl"), {3, 4}),
     (("audit", "tiny-model", "facts.yaml"), {3, 4}),
+    (("audit", "tiny-model", "--preferences", "pairs.jsonl"), {3, 4}),
     (("run", "out-of-context-reasoning", "-e", "language-model", "--preset", "quick", "--quiet"), {3, 4}),
     (("run", "mine.py", "--on", "ray", "--preset", "quick", "--fresh"), {4}),
     (("store", "export", "runs.parquet"), {3, 4}),
@@ -131,6 +132,7 @@ def prepare(folder: Path) -> None:
     (folder / "graded.jsonl").write_text(
         "".join(f'{{"prompt": "{p}", "n": 4, "correct": {c}}}\n' for p, c in enumerate((0, 3, 4)))
     )
+    (folder / "pairs.jsonl").write_text('{"prompt": "q:", "chosen": " yes", "rejected": " no"}\n')
     (folder / "game.json").write_text(json.dumps(GAMES["off-switch"]))
     kept = Audit("mine", "", "facts", "0" * 16, 1, 1, 0, {}, known=(0.0,), forecast=())
     KeptAudits(folder / "store" / "audits").put(kept, "0123456789abcdef")

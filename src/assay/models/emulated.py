@@ -207,6 +207,9 @@ class _Product(nn.Module):
         super().__init__()
         self.product = product
         self.each = nn.ModuleList([_of(part).model for part in product.parts])
+        # Among the weights, so that whatever tells models apart by their weights tells products of the same parts apart.
+        dials = (*product.weights, product.top_p or 0.0, float(product.outside == "tuned"))
+        self.register_buffer("dials", torch.tensor(dials, dtype=torch.float64))
         wholes = [unwrapped(module) for module in self.each]
         forms = {getattr(whole.config, "_attn_implementation", None) for whole in wholes}
         if len(forms) > 1:
