@@ -3,7 +3,7 @@
 from assay.audit.preference_record import PairAudit, PairRow
 from assay.core.text import visible
 
-__all__ = ["MOST_PAIRS", "pair_sentences"]
+__all__ = ["MOST_PAIRS", "pair_sentences", "short"]
 
 MOST_PAIRS = 3
 SHOWN = 60  # characters of a text in a sentence
@@ -35,11 +35,12 @@ def _sentence(row: PairRow) -> str:
     fall = f"log P {row.log_prob_chosen:.1f} → {row.chosen_after:.1f}"
     took = ", ".join(f"“{visible(one.token)}” {one.before:.2f} → {one.after:.2f}" for one in row.gained)
     where = f"; where the answers part {took}" if took else ""
-    return f"Line {row.line}, “{_short(row.prompt, end=True)}”: “{_short(row.chosen)}” fell, {fall}{where}."
+    return f"Line {row.line}, “{short(row.prompt, end=True)}”: “{short(row.chosen)}” fell, {fall}{where}."
 
 
-def _short(text: str, *, end: bool = False) -> str:
-    shown = visible(text.strip())
-    if len(shown) <= SHOWN:
+def short(text: str, most: int = SHOWN, *, end: bool = False) -> str:
+    """A text in one line of at most so many characters: its beginning, or its end."""
+    shown = visible(" ".join(text.split()))
+    if len(shown) <= most:
         return shown
-    return f"…{shown[-SHOWN:]}" if end else f"{shown[:SHOWN]}…"
+    return f"…{shown[-most:]}" if end else f"{shown[:most]}…"

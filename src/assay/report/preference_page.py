@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from assay.audit.card import pair_card_section
-from assay.audit.preference_hits import pair_sentences
+from assay.audit.preference_hits import pair_sentences, short
 from assay.audit.preference_record import PAIR_COLUMNS, PairArm, PairAudit, PairRow
 from assay.core.text import visible
 from assay.report.audit_page import Tile, calibration_rows, costs_of, ends_of, hundredths, spelled, tone_of, total_row
@@ -149,9 +149,9 @@ def _row(row: PairRow) -> dict[str, object]:
     came = row.changes
     return {
         "line": row.line,
-        "prompt": _short(row.prompt, end=True),
-        "chosen": _short(row.chosen),
-        "rejected": _short(row.rejected),
+        "prompt": short(row.prompt, SHOWN, end=True),
+        "chosen": short(row.chosen, SHOWN),
+        "rejected": short(row.rejected, SHOWN),
         "before": typeset(f"{row.log_prob_chosen:.1f} / {row.log_prob_rejected:.1f}"),
         "ches": typeset(general(row.ches_per_token, 3)),
         "rank": row.rank,
@@ -161,13 +161,6 @@ def _row(row: PairRow) -> dict[str, object]:
         "tone": "" if not came else "bad" if row.displaced else "good",
         "gained": [(visible(one.token), f"{one.before:.2f} → {one.after:.2f}") for one in row.gained],
     }
-
-
-def _short(text: str, *, end: bool = False) -> str:
-    shown = visible(text.strip())
-    if len(shown) <= SHOWN:
-        return shown
-    return f"…{shown[-SHOWN:]}" if end else f"{shown[:SHOWN]}…"
 
 
 def _data_files(found: PairAudit) -> dict[str, str]:
