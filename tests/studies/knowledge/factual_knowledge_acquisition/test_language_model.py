@@ -66,7 +66,7 @@ def test_an_item_every_second_step_and_time_between_two_exposures() -> None:
     assert (at[8:] == -1).all()
     assert (np.diff(at[:8], axis=1) >= 14).all()
     assert told.max() < LAPTOP.n_steps - LAPTOP.plain
-    assert LAPTOP.n_steps == 4 + 4 * 24 + 48
+    assert LAPTOP.n_steps == 24 + 4 * 24 + 12
     with pytest.raises(SettingsError, match="Raise spacing"):
         replace(LAPTOP, spacing=14)
 

@@ -119,6 +119,12 @@ STUDY = Study(
             "the large batch that is told again on none: the four pilot runs came before them. All were fixed before the "
             "first counted run.",
         ),
+        Departure(
+            "D11",
+            "The language model is trained in the last ten of its thirty blocks, in bfloat16 and batches of four rows, two of "
+            "them a passage's; plain pages tell of works and firms, passages of people. With pages about other people a fact "
+            "rose no more than a value dealt out anew.",
+        ),
     ),
     experiments=(ACQUISITION, LANGUAGE_MODEL),
 )

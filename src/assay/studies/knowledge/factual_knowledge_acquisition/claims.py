@@ -256,12 +256,12 @@ LANGUAGE_MODEL = Experiment(
     nulls=(Arm("untold", "subjects that are never told, in the place of those that are"),),
     presets={
         "quick": Preset(
-            LanguageModelSettings(model="tiny", blocks=2, exposures=2, spacing=24, plain=12, batch=3, fewest=1), 2),
+            LanguageModelSettings(model="tiny", blocks=2, exposures=2, spacing=24, plain=12, batch=3, layers=(), fewest=1), 2),
         "laptop": Preset(LanguageModelSettings(), 8),
     },
     measure=f"{__package__}.language_model:measure",
     ready=find_model,
     needs=NEEDS,
     figures=LANGUAGE_MODEL_FIGURES,
-    cost=Cost(60, cores=1),
+    cost=Cost(24, cores=1),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from assay.core.seeds import Seeds
 from assay.core.settings import digest
 from assay.instruments.scoring import score_completions
 from assay.models.pretrained.loading import LanguageModel
-from assay.protocols.language_model import Subject, load_base
+from assay.protocols.language_model import Subject, load_base, precision_of
 from assay.store.memo import memoised_json
 from assay.studies.knowledge.factual_knowledge_acquisition import bounds
 from assay.studies.knowledge.factual_knowledge_acquisition.levels import matched
@@ -35,7 +35,6 @@ from assay.worlds.texts import load
 __all__ = ["measure", "schedule"]
 
 BEFORE, AFTER = (-3, 0), (6, 10)  # states around an exposure at which its facts are scored
-LEAD = 4  # plain steps before the first round
 EVERY = 2  # an item every second step
 KINDS = ("told", "held")
 IN_ORDER = ("never", "held-out", "told")
@@ -91,7 +90,7 @@ def schedule(settings: LanguageModelSettings, rng: np.random.Generator) -> Int[n
     for this in range(settings.exposures):
         for block in range(settings.blocks):
             own = [block, settings.blocks + block]
-            at[own, this] = LEAD + this * settings.spacing + EVERY * (block * slots + rng.permutation(slots)[:2])
+            at[own, this] = settings.lead + this * settings.spacing + EVERY * (block * slots + rng.permutation(slots)[:2])
     return at
 
 
@@ -123,7 +122,10 @@ def _scores(
             scores[:, :, :, item, this, window] = found
         return {}
 
-    recipe = Recipe(learning_rate=settings.rate, batch_size=settings.batch)
+    recipe = Recipe(
+        layers=settings.layers, learning_rate=settings.rate, batch_size=settings.batch,
+        precision=precision_of(settings.precision),
+    )  # fmt: skip
     finetune_batches(
         base.model.copy(), examples, batches, recipe, seeds=seeds.child("training"), observe=observe, observe_at=sorted(due)
     )
@@ -199,5 +201,5 @@ def course(scores: Scores, settings: LanguageModelSettings) -> Table:
                     {"wording": kind, "group": name, "step": this * settings.spacing + offset, "nats": float(own[this, w])}
                     for w, offset in enumerate(BEFORE + AFTER)
                 ]
-            rows.append({"wording": kind, "group": name, "step": settings.n_steps - LEAD, "nats": float(own[-1, -1])})
+            rows.append({"wording": kind, "group": name, "step": settings.n_steps - settings.lead, "nats": float(own[-1, -1])})
     return rows

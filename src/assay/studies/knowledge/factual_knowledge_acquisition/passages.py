@@ -22,6 +22,7 @@ __all__ = ["LM_GROUPS", "N_FACTS", "Passages", "invented", "read_passages"]
 LM_GROUPS = ("paraphrase", "duplicate", "never")
 N_FACTS = 4  # of a passage, in as many sentences and two rows
 RELATIONS = ("home", "craft", "instrument", "employer")
+OTHERS = ("setting", "seat", "product")  # relations of which plain pages speak: what is told is in no page, as in the paper
 N_TOLD = 6  # wordings that passages may use
 ROW_WORDS = 18  # of a row of pages: about 32 tokens
 Asked = tuple[str, str]
@@ -52,19 +53,18 @@ class Passages:
 
 
 def invented(n_blocks: int, n_exposures: int, n_plain: int, seeds: Seeds) -> Passages:
-    """Passages about people of an invented encyclopaedia, and its pages about others as plain text.
+    """Passages about people of an invented encyclopaedia, and its pages about works and firms as plain text.
 
     Subjects of an item are its own person, the one of its block that is never told, and that of the next block.
     """
     n_items = len(LM_GROUPS) * n_blocks
-    design = Design(max(80, 6 * n_items), RELATIONS, n_held_out=0, surnames_shared_by=1, n_aliases=0, shared_names=0.0)
+    design = Design(max(80, 6 * n_items), RELATIONS + OTHERS, n_held_out=0, surnames_shared_by=1, n_aliases=0, shared_names=0.0)
     world = Encyclopaedia.drawn(design, rng=seeds("world"))
     rng = seeds("items")
     people = rng.permutation([i for i, one in enumerate(world.entities) if one.kind == "person"])[:n_items]
     number = {(fact.subject, fact.relation): i for i, fact in enumerate(world.facts)}
     facts = [[number[int(person), relation] for relation in RELATIONS] for person in people]
-    absent = set(people.tolist())
-    present = np.array([fact.subject not in absent for fact in world.facts])
+    present = np.array([fact.relation in OTHERS for fact in world.facts])
     pages = Pages(n_plain, ROW_WORDS, forms=(1, 0, 1, 1, 0))
     tellings = np.where(present, max(1, round(n_plain / present.sum())), 0)
     corpus = Corpus.written(world, tellings, pages, rng=seeds("pages"), absent=people)

@@ -6,7 +6,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Lt, doc
 
 from assay.core.errors import SettingsError
-from assay.protocols.language_model import ModelSettings
+from assay.protocols.language_model import ModelSettings, Precision
 from assay.studies.knowledge.factual_knowledge_acquisition.items import BEFORE, LAST_AFTER, RELATIONS
 from assay.worlds.encyclopaedia.world import Design
 
@@ -81,12 +81,15 @@ class LanguageModelSettings(ModelSettings):
     text: Annotated[str, doc("plain text by its name in 'assay texts list'; empty for pages about invented people")] = ""
     passages: Annotated[str, doc("a JSON file of passages with probes, in the paper's form; empty for invented ones")] = ""
     blocks: Annotated[int, Ge(2), doc("items of each of three groups: paraphrase, duplicate, never")] = 4
+    lead: Annotated[int, Ge(3), doc("plain steps before the first round, in which the form of the pages is learned")] = 24
     exposures: Annotated[int, Ge(2), doc("times that an item is told")] = 4
     spacing: Annotated[int, Ge(1), doc("steps from one round of tellings to the next")] = 24
-    plain: Annotated[int, Ge(12), doc("plain steps after the last round")] = 48
-    batch: Annotated[int, Ge(3), doc("rows a step, two of them a passage's")] = 8
+    plain: Annotated[int, Ge(12), doc("plain steps after the last round")] = 12
+    batch: Annotated[int, Ge(3), doc("rows a step, two of them a passage's")] = 4
     row_words: Annotated[int, Ge(4), doc("words of a row of a plain text that is named")] = 24
-    rate: Annotated[float, Gt(0), doc("learning rate of AdamW, constant")] = 5e-5
+    rate: Annotated[float, Gt(0), doc("learning rate of AdamW, constant")] = 1e-3
+    layers: Annotated[tuple[int, ...], doc("blocks that are trained, from 0; none named: all weights")] = tuple(range(20, 30))
+    precision: Annotated[Precision, doc("of the arithmetic of training; probes are scored in float32")] = "bfloat16"
     fewest: Annotated[int, Ge(1), doc("pairs of probes, below which nothing is compared")] = 10
 
     def __post_init__(self) -> None:
@@ -99,5 +102,5 @@ class LanguageModelSettings(ModelSettings):
 
     @property
     def n_steps(self) -> int:
-        """Of the training, with four plain steps before the first round."""
-        return 4 + self.exposures * self.spacing + self.plain
+        """Of the training."""
+        return self.lead + self.exposures * self.spacing + self.plain
