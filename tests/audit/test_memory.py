@@ -16,7 +16,7 @@ pytest.importorskip("peft", reason="needs the extra 'lm'")
 import transformers
 from typer.testing import CliRunner
 
-from assay.audit import run
+from assay.audit import memory, run
 from assay.audit.memory import GIB, Memory, available_gib, expected_memory, refuse_beyond_memory
 from assay.audit.run import BRIEF, audit
 from assay.cli.main import app
@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_refused_with_what_would_make_it_fit() -> None:
 def test_memory_is_refused_before_a_weight_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tiny_folder(tmp_path / "model")
     monkeypatch.setattr(run, "load", lambda *_, **__: pytest.fail("a weight was loaded"))
-    monkeypatch.setattr(run, "available_gib", lambda device: 0.001)
+    monkeypatch.setattr(memory, "available_gib", lambda device: 0.001)
     with pytest.raises(InputError, match=r"must fit in memory; .* and cpu has 0\.0 free"):
         audit(folder, FACTS, extent=BRIEF)
     with pytest.raises(InputError, match="must fit in memory"):
@@ -301,7 +301,7 @@ def test_models_are_loaded_where_the_setting_says(tmp_path: Path, monkeypatch: p
     with prepared(tiny_language_model(), LORA, split=False) as tuned:
         tuned.save(tmp_path / "adapter")
     around = load(tmp_path / "adapter", base=folder)
-    for model in (whole, around, load(tmp_path / "adapter", base=whole), run._tuned(folder, whole)):
+    for model in (whole, around, load(tmp_path / "adapter", base=whole), run.loaded_tuned(folder, whole)):
         assert {value.device.type for value in (*model.model.parameters(), *model.model.buffers())} == {"meta"}
 
 
