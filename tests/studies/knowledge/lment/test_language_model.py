@@ -18,7 +18,7 @@ from assay.studies.knowledge.lment.taught import drawn_pages
 from assay.worlds.encyclopaedia.world import Design
 from assay.worlds.facts.questions import Answers, Question
 
-SETTINGS: LanguageModelSettings = LANGUAGE_MODEL.presets["quick"].settings
+SETTINGS: LanguageModelSettings = dataclasses.replace(LANGUAGE_MODEL.presets["quick"].settings, layers=(1,))
 
 
 def knowing(questions: Sequence[Question], sure: float) -> Answers:
@@ -33,7 +33,8 @@ def test_forks_read_on_from_the_reader_and_are_asked_about_dosed_facts(monkeypat
         return knowing(questions, float(model.name == "reader"))
 
     monkeypatch.setattr(study, "ask", ask)
-    found = study.measure(SETTINGS, Seeds(1)).estimands
+    measured = study.measure(SETTINGS, Seeds(1))
+    found = measured.estimands
     forks = [f"fork {i}" for i in range(3 * len(SETTINGS.doses))]  # every fact gets every treatment
     assert set(asked) == {SETTINGS.model, "reader", *forks}
     reader = asked["reader"][0]
@@ -56,6 +57,7 @@ def test_forks_read_on_from_the_reader_and_are_asked_about_dosed_facts(monkeypat
         assert set(fork.sentences).isdisjoint(reader.sentences)
     everything = asked["reader"][1]
     assert {one.about for one in asked["fork 0"][1]} < {one.about for one in everything}
+    assert {row["right"] for row in measured.tables["by_k"] if row["who"] == "reader"} == {1.0}  # as it was made to answer
     # Who is right everywhere is right beyond the favourite value where that is wrong, whatever k is.
     assert abs(found["unread/follows_k"]) <= 1
     assert found["reader/cause"] == 0.0  # every fork answered alike

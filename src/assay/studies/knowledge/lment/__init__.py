@@ -118,7 +118,8 @@ STUDY = Study(
         Departure(
             "D11",
             "Fixed by the pilots, before the first counted run: twelve values a relation, two wordings asked, rates of 6e-4 "
-            "for reading and of 2e-4 for forks in `language-model`; 24 runs of `learning`, which C5's positive control needs; "
+            "for reading and of 2e-4 for forks in `language-model` (its last form had one "
+            "pilot run, not four); 24 runs of `learning`, which C5's positive control needs; "
             "and the bound of cause.how, a standard deviation between the pilot's runs (0.03; a placeholder of 0.05 stood "
             "there, at which the counted 0.050 [0.031, 0.069] would be open).",
         ),

@@ -112,9 +112,10 @@ STUDY = Study(
         ),
         Departure(
             "D9",
-            "SmolLM2 is trained in the last ten of its thirty blocks, in bfloat16. Five runs of all weights, 15 minutes of a "
-            "core each, were counted first: with 600 texts a control in one order has more spread by chance than the bound is "
-            "high, so it is the mean over twenty orders now, counted on seeds of its own. The log has what was found first.",
+            "SmolLM2 is trained in the last ten of its thirty blocks, in bfloat16, at 1e-4. Five runs of all weights at 5e-5, "
+            "15 minutes of a core each, were counted first: with 600 texts a control in one order has more spread by chance "
+            "than the bound is high, so it is the mean over twenty orders now. As this was changed after counted rows, it is "
+            "judged on seeds of its own; the log has what was found first.",
         ),
     ),
     experiments=(SMALL, TEXT, LANGUAGE_MODEL),

@@ -260,5 +260,5 @@ LANGUAGE_MODEL = Experiment(
     ready=find_model,
     needs=NEEDS,
     figures=LANGUAGE_MODEL_FIGURES,
-    cost=Cost(45, cores=1),
+    cost=Cost(72, cores=1),
 )  # fmt: skip
